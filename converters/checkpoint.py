@@ -1,0 +1,99 @@
+"""The neutral form of a legacy file: named arrays, an optional graph, optional optimizer state.
+
+Readers produce it, plans consume it. Nothing in here knows a framework or a file format.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converters.graph import Graph
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayInfo:
+    """One stored array; nothing is loaded until `read` is called."""
+
+    name: str  # path inside the file, as stored: "dense/dense/kernel:0", "layers/dense/vars/0"
+    shape: tuple[int, ...]
+    dtype: np.dtype  # type: ignore[type-arg]  # any dtype a file may hold
+    read: Callable[[], NDArray]  # type: ignore[type-arg]  # a read-only view or a fresh array
+
+    @property
+    def nbytes(self) -> int:
+        """Size in bytes once read."""
+        return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
+
+
+@dataclass(frozen=True, slots=True)
+class LayerArrays:
+    """The arrays that one entry of the file holds for one layer, in stored order.
+
+    Attributes:
+        path: how the file addresses the layer: its name in a legacy .h5 (`dense_1`), the container path in a
+            .weights.h5 (`layers/dense_1`). Nested models hold one entry per layer, parents first in the path.
+        name: the layer's own name where the file states it (legacy .h5, Keras >= 3.1 .weights.h5), else None.
+        arrays: role as far as the file tells it (`kernel`, `bias`, `moving_mean`; `0`, `1` where only the
+            order is known) to array, in stored order.
+    """
+
+    path: str
+    name: str | None
+    arrays: Mapping[str, ArrayInfo]
+
+
+@dataclass(frozen=True, slots=True)
+class OptimizerState:
+    """What the file says of the optimizer.
+
+    Attributes:
+        kind: Keras class name without prefixes ("Adam"), or None when the file has slots but no configuration.
+        config: hyper-parameters as stored ("learning_rate", "beta_1", ...; a schedule stays a nested mapping).
+        variables: stored arrays in stored order, name as stored; the optimizer rules split them into slots.
+        legacy: True for optimizers of Keras <= 2.10 and `tf.keras.optimizers.legacy`: all first slots, then all
+            second ones. False: interleaved per weight.
+        generation: 1, 2 or 3: which Keras wrote it.
+    """
+
+    kind: str | None
+    config: Mapping[str, object]
+    variables: Sequence[ArrayInfo]
+    legacy: bool
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where the file came from; no clock, no host, no absolute path, so that the same input gives the same bytes."""
+
+    file: str  # base name
+    sha256: str
+    size: int  # bytes
+    format: str  # "keras-h5", "keras-h5-weights", "keras-weights-h5", "keras-archive"
+    producer: str | None  # "Keras 2.15.0"
+    generation: int  # 1, 2 or 3
+    details: Mapping[str, str] = field(default_factory=dict)  # e.g. {"backend": "tensorflow"}
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """One legacy file in neutral form.
+
+    Attributes:
+        layers: the weights, layer by layer, in stored order.
+        graph: None: the file has weights only.
+        optimizer: None: the file has no optimizer state.
+        training: `training_config` or `compile_config` as stored (loss, metrics), for the report.
+        extras: arrays that belong to no layer and no optimizer (metrics, bare variables), for the report.
+    """
+
+    layers: Sequence[LayerArrays]
+    graph: Graph | None
+    optimizer: OptimizerState | None
+    training: Mapping[str, object] | None
+    extras: Sequence[ArrayInfo]
+    provenance: Provenance

@@ -1,0 +1,58 @@
+"""The errors of reading and converting, and the exit code each one ends the command with.
+
+Every message says what is wrong and where, what was found and needed, and what to do. `hint` is at most one
+line, a command or an option if there is one. The command line prints `error: ...` and `hint: ...`; nothing else.
+"""
+
+from __future__ import annotations
+
+
+class ConversionError(Exception):
+    """A conversion that cannot be done; the base of all errors a caller may catch.
+
+    Attributes:
+        hint: one line that says what to do, or None.
+        exit_code: what the command line ends with.
+    """
+
+    exit_code = 3
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class UnreadableFileError(ConversionError):
+    """The file is missing, truncated, corrupt or of no known format."""
+
+
+class UnsafeFileError(ConversionError):
+    """The file asks for something that is never done: a link, another file, more memory than it holds."""
+
+
+class UnsupportedError(ConversionError):
+    """The file is sound, but holds something without a rule: custom code, an unknown layer."""
+
+    exit_code = 4
+
+
+class MismatchError(ConversionError):
+    """Arrays and architecture do not belong together."""
+
+    exit_code = 3
+
+
+class AmbiguousTargetError(MismatchError):
+    """More than one assignment fits; nothing is guessed."""
+
+
+class VerificationError(ConversionError):
+    """The converted model does not compute what the original did."""
+
+    exit_code = 5
+
+
+class OutputError(ConversionError):
+    """The output exists, cannot be written or did not read back as written."""
+
+    exit_code = 6

@@ -1,0 +1,76 @@
+"""A Keras model configuration as plain data: layers, calls, inputs, outputs.
+
+`converters.keras_config` makes it from `model_config`, `config.json` or `to_json` text of any Keras generation. Layer
+configurations are kept in the words of Keras 3; what an older generation meant by other words or other
+defaults is settled there, so that layer rules see one dialect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One layer (or nested model) of the configuration."""
+
+    name: str  # as stored, unique within its graph
+    class_name: str  # "Dense"; registered names of packages are kept: "my_package>NoisyDense"
+    config: Mapping[str, object]
+    trainable: bool = True
+    graph: Graph | None = None  # nested models carry their own graph
+
+
+@dataclass(frozen=True, slots=True)
+class TensorRef:
+    """One output tensor of one call of a layer."""
+
+    layer: str
+    call: int = 0  # how often the layer was called before
+    index: int = 0  # which of its outputs
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One use of a layer: what goes in, in order. A layer that is used twice has two calls."""
+
+    layer: str
+    call: int
+    inputs: tuple[TensorRef, ...]
+    kwargs: Mapping[str, object]  # "training", "mask" and the like, as stored
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A graph input: its tensor and its shape with the batch axis first (None: free)."""
+
+    tensor: TensorRef
+    shape: tuple[int | None, ...] | None
+    dtype: str
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """A model: layers in configuration order, calls in an order that can be computed.
+
+    Attributes:
+        structure: how the outputs were arranged: "single", "list" or "dict" (then `output_names` are its keys).
+    """
+
+    name: str
+    class_name: str  # "Sequential", "Functional"
+    generation: int  # the Keras generation that wrote it: 1, 2, 3
+    layers: tuple[Layer, ...]
+    calls: tuple[Call, ...]
+    inputs: tuple[Input, ...]
+    outputs: tuple[TensorRef, ...]
+    structure: str = "single"
+    output_names: tuple[str, ...] = ()
+
+    def layer(self, name: str) -> Layer:
+        """Return the layer of that name. Raises KeyError."""
+        for layer in self.layers:
+            if layer.name == name:
+                return layer
+        raise KeyError(name)

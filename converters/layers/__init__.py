@@ -1,0 +1,1 @@
+"""Layer rules, one module a family; importing this package registers them all."""

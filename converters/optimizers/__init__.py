@@ -1,0 +1,1 @@
+"""Optimizer rules; importing this package registers them all."""

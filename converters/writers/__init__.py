@@ -1,0 +1,1 @@
+"""One module an output format: planned arrays to a file, streamed, deterministic, all or nothing."""
