@@ -1,0 +1,172 @@
+"""The plain-data description of a torch module: what `build` makes live, `emit` prints and the .pth carries.
+
+One description, two uses: neither the live module nor the source is made from the other. Everything in it is
+checked on the way in, because a .pth may come from anyone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import cast
+
+from converters.errors import UnreadableFileError
+from converters.registry import Plain
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One line of the forward pass.
+
+    Attributes:
+        op: key of `converters.targets.TARGETS`.
+        inputs: names of the values it takes.
+        output: name of the value it makes.
+        attribute: name of the submodule for modules; None for functions. Two steps with one attribute share it.
+        kwargs: arguments of the constructor or the function.
+        state: names of the module's own parameters and buffers that the file fills.
+        frozen: True if the parameters do not train.
+    """
+
+    op: str
+    inputs: tuple[str, ...]
+    output: str
+    attribute: str | None = None
+    kwargs: Mapping[str, Plain] = field(default_factory=dict)
+    state: tuple[str, ...] = ()
+    frozen: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class InputValue:
+    """An argument of the forward pass."""
+
+    name: str
+    shape: tuple[int | None, ...] | None  # batch first, None is free; None as a whole: not stated in the file
+    dtype: str  # what Keras casts the argument to: "float32"
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """A module: inputs and outputs by value name, steps in order of computation.
+
+    Attributes:
+        name: Python class name for the emitted source.
+        inputs: in the legacy model's order.
+        outputs: value names in the legacy model's order.
+        structure: "single", "list" or "dict" (then `output_names` are its keys).
+        dtype: of floating parameters: "float32", "float64", ...
+    """
+
+    name: str
+    inputs: tuple[InputValue, ...]
+    outputs: tuple[str, ...]
+    steps: tuple[Step, ...]
+    structure: str = "single"
+    output_names: tuple[str, ...] = ()
+    dtype: str = "float32"
+
+    def to_data(self) -> dict[str, object]:
+        """Return lists, dicts, strings and numbers only, as stored in the .pth."""
+        return {
+            "name": self.name,
+            "inputs": [[i.name, None if i.shape is None else list(i.shape), i.dtype] for i in self.inputs],
+            "outputs": list(self.outputs),
+            "structure": self.structure,
+            "output_names": list(self.output_names),
+            "dtype": self.dtype,
+            "steps": [
+                {
+                    "op": step.op,
+                    "inputs": list(step.inputs),
+                    "output": step.output,
+                    "attribute": step.attribute,
+                    "kwargs": {key: _thaw(value) for key, value in step.kwargs.items()},
+                    "state": list(step.state),
+                    "frozen": step.frozen,
+                }
+                for step in self.steps
+            ],
+        }
+
+    @staticmethod
+    def from_data(data: object) -> Architecture:
+        """Return the architecture that `to_data` gave.
+
+        Raises:
+            UnreadableFileError: The data has another form.
+        """
+        try:
+            return _parse(cast("Mapping[str, object]", data))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            msg = f"the architecture in the file is not readable: {error!r}"
+            raise UnreadableFileError(msg) from error
+
+
+def _thaw(value: Plain) -> object:
+    return [_thaw(item) for item in value] if isinstance(value, tuple) else value
+
+
+def _freeze(value: object) -> Plain:
+    if isinstance(value, (list, tuple)):
+        return tuple(_freeze(item) for item in value)
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    msg = f"{type(value).__name__} is not plain data"
+    raise TypeError(msg)
+
+
+def _identifier(value: object) -> str:
+    if not isinstance(value, str) or not value.isidentifier() or value.startswith("__"):
+        msg = f"{value!r} is not a name"
+        raise ValueError(msg)
+    return value
+
+
+def _identifiers(values: object) -> tuple[str, ...]:
+    if not isinstance(values, (list, tuple)):
+        msg = "a list of names is needed"
+        raise TypeError(msg)
+    return tuple(_identifier(value) for value in values)
+
+
+def _texts(values: object) -> tuple[str, ...]:
+    if not isinstance(values, (list, tuple)) or not all(isinstance(value, str) for value in values):
+        msg = "a list of strings is needed"
+        raise TypeError(msg)
+    return tuple(values)
+
+
+def _parse(data: Mapping[str, object]) -> Architecture:
+    inputs = []
+    for name, shape, dtype in cast("list[tuple[object, object, object]]", data["inputs"]):
+        frozen = _freeze(shape)
+        if frozen is not None and not isinstance(frozen, tuple):
+            msg = "an input shape is a list"
+            raise TypeError(msg)
+        sizes = cast("tuple[int | None, ...] | None", frozen)
+        inputs.append(InputValue(_identifier(name), sizes, str(dtype)))
+    steps = []
+    for step in cast("list[Mapping[str, object]]", data["steps"]):
+        attribute = step["attribute"]
+        kwargs = cast("Mapping[object, object]", step["kwargs"])
+        steps.append(
+            Step(
+                op=str(step["op"]),
+                inputs=_identifiers(step["inputs"]),
+                output=_identifier(step["output"]),
+                attribute=None if attribute is None else _identifier(attribute),
+                kwargs={_identifier(key): _freeze(value) for key, value in kwargs.items()},
+                state=_identifiers(step["state"]),
+                frozen=bool(step["frozen"]),
+            )
+        )
+    return Architecture(
+        name=_identifier(data["name"]),
+        inputs=tuple(inputs),
+        outputs=_identifiers(data["outputs"]),
+        steps=tuple(steps),
+        structure=str(data["structure"]),
+        output_names=_texts(data["output_names"]),
+        dtype=str(data["dtype"]),
+    )

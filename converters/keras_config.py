@@ -1,0 +1,290 @@
+"""Keras model configurations of every generation to a `Graph` in the words of Keras 3.
+
+Input is the text of `model_config` (.h5), `config.json` (.keras) or `to_json`. It is data: class names are looked up in
+the registry later, nothing is imported or called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import cast
+
+from converters.errors import UnreadableFileError, UnsupportedError
+from converters.graph import Call, Graph, Input, Layer, TensorRef
+from converters.json_text import parse_json
+from converters.limits import Limits
+
+MODEL_CLASSES = ("Sequential", "Functional", "Model")
+CODE_CLASSES = ("Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer")
+"""Layers whose configuration holds or names code; nothing of them is ever run."""
+
+# Keras 1 and 2 words to Keras 3's, by class; "*" holds for every class.
+RENAMED_SETTINGS: dict[str, dict[str, str]] = {
+    "*": {"batch_input_shape": "batch_shape"},
+    "Dense": {"output_dim": "units", "bias": "use_bias"},
+    "Dropout": {"p": "rate"},
+    "LeakyReLU": {"alpha": "negative_slope"},
+}
+# Keras 1 and 2 computed clip(0.2 x + 0.5), Keras 3 computes clip(x / 6 + 0.5).
+KERAS2_ACTIVATIONS = {"hard_sigmoid": "hard_sigmoid_keras2"}
+ACTIVATION_SETTINGS = ("activation", "recurrent_activation", "inner_activation")
+
+
+def parse_model_config(text: str, *, generation: int, limits: Limits | None = None) -> Graph:
+    """Return the graph that a model configuration describes.
+
+    Args:
+        text: JSON of one model, with `class_name` and `config`.
+        generation: the Keras generation that wrote it (1, 2, 3); older words and defaults depend on it.
+        limits: bounds on size and depth.
+
+    Raises:
+        UnreadableFileError: The text is not such a configuration.
+        UnsupportedError: The model is a class of the user's own, or a layer holds code.
+    """
+    data = parse_json(text, what="model configuration", limits=limits or Limits())
+    if not isinstance(data, Mapping):
+        msg = "the model configuration is not an object with class_name and config"
+        raise UnreadableFileError(msg)
+    try:
+        return _parse_model(data, generation)
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        msg = f"the model configuration is not readable: {type(error).__name__}: {error}"
+        raise UnreadableFileError(msg) from error
+
+
+def _parse_model(data: Mapping[str, object], generation: int) -> Graph:
+    class_name = str(data["class_name"])
+    config = data["config"]
+    if class_name not in MODEL_CLASSES:
+        msg = f"model class '{class_name}' is not one of Keras's own; its structure is code, which is not in the file"
+        raise UnsupportedError(msg, hint="give an equivalent Functional configuration with --architecture")
+    if class_name == "Sequential":
+        return _parse_sequential(config, generation)
+    return _parse_functional(cast("Mapping[str, object]", config), generation)
+
+
+def _parse_sequential(config: object, generation: int) -> Graph:
+    # Keras 1 to 2.0 stored the bare list of layers, later ones {"name": ..., "layers": [...]}.
+    whole = config if isinstance(config, Mapping) else {"layers": config}
+    entries = cast("Sequence[Mapping[str, object]]", whole["layers"])
+    layers = [_parse_layer(entry, generation) for entry in entries]
+    if not layers:
+        msg = "the Sequential model has no layers"
+        raise UnreadableFileError(msg)
+    shape = _sequential_shape(whole, entries, layers)
+    if layers[0].class_name != "InputLayer":
+        first = layers[0].graph
+        dtype = first.inputs[0].dtype if first else _dtype(layers[0].config, "float32")
+        layers.insert(0, Layer(_free_name(layers, "input"), "InputLayer", {"dtype": dtype}))
+    names = [layer.name for layer in layers]
+    calls = [
+        Call(name, 0, (TensorRef(before),), {}) for before, name in zip(names[:-1], names[1:], strict=True)
+    ]
+    source = TensorRef(names[0])
+    return Graph(
+        name=str(whole.get("name", "sequential")),
+        class_name="Sequential",
+        generation=generation,
+        layers=tuple(_check_names(layers)),
+        calls=tuple(calls),
+        inputs=(Input(source, shape, _dtype(layers[0].config, "float32")),),
+        outputs=(TensorRef(names[-1]),),
+    )
+
+
+def _sequential_shape(
+    whole: Mapping[str, object], entries: Sequence[Mapping[str, object]], layers: Sequence[Layer]
+) -> tuple[int | None, ...] | None:
+    first = layers[0]
+    if first.graph is not None:
+        return first.graph.inputs[0].shape
+    build = cast("Mapping[str, object]", entries[0].get("build_config") or {})
+    candidates = (first.config.get("batch_shape"), whole.get("build_input_shape"), build.get("input_shape"))
+    for candidate in candidates:
+        if isinstance(candidate, (list, tuple)):
+            return _shape(candidate)
+    size = first.config.get("input_dim")  # Keras 1: Dense(20, input_dim=6)
+    return (None, size) if isinstance(size, int) else None
+
+
+def _parse_functional(config: Mapping[str, object], generation: int) -> Graph:
+    entries = cast("Sequence[Mapping[str, object]]", config["layers"])
+    layers = _check_names([_parse_layer(entry, generation) for entry in entries])
+    raw_calls: list[tuple[str, int, tuple[TensorRef, ...], Mapping[str, object]]] = []
+    for entry, layer in zip(entries, layers, strict=True):
+        nodes = cast("Sequence[object]", entry.get("inbound_nodes") or [])
+        raw_calls += [(layer.name, index, *_parse_node(node)) for index, node in enumerate(nodes)]
+    raw_outputs = config["output_layers"]
+    structure, output_names, outputs = _parse_outputs(raw_outputs)
+    inputs = _parse_outputs(config["input_layers"])[2]
+    offsets = _call_offsets(raw_calls, outputs)
+    calls = [
+        Call(name, index, tuple(_shift(ref, offsets) for ref in refs), kwargs)
+        for name, index, refs, kwargs in raw_calls
+    ]
+    by_name = {layer.name: layer for layer in layers}
+    graph_inputs = []
+    for ref in inputs:
+        source = by_name[ref.layer].config
+        raw_shape = source.get("batch_shape")
+        shape = _shape(raw_shape) if isinstance(raw_shape, (list, tuple)) else None
+        graph_inputs.append(Input(TensorRef(ref.layer), shape, _dtype(source, "float32")))
+    return Graph(
+        name=str(config.get("name", "functional")),
+        class_name="Functional",
+        generation=generation,
+        layers=tuple(layers),
+        calls=tuple(_sorted(calls, {ref.layer for ref in inputs})),
+        inputs=tuple(graph_inputs),
+        outputs=tuple(_shift(ref, offsets) for ref in outputs),
+        structure=structure,
+        output_names=output_names,
+    )
+
+
+def _parse_layer(entry: Mapping[str, object], generation: int) -> Layer:
+    class_name = str(entry["class_name"])
+    raw = entry["config"]
+    if class_name in MODEL_CLASSES:
+        graph = _parse_model(entry, generation)
+        name = str(entry.get("name") or (raw.get("name") if isinstance(raw, Mapping) else None) or graph.name)
+        return Layer(name, class_name, {}, graph=graph)
+    config = cast("Mapping[str, object]", raw)
+    name = str(entry.get("name") or config["name"])
+    if class_name in CODE_CLASSES:
+        msg = f"layer '{name}' is a {class_name} and holds code; code from a file is never run"
+        raise UnsupportedError(
+            msg, hint="rebuild the layer from standard layers before saving, or give a rule with --rules MODULE"
+        )
+    return Layer(name, class_name, _translate(class_name, config, generation), trainable=bool(config.get("trainable", True)))
+
+
+def _translate(class_name: str, config: Mapping[str, object], generation: int) -> dict[str, object]:
+    renamed = {**RENAMED_SETTINGS["*"], **RENAMED_SETTINGS.get(class_name, {})} if generation < 3 else {}  # noqa: PLR2004
+    result = {renamed.get(key, key): value for key, value in config.items()}
+    if generation < 3:  # noqa: PLR2004
+        for key in ACTIVATION_SETTINGS:
+            value = result.get(key)
+            if isinstance(value, str):
+                result[key] = KERAS2_ACTIVATIONS.get(value, value)
+    if class_name == "BatchNormalization":
+        axis = result.get("axis", -1)
+        if isinstance(axis, list) and len(axis) == 1:  # Keras 2 stored a list of one
+            result["axis"] = axis[0]
+    return result
+
+
+def _parse_node(node: object) -> tuple[tuple[TensorRef, ...], Mapping[str, object]]:
+    if isinstance(node, Mapping):  # Keras 3: {"args": [...], "kwargs": {...}}
+        refs = tuple(_keras_tensors(node.get("args")))
+        kwargs = cast("Mapping[str, object]", node.get("kwargs") or {})
+        return (*refs, *_keras_tensors(kwargs)), {k: v for k, v in kwargs.items() if v is not None}
+    # Keras 1 and 2: [[layer, call, tensor, kwargs], ...], or one such entry without the outer list.
+    tensors = cast("Sequence[Sequence[object]]", node)
+    if tensors and isinstance(tensors[0], str):
+        tensors = [cast("Sequence[object]", tensors)]
+    merged: dict[str, object] = {}
+    for tensor in tensors:
+        if len(tensor) > 3:  # noqa: PLR2004
+            merged.update(cast("Mapping[str, object]", tensor[3]))
+    return tuple(_ref(tensor) for tensor in tensors), merged
+
+
+def _keras_tensors(value: object) -> Iterable[TensorRef]:
+    if isinstance(value, Mapping):
+        if value.get("class_name") == "__keras_tensor__":
+            history = cast("Mapping[str, object]", value["config"])["keras_history"]
+            yield _ref(cast("Sequence[object]", history))
+        else:
+            for item in value.values():
+                yield from _keras_tensors(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _keras_tensors(item)
+
+
+def _ref(entry: Sequence[object]) -> TensorRef:
+    return TensorRef(str(entry[0]), int(cast("int", entry[1])), int(cast("int", entry[2])))
+
+
+def _parse_outputs(value: object) -> tuple[str, tuple[str, ...], tuple[TensorRef, ...]]:
+    if isinstance(value, Mapping):
+        keys = tuple(str(key) for key in value)
+        return "dict", keys, tuple(_ref(cast("Sequence[object]", entry)) for entry in value.values())
+    entries = cast("Sequence[object]", value)
+    if entries and isinstance(entries[0], str):  # Keras 3 stores a single output bare
+        return "single", (), (_ref(entries),)
+    refs = tuple(_ref(cast("Sequence[object]", entry)) for entry in entries)
+    # Keras 1 and 2 wrote a list in either case; a model with one output returned it bare.
+    return ("single" if len(refs) == 1 else "list"), (), refs
+
+
+def _call_offsets(
+    calls: Sequence[tuple[str, int, tuple[TensorRef, ...], Mapping[str, object]]], outputs: Sequence[TensorRef]
+) -> dict[str, int]:
+    """Return by how much references to a layer's calls are shifted.
+
+    A nested model was called once when it was made; some generations count that call, so references to it start at 1.
+    """
+    counts: dict[str, int] = {}
+    for name, _, _, _ in calls:
+        counts[name] = counts.get(name, 0) + 1
+    used: dict[str, set[int]] = {}
+    for ref in [*(ref for _, _, refs, _ in calls for ref in refs), *outputs]:
+        used.setdefault(ref.layer, set()).add(ref.call)
+    return {name: 1 for name, indexes in used.items() if name in counts and max(indexes) >= counts[name]}
+
+
+def _shift(ref: TensorRef, offsets: Mapping[str, int]) -> TensorRef:
+    return TensorRef(ref.layer, ref.call - offsets.get(ref.layer, 0), ref.index)
+
+
+def _sorted(calls: Sequence[Call], sources: set[str]) -> list[Call]:
+    """Return the calls in an order that can be computed, otherwise as stored."""
+    ready = {(name, 0) for name in sources}
+    waiting, done = list(calls), []
+    while waiting:
+        rest = []
+        for call in waiting:
+            if all((ref.layer, ref.call) in ready for ref in call.inputs):
+                ready.add((call.layer, call.call))
+                done.append(call)
+            else:
+                rest.append(call)
+        if len(rest) == len(waiting):
+            stuck = ", ".join(f"'{call.layer}'" for call in rest[:5])
+            msg = f"the graph has a cycle or a missing layer; cannot be computed: {stuck}"
+            raise UnreadableFileError(msg)
+        waiting = rest
+    return done
+
+
+def _check_names(layers: list[Layer]) -> list[Layer]:
+    seen: set[str] = set()
+    for layer in layers:
+        if layer.name in seen:
+            msg = f"two layers are named '{layer.name}'"
+            raise UnreadableFileError(msg)
+        seen.add(layer.name)
+    return layers
+
+
+def _free_name(layers: Sequence[Layer], name: str) -> str:
+    names = {layer.name for layer in layers}
+    while name in names:
+        name += "_"
+    return name
+
+
+def _shape(value: Sequence[object]) -> tuple[int | None, ...]:
+    return tuple(None if size is None else int(cast("int", size)) for size in value)
+
+
+def _dtype(config: Mapping[str, object], default: str) -> str:
+    """Return the dtype a layer computes in; Keras 3 stores a policy, older ones a name."""
+    value = config.get("dtype")
+    if isinstance(value, Mapping):
+        inner = cast("Mapping[str, object]", value.get("config") or {})
+        value = inner.get("name")
+    return value if isinstance(value, str) else default

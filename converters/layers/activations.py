@@ -1,0 +1,168 @@
+"""Activations: by name inside other layers, and the layers that are nothing else.
+
+Names are those of Keras 3; `hard_sigmoid_keras2` is what Keras 1 and 2 meant by `hard_sigmoid`
+(`converters.keras_config` settles which).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from converters.errors import UnsupportedError
+from converters.graph import Layer
+from converters.registry import Example, Param, Plain, Shape, TorchStep, Weight, find_layer_rule, layer, nearest
+from converters.settings import integers, number, optional_number, unsupported
+
+ACTIVATIONS: dict[str, tuple[str, dict[str, Plain]] | None] = {
+    "linear": None,
+    "relu": ("F.relu", {}),
+    "relu6": ("F.relu6", {}),
+    "leaky_relu": ("F.leaky_relu", {"negative_slope": 0.2}),
+    "elu": ("F.elu", {}),
+    "celu": ("F.celu", {}),
+    "selu": ("F.selu", {}),
+    "gelu": ("F.gelu", {}),
+    "silu": ("F.silu", {}),
+    "swish": ("F.silu", {}),
+    "mish": ("F.mish", {}),
+    "glu": ("F.glu", {"dim": -1}),
+    "softmax": ("F.softmax", {"dim": -1}),
+    "log_softmax": ("F.log_softmax", {"dim": -1}),
+    # torch switches to y = x above its threshold of 20, which is off by 2e-9 there; above 50 the two are equal.
+    "softplus": ("F.softplus", {"threshold": 50.0}),
+    "softsign": ("F.softsign", {}),
+    "tanh": ("torch.tanh", {}),
+    "sigmoid": ("torch.sigmoid", {}),
+    "exponential": ("torch.exp", {}),
+    "log_sigmoid": ("F.logsigmoid", {}),
+    "hard_sigmoid": ("F.hardsigmoid", {}),
+    "hard_sigmoid_keras2": ("compat.hard_sigmoid_keras2", {}),
+    "hard_silu": ("F.hardswish", {}),
+    "hard_swish": ("F.hardswish", {}),
+    "hard_tanh": ("F.hardtanh", {}),
+    "hard_shrink": ("F.hardshrink", {}),
+    "soft_shrink": ("F.softshrink", {}),
+    "tanh_shrink": ("F.tanhshrink", {}),
+    "squareplus": ("compat.squareplus", {}),
+    "sparse_plus": ("compat.sparse_plus", {}),
+    "sparse_sigmoid": ("compat.sparse_sigmoid", {}),
+    "sparsemax": ("compat.sparsemax", {}),
+}
+"""Keras activation name to torch operation; None: identity."""
+
+
+def activation_steps(layer: Layer, activation: object) -> list[TorchStep]:
+    """Return the steps of an `activation` setting: a name, None, or the configuration of an activation layer.
+
+    Raises:
+        UnsupportedError: The activation is code, or has no counterpart.
+    """
+    if activation is None:
+        return []
+    if isinstance(activation, Mapping):
+        return _nested_activation(layer, activation)
+    if not isinstance(activation, str) or activation not in ACTIVATIONS:
+        msg = f"layer '{layer.name}' ({layer.class_name}): no rule for activation {activation!r:.80}"
+        raise UnsupportedError(f"{msg}{nearest(str(activation), ACTIVATIONS)}")
+    target = ACTIVATIONS[activation]
+    if target is None:
+        return []
+    op, kwargs = target
+    return [TorchStep(op, kwargs, shape=None)]
+
+
+def _nested_activation(layer: Layer, activation: Mapping[str, object]) -> list[TorchStep]:
+    class_name, config = activation.get("class_name"), activation.get("config")
+    if class_name == "function" and isinstance(config, str):
+        return activation_steps(layer, config)
+    if not isinstance(class_name, str) or not isinstance(config, Mapping):
+        msg = f"layer '{layer.name}' ({layer.class_name}): its activation is not readable: {activation!r:.80}"
+        raise UnsupportedError(msg)
+    rule = find_layer_rule(class_name)
+    if rule.weights:
+        msg = f"layer '{layer.name}' ({layer.class_name}): activation layer '{class_name}' inside it has weights"
+        raise UnsupportedError(msg)
+    return rule.lower(Layer(f"{layer.name}/activation", class_name, config), (None, None))
+
+
+@layer(
+    "Activation",
+    examples=tuple(Example({"activation": name}, ((6,),)) for name in ACTIVATIONS if name != "hard_sigmoid_keras2"),
+)
+def activation(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+    """Return the named activation. `glu` halves the last axis."""
+    steps = activation_steps(layer, layer.config.get("activation"))
+    if steps and steps[-1].op == "F.glu":
+        size = shapes[0][-1]
+        halved = (*shapes[0][:-1], None if size is None else size // 2)
+        return [TorchStep(steps[0].op, steps[0].kwargs, shape=halved)]
+    return steps
+
+
+@layer(
+    "ReLU",
+    examples=(
+        Example({}, ((6,),)),
+        Example({"max_value": 6.0}, ((6,),)),
+        Example({"negative_slope": 0.1}, ((6,),)),
+        Example({"max_value": 2.0, "negative_slope": 0.1, "threshold": 0.5}, ((6,),)),
+    ),
+)
+def relu(layer: Layer, *_shapes: Shape) -> list[TorchStep]:
+    """Return max_value above it, x from threshold on, negative_slope * (x - threshold) below."""
+    highest = optional_number(layer, "max_value")
+    slope = optional_number(layer, "negative_slope") or 0.0
+    threshold = optional_number(layer, "threshold") or 0.0
+    if threshold == 0.0 and highest is None:
+        return [TorchStep("F.leaky_relu", {"negative_slope": slope}) if slope else TorchStep("F.relu")]
+    if threshold == 0.0 and highest == 6.0 and not slope:  # noqa: PLR2004  # relu6 by definition
+        return [TorchStep("F.relu6")]
+    return [TorchStep("compat.relu", {"max_value": highest, "negative_slope": slope, "threshold": threshold})]
+
+
+@layer("LeakyReLU", examples=(Example({}, ((6,),)), Example({"negative_slope": 0.05}, ((6,),))))
+def leaky_relu(layer: Layer, *_shapes: Shape) -> list[TorchStep]:
+    """Return x for x > 0, negative_slope * x below (Keras's default 0.3, torch's 0.01)."""
+    return [TorchStep("F.leaky_relu", {"negative_slope": number(layer, "negative_slope", 0.3)})]
+
+
+@layer("ELU", examples=(Example({}, ((6,),)), Example({"alpha": 0.7}, ((6,),))))
+def elu(layer: Layer, *_shapes: Shape) -> list[TorchStep]:
+    """Return x for x > 0, alpha * (exp(x) - 1) below."""
+    return [TorchStep("F.elu", {"alpha": number(layer, "alpha", 1.0)})]
+
+
+@layer("ThresholdedReLU")
+def thresholded_relu(layer: Layer, *_shapes: Shape) -> list[TorchStep]:
+    """Return x where x > theta, else 0 (Keras 1 and 2)."""
+    return [TorchStep("compat.thresholded_relu", {"theta": number(layer, "theta", 1.0)})]
+
+
+@layer("Softmax", examples=(Example({}, ((6,),)), Example({"axis": 1}, ((5, 4),))))
+def softmax(layer: Layer, *_shapes: Shape) -> list[TorchStep]:
+    """Return the softmax over one axis."""
+    axes = integers(layer, "axis") if layer.config.get("axis") is not None else (-1,)
+    if len(axes) != 1:
+        raise unsupported(layer, "axis", needed="one axis")
+    return [TorchStep("F.softmax", {"dim": axes[0]})]
+
+
+@layer(
+    "PReLU",
+    weights=(Weight("alpha"),),
+    examples=(
+        Example({"alpha_initializer": "glorot_uniform"}, ((6,),)),
+        Example({"alpha_initializer": "glorot_uniform", "shared_axes": [1]}, ((5, 4),)),
+    ),
+)
+def prelu(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+    """Return x for x > 0, alpha * x below; alpha has the shape of one sample, 1 along shared axes."""
+    shared = integers(layer, "shared_axes") if layer.config.get("shared_axes") else ()
+    sizes = [1 if axis in shared else size for axis, size in enumerate(shapes[0])][1:]
+    if any(size is None for size in sizes):
+        raise unsupported(layer, "shared_axes", needed="all axes of free size")
+    names = " ".join("abcdef"[: len(sizes)])
+    alpha = (Param("weight", "alpha", f"{names} -> {names}", tuple(sizes)),)
+    if len(sizes) == 1:
+        return [TorchStep("nn.PReLU", {"num_parameters": sizes[0]}, alpha)]
+    return [TorchStep("compat.PReLU", {"shape": tuple(sizes)}, alpha)]

@@ -1,0 +1,209 @@
+"""Which stored arrays belong to which weight of which layer.
+
+Legacy .h5 files group weights by layer name; `.weights.h5` and `.keras` by class name and a counter, in the order of
+the configuration. Nothing is matched by shape: shapes are checked afterwards (`converters.plan`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from converters.checkpoint import ArrayInfo, LayerArrays
+from converters.errors import MismatchError
+from converters.graph import Graph, Layer
+from converters.registry import Weight, find_layer_rule
+
+Path = tuple[str, ...]
+"""Names of the nested models down to a layer: ("encoder", "dense")."""
+
+CONTAINERS = ("layers", "_layer_checkpoint_dependencies")
+# Keras 1 names; `running_std` held the variance (FORMATS of Keras 1.2: the name is historical).
+KERAS1_ROLES = {"W": "kernel", "b": "bias", "running_mean": "moving_mean", "running_std": "moving_variance"}
+SEED_STATE = "the state of a Keras seed generator; torch draws from its own"
+
+
+@dataclass(frozen=True, slots=True)
+class Matched:
+    """Arrays by layer path and role, and those left out with the reason."""
+
+    arrays: Mapping[Path, Mapping[str, ArrayInfo]]
+    ignored: tuple[tuple[str, str], ...]
+
+
+def leaves(graph: Graph, prefix: Path = ()) -> Iterable[tuple[Path, Layer]]:
+    """Yield every layer that is not a nested model, with its path, in configuration order."""
+    for layer in graph.layers:
+        if layer.graph is not None:
+            yield from leaves(layer.graph, (*prefix, layer.name))
+        else:
+            yield (*prefix, layer.name), layer
+
+
+def stored_weights(layer: Layer) -> tuple[Weight, ...]:
+    """Return the weights the configuration says the file has for a layer."""
+    if layer.class_name == "InputLayer":
+        return ()
+    return find_layer_rule(layer.class_name).stored_weights(layer)
+
+
+def match_arrays(graph: Graph, entries: Sequence[LayerArrays]) -> Matched:
+    """Return which array fills which weight.
+
+    Raises:
+        MismatchError: Arrays without a layer, or layers without their arrays; all of them are listed.
+    """
+    ignored: list[tuple[str, str]] = []
+    rest = []
+    for entry in entries:
+        if entry.path.rsplit("/", 1)[-1] == "seed_generator" or set(entry.arrays) == {"seed_generator_state"}:
+            ignored += [(info.name, SEED_STATE) for info in entry.arrays.values()]
+        elif entry.arrays:
+            rest.append(entry)
+    problems: list[str] = []
+    found: dict[Path, dict[str, ArrayInfo]] = {}
+    if any(entry.path.split("/")[0] in CONTAINERS for entry in rest):
+        _match_containers(graph, rest, (), found, problems)
+    else:
+        _match_names(graph, rest, found, problems)
+    if problems:
+        msg = f"arrays and architecture do not belong together:\n  {'\n  '.join(problems)}"
+        raise MismatchError(msg, hint="is the right --architecture given?")
+    return Matched(found, tuple(ignored))
+
+
+def _match_names(
+    graph: Graph, entries: Sequence[LayerArrays], found: dict[Path, dict[str, ArrayInfo]], problems: list[str]
+) -> None:
+    by_name = {entry.name or entry.path: entry for entry in entries}
+    for layer in graph.layers:
+        entry = by_name.pop(layer.name, None)
+        parts = list(leaves(layer.graph, (layer.name,))) if layer.graph else [((layer.name,), layer)]
+        needed = [(path, weight) for path, part in parts for weight in stored_weights(part)]
+        if entry is None:
+            if needed:
+                problems.append(f"layer '{layer.name}': the file has no arrays for it, needed {_roles(needed)}")
+            continue
+        if layer.graph:
+            # A nested model is one group: all trainable weights first, then the others.
+            needed.sort(key=lambda item: not item[1].trainable)
+            _assign_by_order(entry, needed, found, problems)
+        else:
+            _assign(entry, parts[0][0], [weight for _, weight in needed], found, problems)
+    problems += [f"the architecture has no layer for the arrays of '{name}'" for name in by_name]
+
+
+def _match_containers(
+    graph: Graph,
+    entries: Sequence[LayerArrays],
+    prefix: Path,
+    found: dict[Path, dict[str, ArrayInfo]],
+    problems: list[str],
+) -> None:
+    children: dict[str, list[LayerArrays]] = {}
+    for entry in entries:
+        _, _, below = entry.path.partition("/")
+        key, _, deeper = below.partition("/")
+        children.setdefault(key, []).append(LayerArrays(deeper, entry.name, entry.arrays))
+    keys = _container_keys(graph, children)
+    for layer in graph.layers:
+        path = (*prefix, layer.name)
+        parts = list(leaves(layer.graph, path)) if layer.graph else [(path, layer)]
+        needed = [(part, weight) for part, leaf in parts for weight in stored_weights(leaf)]
+        inside = children.pop(keys.get(layer.name, ""), None)
+        if inside is None:
+            if needed:
+                problems.append(f"layer '{layer.name}': the file has no arrays for it, needed {_roles(needed)}")
+        elif layer.graph:
+            _match_containers(layer.graph, inside, path, found, problems)
+        else:
+            arrays = {
+                (f"{entry.path}/{role}" if entry.path else role): info
+                for entry in inside
+                for role, info in entry.arrays.items()
+            }
+            _assign(LayerArrays(layer.name, layer.name, arrays), path, [w for _, w in needed], found, problems)
+    problems += [f"the architecture has no layer for the arrays of '{key}'" for key in children]
+
+
+def _container_keys(graph: Graph, children: Mapping[str, Sequence[LayerArrays]]) -> dict[str, str]:
+    """Return the container of every layer: by stated name, else by class name and order."""
+    named = {
+        entry.name: key for key, entries in children.items() for entry in entries if entry.name and not entry.path
+    }
+    by_class: dict[str, list[str]] = {}
+    for key in sorted(children, key=_natural):
+        by_class.setdefault(re.sub(r"_\d+$", "", key), []).append(key)
+    keys: dict[str, str] = {}
+    for layer in graph.layers:
+        if layer.name in named:
+            keys[layer.name] = named[layer.name]
+    for layer in graph.layers:
+        if layer.name in keys or not _has_weights(layer):
+            continue
+        waiting = [key for key in by_class.get(snake_case(layer.class_name), []) if key not in keys.values()]
+        if waiting:
+            keys[layer.name] = waiting[0]
+    return keys
+
+
+def _has_weights(layer: Layer) -> bool:
+    if layer.graph is not None:
+        return any(_has_weights(inner) for inner in layer.graph.layers)
+    return bool(stored_weights(layer))
+
+
+def snake_case(class_name: str) -> str:
+    """Return Keras's container name of a class: "GlobalAveragePooling1D" is "global_average_pooling1d"."""
+    name = re.sub(r"\W+", "", class_name.rsplit(">", 1)[-1])
+    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
+
+
+def _natural(text: str) -> tuple[object, ...]:
+    stem, _, number = text.rpartition("_")
+    return (stem, int(number)) if number.isdigit() else (text, 0)
+
+
+def _assign(
+    entry: LayerArrays,
+    path: Path,
+    weights: Sequence[Weight],
+    found: dict[Path, dict[str, ArrayInfo]],
+    problems: list[str],
+) -> None:
+    roles = {_role(role): info for role, info in entry.arrays.items()}
+    needed = [weight.role for weight in weights]
+    if set(roles) == set(needed) and len(roles) == len(entry.arrays):
+        found[path] = {role: roles[role] for role in needed}
+    else:
+        _assign_by_order(entry, [(path, weight) for weight in weights], found, problems)
+
+
+def _assign_by_order(
+    entry: LayerArrays,
+    needed: Sequence[tuple[Path, Weight]],
+    found: dict[Path, dict[str, ArrayInfo]],
+    problems: list[str],
+) -> None:
+    stated = [_role(role) for role in entry.arrays]
+    # Where the file states roles they must agree with the order; digits only say an order.
+    agree = all(role.isdigit() or role == weight.role for role, (_, weight) in zip(stated, needed, strict=False))
+    if len(stated) != len(needed) or not agree:
+        problems.append(
+            f"layer '{entry.name or entry.path}': found {len(stated)} arrays ({', '.join(stated)}), "
+            f"needed {len(needed)} ({_roles(needed)})"
+        )
+        return
+    for (path, weight), info in zip(needed, entry.arrays.values(), strict=True):
+        found.setdefault(path, {})[weight.role] = info
+
+
+def _role(stored: str) -> str:
+    name = stored.removesuffix(":0").rsplit("/", 1)[-1]
+    return KERAS1_ROLES.get(name, name)
+
+
+def _roles(needed: Iterable[tuple[Path, Weight]]) -> str:
+    return ", ".join(weight.role for _, weight in needed) or "none"

@@ -1,0 +1,134 @@
+"""The registry of layer rules: a decorator, a look-up that names the nearest names, and the data a rule returns.
+
+A rule is one function. It gets a layer of the graph and the shapes that reach it, and returns the torch steps that
+compute the same. Registering it is all there is to adding a layer; its examples are its parity test.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from converters.errors import UnsupportedError
+from converters.graph import Layer
+
+Plain = int | float | bool | str | None | tuple["Plain", ...]
+"""What may be an argument of a torch step: plain data that prints as Python source."""
+Shape = tuple[int | None, ...]
+"""Batch first, in Keras's order of axes; None is a free size."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """A weight that Keras stores for a layer, in stored order."""
+
+    role: str  # "kernel"
+    when: str | None = None  # the configuration entry that must be true for the weight to exist
+    trainable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Param:
+    """Where a torch parameter or buffer comes from."""
+
+    name: str  # of the torch module: "weight"
+    source: str  # role of the legacy weight: "kernel"
+    layout: str  # "in out -> out in"
+    shape: Shape = ()  # of the legacy weight, as the configuration demands it; None: any size
+
+
+@dataclass(frozen=True, slots=True)
+class TorchStep:
+    """One torch operation of a rule's result.
+
+    The first step of a rule gets the layer's inputs, every later one the result of the step before it.
+
+    Attributes:
+        op: key of the closed table in `converters.targets`.
+        kwargs: arguments of the module's constructor or of the function.
+        params: for modules with weights; in the order of the module's own parameters.
+        shape: of the result; None: as the first input's.
+        suffix: added to the attribute's name when one layer becomes several modules.
+    """
+
+    op: str
+    kwargs: Mapping[str, Plain] = field(default_factory=dict)
+    params: tuple[Param, ...] = ()
+    shape: Shape | None = None
+    suffix: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """Arguments and input shapes (without batch) for which a rule is compared with the live Keras layer."""
+
+    kwargs: Mapping[str, object]
+    shapes: tuple[tuple[int, ...], ...]
+
+
+class Rule(Protocol):
+    """Signature of a rule: the layer and the shapes of its inputs to the torch steps."""
+
+    def __call__(self, layer: Layer, *shapes: Shape) -> list[TorchStep]:
+        """Return the steps. Raises UnsupportedError for settings that have no counterpart."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LayerRule:
+    """A registered rule."""
+
+    class_name: str
+    weights: tuple[Weight, ...]
+    examples: tuple[Example, ...]
+    lower: Rule
+
+    def stored_weights(self, layer: Layer) -> tuple[Weight, ...]:
+        """Return the weights that exist for this configuration, in stored order."""
+        return tuple(w for w in self.weights if w.when is None or layer.config.get(w.when, True))
+
+
+LAYERS: dict[str, LayerRule] = {}
+"""Every rule by Keras class name; filled by importing `converters.layers`."""
+
+
+def layer(
+    *class_names: str, weights: Iterable[Weight] = (), examples: Iterable[Example] = ()
+) -> Callable[[Rule], Rule]:
+    """Register the decorated function as the rule of these Keras classes.
+
+    Raises:
+        ValueError: One of the names has a rule already.
+    """
+
+    def register(rule: Rule) -> Rule:
+        for class_name in class_names:
+            if class_name in LAYERS:
+                msg = f"Keras layer '{class_name}' has a rule already: {LAYERS[class_name].lower}"
+                raise ValueError(msg)
+            LAYERS[class_name] = LayerRule(class_name, tuple(weights), tuple(examples), rule)
+        return rule
+
+    return register
+
+
+def find_layer_rule(class_name: str) -> LayerRule:
+    """Return the rule for a Keras class.
+
+    Raises:
+        UnsupportedError: There is none; the message names the nearest.
+    """
+    import converters.layers  # noqa: F401, PLC0415  # fills the table on first use
+
+    if class_name not in LAYERS:
+        msg = f"no rule for Keras layer '{class_name}'{nearest(class_name, LAYERS)}"
+        raise UnsupportedError(msg, hint="supported layers: torchward support; your own: --rules MODULE")
+    return LAYERS[class_name]
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return "; nearest: A, B" for the known names most like `name`, or nothing."""
+    close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
+    return f"; nearest: {', '.join(close)}" if close else ""

@@ -1,0 +1,109 @@
+"""The closed table of torch operations a converted model may consist of.
+
+Rules name an operation by its key; `converters.build` looks up what to construct, `converters.emit` how it is
+written. Whatever a .pth asks for must be in this table, with these arguments. No torch in here: paths are resolved
+when a module is built.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+COMPAT = "torch_impl.keras_compat"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One torch operation.
+
+    Attributes:
+        path: "package.module:name".
+        kwargs: the arguments that may be given.
+        module: True for an nn.Module, False for a function of tensors.
+        listed: the function takes its tensors as one list.
+        infix: how the function is written between its operands, if it is an operator.
+    """
+
+    path: str
+    kwargs: tuple[str, ...] = ()
+    module: bool = False
+    listed: bool = False
+    infix: str | None = None
+
+    @property
+    def is_compat(self) -> bool:
+        """True for our own pieces, whose source is emitted along."""
+        return self.path.startswith(COMPAT)
+
+
+def _module(path: str, *kwargs: str) -> Target:
+    return Target(path, kwargs, module=True)
+
+
+TARGETS: dict[str, Target] = {
+    "nn.Linear": _module("torch.nn:Linear", "in_features", "out_features", "bias"),
+    "nn.Dropout": _module("torch.nn:Dropout", "p"),
+    "nn.LayerNorm": _module("torch.nn:LayerNorm", "normalized_shape", "eps", "elementwise_affine", "bias"),
+    "nn.PReLU": _module("torch.nn:PReLU", "num_parameters"),
+    "compat.BatchNorm": _module(
+        f"{COMPAT}.normalization:BatchNorm",
+        *("num_features", "eps", "momentum", "axis", "scale", "center", "variance", "frozen"),
+    ),
+    "compat.PReLU": _module(f"{COMPAT}.activations:PReLU", "shape"),
+    "F.relu": Target("torch.nn.functional:relu"),
+    "F.relu6": Target("torch.nn.functional:relu6"),
+    "F.leaky_relu": Target("torch.nn.functional:leaky_relu", ("negative_slope",)),
+    "F.elu": Target("torch.nn.functional:elu", ("alpha",)),
+    "F.celu": Target("torch.nn.functional:celu"),
+    "F.selu": Target("torch.nn.functional:selu"),
+    "F.gelu": Target("torch.nn.functional:gelu", ("approximate",)),
+    "F.silu": Target("torch.nn.functional:silu"),
+    "F.mish": Target("torch.nn.functional:mish"),
+    "F.glu": Target("torch.nn.functional:glu", ("dim",)),
+    "F.softmax": Target("torch.nn.functional:softmax", ("dim",)),
+    "F.log_softmax": Target("torch.nn.functional:log_softmax", ("dim",)),
+    "F.softplus": Target("torch.nn.functional:softplus", ("threshold",)),
+    "F.softsign": Target("torch.nn.functional:softsign"),
+    "F.hardsigmoid": Target("torch.nn.functional:hardsigmoid"),
+    "F.hardswish": Target("torch.nn.functional:hardswish"),
+    "F.hardtanh": Target("torch.nn.functional:hardtanh"),
+    "F.hardshrink": Target("torch.nn.functional:hardshrink"),
+    "F.softshrink": Target("torch.nn.functional:softshrink"),
+    "F.tanhshrink": Target("torch.nn.functional:tanhshrink"),
+    "F.logsigmoid": Target("torch.nn.functional:logsigmoid"),
+    "torch.tanh": Target("torch:tanh"),
+    "torch.sigmoid": Target("torch:sigmoid"),
+    "torch.exp": Target("torch:exp"),
+    "torch.flatten": Target("torch:flatten", ("start_dim",)),
+    "torch.unflatten": Target("torch:unflatten", ("dim", "sizes")),
+    "torch.permute": Target("torch:permute", ("dims",)),
+    "torch.mean": Target("torch:mean", ("dim", "keepdim")),
+    "torch.unsqueeze": Target("torch:unsqueeze", ("dim",)),
+    "torch.cat": Target("torch:cat", ("dim",), listed=True),
+    "operator.add": Target("operator:add", infix="+"),
+    "operator.sub": Target("operator:sub", infix="-"),
+    "operator.mul": Target("operator:mul", infix="*"),
+    "compat.average": Target(f"{COMPAT}.merging:average"),
+    "compat.maximum": Target(f"{COMPAT}.merging:maximum"),
+    "compat.minimum": Target(f"{COMPAT}.merging:minimum"),
+    "compat.relu": Target(f"{COMPAT}.activations:relu", ("max_value", "negative_slope", "threshold")),
+    "compat.thresholded_relu": Target(f"{COMPAT}.activations:thresholded_relu", ("theta",)),
+    "compat.hard_sigmoid_keras2": Target(f"{COMPAT}.activations:hard_sigmoid_keras2"),
+    "compat.squareplus": Target(f"{COMPAT}.activations:squareplus"),
+    "compat.sparse_plus": Target(f"{COMPAT}.activations:sparse_plus"),
+    "compat.sparse_sigmoid": Target(f"{COMPAT}.activations:sparse_sigmoid"),
+    "compat.sparsemax": Target(f"{COMPAT}.activations:sparsemax"),
+}
+"""Key in plans and .pth files to operation. `register_target` adds a user's own."""
+
+
+def register_target(key: str, target: Target) -> None:
+    """Add an operation of a user's own rules (--rules MODULE).
+
+    Raises:
+        ValueError: The key is taken.
+    """
+    if key in TARGETS:
+        msg = f"target '{key}' exists already: {TARGETS[key].path}"
+        raise ValueError(msg)
+    TARGETS[key] = target

@@ -1,0 +1,70 @@
+"""Normalization as Keras computes it, where stock torch differs (docs/numerics.md)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class BatchNorm(nn.Module):
+    """Batch normalization with Keras's moving statistics.
+
+        training:   y = (x - mean(x)) / sqrt(var(x) + eps) * weight + bias
+                    running = momentum * running + (1 - momentum) * batch statistic
+        inference:  y = (x - running_mean) / sqrt(running_var + eps) * weight + bias
+
+    Differs from `nn.BatchNorm1d`: `momentum` weighs the old value (0.99 here is 0.01 there), the default `eps` is
+    1e-3, and the moving variance takes the biased batch variance. `variance` names what older Keras did instead:
+    "unbiased" is n / (n - 1) (fused kernel of Keras 2 on images), "keras2" is n / (n - 1 - eps) (standalone Keras 2).
+
+    Args:
+        num_features: size of the normalized axis.
+        axis: the axis that keeps its own statistics, counted with the batch; -1 is channels last.
+        frozen: always use the moving statistics, as Keras does for `trainable=False`.
+
+    Source: keras 3.15.1, layers/normalization/batch_normalization.py.
+    """
+
+    def __init__(
+        self,
+        num_features: int,
+        *,
+        eps: float = 1e-3,
+        momentum: float = 0.99,
+        axis: int = -1,
+        scale: bool = True,
+        center: bool = True,
+        variance: str = "biased",
+        frozen: bool = False,
+    ) -> None:
+        super().__init__()
+        self.eps, self.momentum, self.axis = eps, momentum, axis
+        self.variance, self.frozen = variance, frozen
+        self.weight = nn.Parameter(torch.ones(num_features)) if scale else None
+        self.bias = nn.Parameter(torch.zeros(num_features)) if center else None
+        self.running_mean: Tensor
+        self.running_var: Tensor
+        self.register_buffer("running_mean", torch.zeros(num_features))
+        self.register_buffer("running_var", torch.ones(num_features))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return x normalized; in training mode also move the statistics."""
+        x = x.movedim(self.axis, -1)
+        mean, variance = self.running_mean, self.running_var
+        if self.training and not self.frozen:
+            axes = list(range(x.dim() - 1))
+            mean, variance = x.mean(axes), x.var(axes, correction=0)
+            self._move_statistics(mean.detach(), variance.detach(), x.numel() // x.shape[-1])
+        y = (x - mean) * torch.rsqrt(variance + self.eps)
+        if self.weight is not None:
+            y = y * self.weight
+        if self.bias is not None:
+            y = y + self.bias
+        return y.movedim(-1, self.axis)
+
+    def _move_statistics(self, mean: Tensor, variance: Tensor, count: int) -> None:
+        if self.variance != "biased":
+            lost = 1.0 if self.variance == "unbiased" else 1.0 + self.eps
+            variance = variance * (count / (count - lost))
+        self.running_mean.mul_(self.momentum).add_(mean, alpha=1 - self.momentum)
+        self.running_var.mul_(self.momentum).add_(variance, alpha=1 - self.momentum)
