@@ -8,8 +8,10 @@ import re
 from converters.errors import UnreadableFileError, UnsafeFileError
 from converters.limits import Limits
 
-# A string, or a bracket outside of strings. The alternatives cannot match the same text, so it runs in linear time.
-_TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[{]|[\]}]', re.DOTALL)
+# A string, or a bracket outside of strings. Quantifiers are possessive and a string that is never closed matches
+# to the end of the text, so no part is looked at twice: the time is linear for every text.
+_TOKEN = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|[\[{]|[\]}]', re.DOTALL)
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def parse_json(text: str, *, what: str, limits: Limits) -> object:
@@ -29,17 +31,22 @@ def parse_json(text: str, *, what: str, limits: Limits) -> object:
         raise UnsafeFileError(msg)
     depth = deepest = 0
     for match in _TOKEN.finditer(text):
-        token = match.group()
-        if token in "[{":
+        found = match.group()
+        if found in "[{":
             depth += 1
             deepest = max(deepest, depth)
-        elif token in "]}":
+        elif found in "]}":
             depth -= 1
     if deepest > limits.max_json_depth:
         msg = f"the {what} is nested {deepest:,} deep; the limit is {limits.max_json_depth:,}"
         raise UnsafeFileError(msg)
     try:
-        return json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
+        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
+        if _SURROGATE.search(text):
+            json.dumps(
+                value, ensure_ascii=False
+            ).encode()  # half a character could be written nowhere
+        return value
     except (ValueError, RecursionError) as error:
         msg = f"the {what} is not readable JSON: {error}"
         raise UnreadableFileError(msg) from error
@@ -48,8 +55,8 @@ def parse_json(text: str, *, what: str, limits: Limits) -> object:
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     result = dict(pairs)
     if len(result) != len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
         msg = f"key {twice!r} stands twice in one object"
         raise ValueError(msg)
     return result

@@ -1,1 +1,69 @@
-"""One module a file format: file on disk to Checkpoint. numpy and h5py only; nothing in a file is run or followed."""
+"""Readers turn a legacy file into a `Checkpoint`. A format is recognized by its content, never by its name.
+
+Every module beside this one is one format: it has a `READER` with the two methods of `Reader`, and is found by
+being here. What the readers share lies in `files` (opening, JSON, archives, Keras settings) and `hdf5`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from functools import cache
+from pathlib import Path
+from typing import Protocol
+
+from converters.checkpoint import Checkpoint
+from converters.limits import Limits
+from converters.readers.files.foreign import describe_foreign, describe_path
+from converters.readers.files.keras_settings import Architecture, read_architecture
+from converters.readers.files.source import Source, quote
+from converters.readers.hdf5.client import start_worker
+
+__all__ = ["Reader", "read_checkpoint", "readers", "start_worker"]
+
+
+class Reader(Protocol):
+    """One file format."""
+
+    def recognizes(self, source: Source, limits: Limits) -> bool:
+        """Tell from the content whether the file is of this format; raises ConversionError for a bad file."""
+        ...
+
+    def read(self, source: Source, architecture: Architecture | None, limits: Limits) -> Checkpoint:
+        """Return the content; `architecture` is the configuration that the user gave and wins over the file's."""
+        ...
+
+
+@cache
+def readers() -> tuple[Reader, ...]:
+    """Return all readers, in the order of their module names; no file is of two formats."""
+    names = sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.ispkg)
+    return tuple(importlib.import_module(f"{__name__}.{name}").READER for name in names)
+
+
+def read_checkpoint(
+    path: Path, *, architecture: Path | None = None, limits: Limits | None = None
+) -> Checkpoint:
+    """Return the content of a legacy model file; arrays are loaded when they are asked for.
+
+    Args:
+        path: the file. Nothing that it names is opened.
+        architecture: a JSON configuration (`to_json`, `config.json`), needed for files with weights only; it
+            wins over a configuration inside the file and is recorded in the provenance.
+        limits: bounds on what a file may ask for.
+
+    Raises:
+        UnreadableFileError: Missing, truncated, damaged, or of no known format.
+        UnsafeFileError: Asks for what is never done: a link, another file, more memory than it holds.
+        UnsupportedError: Sound, but of a kind that is not read.
+    """
+    limits = limits or Limits()
+    known = describe_path(path, quote(path.name)[1:-1])
+    if known is not None:
+        raise known
+    source = Source(path)
+    for reader in readers():
+        if reader.recognizes(source, limits):
+            given = read_architecture(architecture, limits) if architecture else None
+            return reader.read(source, given, limits)
+    raise describe_foreign(source)

@@ -1,0 +1,1 @@
+"""What every reader needs and no format owns: opening, hashing, JSON text, Keras settings, foreign files."""

@@ -1,0 +1,223 @@
+"""Opening an input file: regular files only, bounded reads, arrays straight from the file, its SHA-256.
+
+A `Source` is the one place through which a reader touches the disk. Arrays keep their `OpenFile` alive, so that
+a checkpoint stays readable after the source is gone, also when the path is replaced meanwhile.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import mmap
+import os
+import stat
+import threading
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converters.errors import UnreadableFileError, UnsafeFileError
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+PREFIX_BYTES = 4096
+"""What recognition looks at; every magic number is far shorter."""
+BLOCK_BYTES = 1024 * 1024
+"""One read of the hash and of archive members."""
+MAP_BYTES = 1024 * 1024
+"""Arrays from this size on are mapped; smaller ones are cheaper to copy, and mappings are a limited resource."""
+
+T = TypeVar("T")
+
+
+def quote(text: str) -> str:
+    """Return text from a file for a message: quoted, control characters escaped, at most 200 characters."""
+    return repr(text if len(text) <= 200 else text[:197] + "...")
+
+
+class Background(Generic[T]):
+    """A calculation in a thread of its own; `result` waits for it and raises what it raised."""
+
+    def __init__(self, calculate: Callable[[], T]) -> None:
+        self._calculate = calculate
+        self._value: list[T] = []
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._value.append(self._calculate())
+        except BaseException as error:  # handed to the caller of result()
+            self._error = error
+
+    def result(self) -> T:
+        """Return what was calculated, after waiting for it."""
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+        return self._value[0]
+
+
+class OpenFile:
+    """A regular file opened for reading once; reads at any offset, from any thread."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file = path.open("rb", buffering=0)
+        self._lock = threading.Lock()
+        weakref.finalize(self, self._file.close)
+        status = os.fstat(self._file.fileno())
+        self.size = status.st_size
+        self.identity = (status.st_dev, status.st_ino)
+
+    def read_into(self, buffer: WriteableBuffer, offset: int) -> int:
+        """Fill `buffer` from `offset` on and return how many bytes there were."""
+        view = memoryview(buffer).cast("B")
+        done = 0
+        with self._lock:
+            self._file.seek(offset)
+            while done < len(view):
+                count = self._file.readinto(view[done:])
+                if not count:
+                    break
+                done += count
+        return done
+
+    def read(self, offset: int, count: int) -> bytes:
+        """Return `count` bytes from `offset` on, fewer at the end of the file."""
+        buffer = bytearray(max(0, min(count, self.size - offset)))
+        return bytes(buffer[: self.read_into(buffer, offset)])
+
+    def view(self, offset: int = 0, size: int | None = None) -> io.BufferedReader:
+        """Return a window of the file as a file object with a position of its own."""
+        return io.BufferedReader(
+            _Window(self, offset, self.size - offset if size is None else size)
+        )
+
+    def read_array(self, offset: int, shape: tuple[int, ...], dtype: np.dtype) -> NDArray:  # type: ignore[type-arg]
+        """Return the array stored at `offset` in C order, in native byte order.
+
+        A large, aligned array is a read-only view of the file and lets go of the memory when it is dropped;
+        others are fresh copies. Raises UnreadableFileError when the file no longer holds all bytes.
+        """
+        count = int(np.prod(shape, dtype=np.int64))
+        size = count * dtype.itemsize
+        if size >= MAP_BYTES and offset % dtype.alignment == 0 and self._length() >= offset + size:
+            start = offset - offset % mmap.ALLOCATIONGRANULARITY
+            block = mmap.mmap(
+                self._file.fileno(), offset + size - start, access=mmap.ACCESS_READ, offset=start
+            )
+            array = np.frombuffer(block, dtype, count, offset - start)
+        else:
+            buffer = np.empty(size, np.uint8)
+            if size and self.read_into(buffer.data, offset) != size:
+                message = f"{self.path.name}: the file became shorter while it was read."
+                raise UnreadableFileError(message)
+            array = buffer.view(dtype)
+        native = array.astype(dtype.newbyteorder("="), copy=False).reshape(shape)
+        native.flags.writeable = False
+        return native
+
+    def _length(self) -> int:
+        return os.fstat(self._file.fileno()).st_size
+
+
+class _Window(io.RawIOBase):
+    """Part of an `OpenFile` as a raw stream."""
+
+    def __init__(self, file: OpenFile, offset: int, size: int) -> None:
+        super().__init__()
+        self._source = file
+        self._offset = offset
+        self._size = size
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
+        if start + offset < 0:
+            message = "negative seek position"
+            raise ValueError(message)
+        self._position = start + offset
+        return self._position
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        view = memoryview(buffer).cast("B")[: max(0, self._size - self._position)]
+        done = self._source.read_into(view, self._offset + self._position) if len(view) else 0
+        self._position += done
+        return done
+
+
+class Source:
+    """An input file: its name for messages, its first bytes, its hash."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.name = quote(path.name)[1:-1]
+        self.file = _open_regular(path, self.name)
+        self.size = self.file.size
+        if self.size == 0:
+            message = f"{self.name}: the file is empty."
+            raise UnreadableFileError(message)
+        self.prefix = self.file.read(0, PREFIX_BYTES)
+        self._digest = Background(self._hash)
+
+    def sha256(self) -> str:
+        """Return the hexadecimal SHA-256 of the whole file; it is calculated while the file is parsed."""
+        return self._digest.result()
+
+    def _hash(self) -> str:
+        digest = hashlib.sha256()
+        buffer = memoryview(bytearray(min(BLOCK_BYTES, self.size)))
+        offset = 0
+        while count := self.file.read_into(buffer, offset):
+            digest.update(buffer[:count])
+            offset += count
+        return digest.hexdigest()
+
+
+def _open_regular(path: Path, name: str) -> OpenFile:
+    """Open `path` if it is a regular file.
+
+    The kind is looked at before opening: opening a pipe blocks, opening a device may have effects.
+    """
+    try:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            message = f"{name}: is a folder, not a file."
+            raise UnreadableFileError(message)
+        if not stat.S_ISREG(mode):
+            message = f"{name}: is {_kind_of(mode)}, not a regular file; refused."
+            raise UnsafeFileError(message)
+        return OpenFile(path)
+    except FileNotFoundError as error:
+        message = f"{name}: there is no such file."
+        raise UnreadableFileError(message) from error
+    except (OSError, ValueError) as error:  # ValueError: a null character in the path
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        message = f"{name}: cannot be opened ({reason})."
+        raise UnreadableFileError(message) from error
+
+
+def _kind_of(mode: int) -> str:
+    kinds = {
+        stat.S_ISFIFO: "a pipe",
+        stat.S_ISSOCK: "a socket",
+        stat.S_ISCHR: "a device",
+        stat.S_ISBLK: "a device",
+    }
+    return next((text for is_kind, text in kinds.items() if is_kind(mode)), "a special file")

@@ -1,0 +1,103 @@
+"""`.keras` archives: a zip of `metadata.json`, `config.json` and a weight container.
+
+(The `.keras` files of TensorFlow 2.12 are HDF5 and come to `keras_h5`.) Nothing is extracted: the container is
+read where it lies in the archive, or from an anonymous copy when it is compressed.
+"""
+
+from __future__ import annotations
+
+from converters.checkpoint import Checkpoint
+from converters.errors import UnreadableFileError, UnsupportedError
+from converters.limits import Limits
+from converters.readers.files.archive import Archive, is_archive
+from converters.readers.files.keras_settings import (
+    Architecture,
+    decode_text,
+    major_version,
+    optimizer_state,
+    parse_architecture,
+    parse_object,
+    provenance,
+)
+from converters.readers.files.source import Source
+from converters.readers.hdf5 import header
+from converters.readers.hdf5.client import read_hdf5_index
+from converters.readers.keras_weights_h5 import Container, is_container, read_container
+
+CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
+
+
+class KerasArchive:
+    """Reader of `.keras` zip files."""
+
+    def recognizes(self, source: Source, limits: Limits) -> bool:
+        """Tell whether the file is a zip with the members that Keras writes."""
+        return is_archive(source) and CONFIG in Archive(source).names
+
+    def read(self, source: Source, architecture: Architecture | None, limits: Limits) -> Checkpoint:
+        """Return the content of the archive."""
+        archive = Archive(source)
+        _check_names(source, archive)
+        metadata = parse_object(_text(archive, METADATA, limits), source.name, METADATA, limits)
+        version = metadata.get("keras_version")
+        version = version if isinstance(version, str) else None
+        own = parse_architecture(
+            _text(archive, CONFIG, limits),
+            source.name,
+            limits,
+            generation=major_version(version) if version else None,
+        )
+        container = _read_weights(source, archive, limits)
+        architecture = architecture or own
+        return Checkpoint(
+            layers=container.layers,
+            graph=architecture.graph(limits),
+            optimizer=optimizer_state(
+                own.training or architecture.training,
+                container.variables,
+                generation=own.generation,
+                version=version,
+            ),
+            training=own.training,
+            extras=container.extras,
+            provenance=provenance(
+                source,
+                "keras-archive",
+                version=version,
+                generation=own.generation,
+                architecture=architecture,
+            ),
+        )
+
+
+READER = KerasArchive()
+
+
+def _check_names(source: Source, archive: Archive) -> None:
+    """Refuse archives that hold more or less than a model's three members."""
+    if any(name.startswith("assets/") for name in archive.names):
+        message = (
+            f"{source.name}: holds assets (vocabularies of text layers); these are not converted."
+        )
+        raise UnsupportedError(message)
+    if "model.weights.json" in archive.names:
+        message = f"{source.name}: holds its weights in several shards; these are not read."
+        raise UnsupportedError(message, hint="Save the model again without max_shard_size.")
+    archive.require_only((METADATA, CONFIG, WEIGHTS))
+
+
+def _text(archive: Archive, name: str, limits: Limits) -> str:
+    return decode_text(archive.read(name, limits.max_json_bytes), archive.file_name, name)
+
+
+def _read_weights(source: Source, archive: Archive, limits: Limits) -> Container:
+    where = f"{source.name}: {WEIGHTS}"
+    with archive.open_member(WEIGHTS, limits.max_array_bytes) as member:
+        if not header.is_hdf5(member.file.read(member.offset, min(member.size, 8))):
+            message = f"{where}: is not an HDF5 file."
+            raise UnreadableFileError(message)
+        index = read_hdf5_index(member.file, where, limits, offset=member.offset, size=member.size)
+    if not is_container(index):
+        message = f"{where}: has no groups of variables."
+        raise UnreadableFileError(message)
+    return read_container(index)
