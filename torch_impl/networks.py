@@ -1,0 +1,129 @@
+"""The networks of the agents, and their weights under Keras' names.
+
+Mirror: legacy_tf/networks.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import cast
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from experience.dqn_rules import check_shapes
+
+DTYPES = {"float32": torch.float32, "float64": torch.float64}
+
+
+class DQNetwork(nn.Module):
+    """The Q network: hidden layers fc1, fc2, ... with ReLU, then one value per action.
+
+    Dropout follows every hidden layer but the last. The output is the layer after the last hidden one (fc4 with
+    the defaults, 12,165 parameters); a dueling network has `advantage` and `value` instead. Kernels are
+    He-normal without truncation, biases zero.
+
+    Args:
+        state_size: numbers in an observation.
+        action_size: number of actions.
+        hidden_sizes: units of the hidden layers, at least one.
+        dropout: rate, in [0, 1).
+        dueling: Q = value + advantage - mean(advantage).
+        dtype: "float32" or "float64".
+        seed: of the initial weights.
+    """
+
+    fc1: nn.Linear
+    advantage: nn.Linear
+    value: nn.Linear
+
+    def __init__(
+        self,
+        state_size: int = 12,
+        action_size: int = 5,
+        *,
+        hidden_sizes: Sequence[int] = (128, 64, 32),
+        dropout: float = 0.2,
+        dueling: bool = False,
+        dtype: str = "float32",
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.hidden_count, self.dueling = len(hidden_sizes), dueling
+        for index, (fan_in, units) in enumerate(pairwise((state_size, *hidden_sizes)), start=1):
+            self.add_module(f"fc{index}", nn.Linear(fan_in, units))
+            if index < self.hidden_count:
+                self.add_module(f"dropout{index}", nn.Dropout(dropout))
+        output = {f"fc{self.hidden_count + 1}": action_size}
+        # The order is that of Keras' weight list, which optimizer state is stored in.
+        for name, units in ({"advantage": action_size, "value": 1} if dueling else output).items():
+            self.add_module(name, nn.Linear(hidden_sizes[-1], units))
+        self.to(DTYPES[dtype])
+        generator = torch.Generator().manual_seed(seed)
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)
+                nn.init.zeros_(module.bias)
+
+    def forward(self, x: Tensor, noise: Mapping[str, Tensor] | None = None) -> Tensor:
+        """Return the Q values.
+
+        Args:
+            x: (batch, state), on the network's device and of its dtype.
+            noise: masks by dropout layer name; a mask takes the layer's place, in either mode.
+
+        Returns:
+            (batch, actions).
+
+        Raises:
+            ValueError: The input is on another device or of another dtype.
+        """
+        weight = self.fc1.weight
+        if x.device != weight.device or x.dtype != weight.dtype:
+            msg = (
+                f"the input is {x.dtype} on {x.device}, the network {weight.dtype} on {weight.device}; "
+                f"move it with x.to({str(weight.device)!r}, {weight.dtype})"
+            )
+            raise ValueError(msg)
+        for index in range(1, self.hidden_count + 1):
+            x = F.relu(getattr(self, f"fc{index}")(x))
+            name = f"dropout{index}"
+            if index < self.hidden_count:
+                x = x * noise[name] if noise and name in noise else getattr(self, name)(x)
+        if not self.dueling:
+            return cast("Tensor", getattr(self, f"fc{self.hidden_count + 1}")(x))
+        advantage = self.advantage(x)
+        return cast("Tensor", self.value(x) + (advantage - advantage.mean(dim=1, keepdim=True)))
+
+
+def read_weights(tensors: Mapping[str, Tensor]) -> dict[str, NDArray[np.floating]]:
+    """Return copies of a network's weights (or of their gradients) under Keras' names and in its layout.
+
+    "fc1.weight" (out, in) becomes "fc1/kernel" (in, out), "fc1.bias" becomes "fc1/bias".
+    """
+    return {
+        _keras_name(name): tensor.detach().cpu().numpy().T.copy(order="C")
+        for name, tensor in tensors.items()
+    }
+
+
+def write_weights(network: nn.Module, weights: Mapping[str, NDArray[np.floating]]) -> None:
+    """Set the weights of a network from arrays as `read_weights` gives them.
+
+    Raises:
+        ValueError: A name is missing or unknown, or a shape differs; nothing is changed then.
+    """
+    own = dict(network.named_parameters())
+    check_shapes("weights", weights, {k: v.shape for k, v in read_weights(own).items()})
+    with torch.no_grad():
+        for name, parameter in own.items():
+            # A copy, because torch refuses read-only arrays.
+            parameter.copy_(torch.from_numpy(np.array(weights[_keras_name(name)].T)))
+
+
+def _keras_name(name: str) -> str:
+    return name.replace(".weight", "/kernel").replace(".bias", "/bias")
