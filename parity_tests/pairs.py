@@ -1,0 +1,164 @@
+"""Pairs of agents: the same algorithm in both frameworks, registered once, used by parity, benchmarks and training.
+
+A new algorithm is `legacy_tf/x.py`, `torch_impl/x.py` and one entry of `PAIRS`. Users keep theirs in a module of
+their own and name it: `--pairs my_module:PAIRS`. Nothing is imported from the agents' modules here.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+
+from parity_tests.inputs import Recipe
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """One way to build both agents.
+
+    Attributes:
+        name: as in `--config NAME` and in test ids.
+        arguments: keyword arguments of both constructors; dtype and seed are added by the harness.
+    """
+
+    name: str
+    arguments: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class AgentPair:
+    """The same agent in both frameworks.
+
+    Attributes:
+        name: as in `torchward parity NAME`.
+        legacy: "module:Class" of the original, imported when used.
+        torch: "module:Class" of the rewrite, imported when used.
+        networks: network name to the method of both agents that evaluates it on (batch, *observation).
+        configs: the first is the one of short runs and of reports that name none.
+        env: environment in which `train` and the benchmarks run the pair.
+        recipe: name of an input recipe, or a function of (configuration, generator); see `inputs.Recipe`.
+        without: probe name to the reason why it does not apply to this pair.
+    """
+
+    name: str
+    legacy: str
+    torch: str
+    networks: Mapping[str, str]
+    configs: tuple[Config, ...]
+    env: str
+    recipe: str | Recipe = "transitions"
+    without: Mapping[str, str] = field(default_factory=dict)
+
+    def find_config(self, name: str | None) -> Config:
+        """Return the configuration of this name, the first one for None.
+
+        Raises:
+            UnknownNameError: There is none.
+        """
+        if name is None:
+            return self.configs[0]
+        for config in self.configs:
+            if config.name == name:
+                return config
+        kind = f"configuration of pair {self.name!r}"
+        raise UnknownNameError(kind, name, [config.name for config in self.configs])
+
+
+class UnknownNameError(ValueError):
+    """A name that is not registered; the message has the nearest ones.
+
+    Args:
+        kind: of thing, as it is shown: "pair".
+        name: what was asked for.
+        known: what there is.
+    """
+
+    def __init__(self, kind: str, name: str, known: Sequence[str]) -> None:
+        nearest = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+        hint = f"; nearest: {', '.join(nearest)}" if nearest else ""
+        super().__init__(f"no {kind} named {name!r}{hint}. There are: {', '.join(known)}")
+
+
+_ODD_SIZES: Mapping[str, object] = MappingProxyType(
+    # No two sizes are equal and none fits the other axis, so a transposition cannot hide. The first config is the
+    # guide's network.
+    {"state_size": 4, "action_size": 3, "hidden_sizes": (7, 5, 3), "batch_size": 11, "epsilon": 0.3}
+)
+
+PAIRS: tuple[AgentPair, ...] = (
+    AgentPair(
+        name="dqn",
+        legacy="legacy_tf.dqn:DQNAgent",
+        torch="torch_impl.dqn:DQNAgent",
+        networks={"q_network": "get_q_values"},
+        configs=(
+            Config("plain", {"epsilon": 0.5}),
+            Config("double", {"double": True, "epsilon": 0.5}),
+            Config("dueling", {"dueling": True, "epsilon": 0.5}),
+            Config("huber", {"loss": "huber", "epsilon": 0.5}),
+            Config("odd-sizes", _ODD_SIZES),
+            Config(
+                "all-options",
+                {
+                    **_ODD_SIZES,
+                    "double": True,
+                    "dueling": True,
+                    "loss": "huber",
+                    "gradient_clip": None,
+                },
+            ),
+        ),
+        env="CartPole-v1",
+    ),
+)
+"""The pairs that come with torchward."""
+
+
+def find_pair(name: str, pairs: Sequence[AgentPair] = PAIRS) -> AgentPair:
+    """Return the pair of this name.
+
+    Raises:
+        UnknownNameError: There is none; the message has the nearest names.
+    """
+    for pair in pairs:
+        if pair.name == name:
+            return pair
+    kind = "pair"
+    raise UnknownNameError(kind, name, [pair.name for pair in pairs])
+
+
+def load_pairs(spec: str) -> tuple[AgentPair, ...]:
+    """Return the pairs of a user's module, which is imported; the working folder is searched, too.
+
+    Args:
+        spec: "my_module:PAIRS".
+
+    Raises:
+        ValueError: The text has another form, the module or name is not there, or it holds something else.
+    """
+    module_name, separator, name = spec.partition(":")
+    if not (module_name and separator and name):
+        message = f"--pairs {spec!r}: write module:NAME, for example my_agents:PAIRS"
+        raise ValueError(message)
+    folder = str(Path.cwd())
+    if folder not in sys.path:
+        # The console script puts its own folder first, not the user's.
+        sys.path.append(folder)
+    try:
+        found = getattr(importlib.import_module(module_name), name)
+    except ModuleNotFoundError as error:
+        message = f"--pairs {spec}: no module named {error.name!r} here or on the Python path"
+        raise ValueError(message) from error
+    except AttributeError as error:
+        message = f"--pairs {spec}: module {module_name!r} has no {name!r}"
+        raise ValueError(message) from error
+    pairs = (found,) if isinstance(found, AgentPair) else found
+    if not isinstance(pairs, Sequence) or not all(isinstance(pair, AgentPair) for pair in pairs):
+        message = f"--pairs {spec}: found {type(found).__name__}, needed a sequence of AgentPair"
+        raise ValueError(message)
+    return tuple(pairs)
