@@ -1,0 +1,279 @@
+"""`torchward bench`: chooses, runs, prints and writes. Imports nothing heavy until it is called."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from benchmarks.results import BenchResult
+    from benchmarks.run import Progress, Settings
+
+JSON_NAME, HTML_NAME, LOG_FOLDER = "bench.json", "bench.html", "logs"
+QUICK_REPEATS, REPEATS = 3, 7
+QUICK_TURN_S, TURN_S = 0.15, 1.0
+
+
+def bench(
+    workloads: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="training, updates, inference, startup, memory, size, convert, learning."
+        ),
+    ] = None,
+    *,
+    pair: Annotated[str, typer.Option(help="The agent pair that is measured.")] = "dqn",
+    repeats: Annotated[int | None, typer.Option(min=1, help="Rounds over all variants.")] = None,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of every measured process.")] = 1,
+    quick: Annotated[
+        bool,
+        typer.Option("--quick", help="Seconds instead of minutes: short rounds, fewer workloads."),
+    ] = False,
+    full_training: Annotated[
+        bool,
+        typer.Option(
+            "--full-training", help="Measure the guide's 100 episodes in full (many minutes)."
+        ),
+    ] = False,
+    large: Annotated[
+        bool, typer.Option("--large", help="convert: also a 500 MB file, beside cp.")
+    ] = False,
+    runs: Annotated[
+        Path | None, typer.Option(help="Folder of `torchward train` runs, for the learning curves.")
+    ] = None,
+    parity: Annotated[
+        Path | None, typer.Option(help="JSON of `torchward parity`, shown in the HTML report.")
+    ] = None,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for JSON, HTML and logs.")
+    ] = Path("bench-results"),
+    html: Annotated[
+        Path | None, typer.Option(help="Path of the HTML file, if not in the output folder.")
+    ] = None,
+    from_json: Annotated[
+        Path | None, typer.Option(help="Draw a stored result again; nothing is measured.")
+    ] = None,
+    json_output: Annotated[
+        bool, typer.Option("--json", help="Print the result as JSON on standard output.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+) -> None:
+    """Measure TensorFlow and PyTorch side by side: speed, memory, size.
+
+    Every variant runs in a process of its own; they take turns, so that a busy machine meets all alike.
+
+    Examples:
+      torchward bench --quick
+      torchward bench updates --repeats 9
+      torchward bench learning --runs runs/
+      torchward bench --from-json bench-results/bench.json --html report.html
+    """
+    from rich.console import Console
+
+    from benchmarks.results import ResultFileError, read_result
+
+    errors = Console(stderr=True)
+    try:
+        if from_json is not None:
+            result = read_result(from_json)
+        else:
+            settings = _settings(
+                pair, repeats, threads, quick=quick, full_training=full_training, large=large
+            )
+            result = _measure(
+                tuple(workloads or ()),
+                settings,
+                errors,
+                output,
+                runs,
+                quick=quick,
+                quiet=quiet or json_output,
+            )
+        result = _with_parity(result, parity)
+    except (ResultFileError, ValueError, OSError) as error:
+        _fail(str(error), code=3 if isinstance(error, ResultFileError | OSError) else 2)
+    except KeyboardInterrupt:
+        _fail("interrupted; nothing was written", code=130)
+    try:
+        written, hint = write_files(result, output, html, keep_json=from_json is not None)
+    except OSError as error:
+        _fail(f"cannot write the report: {error}", code=6)
+    if json_output:
+        sys.stdout.write(result.to_json())
+    elif not quiet:
+        _print(result, written, hint)
+
+
+def write_files(
+    result: BenchResult, output: Path, html: Path | None, *, keep_json: bool
+) -> tuple[list[Path], str | None]:
+    """Write JSON and HTML; return the paths, and one line if the HTML could not be made.
+
+    Args:
+        result: what was measured.
+        output: folder, made if it is not there.
+        html: path of the HTML file, None: in `output`.
+        keep_json: the JSON exists already, do not write it again.
+    """
+    from benchmarks.html_report import ReportExtraError, render_html
+
+    written = []
+    if not keep_json:
+        output.mkdir(parents=True, exist_ok=True)
+        written.append(_write(output / JSON_NAME, result.to_json()))
+    try:
+        page = render_html(result)
+    except ReportExtraError as error:
+        return written, str(error)
+    target = html or output / HTML_NAME
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return [*written, _write(target, page)], None
+
+
+def _settings(
+    pair: str, repeats: int | None, threads: int, *, quick: bool, full_training: bool, large: bool
+) -> Settings:
+    from benchmarks.run import Settings
+    from parity_tests.pairs import find_pair
+
+    chosen = find_pair(pair)
+    return Settings(
+        repeats=repeats or (QUICK_REPEATS if quick else REPEATS),
+        threads=threads,
+        turn_s=QUICK_TURN_S if quick else TURN_S,
+        shared=quick,
+        full_training=full_training,
+        large=large,
+        agents={"legacy": chosen.legacy, "torch": chosen.torch},
+        pair=chosen.name,
+    )
+
+
+def _measure(
+    names: tuple[str, ...],
+    settings: Settings,
+    console: Console,
+    output: Path,
+    runs: Path | None,
+    *,
+    quick: bool,
+    quiet: bool,
+) -> BenchResult:
+    from benchmarks.curves import read_curves
+    from benchmarks.environment import describe
+    from benchmarks.results import BenchResult
+    from benchmarks.run import Processes, run_workload
+    from benchmarks.workloads import choose
+
+    chosen = choose(names, quick=quick)
+    if any(workload.kind == "curves" for workload in chosen) and runs is None:
+        message = "the learning curves are drawn from stored runs: name their folder with --runs"
+        raise ValueError(message)
+    environment = describe(settings.threads)
+    curves = read_curves(runs) if runs is not None else ()
+    logs = output / LOG_FOLDER
+    logs.mkdir(parents=True, exist_ok=True)
+    results = []
+    with _status(console, quiet=quiet) as progress, Processes(settings, logs) as processes:
+        for workload in chosen:
+            if workload.kind != "curves":
+                results.append(run_workload(workload, settings, processes, logs, progress))
+    return BenchResult(
+        command=_command_line(),
+        environment=environment,
+        settings={
+            "pair": settings.pair,
+            "repeats": settings.repeats,
+            "seconds a round": str(settings.turn_s),
+            "quick": quick,
+            "shared": settings.shared,
+        },
+        workloads=tuple(results),
+        curves=curves,
+    )
+
+
+def _status(console: Console, *, quiet: bool) -> AbstractContextManager[Progress]:
+    """Return a context that gives the progress function: a spinner on a terminal, silence elsewhere."""
+    if quiet or not console.is_terminal:
+        return nullcontext(lambda _: None)
+    return _Spinner(console)
+
+
+class _Spinner:
+    """A spinner whose text is the present step."""
+
+    def __init__(self, console: Console) -> None:
+        self._status = console.status("starting")
+
+    def __enter__(self) -> Callable[[str], None]:
+        self._status.start()
+        return self._status.update
+
+    def __exit__(self, *_: object) -> None:
+        self._status.stop()
+
+
+def _with_parity(result: BenchResult, parity: Path | None) -> BenchResult:
+    if parity is None:
+        return result
+    import dataclasses
+    import json
+
+    content = json.loads(parity.read_text(encoding="utf-8"))
+    if not isinstance(content, dict):
+        message = f"{parity}: needed the JSON object that torchward parity writes"
+        raise ValueError(message)
+    return dataclasses.replace(result, parity=content)
+
+
+def _print(result: BenchResult, written: Sequence[Path], hint: str | None) -> None:
+    from rich.console import Console
+
+    from benchmarks.report import render_table
+
+    console = Console(highlight=False)
+    for part in render_table(result):
+        console.print(part)
+    for path in written:
+        console.print(f"wrote {path}", soft_wrap=True)
+    if hint is not None:
+        console.print(hint, soft_wrap=True, markup=False)
+
+
+def _command_line() -> str:
+    """Return the command as it can be typed again, without the folder of the program."""
+    import shlex
+
+    return shlex.join(["torchward", *sys.argv[1:]])
+
+
+def _write(path: Path, text: str) -> Path:
+    """Write a text file as a whole: beside its place first, then under its name."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+    return path
+
+
+def _fail(message: str, *, code: int) -> None:
+    typer.echo(f"error: {message}", err=True)
+    raise typer.Exit(code)
+
+
+def main() -> None:
+    """Run the command without the rest of torchward: `python -m benchmarks.cli`."""
+    application = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    application.command()(bench)
+    application()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,174 @@
+"""The parent's side of a measuring process: a clean environment, one conversation in JSON lines, captured noise.
+
+The child is `benchmarks.worker`. Its standard output carries only answers; everything that frameworks print goes to
+a log file, which is shown when something fails.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+ANSWER_TIMEOUT_S = 900.0
+"""One answer of a worker: the slowest is the first compilation on a busy machine, about a minute."""
+CLOSE_TIMEOUT_S = 10.0
+
+KEPT_VARIABLES = (
+    "PATH", "HOME", "LANG", "TMPDIR", "TEMP", "TMP", "SYSTEMROOT", "USERPROFILE", "LOCALAPPDATA",
+    "LD_LIBRARY_PATH", "CC", "CXX", "TORCHINDUCTOR_CACHE_DIR",
+)  # fmt: skip
+"""What a measuring process inherits: enough to find programs, libraries, the compiler and its cache."""
+
+
+class WorkerError(RuntimeError):
+    """A measuring process could not do what was asked; the message is one line."""
+
+
+class MissingPackageError(WorkerError):
+    """The variant needs a package that is not installed."""
+
+
+def clean_environment(threads: int, extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the variables of a measuring process: threads fixed, no GPU, frameworks quiet.
+
+    Framework flags that change speed are left at their defaults (oneDNN stays on in TensorFlow), since that is
+    what users have.
+
+    Args:
+        threads: of every pool: OpenMP, MKL, TensorFlow within and between operations.
+        extra: set last.
+    """
+    environment = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        environment[name] = str(threads)
+    for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+        environment[name] = str(threads)
+    environment["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    environment["CUDA_VISIBLE_DEVICES"] = ""
+    environment["PYTHONHASHSEED"] = "0"
+    # With -P this is the only place before the installed packages: a folder named `benchmarks` where the user
+    # happens to stand does not hide ours.
+    environment["PYTHONPATH"] = str(Path(__file__).resolve().parent.parent)
+    return environment | dict(extra or {})
+
+
+def worker_command() -> list[str]:
+    """Return the command that starts a measuring process."""
+    return [sys.executable, "-P", "-m", "benchmarks.worker"]
+
+
+class Worker:
+    """One measuring process and the conversation with it.
+
+    Args:
+        environment: all of its variables, see `clean_environment`.
+        log: receives what the process prints; its end is quoted when the process dies.
+        command: another program that speaks the same lines (tests).
+    """
+
+    def __init__(
+        self, environment: Mapping[str, str], log: Path, *, command: Sequence[str] | None = None
+    ) -> None:
+        self.log = log
+        self.started = time.perf_counter()
+        with log.open("ab") as noise:
+            self._process = subprocess.Popen(
+                list(command or worker_command()),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=noise,
+                env=dict(environment),
+                text=True,
+                encoding="utf-8",
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def send(self, **request: object) -> None:
+        """Hand over one request without waiting for the answer."""
+        stdin = self._process.stdin
+        try:
+            if stdin is None:
+                raise BrokenPipeError
+            stdin.write(json.dumps(request) + "\n")
+            stdin.flush()
+        except (BrokenPipeError, OSError) as error:
+            raise WorkerError(self._last_words()) from error
+
+    def receive(self, timeout_s: float = ANSWER_TIMEOUT_S) -> dict[str, Any]:
+        """Return the next answer.
+
+        Raises:
+            MissingPackageError: The worker lacks a package.
+            WorkerError: It failed, died or did not answer in time (then it is killed).
+        """
+        late = threading.Event()
+
+        def give_up() -> None:
+            late.set()
+            self._process.kill()
+
+        watchdog = threading.Timer(timeout_s, give_up)
+        watchdog.start()
+        try:
+            line = self._process.stdout.readline() if self._process.stdout is not None else ""
+        finally:
+            watchdog.cancel()
+        if late.is_set():
+            message = f"no answer within {timeout_s:.0f} s"
+            raise WorkerError(message)
+        if not line:
+            raise WorkerError(self._last_words())
+        # Any: what the two sides agree on is in benchmarks.worker, one form for each request.
+        answer: dict[str, Any] = json.loads(line)
+        if "missing" in answer:
+            raise MissingPackageError(answer["missing"])
+        if "error" in answer:
+            raise WorkerError(answer["error"])
+        return answer
+
+    def ask(self, **request: object) -> dict[str, Any]:
+        """Send one request and return its answer. Raises as `receive` does."""
+        self.send(**request)
+        return self.receive()
+
+    def stop(self) -> None:
+        """End the process: politely first, then not."""
+        if self._process.stdin is not None and not self._process.stdin.closed:
+            try:
+                self._process.stdin.close()
+            except OSError:
+                pass  # it is gone already
+        try:
+            self._process.wait(CLOSE_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+
+    def _last_words(self) -> str:
+        code = self._process.poll()
+        lines = self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        reason = lines[-1].strip() if lines else "it printed nothing"
+        state = (
+            "the process closed its output" if code is None else f"the process ended with {code}"
+        )
+        return f"{state}: {reason}"

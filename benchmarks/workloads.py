@@ -1,0 +1,234 @@
+"""The registry of what is measured: variants (who) and workloads (what), as plain data.
+
+A new call style is one `Variant`, a new measurement one `Workload` and a task of the same name in the subjects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from benchmarks.results import Requirement
+
+Kind = Literal["timed", "startup", "memory", "size", "convert", "curves"]
+
+LEGACY_AGENT = "benchmarks.subjects.legacy_agent:LegacyAgent"
+TORCH_AGENT = "benchmarks.subjects.torch_agent:TorchAgent"
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One way of using one framework; measured in a process of its own.
+
+    Attributes:
+        framework: "legacy", "torch" or "other" (what is neither side of the migration).
+        label: as shown, framework first.
+        subject: "module:Class" of `benchmarks.subjects`.
+        options: arguments of that class; the threads and the agent's path are added.
+    """
+
+    name: str
+    framework: str
+    label: str
+    subject: str
+    options: Mapping[str, str | int | bool] = field(default_factory=dict)
+    agent: bool = True  # takes the path of an agent class
+    process: str | None = None  # whom it joins where processes are shared; None: its framework
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """One measurement, in one unit, over some variants and cases.
+
+    Attributes:
+        kind: how it is run, see `benchmarks.run`.
+        cases: shown text to task name of the subjects.
+        per: what one operation is, for units like seconds ("step").
+    """
+
+    name: str
+    kind: Kind
+    title: str
+    what: str
+    unit: str
+    better: str
+    variants: tuple[str, ...]
+    cases: Mapping[str, str]
+    requirements: tuple[Requirement, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+VARIANTS: dict[str, Variant] = {
+    variant.name: variant
+    for variant in (
+        Variant(
+            "legacy-fit",
+            "legacy",
+            "TensorFlow, fit + predict",
+            LEGACY_AGENT,
+            {"style": "fit"},
+        ),
+        Variant(
+            "legacy-batch",
+            "legacy",
+            "TensorFlow, train_on_batch + model(x)",
+            LEGACY_AGENT,
+            {"style": "train_on_batch"},
+        ),
+        Variant(
+            "legacy-function",
+            "legacy",
+            "TensorFlow, tf.function",
+            LEGACY_AGENT,
+            {"style": "function"},
+        ),
+        Variant("torch-eager", "torch", "PyTorch, eager", TORCH_AGENT, {"compiled": False}),
+        Variant("torch-compile", "torch", "PyTorch, compiled", TORCH_AGENT, {"compiled": True}),
+        Variant(
+            "handwritten",
+            "other",
+            "hand-written eager loop, fused Adam",
+            "benchmarks.subjects.handwritten:HandwrittenLoop",
+            agent=False,
+            process="torch",
+        ),
+        Variant(
+            "sb3",
+            "other",
+            "stable-baselines3 DQN",
+            "benchmarks.subjects.stable_baselines:StableBaselinesDQN",
+            agent=False,
+        ),
+    )
+}
+
+LEGACY_STYLES = ("legacy-fit", "legacy-batch", "legacy-function")
+TORCH_STYLES = ("torch-eager", "torch-compile")
+BOTH = LEGACY_STYLES + TORCH_STYLES
+
+WORKLOADS: dict[str, Workload] = {
+    workload.name: workload
+    for workload in (
+        Workload(
+            "training",
+            "timed",
+            "Training in the guide's environment",
+            "Seconds for one step of the guide's training loop: choose an action, step the vocabulary "
+            "environment, store, replay a batch of 32. The guide's 100 episodes are 2,000 such steps.",
+            "s/step",
+            "lower",
+            BOTH,
+            {"": "training"},
+        ),
+        Workload(
+            "updates",
+            "timed",
+            "DQN updates",
+            "Updates a second with batches of 64: draw from a full replay memory of 10,000, targets, loss, "
+            "gradients, clipping, Adam. Network 12-128-64-32-5 (12,165 parameters).",
+            "updates/s",
+            "higher",
+            (*BOTH, "handwritten", "sb3"),
+            {"": "updates"},
+            requirements=(
+                Requirement(
+                    "torch-compile",
+                    "handwritten",
+                    "",
+                    2.3,
+                    "compiled against a hand-written eager PyTorch loop",
+                ),
+                Requirement("torch-compile", "sb3", "", 3.0, "compiled against stable-baselines3"),
+            ),
+        ),
+        Workload(
+            "inference",
+            "timed",
+            "Choosing actions",
+            "Seconds from a numpy observation to a numpy action, no exploration.",
+            "s/call",
+            "lower",
+            BOTH,
+            {"batch 1": "act-1", "batch 256": "act-256"},
+        ),
+        Workload(
+            "startup",
+            "startup",
+            "Start to first training step",
+            "Seconds from starting Python to the end of the first training step: imports, building the "
+            "agent, compiling where the style compiles. A new process every round.",
+            "s",
+            "lower",
+            BOTH,
+            {"": "first-step"},
+        ),
+        Workload(
+            "memory",
+            "memory",
+            "Memory",
+            "Largest resident size of a process that does nothing but train with this style.",
+            "bytes",
+            "lower",
+            BOTH,
+            {"": "training"},
+        ),
+        Workload(
+            "size",
+            "size",
+            "Model files",
+            "Bytes on disk of the guide's network in every format; 12,165 float32 parameters are 48,660 bytes.",
+            "bytes",
+            "lower",
+            ("legacy-function", "torch-eager"),
+            {"": "size"},
+            notes=(
+                "Keras 3 cannot write weights alone as .h5; Keras 2 could, and those files convert.",
+            ),
+        ),
+        Workload(
+            "convert",
+            "convert",
+            "Converting a file",
+            "Seconds of the whole command `torchward convert`, for a Keras file of the guide's network, beside "
+            "the time Python takes to import h5py and torch. A new process every round.",
+            "s",
+            "lower",
+            ("convert", "imports"),
+            {"": "convert"},
+        ),
+        Workload(
+            "learning",
+            "curves",
+            "Learning curves",
+            "Return over environment steps of stored training runs.",
+            "",
+            "higher",
+            (),
+            {},
+        ),
+    )
+}
+
+QUICK = ("updates", "inference", "size")
+"""What `--quick` runs when no workload is named: seconds, not minutes."""
+DEFAULT = ("training", "updates", "inference", "startup", "memory", "size", "convert")
+"""What runs when nothing is named."""
+
+
+def choose(names: tuple[str, ...], *, quick: bool) -> list[Workload]:
+    """Return the workloads of these names, the usual ones if there are none.
+
+    Raises:
+        ValueError: A name is unknown; the message has the nearest one.
+    """
+    import difflib
+
+    for name in names:
+        if name not in WORKLOADS:
+            near = difflib.get_close_matches(name, WORKLOADS, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            message = f"no workload {name!r}{hint} There are: {', '.join(WORKLOADS)}."
+            raise ValueError(message)
+    chosen = names or (QUICK if quick else DEFAULT)
+    return [WORKLOADS[name] for name in dict.fromkeys(chosen)]
