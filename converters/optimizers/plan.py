@@ -1,0 +1,189 @@
+"""Plans where the stored state of a Keras optimizer goes, without loading it and without torch.
+
+`plan_optimizer` answers with plain data: the torch class, its arguments, and for every slot the stored array of every
+trainable weight. The caller loads the arrays, applies the layout of the weight to its slots, and
+hands both to the torch class (`KerasOptimizer.load_slots`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from converters.checkpoint import ArrayInfo, OptimizerState
+from converters.errors import AmbiguousTargetError, UnsupportedError
+from converters.optimizers.options import plan_options, used_options
+from converters.optimizers.rules import RULES, OptimizerRule, find_rule
+from converters.optimizers.stored_names import Dialect, are_numbered, dialect_of, mentions
+from converters.optimizers.stored_order import Split, Weights, split_variables, used_slots
+
+Plain = int | float | bool | str | None | Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class OptimizerPlan:
+    """How a stored optimizer becomes a torch one.
+
+    Attributes:
+        target: key of the torch class, "keras_compat.Adam".
+        options: keyword arguments of the class, plain data, without the learning rate.
+        learning_rate: the stored number, which wins over the configuration; else the configured number or
+            schedule; None: the file says nothing, the default of the class holds.
+        iterations: the stored counter, or 0 where the file has none.
+        numbers: further single numbers of the state by the name of the group entry.
+        slots: name in the torch state to one array for each trainable weight, in the order and
+            layout of the weights. Empty: the optimizer starts anew.
+        ignored: stored arrays that are not used, each with the reason.
+        notes: what was assumed, or is lost.
+    """
+
+    target: str
+    options: Mapping[str, Plain]
+    learning_rate: ArrayInfo | float | Mapping[str, object] | None
+    iterations: ArrayInfo | int
+    numbers: Mapping[str, ArrayInfo] = field(default_factory=dict)
+    slots: Mapping[str, tuple[ArrayInfo, ...]] = field(default_factory=dict)
+    ignored: tuple[tuple[ArrayInfo, str], ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def read_arguments(self) -> dict[str, Plain]:
+        """Return the keyword arguments of the torch class, with the learning rate read if it is stored."""
+        rate = self.learning_rate
+        if isinstance(rate, ArrayInfo):
+            rate = float(rate.read())
+        return dict(self.options) if rate is None else {"learning_rate": rate, **self.options}
+
+    def read_iterations(self) -> int:
+        """Return the number of updates done."""
+        return self.iterations if isinstance(self.iterations, int) else int(self.iterations.read())
+
+    def read_numbers(self) -> dict[str, float]:
+        """Return the further group entries."""
+        return {name: float(array.read()) for name, array in self.numbers.items()}
+
+
+def plan_optimizer(state: OptimizerState, weights: Weights) -> OptimizerPlan:
+    """Return where the optimizer state goes.
+
+    Args:
+        state: as the reader found it; variables in stored order.
+        weights: stored name and shape (Keras layout) of every trainable weight, in model order.
+
+    Raises:
+        UnsupportedError: There is no rule for the optimizer, or an option has no counterpart.
+        AmbiguousTargetError: The file does not name its optimizer and more than one fits.
+        MismatchError: Variables and weights do not belong together.
+    """
+    notes: list[str] = []
+    dialect = dialect_of(state)
+    rule = find_rule(state.kind) if state.kind else _infer_rule(state.variables, weights, notes)
+    rate, options = plan_options(rule, dialect, state.config, notes)
+    used = used_options(options)
+    if not state.config:
+        used = _infer_used(rule, state.variables, notes)
+        options |= {name: True for name in used if name != "momentum"}
+        if "momentum" in used:
+            options["momentum"] = 0.9
+            notes.append("momentum is not in the file; its buffer is, and 0.9 is assumed")
+    scheduled = isinstance(rate, Mapping)
+    split = split_variables(rule, dialect, state.variables, weights, used=used, scheduled=scheduled)
+    return _plan(rule, dialect, split, rate, options, notes)
+
+
+def _plan(
+    rule: OptimizerRule,
+    dialect: Dialect,
+    split: Split,
+    rate: float | Mapping[str, object] | None,
+    options: dict[str, Plain],
+    notes: list[str],
+) -> OptimizerPlan:
+    """Put the parts together: the stored learning rate wins, and what is missing is noted."""
+    stored = split.learning_rate
+    wide = stored.dtype == np.float64 if stored is not None else _is_wide(rate)
+    if wide:
+        options["learning_rate_dtype"] = "float64"
+    if stored is None and rate is None:
+        notes.append("the learning rate is not in the file; the default of the class is taken")
+    if split.iterations is None:
+        notes.append("the file has no iteration counter; it starts at 0")
+    return OptimizerPlan(
+        target=rule.target,
+        options=options,
+        learning_rate=rate if stored is None else stored,
+        iterations=0 if split.iterations is None else split.iterations,
+        numbers={} if split.number is None or rule.number is None else {rule.number: split.number},
+        slots=split.slots,
+        ignored=tuple(split.ignored),
+        notes=tuple(notes + split.notes),
+    )
+
+
+def _is_wide(rate: float | Mapping[str, object] | None) -> bool:
+    """Return whether a configured learning rate was a float64 variable: float32 cannot hold it."""
+    return isinstance(rate, float) and float(np.float32(rate)) != rate
+
+
+def _infer_rule(
+    variables: Sequence[ArrayInfo], weights: Weights, notes: list[str]
+) -> OptimizerRule:
+    """Return the rule of a file that has slots but does not name the optimizer.
+
+    Keras starts the names with that of the optimizer ("adam_w/..."); a name the user chose says nothing, then
+    the slots' names must fit one rule. Where there are only numbers, two slots a weight are taken for Adam's.
+    """
+    if are_numbered(variables):
+        return _infer_from_count(len(variables), len(weights), notes)
+    prefix = variables[0].name.split("/", 1)[0] if variables else ""
+    try:
+        rule = find_rule(prefix)
+    except UnsupportedError:
+        fitting = [rule for rule in RULES if _names_fit(rule, variables)]
+        if len(fitting) != 1:
+            kinds = ", ".join(rule.kind for rule in fitting or RULES)
+            message = f"the file does not name its optimizer ({prefix!r}); possible: {kinds}"
+            raise AmbiguousTargetError(message, hint="convert the weights alone") from None
+        rule = fitting[0]
+    notes.append(f"the file does not name its optimizer; {rule.kind} by the names of its slots")
+    return rule
+
+
+def _infer_from_count(stored: int, count: int, notes: list[str]) -> OptimizerRule:
+    """Return Adam's rule for two slots a weight (besides counter and learning rate), SGD's for none."""
+    numbers = (1, 2)
+    for slots, kind in ((2, "Adam"), (0, "SGD")):
+        if stored - slots * count in numbers:
+            notes.append(
+                f"the file does not name its optimizer; {slots} slots for each weight are taken for {kind}"
+            )
+            return find_rule(kind)
+    kinds = ", ".join(rule.kind for rule in RULES)
+    message = (
+        f"the file does not name its optimizer and holds {stored} arrays without names for "
+        f"{count} weights; known: {kinds}"
+    )
+    raise AmbiguousTargetError(message, hint="convert the weights alone")
+
+
+def _names_fit(rule: OptimizerRule, variables: Sequence[ArrayInfo]) -> bool:
+    """Return whether every slot without condition is named in the file, and nothing else is."""
+    slots = [slot for block in rule.blocks for slot in block]
+    arrays = [variable for variable in variables if variable.shape]
+    needed = used_slots(rule, frozenset())
+    named = all(any(mentions(variable, slot) for slot in slots) for variable in arrays)
+    return named and all(any(mentions(v, slot) for v in arrays) for slot in needed or slots)
+
+
+def _infer_used(
+    rule: OptimizerRule, variables: Sequence[ArrayInfo], notes: list[str]
+) -> frozenset[str]:
+    """Return the options whose slots the names show, for a file without configuration."""
+    notes.append("the hyper-parameters are not in the file; the defaults of Keras are taken")
+    if are_numbered(variables):
+        return frozenset()
+    slots = [slot for block in rule.blocks for slot in block if slot.when is not None]
+    used = {s.when for s in slots if s.when and any(mentions(v, s) for v in variables)}
+    averaged = any(v.name.split(":", 1)[0].endswith("_average") for v in variables)
+    return frozenset(used | ({"use_ema"} if averaged else set()))

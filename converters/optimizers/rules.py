@@ -1,0 +1,117 @@
+"""One rule for each Keras optimizer: its torch class, its options, and how its slots lie in a file.
+
+A rule is data. The order of slots in a file is a sequence of blocks: a block with two slots is written weight by weight
+(m of the first, v of the first, m of the second, ...), one with a single slot is written for all weights in a row. Optimizers
+of Keras <= 2.10 write every slot as a block of its own. Adding an optimizer is one entry in `RULES`.
+
+Source: build() and get_config() of keras 2.15 and 3.15.1, _create_slots() of Keras <= 2.10, and files of all of them.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from converters.errors import UnsupportedError
+
+Config = Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One tensor that an optimizer keeps for each weight."""
+
+    key: str  # in the state of the torch class: "exp_avg"
+    names: tuple[str, ...]  # what stored names call it, newest first: ("momentum", "m")
+    when: str | None = (
+        None  # the option without which the slot is not used, though it may be stored
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class OptimizerRule:
+    """Where an optimizer of Keras goes.
+
+    Attributes:
+        kind: class name in Keras.
+        options: configuration entries that are arguments of the torch class, under the same name.
+        blocks: the slots in stored order.
+        legacy_blocks: the same for Keras <= 2.10, where it is not one block for each slot.
+        legacy_options: arguments that optimizers of Keras <= 2.10 need besides, from their configuration.
+        number: a single number stored besides the slots: the group entry of the torch class ("mu_product").
+    """
+
+    kind: str
+    options: tuple[str, ...]
+    blocks: tuple[tuple[Slot, ...], ...]
+    legacy_blocks: tuple[tuple[Slot, ...], ...] | None = None
+    legacy_options: Callable[[Config], Config] = lambda config: {}
+    number: str | None = None
+
+    @property
+    def target(self) -> str:
+        """Key of the torch class: its module in torch_impl and its name."""
+        return f"keras_compat.{self.kind}"
+
+    def stored_blocks(self, *, legacy: bool) -> tuple[tuple[Slot, ...], ...]:
+        """Return the blocks in the order in which the given generation writes them."""
+        if not legacy:
+            return self.blocks
+        return self.legacy_blocks or tuple((slot,) for block in self.blocks for slot in block)
+
+
+def rmsprop_legacy_options(config: Config) -> Config:
+    """Return where epsilon goes: beside the root, except in the fused kernel that momentum selects."""
+    return {"epsilon_inside_root": bool(config.get("momentum"))}
+
+
+ADAM_SLOTS = (
+    (Slot("exp_avg", ("momentum", "m")), Slot("exp_avg_sq", ("velocity", "v"))),
+    (Slot("max_exp_avg_sq", ("velocity_hat", "vhat"), when="amsgrad"),),
+)
+
+RULES: tuple[OptimizerRule, ...] = (
+    OptimizerRule("Adam", ("beta_1", "beta_2", "epsilon", "amsgrad"), ADAM_SLOTS),
+    OptimizerRule("AdamW", ("weight_decay", "beta_1", "beta_2", "epsilon", "amsgrad"), ADAM_SLOTS),
+    OptimizerRule(
+        "SGD",
+        ("momentum", "nesterov"),
+        ((Slot("momentum_buffer", ("momentum", "m", "moment"), when="momentum"),),),
+    ),
+    OptimizerRule(
+        "RMSprop",
+        ("rho", "momentum", "epsilon", "centered"),
+        (
+            (Slot("square_avg", ("velocity", "rms", "accumulator")),),
+            (Slot("momentum_buffer", ("momentum",), when="momentum"),),
+            (Slot("grad_avg", ("average_gradient", "mg"), when="centered"),),
+        ),
+        legacy_options=rmsprop_legacy_options,
+    ),
+)
+
+_BY_NAME = {rule.kind.lower(): rule for rule in RULES}
+
+
+def _plain_name(kind: str) -> str:
+    """Return "adamw" for "Custom>AdamW", "adam_w" and "keras.optimizers.AdamW"."""
+    return kind.rsplit(">", 1)[-1].rsplit(".", 1)[-1].replace("_", "").lower()
+
+
+def find_rule(kind: str) -> OptimizerRule:
+    """Return the rule of a stored class name or of the automatic name Keras gives its instances.
+
+    Raises:
+        UnsupportedError: There is none; the message has the nearest names.
+    """
+    name = _plain_name(kind)
+    if name in _BY_NAME:
+        return _BY_NAME[name]
+    if name.startswith("lossscaleoptimizer"):
+        message = f"optimizer {kind!r}: the state of a mixed-precision optimizer is not converted"
+        raise UnsupportedError(message, hint="convert the weights alone, without the optimizer")
+    near = difflib.get_close_matches(name, _BY_NAME, n=2, cutoff=0.5)
+    named = ", ".join(_BY_NAME[match].kind for match in near) or "none"
+    message = f"no rule for optimizer {kind!r}; nearest: {named}. Known: {', '.join(r.kind for r in RULES)}"
+    raise UnsupportedError(message, hint="convert the weights alone, without the optimizer")
