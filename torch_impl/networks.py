@@ -6,6 +6,7 @@ Mirror: legacy_tf/networks.py.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import cast
 
@@ -14,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.utils import skip_init
 
 from experience.dqn_rules import check_shapes
 
@@ -54,15 +56,16 @@ class DQNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self.hidden_count, self.dueling = len(hidden_sizes), dueling
+        # nn.Linear by itself would draw its weights from torch's global generator.
+        linear = partial(skip_init, nn.Linear, dtype=DTYPES[dtype])
         for index, (fan_in, units) in enumerate(pairwise((state_size, *hidden_sizes)), start=1):
-            self.add_module(f"fc{index}", nn.Linear(fan_in, units))
+            self.add_module(f"fc{index}", linear(fan_in, units))
             if index < self.hidden_count:
                 self.add_module(f"dropout{index}", nn.Dropout(dropout))
         output = {f"fc{self.hidden_count + 1}": action_size}
         # The order is that of Keras' weight list, which optimizer state is stored in.
         for name, units in ({"advantage": action_size, "value": 1} if dueling else output).items():
-            self.add_module(name, nn.Linear(hidden_sizes[-1], units))
-        self.to(DTYPES[dtype])
+            self.add_module(name, linear(hidden_sizes[-1], units))
         generator = torch.Generator().manual_seed(seed)
         for module in self.modules():
             if isinstance(module, nn.Linear):
