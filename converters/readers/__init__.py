@@ -6,6 +6,7 @@ being here. What the readers share lies in `files` (opening, JSON, archives, Ker
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import pkgutil
 from functools import cache
@@ -58,7 +59,9 @@ def read_checkpoint(
         UnsupportedError: Sound, but of a kind that is not read.
     """
     limits = limits or Limits()
-    known = describe_path(path, quote(path.name)[1:-1])
+    known = None
+    with contextlib.suppress(OSError):  # said in one place, when the file is opened
+        known = describe_path(path, quote(path.name)[1:-1])
     if known is not None:
         raise known
     source = Source(path)

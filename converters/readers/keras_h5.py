@@ -51,7 +51,7 @@ class KerasH5:
             for name in _layer_names(index, root, source.name)
         ]
         version = index.text("", "keras_version") or index.text(root, "keras_version")
-        generation = _generation(version, layers)
+        generation = _generation(version, index, root, layers)
         architecture = architecture or _own_architecture(index, source.name, generation, limits)
         training = _training(index, source.name, limits)
         variables = _optimizer_variables(index, source.name)
@@ -152,18 +152,16 @@ def _role(name: str, layer: str) -> str:
     return match.group(1) if match else last
 
 
-def _generation(version: str | None, layers: Sequence[LayerArrays]) -> int:
+def _generation(
+    version: str | None, index: Hdf5Index, root: str, layers: Sequence[LayerArrays]
+) -> int:
     generation = major_version(version) if version else None
     if generation is not None:
         return generation
-    # Only Keras 1 leaves the version out of weight files, and only it writes names without a slash below the
-    # layer group (`dense_1/dense_1_W:0`).
-    flat = all(
-        array.name.endswith(f"{layer.path}/{array.name.rsplit('/', 1)[-1]}")
-        for layer in layers
-        for array in layer.arrays.values()
-    )
-    return 1 if flat else 2
+    # Only Keras 1 leaves the version out of weight files, and its names have no slash (`dense_1_W:0`).
+    groups = (f"{root}/{layer.path}" if root else layer.path for layer in layers)
+    names = [name for group in groups for name in index.texts(group, "weight_names") or ()]
+    return 2 if any("/" in name for name in names) else 1
 
 
 def _own_architecture(

@@ -43,6 +43,15 @@ _START_SECONDS = 20
 _BYTES_PER_SECOND = 5_000_000
 """Far below any disk; with `_START_SECONDS` it bounds processor time, four times that bounds waiting."""
 _FRAME = struct.Struct("<q")
+_NONSENSE = (
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    RecursionError,
+    struct.error,
+)
 _DTYPE = re.compile(r"[<>|][fiub][1248]")
 
 
@@ -211,7 +220,7 @@ class _Exchange:
     def run(self, request: Mapping[str, object]) -> Hdf5Index:
         try:
             return self._ask(request)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        except _NONSENSE as error:
             # A worker that was killed answers nothing, one that was taken over answers anything.
             raise self._crash() from error
 
@@ -236,8 +245,8 @@ class _Exchange:
             message = "a path twice"
             raise ValueError(message)
         return Hdf5Index(
-            groups=frozenset(index["groups"]),
-            attributes=index["attributes"],
+            groups=frozenset(_texts(index["groups"])),
+            attributes=_attributes(index["attributes"]),
             arrays={array.name: array for array in arrays},
         )
 
@@ -355,7 +364,31 @@ def _shape(entry: Mapping[str, object]) -> tuple[int, ...]:
     ):
         message = "no shape"
         raise TypeError(message)
+    if (
+        math.prod(max(1, length) for length in shape) >= 2**60
+    ):  # numpy fails on it even if an axis is empty
+        message = "a shape no array can have"
+        raise ValueError(message)
     return tuple(shape)
+
+
+def _texts(value: object) -> list[str]:
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        message = "no list of texts"
+        raise TypeError(message)
+    return value
+
+
+def _attributes(value: object) -> dict[str, dict[str, str | list[str]]]:
+    if not isinstance(value, dict) or not all(isinstance(item, dict) for item in value.values()):
+        message = "no attributes"
+        raise TypeError(message)
+    return {
+        group: {
+            name: text if isinstance(text, str) else _texts(text) for name, text in found.items()
+        }
+        for group, found in value.items()
+    }
 
 
 def _byte_count(entry: Mapping[str, object]) -> int:

@@ -215,6 +215,8 @@ class Walk:
         if shape is None:
             unreadable(f"{where} has no shape")
         size = math.prod(shape) * dtype.itemsize
+        if math.prod(max(1, length) for length in shape) >= 2**60:
+            unsafe(f"{where} has the shape {shape}, which no array can have")
         if size > self._bounds["max_array_bytes"]:
             limit = self._bounds["max_array_bytes"]
             unsafe(f"{where} declares {size:,} bytes, at most {limit:,} are read")
@@ -259,7 +261,8 @@ class Walk:
         for index in range(properties.get_nfilters()):
             code = properties.get_filter(index)[0]
             if code not in KNOWN_FILTERS:
-                unsafe(f"{where} is packed with filter {code}, a plugin")
+                known = ", ".join(KNOWN_FILTERS.values())
+                unsafe(f"{where} is packed with filter {code}; only {known} are read")
         chunk = properties.get_chunk()
         if math.prod(chunk) * dtype.itemsize > MAX_CHUNK_BYTES:
             unsafe(f"{where} has chunks of {math.prod(chunk) * dtype.itemsize:,} bytes")
