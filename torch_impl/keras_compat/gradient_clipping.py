@@ -25,9 +25,13 @@ def clip_each_norm(gradients: Sequence[Tensor], limit: float) -> list[Tensor]:
 def clip_global_norm(gradients: Sequence[Tensor], limit: float) -> list[Tensor]:
     """Return the gradients scaled to a common norm of at most `limit`; NaN if any of them is not finite."""
     norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(list(gradients))))
+    return list(torch._foreach_mul(list(gradients), global_clip_scale(norm, limit)))
+
+
+def global_clip_scale(norm: Tensor, limit: float) -> Tensor:
+    """Return what gradients of a common norm, 0-d, are multiplied with: limit / max(norm, limit)."""
     # norm - norm is 0 for a finite norm and NaN otherwise: an overflow is passed on, not hidden by a scale of 0.
-    scale = limit * torch.clamp_max(1.0 / norm, 1.0 / limit) + (norm - norm)
-    return list(torch._foreach_mul(list(gradients), scale))
+    return limit * torch.clamp_max(1.0 / norm, 1.0 / limit) + (norm - norm)
 
 
 def clip_each_value(gradients: Sequence[Tensor], limit: float) -> list[Tensor]:

@@ -10,7 +10,7 @@ Source: keras 3.15.1, optimizers/base_optimizer.py; Keras 2.12, 2.15 and the leg
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypedDict, Unpack
+from typing import Any, TypedDict, TypeVar, Unpack, cast
 
 import torch
 from torch import Tensor
@@ -69,6 +69,18 @@ SHARED_DEFAULTS: SharedOptions = {
 }
 
 
+Method = TypeVar("Method", bound=Callable[..., object])
+
+
+def _without_compiler(method: Method) -> Method:
+    """Return a method of torch's Optimizer without the wrapper that hides it from the compiler.
+
+    The wrapper imports torch._dynamo at the first call, which takes as long as importing torch (torch 2.13.0,
+    _compile.py). What it guards against, tracing into the method, does no harm here.
+    """
+    return cast("Method", getattr(method, "__wrapped__", method))
+
+
 class KerasOptimizer(Optimizer):
     """An optimizer that updates as the Keras class of the same name does.
 
@@ -86,6 +98,9 @@ class KerasOptimizer(Optimizer):
         ValueError: Options contradict each other, or a group mixes dtypes.
         TypeError: An option has no such name.
     """
+
+    state_dict = _without_compiler(Optimizer.state_dict)
+    zero_grad = _without_compiler(Optimizer.zero_grad)
 
     def __init__(
         self,
@@ -110,15 +125,27 @@ class KerasOptimizer(Optimizer):
         Raises:
             ValueError: Options contradict each other, or the parameters differ in dtype.
         """
-        super().add_param_group(param_group)
+        _without_compiler(Optimizer.add_param_group)(self, param_group)
         group = self.param_groups[-1]
-        rate = group.pop("learning_rate")
-        if isinstance(rate, Mapping):
-            group["schedule"] = plain_schedule(rate)
-            group["lr"] = learning_rate_at(group["schedule"], group["iterations"])
-        else:
-            group["schedule"], group["lr"] = None, float(rate)
+        _split_learning_rate(group)
         _check_group(group)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over a saved state; options that a saved group does not name stay as they are.
+
+        A group of a converted file names what the legacy file states, its `learning_rate` as a number or a schedule.
+
+        Raises:
+            ValueError: Number or sizes of the groups differ.
+        """
+        groups = []
+        for own, saved in zip(self.param_groups, state_dict["param_groups"], strict=True):
+            group = {**{key: value for key, value in own.items() if key != "params"}, **saved}
+            if "learning_rate" in group:
+                _split_learning_rate(group)
+            groups.append(group)
+        whole = {**state_dict, "param_groups": groups}
+        _without_compiler(Optimizer.load_state_dict)(self, whole)
 
     def slots(self, group: Group) -> Mapping[str, float]:
         """Return the names of the state tensors that the group's options need, and what they start with."""
@@ -201,13 +228,13 @@ class KerasOptimizer(Optimizer):
         if group["weight_decay"] is not None:
             # p + (-wd * lr) * p, not p * (1 - wd * lr): the factor next to 1 would lose most digits in float32.
             torch._foreach_add_(parameters, parameters, alpha=-float32(group["weight_decay"]) * lr)
-        slots = self._slot_tensors(parameters, self.slots(group))
+        slots = self.slot_tensors(parameters, self.slots(group))
         self.update(group, parameters, gradients, slots, lr)
         if group["use_ema"]:
             self._average(group)
         group["iterations"] += 1
 
-    def _slot_tensors(self, parameters: list[Tensor], names: Mapping[str, float]) -> Slots:
+    def slot_tensors(self, parameters: list[Tensor], names: Mapping[str, float]) -> Slots:
         """Return the state tensors of `parameters` by name, made where missing."""
         found: dict[str, list[Tensor]] = {name: [] for name in names}
         for parameter in parameters:
@@ -221,7 +248,7 @@ class KerasOptimizer(Optimizer):
     def _average(self, group: Group) -> None:
         """Move the averages towards the new parameters; every so often copy them back."""
         parameters: list[Tensor] = group["params"]
-        averages = self._slot_tensors(parameters, {"average": 0.0})["average"]
+        averages = self.slot_tensors(parameters, {"average": 0.0})["average"]
         # Keras ignores the averages at the first update and computes 1 - momentum in the dtype of the weights.
         rounded = rounding_of(parameters[0].dtype)
         momentum = rounded(group["ema_momentum"]) if group["iterations"] else 0.0
@@ -244,6 +271,16 @@ def _clip(group: Group, gradients: list[Tensor]) -> list[Tensor]:
     if group["clipvalue"]:
         return clip_each_value(gradients, group["clipvalue"])
     return gradients
+
+
+def _split_learning_rate(group: Group) -> None:
+    """Replace `learning_rate`, a number or a schedule, by `lr` and `schedule`."""
+    rate = group.pop("learning_rate")
+    if isinstance(rate, Mapping):
+        group["schedule"] = plain_schedule(rate)
+        group["lr"] = learning_rate_at(group["schedule"], group["iterations"])
+    else:
+        group["schedule"], group["lr"] = None, float(rate)
 
 
 def _check_group(group: Group) -> None:

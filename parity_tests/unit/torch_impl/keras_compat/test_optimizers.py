@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import math
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -427,3 +430,30 @@ def test_non_finite_gradient_is_not_hidden_by_the_global_clip() -> None:
     parameter.grad = torch.tensor([math.inf, 1.0])
     optimizer.step()
     assert torch.isnan(parameter).all()
+
+
+@pytest.mark.slow
+def test_training_does_not_import_the_compiler() -> None:
+    code = """
+import sys, torch
+from torch_impl.keras_compat.optimizers import Adam
+weight = torch.nn.Parameter(torch.ones(2))
+optimizer = Adam([weight])
+optimizer.zero_grad()
+weight.sum().backward()
+optimizer.step()
+Adam([weight]).load_state_dict(optimizer.state_dict())
+sys.exit(int("torch._dynamo" in sys.modules))
+"""
+    root = Path(__file__).parents[4]
+    assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
+
+
+def test_group_of_a_converted_file_names_only_what_the_file_states() -> None:
+    parameter = torch.nn.Parameter(torch.zeros(1, dtype=torch.float64))
+    optimizer = optimizers.Adam([parameter])
+    group = {"learning_rate": 0.5, "beta_1": 0.75, "iterations": 4, "params": [0]}
+    optimizer.load_state_dict({"state": {}, "param_groups": [group]})
+    loaded = optimizer.param_groups[0]
+    assert (loaded["lr"], loaded["beta_1"], loaded["iterations"]) == (0.5, 0.75, 4)
+    assert loaded["beta_2"] == 0.999
