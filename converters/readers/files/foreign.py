@@ -80,6 +80,6 @@ def _is_pickle(prefix: bytes) -> bool:
 def _is_tensorflow_checkpoint(source: Source) -> bool:
     if source.prefix.startswith(b"model_checkpoint_path:"):
         return True
-    if source.file.read(source.size - 8, 8) == _TABLE_MAGIC:
+    if source.file.read(max(0, source.size - 8), 8) == _TABLE_MAGIC:
         return True
     return ".data-0" in source.path.name and source.path.name.rsplit("-", 1)[-1].isdecimal()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -71,7 +72,7 @@ def parse_object(text: str, file: str, what: str, limits: Limits) -> Mapping[str
 def decode_text(data: bytes, file: str, what: str) -> str:
     """Return UTF-8 bytes as text. Raises UnreadableFileError."""
     try:
-        return data.decode("utf-8-sig")
+        return data.removeprefix(codecs.BOM_UTF8).decode()
     except UnicodeDecodeError as error:
         message = f"{file}: the {what} is not UTF-8 text (byte {error.start:,})."
         raise UnreadableFileError(message) from error

@@ -80,13 +80,17 @@ class OpenFile:
         """Fill `buffer` from `offset` on and return how many bytes there were."""
         view = memoryview(buffer).cast("B")
         done = 0
-        with self._lock:
-            self._file.seek(offset)
-            while done < len(view):
-                count = self._file.readinto(view[done:])
-                if not count:
-                    break
-                done += count
+        try:
+            with self._lock:
+                self._file.seek(offset)
+                while done < len(view):
+                    count = self._file.readinto(view[done:])
+                    if not count:
+                        break
+                    done += count
+        except OSError as error:
+            message = f"{quote(self.path.name)[1:-1]}: cannot be read ({error.strerror})."
+            raise UnreadableFileError(message) from error
         return done
 
     def read(self, offset: int, count: int) -> bytes:
@@ -117,7 +121,9 @@ class OpenFile:
         else:
             buffer = np.empty(size, np.uint8)
             if size and self.read_into(buffer.data, offset) != size:
-                message = f"{self.path.name}: the file became shorter while it was read."
+                message = (
+                    f"{quote(self.path.name)[1:-1]}: the file became shorter while it was read."
+                )
                 raise UnreadableFileError(message)
             array = buffer.view(dtype)
         native = array.astype(dtype.newbyteorder("="), copy=False).reshape(shape)
@@ -150,8 +156,8 @@ class _Window(io.RawIOBase):
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
         if start + offset < 0:
-            message = "negative seek position"
-            raise ValueError(message)
+            message = "seek before the start"  # OSError, as plain files raise: zipfile counts on it
+            raise OSError(message)
         self._position = start + offset
         return self._position
 
