@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from converters.errors import ConversionError
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -19,6 +21,12 @@ if TYPE_CHECKING:
 JSON_NAME, HTML_NAME, LOG_FOLDER = "bench.json", "bench.html", "logs"
 QUICK_REPEATS, REPEATS = 3, 7
 QUICK_TURN_S, TURN_S = 0.15, 1.0
+
+
+class BenchmarkUsageError(ConversionError):
+    """The command was called with something that does not exist or does not go together."""
+
+    exit_code = 2
 
 
 def bench(
@@ -78,6 +86,7 @@ def bench(
     from rich.console import Console
 
     from benchmarks.results import ResultFileError, read_result
+    from converters.errors import OutputError, UnreadableFileError
 
     errors = Console(stderr=True)
     try:
@@ -97,14 +106,15 @@ def bench(
                 quiet=quiet or json_output,
             )
         result = _with_parity(result, parity)
-    except (ResultFileError, ValueError, OSError) as error:
-        _fail(str(error), code=3 if isinstance(error, ResultFileError | OSError) else 2)
-    except KeyboardInterrupt:
-        _fail("interrupted; nothing was written", code=130)
+    except (ResultFileError, OSError) as error:
+        raise UnreadableFileError(str(error)) from error
+    except ValueError as error:
+        raise BenchmarkUsageError(str(error)) from error
     try:
         written, hint = write_files(result, output, html, keep_json=from_json is not None)
     except OSError as error:
-        _fail(f"cannot write the report: {error}", code=6)
+        message = f"the report cannot be written: {error}"
+        raise OutputError(message) from error
     if json_output:
         sys.stdout.write(result.to_json())
     elif not quiet:
@@ -180,11 +190,12 @@ def _measure(
     curves = read_curves(runs) if runs is not None else ()
     logs = output / LOG_FOLDER
     logs.mkdir(parents=True, exist_ok=True)
-    results = []
     with _status(console, quiet=quiet) as progress, Processes(settings, logs) as processes:
-        for workload in chosen:
-            if workload.kind != "curves":
-                results.append(run_workload(workload, settings, processes, logs, progress))
+        results = [
+            run_workload(workload, settings, processes, logs, progress)
+            for workload in chosen
+            if workload.kind != "curves"
+        ]
     return BenchResult(
         command=_command_line(),
         environment=environment,
@@ -193,6 +204,7 @@ def _measure(
             "repeats": settings.repeats,
             "seconds a round": str(settings.turn_s),
             "quick": quick,
+            "full training": settings.full_training,
             "shared": settings.shared,
         },
         workloads=tuple(results),
@@ -261,19 +273,3 @@ def _write(path: Path, text: str) -> Path:
     temporary.write_text(text, encoding="utf-8")
     temporary.replace(path)
     return path
-
-
-def _fail(message: str, *, code: int) -> None:
-    typer.echo(f"error: {message}", err=True)
-    raise typer.Exit(code)
-
-
-def main() -> None:
-    """Run the command without the rest of torchward: `python -m benchmarks.cli`."""
-    application = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    application.command()(bench)
-    application()
-
-
-if __name__ == "__main__":
-    main()

@@ -1,66 +1,94 @@
-"""Learning curves from the run folders that `torchward train` leaves."""
+"""Learning curves from the run folders that `torchward train` leaves (`experience.logs` writes them)."""
 
 from __future__ import annotations
 
-import csv
 import json
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+import numpy as np
 
 from benchmarks.results import Curve
 
-PROGRESS_NAME = "progress.csv"
-STEP_COLUMNS = ("step", "steps")
-RETURN_COLUMNS = ("evaluation_return", "mean_return", "return")
-"""Columns that may hold the return, the most telling first."""
+LINES_NAME = "metrics.jsonl"
+RUN_NAME = "run.json"
 LABELS = {"legacy": "TensorFlow", "torch": "PyTorch"}
+SMOOTHED_EPISODES = 20
+"""Single episodes are too noisy to compare: without evaluations, this many are averaged."""
+
+Point = tuple[float, float]
 
 
 def read_curves(folder: Path) -> tuple[Curve, ...]:
     """Return one curve for every run below `folder`, in the order of their paths.
 
+    A run's curve are its evaluations; a run without at least two of them is drawn by its training episodes,
+    each the mean of the last 20.
+
     Raises:
         ValueError: There is no run, or one has no curve in it; the message names the file.
     """
-    files = sorted(folder.rglob(PROGRESS_NAME))
+    files = sorted(folder.rglob(LINES_NAME))
     if not files:
-        message = f"{folder}: no {PROGRESS_NAME} below it; torchward train writes one a run"
+        message = f"{folder}: no {LINES_NAME} below it; torchward train writes one a run"
         raise ValueError(message)
-    return tuple(_read_curve(path) for path in files)
+    return tuple(_read_curve(path, folder) for path in files)
 
 
-def _read_curve(path: Path) -> Curve:
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    columns = list(rows[0]) if rows else []
-    step = next((name for name in STEP_COLUMNS if name in columns), None)
-    value = next((name for name in RETURN_COLUMNS if name in columns), None)
-    if step is None or value is None:
-        message = f"{path}: found the columns {columns}, needed a step and a return"
+def _read_curve(path: Path, folder: Path) -> Curve:
+    evaluations: list[Point] = []
+    episodes: list[Point] = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        try:
+            row = json.loads(line)
+            if row["kind"] == "evaluation":
+                evaluations.append((float(row["step"]), float(row["mean_return"])))
+            elif row["kind"] == "episode":
+                episodes.append((float(row["step"]), float(row["episode_return"])))
+        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            message = f"{path}: line {number} is not a line of a run: {error}"
+            raise ValueError(message) from error
+    points = evaluations if len(evaluations) > 1 else smooth(episodes)
+    if not points:
+        message = f"{path}: neither evaluations nor episodes in it"
         raise ValueError(message)
-    points = list(_points(rows, step, value))
-    settings = _settings(path.parent)
-    framework = settings.get("framework", "torch")
+    framework, seed = _identify(path.parent, folder)
     return Curve(
         framework=framework,
         label=LABELS.get(framework, framework),
-        seed=settings.get("seed", path.parent.name),
-        steps=tuple(point[0] for point in points),
-        returns=tuple(point[1] for point in points),
+        seed=seed,
+        steps=tuple(step for step, _ in points),
+        returns=tuple(value for _, value in points),
     )
 
 
-def _points(rows: list[dict[str, str]], step: str, value: str) -> Iterator[tuple[float, float]]:
-    """Yield (step, return) of the rows that hold both."""
-    for row in rows:
-        if row[step] and row[value]:
-            yield float(row[step]), float(row[value])
+def smooth(points: Sequence[Point], width: int = SMOOTHED_EPISODES) -> list[Point]:
+    """Return every point with the mean of its value and the up to `width - 1` before it."""
+    values = np.asarray([value for _, value in points], dtype=np.float64)
+    return [
+        (step, float(values[max(0, index + 1 - width) : index + 1].mean()))
+        for index, (step, _) in enumerate(points)
+    ]
 
 
-def _settings(folder: Path) -> Mapping[str, str]:
-    """Return what the run says of itself, {} if it says nothing."""
-    path = folder / "run.json"
+def _identify(run: Path, folder: Path) -> tuple[str, str]:
+    """Return (framework, seed): what the run says of itself, else what its folders are called."""
+    said = _read_settings(run / RUN_NAME)
+    names = "/".join(run.relative_to(folder).parts) or run.name
+    framework = said.get("framework")
+    if framework is None:
+        framework = "legacy" if re.search(r"legacy|tensorflow|\btf\b", names) else "torch"
+    number = re.search(r"(\d+)\D*$", names)
+    return framework, said.get("seed", number.group(1) if number else names)
+
+
+def _read_settings(path: Path) -> Mapping[str, str]:
     if not path.exists():
         return {}
-    content = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        message = f"{path}: not JSON: {error}"
+        raise ValueError(message) from error
     return {str(name): str(value) for name, value in content.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import shutil
@@ -39,10 +40,8 @@ def package_versions(packages: tuple[str, ...] = PACKAGES) -> dict[str, str]:
             versions[package] = "not installed"
     if versions.get("tensorflow") == "not installed":
         # The CPU build is another distribution of the same module.
-        try:
+        with contextlib.suppress(metadata.PackageNotFoundError):
             versions["tensorflow"] = metadata.version("tensorflow-cpu") + " (cpu)"
-        except metadata.PackageNotFoundError:
-            pass
     return versions
 
 

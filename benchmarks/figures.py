@@ -34,7 +34,7 @@ MARKERS = {
 TEXT, QUIET, LINE, LEGACY, TORCH, OTHER = MARKERS
 COLOURS = {"legacy": LEGACY, "torch": TORCH, "other": OTHER}
 
-STYLE = {
+STYLE: dict[Any, Any] = {  # Any: matplotlib types its keys as an enumeration of hundreds
     "svg.fonttype": "none",
     "font.size": 10.5,
     "font.family": "sans-serif",
@@ -141,7 +141,7 @@ def mean_curve(curves: Sequence[Curve]) -> tuple[np.ndarray[Any, Any], np.ndarra
     return steps, np.mean(returns, axis=0)
 
 
-def _draw_row(axes: Any, height: int, measurement: Measurement, unit: str) -> None:
+def _draw_row(axes: Any, height: int, measurement: Measurement, unit: str) -> None:  # noqa: ANN401
     """Draw one variant. Any: matplotlib is optional and not imported here."""
     spread = summarize(measurement.values)
     colour = COLOURS.get(measurement.framework, OTHER)
@@ -183,7 +183,7 @@ def _draw_row(axes: Any, height: int, measurement: Measurement, unit: str) -> No
     )
 
 
-def _scale(axes: Any, values: np.ndarray[Any, Any], unit: str, *, logarithmic: bool) -> None:
+def _scale(axes: Any, values: np.ndarray[Any, Any], unit: str, *, logarithmic: bool) -> None:  # noqa: ANN401
     """Set the axis. Any: matplotlib is optional and not imported here."""
     from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
@@ -215,8 +215,11 @@ def _tick(value: float, unit: str) -> str:
     return f"{value:,.4g}" if value < 1000 else f"{value:,.0f}"
 
 
-def _svg(figure: Any, name: str) -> str:
-    """Return the figure without prologue, metadata and foreign addresses, its ids made unique by `name`."""
+def _svg(figure: Any, name: str) -> str:  # noqa: ANN401
+    """Return the figure without prologue, metadata and foreign addresses, its ids made unique by `name`.
+
+    Any: matplotlib is optional and not imported here.
+    """
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     svg = buffer.getvalue()

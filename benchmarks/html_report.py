@@ -23,10 +23,9 @@ from benchmarks.report import (
     unit_name,
 )
 from benchmarks.results import BenchResult, Curve, WorkloadResult
+from benchmarks.run import FULL_TRAINING_STEPS, OPERATIONS
 
 INSTALL_HINT = "the HTML report needs matplotlib and jinja2: pip install 'torchward[report]'"
-GUIDE_STEPS = 2000
-"""Steps of the guide's 100 episodes of 20 words."""
 
 
 class ReportExtraError(RuntimeError):
@@ -129,11 +128,11 @@ def view_workload(workload: WorkloadResult) -> WorkloadView:
 def key_figures(result: BenchResult) -> list[KeyFigure]:
     """Return at most four figures: what PyTorch reaches, and how that compares with the legacy side."""
     titles = {
-        "updates": "PyTorch, DQN updates",
-        "training": "PyTorch, training step",
-        "inference": "PyTorch, one action",
-        "startup": "PyTorch, start to first step",
-        "memory": "PyTorch, peak memory",
+        "updates": "DQN updates",
+        "training": "Training step",
+        "inference": "One action",
+        "startup": "Start to first step",
+        "memory": "Peak memory",
     }
     figures = []
     for name, title in titles.items():
@@ -146,7 +145,12 @@ def key_figures(result: BenchResult) -> list[KeyFigure]:
             continue
         value = format_value(summarize(found.values).median, workload.unit)
         figures.append(
-            KeyFigure(title, value, unit_name(workload), _against_legacy(workload, case))
+            KeyFigure(
+                title,
+                value,
+                unit_name(workload).replace("updates", ""),
+                _against_legacy(workload, case),
+            )
         )
     return figures[:4]
 
@@ -157,16 +161,17 @@ def guide_claims(result: BenchResult) -> list[Claim]:
     training = result.find("training")
     if training is not None:
         measured = []
+        full = bool(result.settings.get("full training"))
         for measurement in training.measurements:
             if not measurement.values:
                 continue
             seconds = summarize(measurement.values).median
-            steps = measurement.details.get("operations a round")
+            steps = int(measurement.details.get(OPERATIONS, 0))
             text = f"{format_value(seconds, 's')} a step"
-            if steps == GUIDE_STEPS:
-                text = f"{format_value(seconds * GUIDE_STEPS, 's')} for the 100 episodes"
+            if steps == FULL_TRAINING_STEPS and full:
+                text = f"{format_value(seconds * FULL_TRAINING_STEPS, 's')} for the 100 episodes"
             else:
-                text += f" (over {steps} steps)"
+                text += f" (over {steps:,} steps)"
             measured.append((measurement.label, text))
         claims.append(Claim("100 episodes", "TensorFlow 120 s, PyTorch 95 s", tuple(measured)))
     for name, what, claimed in (
@@ -262,11 +267,11 @@ def _against_legacy(workload: WorkloadResult, case: str) -> str:
     if found is None or fastest is None:
         return "TensorFlow was not measured"
     factor = compare(fastest, found, better=workload.better)
-    text = f"{_times(factor)} TensorFlow's best call style"
+    text = f"{_times(factor)} as fast as TensorFlow's best call style"
     if workload.name == "memory" and factor is not None:
-        return f"{1 / factor.median:.2f} times TensorFlow's smallest"
+        return f"{1 / factor.median:.2f} of TensorFlow's smallest"
     if guide is not None and guide is not fastest:
-        text += f", {_times(compare(guide, found, better=workload.better))} the guide's"
+        text += f", {_times(compare(guide, found, better=workload.better))} as the guide's"
     return text
 
 

@@ -19,7 +19,7 @@ Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
 
 MAX_OPERATIONS = 1_000_000
-"""Upper end of the calibration: nothing measured here is cheaper than a microsecond."""
+"""Upper end of the warm-up: nothing measured here is cheaper than a microsecond."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,38 +45,55 @@ def summarize(values: Sequence[float]) -> Spread:
     return Spread(float(median), float(low), float(high))
 
 
-def time_operation(operation: Operation, count: int) -> float:
-    """Return the seconds that `count` operations took, garbage collection kept out."""
+def time_operation(
+    operation: Operation, count: int, *, at_least_s: float = 0.0, multiple: int = 1
+) -> tuple[float, int]:
+    """Run the operation for some time, garbage collection kept out.
+
+    Args:
+        operation: what is timed.
+        count: operations of the first call; further calls take as many as fill the time.
+        at_least_s: call again until this many seconds have passed; 0: one call.
+        multiple: counts stay multiples of this.
+
+    Returns:
+        (seconds, operations) over all calls.
+    """
     was_enabled = gc.isenabled()
     gc.collect()
     gc.disable()
+    done = 0
     try:
         start = time.perf_counter()
-        operation(count)
-        return time.perf_counter() - start
+        while True:
+            operation(count)
+            done += count
+            seconds = time.perf_counter() - start
+            if seconds >= at_least_s:
+                return seconds, done
+            fitting = int(done / max(seconds, 1e-9) * (at_least_s - seconds)) // multiple * multiple
+            count = min(max(fitting, count), MAX_OPERATIONS)
     finally:
         if was_enabled:
             gc.enable()
 
 
-def calibrate(operation: Operation, target_s: float, *, multiple: int = 1) -> int:
-    """Return how many operations take about `target_s` seconds.
+def warm_up(operation: Operation, target_s: float, *, multiple: int = 1) -> int:
+    """Run the operation with rising counts until it takes a good part of `target_s`; return the last count.
 
     Args:
-        operation: is run a few times with rising counts, so it is warm afterwards.
-        target_s: seconds one round should last.
+        operation: what is timed later.
+        target_s: seconds one turn will last.
         multiple: the count is a multiple of this (updates that one compiled call takes together).
     """
     count = multiple
     while True:
-        seconds = time_operation(operation, count)
+        seconds, _ = time_operation(operation, count)
         if seconds >= target_s / 4 or count >= MAX_OPERATIONS:
-            break
-        # At most tenfold: the first rounds are slower than the later ones and would overshoot.
-        factor = min(10.0, target_s / max(seconds, 1e-9))
+            return count
+        # At most fourfold: the first calls are slower than the later ones and would overshoot.
+        factor = min(4.0, target_s / max(seconds, 1e-9))
         count = multiple * max(count // multiple + 1, int(count * factor) // multiple)
-    wanted = int(count * target_s / max(seconds, 1e-9)) // multiple * multiple
-    return min(max(wanted, multiple), MAX_OPERATIONS)
 
 
 def interleave(subjects: Mapping[Key, Callable[[], Value]], rounds: int) -> dict[Key, list[Value]]:

@@ -6,6 +6,7 @@ a log file, which is shown when something fails.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -152,10 +153,8 @@ class Worker:
     def stop(self) -> None:
         """End the process: politely first, then not."""
         if self._process.stdin is not None and not self._process.stdin.closed:
-            try:
+            with contextlib.suppress(OSError):  # it is gone already
                 self._process.stdin.close()
-            except OSError:
-                pass  # it is gone already
         try:
             self._process.wait(CLOSE_TIMEOUT_S)
         except subprocess.TimeoutExpired:

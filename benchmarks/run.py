@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
-import time
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -19,6 +17,8 @@ from benchmarks.workloads import VARIANTS, Variant, Workload
 Progress = Callable[[str], None]
 """Told what is being done, one short line at a time."""
 
+OPERATIONS = "operations a round"
+"""Name of the detail that says how many operations the shortest round had."""
 FULL_TRAINING_STEPS = 2000
 """The guide's 100 episodes of 20 words."""
 
@@ -106,10 +106,8 @@ class Processes:
                 )
                 started.append(worker)
         for worker in started:
-            try:
+            with contextlib.suppress(WorkerError):  # opening fails for the same reason and says so
                 worker.receive()
-            except WorkerError:
-                pass  # opening the variant fails for the same reason and says so
 
 
 def run_workload(
@@ -128,13 +126,17 @@ def run_workload(
         from benchmarks.conversion import measure_conversion
 
         return measure_conversion(workload, settings, folder, progress)
-    measure = {
-        "timed": _measure_timed,
-        "startup": _measure_startup,
-        "memory": _measure_memory,
-        "size": _measure_sizes,
-    }[workload.kind]
-    measurements = measure(workload, settings, processes, progress)
+    if workload.kind == "timed":
+        measurements = _measure_timed(workload, settings, processes, progress)
+    else:
+        from benchmarks import fresh
+
+        measure = {
+            "startup": fresh.measure_startup,
+            "memory": fresh.measure_memory,
+            "size": fresh.measure_sizes,
+        }[workload.kind]
+        measurements = measure(workload, settings, processes, progress)
     return result_of(workload, measurements)
 
 
@@ -198,6 +200,7 @@ def _measure_case(
     full = settings.full_training and task == "training"
     opened: dict[str, dict[str, str | float | int]] = {}
     problems: dict[str, str] = {}
+    counts: dict[str, list[int]] = {}
 
     def open_one(variant: Variant) -> None:
         try:
@@ -207,12 +210,12 @@ def _measure_case(
                 subject=variant.subject,
                 options=settings.options(variant),
                 task="training-full" if full else task,
-                target_s=settings.turn_s,
+                turn_s=settings.turn_s,
                 operations=FULL_TRAINING_STEPS if full else None,
             )
-            opened[variant.name] = {"operations a round": answer["operations"], **answer["details"]}
+            opened[variant.name] = answer["details"]
         except WorkerError as error:
-            problems[variant.name] = _problem(error)
+            problems[variant.name] = problem_of(error)
 
     progress(f"{workload.name} {case}: warming up")
     _open_all(variants, open_one, settings)
@@ -223,9 +226,10 @@ def _measure_case(
         try:
             answer = processes.of(variant).ask(do="turn", key=variant.name)
         except WorkerError as error:
-            problems[variant.name] = _problem(error)
+            problems[variant.name] = problem_of(error)
             return float("nan")
         seconds, operations = float(answer["seconds"]), int(answer["operations"])
+        counts.setdefault(variant.name, []).append(operations)
         return operations / seconds if workload.better == "higher" else seconds / operations
 
     progress(f"{workload.name} {case}: {settings.repeats} rounds")
@@ -235,7 +239,13 @@ def _measure_case(
         if name not in problems:
             processes.of(VARIANTS[name]).ask(do="close", key=name)
     return [
-        measurement_of(v, case, values.get(v.name, ()), opened.get(v.name), problems.get(v.name))
+        measurement_of(
+            v,
+            case,
+            values.get(v.name, ()),
+            {OPERATIONS: min(counts.get(v.name, [0])), **opened.get(v.name, {})},
+            problems.get(v.name),
+        )
         for v in variants
     ]
 
@@ -245,7 +255,7 @@ def _open_all(
 ) -> None:
     """Open the variants one after the other; in a quick run the processes do so at the same time.
 
-    Then the calibration is rougher: rounds are shorter or longer than asked for, what is measured stays the same.
+    They disturb each other then, but nothing is timed yet.
     """
     if not settings.shared:
         for variant in variants:
@@ -268,128 +278,7 @@ def process_name(variant: Variant, settings: Settings) -> str:
     return (variant.process or variant.framework) if settings.shared else variant.name
 
 
-def _measure_startup(
-    workload: Workload, settings: Settings, processes: Processes, progress: Progress
-) -> list[Measurement]:
-    """A new process for every value. The compiled style is measured with an empty cache and with a filled one."""
-    cold, warm = "first time", "with a filled compile cache"
-    with ExitStack() as stack:
-        filled = stack.enter_context(tempfile.TemporaryDirectory())
-        subjects: dict[tuple[str, str], Variant] = {}
-        for name in workload.variants:
-            subjects[name, cold] = VARIANTS[name]
-            if VARIANTS[name].options.get("compiled"):
-                subjects[name, warm] = VARIANTS[name]
-        problems: dict[tuple[str, str], str] = {}
-
-        def start(key: tuple[str, str]) -> float:
-            if key in problems:
-                return float("nan")
-            progress(f"{workload.name}: {subjects[key].label}, {key[1]}")
-            try:
-                if key[1] == warm:
-                    return _first_step(subjects[key], settings, processes, filled)
-                with tempfile.TemporaryDirectory() as empty:
-                    return _first_step(subjects[key], settings, processes, empty)
-            except WorkerError as error:
-                problems[key] = _problem(error)
-                return float("nan")
-
-        for key in subjects:
-            if key[1] == warm:
-                start(key)  # fills the cache, not counted
-        rounds = max(1, settings.repeats // 2)
-        calls = {key: partial(start, key) for key in subjects}
-        values = interleave(calls, rounds)
-    measurements = []
-    for key, variant in subjects.items():
-        measured = measurement_of(variant, "", values[key], None, problems.get(key))
-        if key[1] == warm:
-            measured = Measurement(
-                variant=f"{variant.name}-cached",
-                framework=variant.framework,
-                label=f"{variant.label}, {warm}",
-                case="",
-                values=measured.values,
-                problem=measured.problem,
-            )
-        measurements.append(measured)
-    return measurements
-
-
-def _first_step(variant: Variant, settings: Settings, processes: Processes, cache: str) -> float:
-    """Return the seconds from starting Python to the end of the first training step."""
-    start = time.perf_counter()
-    with processes.start("startup", {"TORCHINDUCTOR_CACHE_DIR": cache}) as worker:
-        _open_once(worker, variant, settings, "first-step", operations=1)
-        worker.ask(do="turn", key=variant.name)
-        return time.perf_counter() - start
-
-
-def _measure_memory(
-    workload: Workload, settings: Settings, processes: Processes, progress: Progress
-) -> list[Measurement]:
-    rounds = max(1, settings.repeats // 3)
-    problems: dict[str, str] = {}
-
-    def train(variant: Variant) -> float:
-        progress(f"{workload.name}: {variant.label}")
-        try:
-            with processes.start("memory") as worker:
-                _open_once(worker, variant, settings, "training", operations=50)
-                worker.ask(do="turn", key=variant.name)
-                return float(worker.ask(do="memory")["bytes"])
-        except WorkerError as error:
-            problems[variant.name] = _problem(error)
-            return float("nan")
-
-    variants = [VARIANTS[name] for name in workload.variants]
-    values = interleave({v.name: partial(train, v) for v in variants}, rounds)
-    return [
-        measurement_of(v, "", values[v.name], {"training steps": 50}, problems.get(v.name))
-        for v in variants
-    ]
-
-
-def _measure_sizes(
-    workload: Workload, settings: Settings, processes: Processes, progress: Progress
-) -> list[Measurement]:
-    measurements: list[Measurement] = []
-    for name in workload.variants:
-        variant = VARIANTS[name]
-        progress(f"{workload.name}: {variant.framework}")
-        try:
-            with tempfile.TemporaryDirectory() as folder:
-                answer = processes.of(variant).ask(
-                    do="sizes",
-                    subject=variant.subject,
-                    options=settings.options(variant),
-                    folder=folder,
-                )
-        except WorkerError as error:
-            measurements.append(measurement_of(variant, "", (), None, _problem(error)))
-            continue
-        measurements += [
-            Measurement(label, variant.framework, label, "", (float(size),))
-            for label, size in answer["sizes"]
-        ]
-    return measurements
-
-
-def _open_once(
-    worker: Worker, variant: Variant, settings: Settings, task: str, *, operations: int
-) -> None:
-    worker.ask(
-        do="open",
-        key=variant.name,
-        subject=variant.subject,
-        options=settings.options(variant),
-        task=task,
-        target_s=0,
-        operations=operations,
-    )
-
-
-def _problem(error: WorkerError) -> str:
+def problem_of(error: WorkerError) -> str:
+    """Return the line that stands in place of values."""
     kind = "not measured" if isinstance(error, MissingPackageError) else "failed"
     return f"{kind}: {error}"

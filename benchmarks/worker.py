@@ -1,8 +1,9 @@
 """The measuring process: `python -m benchmarks.worker`, one JSON request a line in, one JSON answer a line out.
 
     {"do": "load", "subject": "module:Class", "options": {...}} -> {}     imports what it needs
-    {"do": "open", "key": K, "subject": "module:Class", "task": T, "options": {...}, "target_s": S}
-        -> {"operations": N, "details": {...}}     built, warmed up and calibrated to about S seconds a turn
+    {"do": "open", "key": K, "subject": "module:Class", "task": T, "options": {...}, "turn_s": S,
+     "operations": N}
+        -> {"details": {...}}     built, and warmed up for turns of S seconds; or for turns of exactly N operations
     {"do": "turn", "key": K}  -> {"seconds": S, "operations": N}
     {"do": "sizes", "subject": ..., "options": ..., "folder": F}  -> {"sizes": [[label, bytes], ...]}
     {"do": "memory"}          -> {"bytes": N}      largest resident size so far
@@ -24,7 +25,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TextIO
 
-from benchmarks.measure import calibrate, peak_memory, time_operation
+from benchmarks.measure import peak_memory, time_operation, warm_up
 from benchmarks.subjects import MissingExtraError, Prepared, Subject
 
 INSTALL = {
@@ -38,10 +39,11 @@ INSTALL = {
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A prepared task and how many operations a turn takes."""
+    """A prepared task, the operations a turn begins with, and how long it lasts at least."""
 
     prepared: Prepared
     operations: int
+    turn_s: float
 
 
 def open_channel() -> TextIO:
@@ -90,8 +92,13 @@ class Worker:
                 return self._open(request)
             case "turn":
                 opened = self._opened[request["key"]]
-                seconds = time_operation(opened.prepared.operation, opened.operations)
-                return {"seconds": seconds, "operations": opened.operations}
+                seconds, operations = time_operation(
+                    opened.prepared.operation,
+                    opened.operations,
+                    at_least_s=opened.turn_s,
+                    multiple=opened.prepared.multiple,
+                )
+                return {"seconds": seconds, "operations": operations}
             case "sizes":
                 subject = build_subject(request["subject"], request["options"])
                 return {"sizes": [list(entry) for entry in subject.sizes(request["folder"])]}
@@ -109,14 +116,15 @@ class Worker:
     def _open(self, request: Mapping[str, Any]) -> dict[str, object]:
         subject = build_subject(request["subject"], request["options"])
         prepared = subject.prepare(request["task"])
-        operations = request.get("operations") or calibrate(
-            prepared.operation, request["target_s"], multiple=prepared.multiple
-        )
-        self._opened[request["key"]] = Opened(prepared, operations)
+        operations, turn_s = request["operations"], 0.0
+        if operations is None:
+            turn_s = float(request["turn_s"])
+            operations = warm_up(prepared.operation, turn_s, multiple=prepared.multiple)
+        self._opened[request["key"]] = Opened(prepared, operations, turn_s)
         # What exists now stays; not looking at it again keeps the collection before each turn short.
         gc.collect()
         gc.freeze()
-        return {"operations": operations, "details": dict(prepared.details)}
+        return {"details": dict(prepared.details)}
 
 
 def main() -> None:

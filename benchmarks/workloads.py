@@ -6,7 +6,7 @@ A new call style is one `Variant`, a new measurement one `Workload` and a task o
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from benchmarks.results import Requirement
@@ -212,6 +212,8 @@ WORKLOADS: dict[str, Workload] = {
 
 QUICK = ("updates", "inference", "size")
 """What `--quick` runs when no workload is named: seconds, not minutes."""
+NOT_QUICK = ("sb3",)
+"""Variants that a quick run leaves out when no workload is named."""
 DEFAULT = ("training", "updates", "inference", "startup", "memory", "size", "convert")
 """What runs when nothing is named."""
 
@@ -230,5 +232,24 @@ def choose(names: tuple[str, ...], *, quick: bool) -> list[Workload]:
             hint = f"; did you mean {near[0]!r}?" if near else ""
             message = f"no workload {name!r}{hint} There are: {', '.join(WORKLOADS)}."
             raise ValueError(message)
-    chosen = names or (QUICK if quick else DEFAULT)
-    return [WORKLOADS[name] for name in dict.fromkeys(chosen)]
+    if names or not quick:
+        return [WORKLOADS[name] for name in dict.fromkeys(names or DEFAULT)]
+    return [_shorten(WORKLOADS[name]) for name in QUICK]
+
+
+def _shorten(workload: Workload) -> Workload:
+    """Return the workload without what costs a process of its own."""
+    left_out = [name for name in workload.variants if name in NOT_QUICK]
+    if not left_out:
+        return workload
+    labels = ", ".join(VARIANTS[name].label for name in left_out)
+    return replace(
+        workload,
+        variants=tuple(name for name in workload.variants if name not in NOT_QUICK),
+        requirements=tuple(
+            requirement
+            for requirement in workload.requirements
+            if requirement.reference not in NOT_QUICK
+        ),
+        notes=(*workload.notes, f"Left out of a quick run: {labels}."),
+    )

@@ -1,5 +1,7 @@
-"""The tasks of an agent, the same for both frameworks: they know only what `experience.agent.Agent` promises and the
-DQN agents' `remember`, `replay` and, where it exists, `update_many`.
+"""The tasks of an agent, the same for both frameworks.
+
+They know only what `experience.agent.Agent` promises and the DQN agents' `remember`, `replay` and, where it exists,
+`update_many`.
 """
 
 from __future__ import annotations
@@ -125,7 +127,7 @@ class GuideLoop:
         agent: of either framework. Any: see `AgentFactory`.
     """
 
-    def __init__(self, agent: Any) -> None:
+    def __init__(self, agent: Any) -> None:  # noqa: ANN401
         from experience.environments.language_learning import LanguageLearningEnv
 
         self._agent = agent
@@ -151,7 +153,7 @@ class GuideLoop:
                 self._agent.update_target()
 
 
-def fill_memory(agent: Any, count: int | None = None) -> None:
+def fill_memory(agent: Any, count: int | None = None) -> None:  # noqa: ANN401
     """Store `count` of the common transitions, all of them for None. Any: see `AgentFactory`."""
     stored = make_transitions()
     for index in range(len(stored.reward) if count is None else count):

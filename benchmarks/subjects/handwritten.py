@@ -72,7 +72,7 @@ class HandwrittenLoop:
                 predicted = online(observation[index]).gather(1, action[index]).squeeze(1)
                 loss = nn.functional.mse_loss(predicted, wanted)
                 optimizer.zero_grad(set_to_none=True)
-                loss.backward()
+                loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
                 nn.utils.clip_grad_norm_(parameters, 1.0)
                 optimizer.step()
 

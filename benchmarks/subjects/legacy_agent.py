@@ -40,7 +40,7 @@ class LegacyAgent:
         yield ".weights.h5 with Adam", _written(network.save_weights, root / "model.weights.h5")
 
 
-def _written(save: Any, path: Path) -> int:
+def _written(save: Any, path: Path) -> int:  # noqa: ANN401
     """Return the size of what `save` writes to `path`. Any: a method of an untyped library."""
     save(str(path))
     return path.stat().st_size

@@ -66,18 +66,18 @@ class StableBaselinesDQN:
         return []
 
 
-def make_environment() -> Any:
+def make_environment() -> Any:  # noqa: ANN401
     """Return an environment that has the right spaces and is never stepped. Any: gymnasium is optional."""
     import gymnasium
 
-    class Spaces(gymnasium.Env):  # type: ignore[type-arg, misc]  # a base class of an optional package
+    class Spaces(gymnasium.Env):
         observation_space = gymnasium.spaces.Box(-10, 10, (OBSERVATION_SIZE,), np.float32)
         action_space = gymnasium.spaces.Discrete(ACTIONS)
 
     return Spaces()
 
 
-def fill(memory: Any) -> None:
+def fill(memory: Any) -> None:  # noqa: ANN401
     """Put the common transitions into its replay buffer. Any: a class of an optional package."""
     stored = make_transitions()
     for index in range(MEMORY_SIZE):
