@@ -26,7 +26,10 @@ from experience.dqn_rules import (
     empty_history,
     explain_action,
 )
+from experience.evaluation import Environment
+from experience.guide_training import train_by_guide
 from experience.schedules import decay_epsilon
+from experience.training import TrainingResult
 from legacy_tf.devices import describe_device, find_device
 from legacy_tf.losses import TensorBatch, q_learning_loss
 from legacy_tf.networks import DQNetwork, build_trainer, read_weights, write_weights
@@ -202,6 +205,12 @@ class DQNAgent:
         )
         return loss
 
+    def update_many(self, count: int, rng: np.random.Generator) -> float:
+        """Do `count` replays and return their mean loss; Keras has nothing faster than one by one."""
+        if len(self.memory) < self.batch_size or count < 1:
+            return 0.0
+        return float(np.mean([self.replay(rng) for _ in range(count)]))
+
     def update(self, batch: Batch, noise: Noise | None = None) -> dict[str, float]:
         """Take one gradient step.
 
@@ -234,6 +243,39 @@ class DQNAgent:
     def update_target(self) -> None:
         """Copy the online network into the target network."""
         self.target_network.set_weights(self.q_network.get_weights())
+
+    def train(
+        self,
+        environment: Environment,
+        episodes: int = 1000,
+        *,
+        rng: np.random.Generator | None = None,
+        update_target_freq: int = 10,
+        save_path: str | Path | None = None,
+        tensorboard_log: str | Path | None = None,
+    ) -> TrainingResult:
+        """Train as the guide does; `experience.training.train` has all that can be set.
+
+        Args:
+            environment: of Gymnasium, or `experience.environments.language_learning`.
+            episodes: to play.
+            rng: None: from the agent's seed.
+            update_target_freq: episodes between two copies of the target network.
+            save_path: for `save`, every 100 episodes and at the end.
+            tensorboard_log: folder for TensorBoard.
+
+        Returns:
+            The figures of the run; those of every episode are in `history`.
+        """
+        return train_by_guide(
+            self,
+            environment,
+            episodes,
+            rng=rng or np.random.default_rng(self.configuration["seed"]),
+            update_target_freq=update_target_freq,
+            save_path=save_path,
+            tensorboard_log=tensorboard_log,
+        )
 
     def get_weights(self) -> dict[str, NDArray[np.floating]]:
         """Return copies of the online network's weights: "fc1/kernel" (in, out), "fc1/bias" (out,), ..."""

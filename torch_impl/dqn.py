@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self, cast
+from typing import Any, Self, cast
 
 import numpy as np
 import torch
@@ -25,13 +25,17 @@ from experience.dqn_rules import (
     empty_history,
     explain_action,
 )
+from experience.evaluation import Environment
+from experience.guide_training import train_by_guide
 from experience.schedules import decay_epsilon
+from experience.training import TrainingResult
 from torch_impl.checkpoints import CheckpointError, read_checkpoint, write_checkpoint
 from torch_impl.devices import describe_device, find_device
 from torch_impl.dqn_files import infer_settings, load_optimizer
+from torch_impl.gradient_steps import Compiled, GradientSteps
 from torch_impl.keras_compat.optimizers import Adam
-from torch_impl.losses import TensorBatch, q_learning_loss
-from torch_impl.networks import DQNetwork, read_weights, write_weights
+from torch_impl.losses import Network, TensorBatch, q_learning_loss
+from torch_impl.networks import DTYPES, DQNetwork, read_weights, write_weights
 
 __all__ = ["DQNAgent", "DQNetwork"]
 
@@ -67,7 +71,8 @@ class DQNAgent:
         dtype: "float32" or "float64".
         seed: of initial weights and dropout.
         device: "auto" (CUDA if there is one, else the CPU) or the name of a device.
-        compiled: compile the loss with `torch.compile`; "auto": on CUDA only, where it pays from the first minutes.
+        compiled: True: updates are compiled, several in one call where the training loop asks for several. "auto":
+            once so many are done that compiling pays. False: eager PyTorch. See `gradient_steps`.
 
     Raises:
         ValueError: A setting is out of range, or the device is not there.
@@ -94,7 +99,7 @@ class DQNAgent:
         dtype: str = "float32",
         seed: int = 0,
         device: str = "auto",
-        compiled: bool | Literal["auto"] = False,
+        compiled: Compiled = False,
     ) -> None:
         # Any: read back as keyword arguments of several types.
         self.configuration: dict[str, Any] = {
@@ -144,10 +149,10 @@ class DQNAgent:
         self.optimizer = Adam(
             self.q_network.parameters(), learning_rate=learning_rate, global_clipnorm=gradient_clip
         )
-        self._torch_dtype = next(self.q_network.parameters()).dtype
         self._generator = torch.Generator(self.device).manual_seed(seed)
-        wanted = self.device.type == "cuda" if compiled == "auto" else compiled
-        self._loss = torch.compile(q_learning_loss) if wanted else q_learning_loss
+        self._steps = GradientSteps(
+            self.q_network, self.optimizer, self._loss_of, compiled=compiled
+        )
 
     def act(
         self, observation: NDArray[np.floating], rng: np.random.Generator, *, explore: bool
@@ -197,6 +202,22 @@ class DQNAgent:
         )
         return loss
 
+    def update_many(self, count: int, rng: np.random.Generator) -> float:
+        """Do `count` replays and return their mean loss; compiled updates are fastest in multiples of 8.
+
+        Draws, decay and (on the CPU) dropout masks are those of as many calls of `replay`.
+        """
+        if len(self.memory) < self.batch_size or count < 1:
+            return 0.0
+        indices = self.memory.sample_indices(self.batch_size, rng, count=count)
+        batches = self._transfer(self.memory.gather(indices))
+        losses = self._steps(batches, self._draw_masks(count, self.batch_size))
+        for _ in range(count):
+            self.epsilon = decay_epsilon(
+                self.epsilon, epsilon_min=self.epsilon_min, epsilon_decay=self.epsilon_decay
+            )
+        return losses.mean().item()
+
     def update(self, batch: Batch, noise: Noise | None = None) -> dict[str, float]:
         """Take one gradient step.
 
@@ -210,24 +231,58 @@ class DQNAgent:
         Raises:
             ValueError: Shapes or names of masks do not fit.
         """
-        loss = self._loss_of(batch, noise)
-        self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-        self.optimizer.step()
-        return {"loss": loss.item()}
+        tensors, masks = self._tensors(batch), self._masks(batch, noise)
+        losses = self._steps(
+            TensorBatch(*(field[None] for field in tensors)),
+            {name: mask[None] for name, mask in masks.items()},
+        )
+        return {"loss": losses.item()}
 
     def loss_and_gradients(
         self, batch: Batch, noise: Noise | None = None
     ) -> tuple[float, dict[str, NDArray[np.floating]]]:
         """Return the loss and its unclipped gradients, named and laid out as in `get_weights`; nothing changes."""
         parameters = dict(self.q_network.named_parameters())
-        loss = self._loss_of(batch, noise)
+        loss = self._loss_of(self.q_network, self._tensors(batch), self._masks(batch, noise))
         gradients = torch.autograd.grad(loss, list(parameters.values()))
         return loss.item(), read_weights(dict(zip(parameters, gradients, strict=True)))
 
     def update_target(self) -> None:
         """Copy the online network into the target network."""
         self.target_network.load_state_dict(self.q_network.state_dict())
+
+    def train(
+        self,
+        environment: Environment,
+        episodes: int = 1000,
+        *,
+        rng: np.random.Generator | None = None,
+        update_target_freq: int = 10,
+        save_path: str | Path | None = None,
+        tensorboard_log: str | Path | None = None,
+    ) -> TrainingResult:
+        """Train as the guide does; `experience.training.train` has all that can be set.
+
+        Args:
+            environment: of Gymnasium, or `experience.environments.language_learning`.
+            episodes: to play.
+            rng: None: from the agent's seed.
+            update_target_freq: episodes between two copies of the target network.
+            save_path: for `save`, every 100 episodes and at the end.
+            tensorboard_log: folder for TensorBoard.
+
+        Returns:
+            The figures of the run; those of every episode are in `history`.
+        """
+        return train_by_guide(
+            self,
+            environment,
+            episodes,
+            rng=rng or np.random.default_rng(self.configuration["seed"]),
+            update_target_freq=update_target_freq,
+            save_path=save_path,
+            tensorboard_log=tensorboard_log,
+        )
 
     def get_weights(self) -> dict[str, NDArray[np.floating]]:
         """Return copies of the online network's weights: "fc1/kernel" (in, out), "fc1/bias" (out,), ..."""
@@ -324,45 +379,54 @@ class DQNAgent:
 
     def _greedy(self, rows: NDArray[np.floating]) -> NDArray[np.int64]:
         with torch.inference_mode():
-            action: NDArray[np.int64] = (
-                self.q_network(self._tensor(rows)).argmax(dim=1).cpu().numpy()
-            )
+            values = self.q_network(self._tensor(rows))
+        action: NDArray[np.int64] = values.argmax(dim=1).cpu().numpy()
         return action
 
-    def _loss_of(self, batch: Batch, noise: Noise | None) -> Tensor:
-        tensors = TensorBatch(
-            self._tensor(check_rows(batch.observation, self.state_size, self.dtype)),
+    def _tensors(self, batch: Batch) -> TensorBatch:
+        for rows in (batch.observation, batch.next_observation):
+            check_rows(rows, self.state_size, self.dtype)
+        return self._transfer(batch)
+
+    def _transfer(self, batch: Batch) -> TensorBatch:
+        """Return the fields as tensors, whatever axes come before those of one transition."""
+        return TensorBatch(
+            self._tensor(batch.observation),
             torch.from_numpy(np.array(batch.action, dtype=np.int64)).to(self.device),
             self._tensor(batch.reward),
-            self._tensor(check_rows(batch.next_observation, self.state_size, self.dtype)),
+            self._tensor(batch.next_observation),
             self._tensor(batch.terminated),
         )
-        rows = len(tensors.observation)
-        masks = self._draw_masks(rows) if noise is None else self._take_masks(rows, noise)
-        return self._loss(
-            self.q_network,
+
+    def _masks(self, batch: Batch, noise: Noise | None) -> dict[str, Tensor]:
+        """Return the masks as tensors. Raises ValueError where names or shapes do not fit."""
+        rows = len(batch.observation)
+        if noise is None:
+            return self._draw_masks(rows)
+        needed = {name: (rows, units) for name, units in self._mask_units.items()}
+        check_shapes("noise arrays", noise, needed)
+        return {name: self._tensor(mask) for name, mask in noise.items()}
+
+    def _draw_masks(self, *axes: int) -> dict[str, Tensor]:
+        """Return 0 or 1/(1 - rate) for every unit of every dropout layer, (*axes, units)."""
+        rate, units = self.configuration["dropout"], list(self._mask_units.values())
+        if rate == 0:
+            return {}
+        # One draw for all layers, in the order of single updates, so that many updates in one call get the same.
+        uniform = torch.rand(*axes, sum(units), generator=self._generator, device=self.device)
+        kept = (uniform >= rate).to(DTYPES[self.dtype]).mul_(1 / (1 - rate))
+        return dict(zip(self._mask_units, kept.split(units, dim=-1), strict=True))
+
+    def _loss_of(self, network: Network, batch: TensorBatch, masks: Mapping[str, Tensor]) -> Tensor:
+        return q_learning_loss(
+            network,
             self.target_network,
-            tensors,
+            batch,
             masks,
             gamma=self.gamma,
             double=self.double,
             loss=self.loss,
         )
-
-    def _draw_masks(self, rows: int) -> dict[str, Tensor]:
-        """Return 0 or 1/(1 - rate) for every unit of every dropout layer."""
-        keep = 1 - self.configuration["dropout"]
-        masks = {}
-        for name, units in self._mask_units.items() if keep < 1 else ():
-            empty = torch.empty(rows, units, dtype=self._torch_dtype, device=self.device)
-            masks[name] = empty.bernoulli_(keep, generator=self._generator).div_(keep)
-        return masks
-
-    def _take_masks(self, rows: int, noise: Noise) -> dict[str, Tensor]:
-        """Return the masks as tensors. Raises ValueError where names or shapes do not fit."""
-        needed = {name: (rows, units) for name, units in self._mask_units.items()}
-        check_shapes("noise arrays", noise, needed)
-        return {name: self._tensor(mask) for name, mask in noise.items()}
 
     def _load_generator(self, state: object) -> None:
         """Go on with the stored dropout; on another kind of device the sequence starts anew from the seed."""

@@ -42,7 +42,9 @@ def infer_settings(checkpoint: TorchCheckpoint) -> dict[str, Any]:  # Any: argum
             settings["dropout"] = step["kwargs"]["p"]
     optimizer: Any = checkpoint.optimizer_state_dict or {}
     for group in optimizer.get("param_groups", ()):
-        settings["learning_rate"] = group["lr"]
+        rate = group.get("lr", group.get("learning_rate"))  # torch's name, Keras' name
+        if not isinstance(rate, Mapping):  # a schedule goes to the optimizer, not to the agent
+            settings["learning_rate"] = rate
         # A converted optimizer says how it clips; the guide's training loop clips by itself, at 1.
         settings["gradient_clip"] = group.get("global_clipnorm", 1.0)
     return settings
@@ -69,13 +71,14 @@ def load_optimizer(
     if stored is None:
         return
     (group,), state = stored["param_groups"], stored["state"]
-    names = enumerate(checkpoint.model_state_dict)
-    by_name = {name: state[index] for index, name in names if index in state}
+    about: Any = checkpoint.metadata.get("optimizer") or {}
+    names = about.get("parameters", checkpoint.model_state_dict)
+    by_name = {name: state[index] for index, name in enumerate(names) if index in state}
     own = optimizer.state_dict()
-    own_group = own["param_groups"][0]
-    kept = own_group.keys() - {"params"} - {_GROUP_KEYS.get(name, name) for name in replaced}
     numbers = group if "iterations" in group else _keras_numbers(group, state)
-    own_group |= {key: value for key, value in numbers.items() if key in kept}
+    won = {key for name in replaced for key in _GROUP_KEYS.get(name, (name,))}
+    known = {*own["param_groups"][0], "learning_rate"} - {"params"} - won
+    own["param_groups"][0] |= {key: value for key, value in numbers.items() if key in known}
     own["state"] = {
         index: {slot: by_name[name][slot] for slot in ("exp_avg", "exp_avg_sq")}
         for index, (name, _) in enumerate(network.named_parameters())
@@ -84,8 +87,11 @@ def load_optimizer(
     optimizer.load_state_dict(own)
 
 
-_GROUP_KEYS = {"learning_rate": "lr", "gradient_clip": "global_clipnorm"}
-"""Settings of the agent that the optimizer's group has under another name."""
+_GROUP_KEYS = {
+    "learning_rate": ("lr", "learning_rate", "schedule"),
+    "gradient_clip": ("clipnorm", "global_clipnorm", "clipvalue"),
+}
+"""Settings of the agent that the optimizer's group has under other names."""
 
 
 def _keras_numbers(group: Mapping[str, Any], state: Mapping[int, Any]) -> dict[str, object]:

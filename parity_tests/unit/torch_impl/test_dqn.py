@@ -291,6 +291,25 @@ def test_epsilon_ends_just_under_its_minimum_after_919_replays(
     assert agent.epsilon == pytest.approx(0.00998645, abs=5e-9)
 
 
+def test_many_updates_at_once_are_as_many_replays() -> None:
+    agents = [make_agent(), make_agent()]
+    for agent in agents:
+        fill(agent, 20)
+    generators = [np.random.default_rng(1) for _ in agents]
+
+    losses = [agents[0].replay(generators[0]) for _ in range(9)]
+    mean = agents[1].update_many(9, generators[1])
+
+    assert mean == pytest.approx(np.mean(losses), rel=1e-6)
+    assert same_weights(*agents)
+    assert agents[1].epsilon == agents[0].epsilon
+    assert generators[0].random() == generators[1].random()
+
+
+def test_many_updates_wait_for_a_batch() -> None:
+    assert make_agent().update_many(3, np.random.default_rng(0)) == 0.0
+
+
 def test_target_network_changes_only_when_it_is_copied() -> None:
     agent = make_agent()
     before = agent.target_network.state_dict()["fc1.weight"].clone()
@@ -420,6 +439,8 @@ def test_converted_file_without_target_copies_the_online_network(tmp_path: Path)
     optimizer = agent.optimizer.state_dict()
     count = len(state)
     optimizer["state"] = {count - 1 - i: slots for i, slots in optimizer["state"].items()}
+    group = optimizer["param_groups"][0]
+    group["learning_rate"] = group.pop("lr") / 2
     architecture = {"steps": [{"op": "nn.Dropout", "kwargs": {"p": 0.4}}]}
     path = tmp_path / "converted.pth"
     write_checkpoint(path, state, optimizer_state_dict=optimizer, architecture=architecture)
@@ -434,7 +455,12 @@ def test_converted_file_without_target_copies_the_online_network(tmp_path: Path)
         agent.optimizer.state.values(), loaded.optimizer.state.values(), strict=True
     ):
         assert torch.equal(kept["exp_avg"], taken["exp_avg"])
-    assert loaded.optimizer.param_groups[0]["iterations"] == 1
+    group = loaded.optimizer.param_groups[0]
+    assert (group["iterations"], group["lr"], loaded.configuration["learning_rate"]) == (
+        1,
+        0.0005,
+        0.0005,
+    )
 
 
 def test_settings_of_the_caller_win_over_the_file(tmp_path: Path) -> None:
