@@ -126,15 +126,17 @@ class RunLog:
     ) -> None:
         self._clock = clock
         position = position or {}
+        self._episode = int(position.get("episode", 0))
+        # First of all, because it may be missing: nothing is open or cut off then.
+        self._tensorboard = (
+            TensorBoardWriter(folder, episode=self._episode) if tensorboard else None
+        )
         self._seconds_before = float(position.get("seconds", 0.0)) - clock()
         self._csv = _open_at(folder / CSV_NAME, int(position.get(CSV_NAME, 0)))
         self._lines = _open_at(folder / JSON_LINES_NAME, int(position.get(JSON_LINES_NAME, 0)))
         self._rows = csv.DictWriter(self._csv, COLUMNS, lineterminator="\n")
         if self._csv.tell() == 0:
             self._rows.writeheader()
-        episode = int(position.get("episode", 0))
-        self._tensorboard = TensorBoardWriter(folder, episode=episode) if tensorboard else None
-        self._episode = episode
 
     def __enter__(self) -> Self:
         """Return the log itself."""

@@ -66,9 +66,9 @@ class RunCheckpoint:
         """
         path = self.folder / MEMORY_NAME
         try:
-            with np.load(path, allow_pickle=False) as stored:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
                 memory.load_state_dict(dict(stored))
-        except (OSError, ValueError, zipfile.BadZipFile) as error:
+        except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
             msg = f"{path}: {error}"
             raise RunCheckpointError(msg) from error
 

@@ -78,9 +78,8 @@ class TrainingSettings:
     target_every: int = 10  # of the unit below
     # The guide copies after episodes 0, 10, 20, ...: the first copy comes after the first episode.
     target_unit: Literal["episodes", "steps"] = "episodes"
-    epsilon: LinearSchedule | None = (
-        None  # by environment steps; None: the agent's own decay per replay
-    )
+    # By environment steps; None: the agent's own decay per replay.
+    exploration: LinearSchedule | None = None
     evaluate_every: int = 0  # environment steps, at the end of the episode; 0: never
     checkpoint_every: int = 2_000  # environment steps, at the end of the episode
     goal: float | None = None  # mean return of an evaluation that ends the run
@@ -240,8 +239,8 @@ class _Run:
         total, length, losses = 0.0, 0, list[float]()
         ended = False
         while not ended:
-            if settings.epsilon is not None:
-                agent.epsilon = settings.epsilon(counters.step)
+            if settings.exploration is not None:
+                agent.epsilon = settings.exploration(counters.step)
             action = int(agent.act(observation, self.rng, explore=True))
             next_observation, reward, terminated, truncated, _ = self.environment.step(action)
             # A time limit is no end of the task: the value of the next state still counts.
