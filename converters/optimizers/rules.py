@@ -66,10 +66,18 @@ def rmsprop_legacy_options(config: Config) -> Config:
     return {"epsilon_inside_root": bool(config.get("momentum"))}
 
 
+def nadam_legacy_options(config: Config) -> Config:
+    """Return the decay of the momentum schedule, which Keras <= 2.10 stores as `decay`, others as itself."""
+    schedule_decay = config.get("schedule_decay", config.get("decay", 0.004))
+    return {"schedule_decay": schedule_decay, "decay": 0.0}
+
+
 ADAM_SLOTS = (
     (Slot("exp_avg", ("momentum", "m")), Slot("exp_avg_sq", ("velocity", "v"))),
     (Slot("max_exp_avg_sq", ("velocity_hat", "vhat"), when="amsgrad"),),
 )
+
+FTRL_SLOTS = ((Slot("accumulator", ("accumulator",)), Slot("linear", ("linear",))),)
 
 RULES: tuple[OptimizerRule, ...] = (
     OptimizerRule("Adam", ("beta_1", "beta_2", "epsilon", "amsgrad"), ADAM_SLOTS),
@@ -88,6 +96,47 @@ RULES: tuple[OptimizerRule, ...] = (
             (Slot("grad_avg", ("average_gradient", "mg"), when="centered"),),
         ),
         legacy_options=rmsprop_legacy_options,
+    ),
+    OptimizerRule(
+        "Adagrad",
+        ("initial_accumulator_value", "epsilon"),
+        ((Slot("sum", ("accumulator",)),),),
+        legacy_options=lambda config: {"epsilon_inside_root": False},
+    ),
+    OptimizerRule(
+        "Adadelta",
+        ("rho", "epsilon"),
+        (
+            (
+                Slot("square_avg", ("accumulated_grad", "accum_grad", "accumulator")),
+                Slot("acc_delta", ("accumulated_delta_var", "accum_var", "delta_accumulator")),
+            ),
+        ),
+    ),
+    OptimizerRule(
+        "Adamax",
+        ("beta_1", "beta_2", "epsilon"),
+        ((Slot("exp_avg", ("momentum", "m")), Slot("exp_inf", ("norm", "u", "v"))),),
+    ),
+    OptimizerRule(
+        "Nadam",
+        ("beta_1", "beta_2", "epsilon"),
+        (ADAM_SLOTS[0],),
+        legacy_options=nadam_legacy_options,
+        number="mu_product",
+    ),
+    OptimizerRule(
+        "Ftrl",
+        (
+            "learning_rate_power",
+            "initial_accumulator_value",
+            "l1_regularization_strength",
+            "l2_regularization_strength",
+            "l2_shrinkage_regularization_strength",
+            "beta",
+        ),
+        FTRL_SLOTS,
+        legacy_blocks=FTRL_SLOTS,
     ),
 )
 

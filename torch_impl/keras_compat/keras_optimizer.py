@@ -26,6 +26,7 @@ from torch_impl.keras_compat.schedules import Schedule, learning_rate_at, plain_
 
 # A parameter group maps option names to plain data and "params" to tensors, as torch.optim defines it.
 Group = dict[str, Any]
+Parameters = Iterable[Tensor] | Iterable[Group]
 Slots = Mapping[str, list[Tensor]]
 
 
@@ -104,7 +105,7 @@ class KerasOptimizer(Optimizer):
 
     def __init__(
         self,
-        params: Iterable[Tensor] | Iterable[Group],
+        params: Parameters,
         learning_rate: float | Schedule,
         own: Mapping[str, object],
         **shared: Unpack[SharedOptions],

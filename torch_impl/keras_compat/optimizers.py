@@ -1,7 +1,8 @@
-"""Adam, AdamW, SGD and RMSprop with the formulas of Keras, so that a stopped training goes on as it would have there.
+"""The optimizers with the formulas of Keras, so that a stopped training goes on as it would have there.
 
 Each class holds its formula once and differs from torch.optim as its docstring says; docs/numerics.md has the measured
-differences. What they share is in `keras_optimizer.py`. Two names of one formula (Adam's step size and update) are free
+differences. What they share is in `keras_optimizer.py`, the less usual ones
+are in `adaptive_optimizers.py` and found here as well. Two names of one formula (Adam's step size and update) are free
 functions of plain tensors, for training steps that are compiled as a whole.
 
 Source of the formulas: keras 3.15.1, optimizers/<name>.py; options name where Keras <= 2.10 computes otherwise.
@@ -10,39 +11,37 @@ Source of the formulas: keras 3.15.1, optimizers/<name>.py; options name where K
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Unpack
 
 import torch
 from torch import Tensor
 
-from torch_impl.keras_compat.keras_optimizer import Group, KerasOptimizer, SharedOptions, Slots
+from torch_impl.keras_compat.adaptive_optimizers import Adadelta, Adagrad, Adamax, Ftrl, Nadam
+from torch_impl.keras_compat.keras_optimizer import (
+    Group,
+    KerasOptimizer,
+    Parameters,
+    SharedOptions,
+    Slots,
+)
 from torch_impl.keras_compat.rounding import float32, rounding_of
 from torch_impl.keras_compat.schedules import Schedule
+from torch_impl.keras_compat.tensor_lists import decay_squares, roots, subtract_ratio
 
-Parameters = Iterable[Tensor] | Iterable[Group]
-
-
-def subtract_ratio(
-    parameters: list[Tensor],
-    numerators: list[Tensor],
-    denominators: list[Tensor],
-    scale: float | Tensor,
-) -> None:
-    """Subtract scale * numerator / denominator from every parameter, in place.
-
-    Args:
-        parameters: changed.
-        numerators: left alone.
-        denominators: left alone.
-        scale: a number, or a tensor of no axes where a compiled step must not be specialised on its value.
-    """
-    if isinstance(scale, Tensor):
-        steps = torch._foreach_mul(numerators, scale)
-        torch._foreach_div_(steps, denominators)
-        torch._foreach_sub_(parameters, steps)
-    else:
-        torch._foreach_addcdiv_(parameters, numerators, denominators, value=-scale)
+__all__ = [
+    "SGD",
+    "Adadelta",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "Ftrl",
+    "Nadam",
+    "RMSprop",
+    "adam_step_size",
+    "adam_update",
+]
 
 
 def adam_step_size(
@@ -272,24 +271,18 @@ class RMSprop(KerasOptimizer):
     ) -> None:
         """See the class."""
         rho, squares = group["rho"], slots["square_avg"]
-        torch._foreach_mul_(squares, rho)
-        torch._foreach_addcmul_(squares, gradients, gradients, value=1 - rho)
+        decay_squares(squares, gradients, rho)
         variances = squares
         if group["centered"]:
             means = slots["grad_avg"]
             torch._foreach_mul_(means, rho)
             torch._foreach_add_(means, gradients, alpha=1 - rho)
             variances = list(torch._foreach_addcmul(squares, means, means, value=-1))
-        if group["epsilon_inside_root"]:
-            roots = list(torch._foreach_add(variances, group["epsilon"]))
-            torch._foreach_sqrt_(roots)
-        else:
-            roots = list(torch._foreach_sqrt(variances))
-            torch._foreach_add_(roots, group["epsilon"])
+        denominators = roots(variances, group["epsilon"], inside=group["epsilon_inside_root"])
         if group["momentum"]:
             buffers = slots["momentum_buffer"]
             torch._foreach_mul_(buffers, group["momentum"])
-            torch._foreach_addcdiv_(buffers, gradients, roots, value=lr)
+            torch._foreach_addcdiv_(buffers, gradients, denominators, value=lr)
             torch._foreach_sub_(parameters, buffers)
         else:
-            subtract_ratio(parameters, gradients, roots, lr)
+            subtract_ratio(parameters, gradients, denominators, lr)

@@ -356,6 +356,47 @@ def test_option_that_is_lost_is_noted() -> None:
     assert plan.notes == ("option loss_scale_factor=128.0 is not carried over",)
 
 
+def legacy(name: str, config: dict[str, Any], last: Sequence[str]) -> OptimizerState:
+    """A file of Keras <= 2.10: the counter, then what `last` lists for every weight."""
+    variables = [array(f"{name}/iter:0", dtype="int64")]
+    if name == "Nadam":
+        variables.append(array("momentum_cache:0", value=0.25))
+    ordered = [(w, s) for w in WEIGHTS for s in last] if name == "Ftrl" else []
+    ordered = ordered or [(w, s) for s in last for w in WEIGHTS]
+    for (path, shape), slot in ordered:
+        path = path.split("/", 1)[1].split(":")[0]
+        variables.append(array(f"{name}/{path}/{slot}:0", shape))
+    return OptimizerState(name, config, variables, True, 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "slots"),
+    [
+        ("Ftrl", {"accumulator": "accumulator", "linear": "linear"}),
+        ("Adadelta", {"accum_grad": "square_avg", "accum_var": "acc_delta"}),
+        ("Adamax", {"m": "exp_avg", "v": "exp_inf"}),
+        ("Nadam", {"m": "exp_avg", "v": "exp_avg_sq"}),
+        ("Adagrad", {"accumulator": "sum"}),
+    ],
+)
+def test_slots_of_keras_2_10_are_found_by_their_order(name: str, slots: dict[str, str]) -> None:
+    plan = plan_optimizer(legacy(name, {"learning_rate": 0.5}, list(slots)), WEIGHTS)
+    for stored_name, slot in slots.items():
+        assert names(plan, slot)[1] == f"{name}/dense/bias/{stored_name}:0"
+
+
+def test_nadam_of_keras_2_10_stores_its_product_and_its_schedule() -> None:
+    plan = plan_optimizer(legacy("Nadam", {"decay": 0.25, "learning_rate": 0.5}, "mv"), WEIGHTS)
+    assert plan.read_numbers() == {"mu_product": 0.25}
+    assert (plan.options["schedule_decay"], plan.options["decay"]) == (0.25, 0.0)
+
+
+def test_nadam_of_keras_3_stores_its_product_last() -> None:
+    plan = plan_optimizer(numbered(2, [*PAIRS, ()], {"learning_rate": 0.5}, "Nadam"), WEIGHTS)
+    assert plan.numbers["mu_product"].name == "optimizer/vars/8"
+    assert numbers(plan, "exp_avg_sq") == [3, 5, 7]
+
+
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.kind)
 def test_rule_fits_its_torch_class(rule: OptimizerRule) -> None:
     chosen = getattr(optimizers, rule.target.rsplit(".", 1)[1])

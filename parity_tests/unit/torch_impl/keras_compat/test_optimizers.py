@@ -42,6 +42,13 @@ CASES: list[tuple[str, Options]] = [
     ("RMSprop", {}),
     ("RMSprop", {"momentum": 0.9, "clipnorm": 0.5}),
     ("RMSprop", {"centered": True, "momentum": 0.5, "epsilon": 1e-3}),
+    ("Adagrad", {"epsilon": 1e-3}),
+    ("Adadelta", {"rho": 0.5, "epsilon": 1e-2}),
+    ("Adamax", {"beta_1": 0.5, "epsilon": 1e-3}),
+    ("Nadam", {"beta_1": 0.7, "beta_2": 0.9}),
+    ("Ftrl", {}),
+    ("Ftrl", {"l1_regularization_strength": 0.01, "beta": 0.3, "learning_rate_power": -0.7}),
+    ("Ftrl", {"l2_regularization_strength": 0.1, "l2_shrinkage_regularization_strength": 0.2}),
 ]
 IDS = ["-".join([name, *options]) for name, options in CASES]
 
@@ -146,6 +153,11 @@ LEGACY_CASES: list[tuple[str, str, Options, Options]] = [
     ("rmsprop", "RMSprop", {}, {"epsilon_inside_root": False}),
     ("rmsprop", "RMSprop", {"centered": True, "epsilon": 1e-3}, {"epsilon_inside_root": False}),
     ("rmsprop", "RMSprop", {"momentum": 0.9, "centered": True, "epsilon": 1e-3}, {}),
+    ("adagrad", "Adagrad", {"initial_accumulator_value": 0.125}, {"epsilon_inside_root": False}),
+    ("adadelta", "Adadelta", {}, {}),
+    ("adamax", "Adamax", {"decay": 0.1}, {}),
+    ("nadam", "Nadam", {}, {"schedule_decay": float32(0.004), "decay": 0.0}),
+    ("ftrl", "Ftrl", {"initial_accumulator_value": 0.125, "l1_regularization_strength": 0.01}, {}),
 ]
 
 
@@ -180,7 +192,9 @@ def test_float64_training_is_that_of_keras_2_10(
         if key not in {"name", "learning_rate"}
     }
     torch_side = ours(name, stored | differing, "float64")
-    assert difference([v.numpy() for v in variables], torch_side) < 1e-14
+    # Nadam's product of momenta is rounded a little less often in Keras 3, whose order is followed.
+    limit = 1e-8 if name == "Nadam" else 1e-14
+    assert difference([v.numpy() for v in variables], torch_side) < limit
 
 
 def unrounded_powers(monkeypatch: pytest.MonkeyPatch) -> tuple[str, Options]:
