@@ -283,9 +283,10 @@ class Ftrl(KerasOptimizer):
         changes = torch._foreach_sub(new_powers, old_powers)
         torch._foreach_div_(changes, lr)
         torch._foreach_mul_(changes, parameters)
-        torch._foreach_add_(linears, gradients)
         shrinkage = 2 * group["l2_shrinkage_regularization_strength"]
-        torch._foreach_add_(linears, parameters, alpha=shrinkage)
+        torch._foreach_sub_(changes, gradients)
+        torch._foreach_sub_(changes, parameters, alpha=shrinkage)
+        # Subtracted in one piece as in Keras: z is large beside each of the three.
         torch._foreach_sub_(linears, changes)
         torch._foreach_div_(new_powers, lr)
         l2 = group["l2_regularization_strength"] + group["beta"] / (2.0 * lr)
