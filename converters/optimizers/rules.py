@@ -138,6 +138,7 @@ RULES: tuple[OptimizerRule, ...] = (
         FTRL_SLOTS,
         legacy_blocks=FTRL_SLOTS,
     ),
+    OptimizerRule("Lion", ("beta_1", "beta_2"), ((Slot("exp_avg", ("momentum", "m")),),)),
 )
 
 _BY_NAME = {rule.kind.lower(): rule for rule in RULES}

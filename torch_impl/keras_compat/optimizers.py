@@ -37,6 +37,7 @@ __all__ = [
     "AdamW",
     "Adamax",
     "Ftrl",
+    "Lion",
     "Nadam",
     "RMSprop",
     "adam_step_size",
@@ -286,3 +287,46 @@ class RMSprop(KerasOptimizer):
             torch._foreach_sub_(parameters, buffers)
         else:
             subtract_ratio(parameters, gradients, denominators, lr)
+
+
+class Lion(KerasOptimizer):
+    """Lion: steps of the sign of an average; torch.optim has no such class.
+
+        p -= lr * sign(beta_1 * m + (1 - beta_1) * g)
+        m = beta_2 * m + (1 - beta_2) * g
+
+    State: exp_avg (m).
+    """
+
+    def __init__(
+        self,
+        params: Parameters,
+        learning_rate: float | Schedule = 0.001,
+        *,
+        beta_1: float = 0.9,
+        beta_2: float = 0.99,
+        **shared: Unpack[SharedOptions],
+    ) -> None:
+        own = {"beta_1": beta_1, "beta_2": beta_2}
+        super().__init__(params, learning_rate, own, **shared)
+
+    def slots(self, group: Group) -> Mapping[str, float]:
+        """Return exp_avg from 0."""
+        return {"exp_avg": 0.0}
+
+    def update(
+        self,
+        group: Group,
+        parameters: list[Tensor],
+        gradients: list[Tensor],
+        slots: Slots,
+        lr: float,
+    ) -> None:
+        """See the class."""
+        beta_1, beta_2 = float32(group["beta_1"]), float32(group["beta_2"])
+        steps = list(torch._foreach_mul(slots["exp_avg"], beta_1))
+        torch._foreach_add_(steps, gradients, alpha=1.0 - beta_1)
+        torch._foreach_sign_(steps)
+        torch._foreach_add_(parameters, steps, alpha=-lr)
+        torch._foreach_mul_(slots["exp_avg"], beta_2)
+        torch._foreach_add_(slots["exp_avg"], gradients, alpha=1.0 - beta_2)

@@ -49,6 +49,7 @@ CASES: list[tuple[str, Options]] = [
     ("Ftrl", {}),
     ("Ftrl", {"l1_regularization_strength": 0.01, "beta": 0.3, "learning_rate_power": -0.7}),
     ("Ftrl", {"l2_regularization_strength": 0.1, "l2_shrinkage_regularization_strength": 0.2}),
+    ("Lion", {"beta_1": 0.8, "weight_decay": 0.01}),
 ]
 IDS = ["-".join([name, *options]) for name, options in CASES]
 
