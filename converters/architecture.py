@@ -42,7 +42,9 @@ class InputValue:
     """An argument of the forward pass."""
 
     name: str
-    shape: tuple[int | None, ...] | None  # batch first, None is free; None as a whole: not stated in the file
+    shape: (
+        tuple[int | None, ...] | None
+    )  # batch first, None is free; None as a whole: not stated in the file
     dtype: str  # what Keras casts the argument to: "float32"
 
 
@@ -70,7 +72,9 @@ class Architecture:
         """Return lists, dicts, strings and numbers only, as stored in the .pth."""
         return {
             "name": self.name,
-            "inputs": [[i.name, None if i.shape is None else list(i.shape), i.dtype] for i in self.inputs],
+            "inputs": [
+                [i.name, None if i.shape is None else list(i.shape), i.dtype] for i in self.inputs
+            ],
             "outputs": list(self.outputs),
             "structure": self.structure,
             "output_names": list(self.output_names),

@@ -20,7 +20,7 @@ class ArrayInfo:
 
     name: str  # path inside the file, as stored: "dense/dense/kernel:0", "layers/dense/vars/0"
     shape: tuple[int, ...]
-    dtype: np.dtype  # type: ignore[type-arg]  # any dtype a file may hold
+    dtype: np.dtype
     read: Callable[[], NDArray]  # type: ignore[type-arg]  # a read-only view or a fresh array
 
     @property

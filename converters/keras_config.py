@@ -6,6 +6,7 @@ the registry later, nothing is imported or called.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import cast
 
@@ -58,7 +59,9 @@ def _parse_model(data: Mapping[str, object], generation: int) -> Graph:
     config = data["config"]
     if class_name not in MODEL_CLASSES:
         msg = f"model class '{class_name}' is not one of Keras's own; its structure is code, which is not in the file"
-        raise UnsupportedError(msg, hint="give an equivalent Functional configuration with --architecture")
+        raise UnsupportedError(
+            msg, hint="give an equivalent Functional configuration with --architecture"
+        )
     if class_name == "Sequential":
         return _parse_sequential(config, generation)
     return _parse_functional(cast("Mapping[str, object]", config), generation)
@@ -78,9 +81,7 @@ def _parse_sequential(config: object, generation: int) -> Graph:
         dtype = first.inputs[0].dtype if first else _dtype(layers[0].config, "float32")
         layers.insert(0, Layer(_free_name(layers, "input"), "InputLayer", {"dtype": dtype}))
     names = [layer.name for layer in layers]
-    calls = [
-        Call(name, 0, (TensorRef(before),), {}) for before, name in zip(names[:-1], names[1:], strict=True)
-    ]
+    calls = [Call(name, 0, (TensorRef(before),), {}) for before, name in itertools.pairwise(names)]
     source = TensorRef(names[0])
     return Graph(
         name=str(whole.get("name", "sequential")),
@@ -100,7 +101,11 @@ def _sequential_shape(
     if first.graph is not None:
         return first.graph.inputs[0].shape
     build = cast("Mapping[str, object]", entries[0].get("build_config") or {})
-    candidates = (first.config.get("batch_shape"), whole.get("build_input_shape"), build.get("input_shape"))
+    candidates = (
+        first.config.get("batch_shape"),
+        whole.get("build_input_shape"),
+        build.get("input_shape"),
+    )
     for candidate in candidates:
         if isinstance(candidate, (list, tuple)):
             return _shape(candidate)
@@ -148,22 +153,34 @@ def _parse_layer(entry: Mapping[str, object], generation: int) -> Layer:
     raw = entry["config"]
     if class_name in MODEL_CLASSES:
         graph = _parse_model(entry, generation)
-        name = str(entry.get("name") or (raw.get("name") if isinstance(raw, Mapping) else None) or graph.name)
+        name = str(
+            entry.get("name")
+            or (raw.get("name") if isinstance(raw, Mapping) else None)
+            or graph.name
+        )
         return Layer(name, class_name, {}, graph=graph)
     config = cast("Mapping[str, object]", raw)
     name = str(entry.get("name") or config["name"])
     if class_name in CODE_CLASSES:
         msg = f"layer '{name}' is a {class_name} and holds code; code from a file is never run"
         raise UnsupportedError(
-            msg, hint="rebuild the layer from standard layers before saving, or give a rule with --rules MODULE"
+            msg,
+            hint="rebuild the layer from standard layers before saving, or give a rule with --rules MODULE",
         )
-    return Layer(name, class_name, _translate(class_name, config, generation), trainable=bool(config.get("trainable", True)))
+    return Layer(
+        name,
+        class_name,
+        _translate(class_name, config, generation),
+        trainable=bool(config.get("trainable", True)),
+    )
 
 
 def _translate(class_name: str, config: Mapping[str, object], generation: int) -> dict[str, object]:
-    renamed = {**RENAMED_SETTINGS["*"], **RENAMED_SETTINGS.get(class_name, {})} if generation < 3 else {}  # noqa: PLR2004
+    renamed = (
+        {**RENAMED_SETTINGS["*"], **RENAMED_SETTINGS.get(class_name, {})} if generation < 3 else {}
+    )
     result = {renamed.get(key, key): value for key, value in config.items()}
-    if generation < 3:  # noqa: PLR2004
+    if generation < 3:
         for key in ACTIVATION_SETTINGS:
             value = result.get(key)
             if isinstance(value, str):
@@ -186,7 +203,7 @@ def _parse_node(node: object) -> tuple[tuple[TensorRef, ...], Mapping[str, objec
         tensors = [cast("Sequence[object]", tensors)]
     merged: dict[str, object] = {}
     for tensor in tensors:
-        if len(tensor) > 3:  # noqa: PLR2004
+        if len(tensor) > 3:
             merged.update(cast("Mapping[str, object]", tensor[3]))
     return tuple(_ref(tensor) for tensor in tensors), merged
 
@@ -211,7 +228,11 @@ def _ref(entry: Sequence[object]) -> TensorRef:
 def _parse_outputs(value: object) -> tuple[str, tuple[str, ...], tuple[TensorRef, ...]]:
     if isinstance(value, Mapping):
         keys = tuple(str(key) for key in value)
-        return "dict", keys, tuple(_ref(cast("Sequence[object]", entry)) for entry in value.values())
+        return (
+            "dict",
+            keys,
+            tuple(_ref(cast("Sequence[object]", entry)) for entry in value.values()),
+        )
     entries = cast("Sequence[object]", value)
     if entries and isinstance(entries[0], str):  # Keras 3 stores a single output bare
         return "single", (), (_ref(entries),)
@@ -221,7 +242,8 @@ def _parse_outputs(value: object) -> tuple[str, tuple[str, ...], tuple[TensorRef
 
 
 def _call_offsets(
-    calls: Sequence[tuple[str, int, tuple[TensorRef, ...], Mapping[str, object]]], outputs: Sequence[TensorRef]
+    calls: Sequence[tuple[str, int, tuple[TensorRef, ...], Mapping[str, object]]],
+    outputs: Sequence[TensorRef],
 ) -> dict[str, int]:
     """Return by how much references to a layer's calls are shifted.
 
@@ -233,7 +255,9 @@ def _call_offsets(
     used: dict[str, set[int]] = {}
     for ref in [*(ref for _, _, refs, _ in calls for ref in refs), *outputs]:
         used.setdefault(ref.layer, set()).add(ref.call)
-    return {name: 1 for name, indexes in used.items() if name in counts and max(indexes) >= counts[name]}
+    return {
+        name: 1 for name, indexes in used.items() if name in counts and max(indexes) >= counts[name]
+    }
 
 
 def _shift(ref: TensorRef, offsets: Mapping[str, int]) -> TensorRef:

@@ -104,7 +104,9 @@ def _parse(text: str) -> Layout:
         msg = f"layout '{text}' has no '->'"
         raise ValueError(msg)
     layout = Layout(_parse_side(left, text), _parse_side(right, text))
-    names = [sorted(axis for group in side for axis in group) for side in (layout.left, layout.right)]
+    names = [
+        sorted(axis for group in side for axis in group) for side in (layout.left, layout.right)
+    ]
     if names[0] != names[1] or len(set(names[0])) != len(names[0]):
         msg = f"layout '{text}': both sides must name the same axes, each once"
         raise ValueError(msg)
@@ -114,19 +116,19 @@ def _parse(text: str) -> Layout:
 def _parse_side(side: str, text: str) -> tuple[Group, ...]:
     groups: list[Group] = []
     inside: list[str] | None = None
-    for token in side.replace("(", " ( ").replace(")", " ) ").split():
-        if token == "(" and inside is None:
+    for part in side.replace("(", " ( ").replace(")", " ) ").split():
+        if part == "(" and inside is None:
             inside = []
-        elif token == ")" and inside:
+        elif part == ")" and inside:
             groups.append(tuple(inside))
             inside = None
-        elif token in "()" or not token.isidentifier():
-            msg = f"layout '{text}': unexpected '{token}'"
+        elif part in "()" or not part.isidentifier():
+            msg = f"layout '{text}': unexpected '{part}'"
             raise ValueError(msg)
         elif inside is None:
-            groups.append((token,))
+            groups.append((part,))
         else:
-            inside.append(token)
+            inside.append(part)
     if inside is not None:
         msg = f"layout '{text}': a parenthesis is not closed"
         raise ValueError(msg)

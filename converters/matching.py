@@ -20,7 +20,12 @@ Path = tuple[str, ...]
 
 CONTAINERS = ("layers", "_layer_checkpoint_dependencies")
 # Keras 1 names; `running_std` held the variance (FORMATS of Keras 1.2: the name is historical).
-KERAS1_ROLES = {"W": "kernel", "b": "bias", "running_mean": "moving_mean", "running_std": "moving_variance"}
+KERAS1_ROLES = {
+    "W": "kernel",
+    "b": "bias",
+    "running_mean": "moving_mean",
+    "running_std": "moving_variance",
+}
 SEED_STATE = "the state of a Keras seed generator; torch draws from its own"
 
 
@@ -57,7 +62,9 @@ def match_arrays(graph: Graph, entries: Sequence[LayerArrays]) -> Matched:
     ignored: list[tuple[str, str]] = []
     rest = []
     for entry in entries:
-        if entry.path.rsplit("/", 1)[-1] == "seed_generator" or set(entry.arrays) == {"seed_generator_state"}:
+        if entry.path.rsplit("/", 1)[-1] == "seed_generator" or set(entry.arrays) == {
+            "seed_generator_state"
+        }:
             ignored += [(info.name, SEED_STATE) for info in entry.arrays.values()]
         elif entry.arrays:
             rest.append(entry)
@@ -68,22 +75,30 @@ def match_arrays(graph: Graph, entries: Sequence[LayerArrays]) -> Matched:
     else:
         _match_names(graph, rest, found, problems)
     if problems:
-        msg = f"arrays and architecture do not belong together:\n  {'\n  '.join(problems)}"
+        listed = "\n  ".join(problems)
+        msg = f"arrays and architecture do not belong together:\n  {listed}"
         raise MismatchError(msg, hint="is the right --architecture given?")
     return Matched(found, tuple(ignored))
 
 
 def _match_names(
-    graph: Graph, entries: Sequence[LayerArrays], found: dict[Path, dict[str, ArrayInfo]], problems: list[str]
+    graph: Graph,
+    entries: Sequence[LayerArrays],
+    found: dict[Path, dict[str, ArrayInfo]],
+    problems: list[str],
 ) -> None:
     by_name = {entry.name or entry.path: entry for entry in entries}
     for layer in graph.layers:
         entry = by_name.pop(layer.name, None)
-        parts = list(leaves(layer.graph, (layer.name,))) if layer.graph else [((layer.name,), layer)]
+        parts = (
+            list(leaves(layer.graph, (layer.name,))) if layer.graph else [((layer.name,), layer)]
+        )
         needed = [(path, weight) for path, part in parts for weight in stored_weights(part)]
         if entry is None:
             if needed:
-                problems.append(f"layer '{layer.name}': the file has no arrays for it, needed {_roles(needed)}")
+                problems.append(
+                    f"layer '{layer.name}': the file has no arrays for it, needed {_roles(needed)}"
+                )
             continue
         if layer.graph:
             # A nested model is one group: all trainable weights first, then the others.
@@ -114,7 +129,9 @@ def _match_containers(
         inside = children.pop(keys.get(layer.name, ""), None)
         if inside is None:
             if needed:
-                problems.append(f"layer '{layer.name}': the file has no arrays for it, needed {_roles(needed)}")
+                problems.append(
+                    f"layer '{layer.name}': the file has no arrays for it, needed {_roles(needed)}"
+                )
         elif layer.graph:
             _match_containers(layer.graph, inside, path, found, problems)
         else:
@@ -123,14 +140,23 @@ def _match_containers(
                 for entry in inside
                 for role, info in entry.arrays.items()
             }
-            _assign(LayerArrays(layer.name, layer.name, arrays), path, [w for _, w in needed], found, problems)
+            _assign(
+                LayerArrays(layer.name, layer.name, arrays),
+                path,
+                [w for _, w in needed],
+                found,
+                problems,
+            )
     problems += [f"the architecture has no layer for the arrays of '{key}'" for key in children]
 
 
 def _container_keys(graph: Graph, children: Mapping[str, Sequence[LayerArrays]]) -> dict[str, str]:
     """Return the container of every layer: by stated name, else by class name and order."""
     named = {
-        entry.name: key for key, entries in children.items() for entry in entries if entry.name and not entry.path
+        entry.name: key
+        for key, entries in children.items()
+        for entry in entries
+        if entry.name and not entry.path
     }
     by_class: dict[str, list[str]] = {}
     for key in sorted(children, key=_natural):
@@ -142,7 +168,11 @@ def _container_keys(graph: Graph, children: Mapping[str, Sequence[LayerArrays]])
     for layer in graph.layers:
         if layer.name in keys or not _has_weights(layer):
             continue
-        waiting = [key for key in by_class.get(snake_case(layer.class_name), []) if key not in keys.values()]
+        waiting = [
+            key
+            for key in by_class.get(snake_case(layer.class_name), [])
+            if key not in keys.values()
+        ]
         if waiting:
             keys[layer.name] = waiting[0]
     return keys
@@ -189,7 +219,10 @@ def _assign_by_order(
 ) -> None:
     stated = [_role(role) for role in entry.arrays]
     # Where the file states roles they must agree with the order; digits only say an order.
-    agree = all(role.isdigit() or role == weight.role for role, (_, weight) in zip(stated, needed, strict=False))
+    agree = all(
+        role.isdigit() or role == weight.role
+        for role, (_, weight) in zip(stated, needed, strict=False)
+    )
     if len(stated) != len(needed) or not agree:
         problems.append(
             f"layer '{entry.name or entry.path}': found {len(stated)} arrays ({', '.join(stated)}), "

@@ -9,16 +9,66 @@ import unicodedata
 # Attributes every nn.Module has, and names the emitted source uses; a layer named like one gets an underscore.
 # The list is compared with the installed torch by a test.
 MODULE_ATTRIBUTES = frozenset(
-    """T_destination add_module apply bfloat16 buffers call_super_init children compile cpu cuda double dump_patches
-    eval extra_repr float forward get_buffer get_extra_state get_parameter get_submodule half ipu
-    load_state_dict modules mtia named_buffers named_children named_modules named_parameters parameters
-    register_backward_hook register_buffer register_forward_hook register_forward_pre_hook
-    register_full_backward_hook register_full_backward_pre_hook register_load_state_dict_post_hook
-    register_load_state_dict_pre_hook register_module register_parameter register_state_dict_post_hook
-    register_state_dict_pre_hook requires_grad_ set_extra_state set_submodule share_memory state_dict to to_empty
-    train training type xpu zero_grad""".split()
+    [
+        "T_destination",
+        "add_module",
+        "apply",
+        "bfloat16",
+        "buffers",
+        "call_super_init",
+        "children",
+        "compile",
+        "cpu",
+        "cuda",
+        "double",
+        "dump_patches",
+        "eval",
+        "extra_repr",
+        "float",
+        "forward",
+        "get_buffer",
+        "get_extra_state",
+        "get_parameter",
+        "get_submodule",
+        "half",
+        "ipu",
+        "load_state_dict",
+        "modules",
+        "mtia",
+        "named_buffers",
+        "named_children",
+        "named_modules",
+        "named_parameters",
+        "parameters",
+        "register_backward_hook",
+        "register_buffer",
+        "register_forward_hook",
+        "register_forward_pre_hook",
+        "register_full_backward_hook",
+        "register_full_backward_pre_hook",
+        "register_load_state_dict_post_hook",
+        "register_load_state_dict_pre_hook",
+        "register_module",
+        "register_parameter",
+        "register_state_dict_post_hook",
+        "register_state_dict_pre_hook",
+        "requires_grad_",
+        "set_extra_state",
+        "set_submodule",
+        "share_memory",
+        "state_dict",
+        "to",
+        "to_empty",
+        "train",
+        "training",
+        "type",
+        "xpu",
+        "zero_grad",
+    ]
 )
-SOURCE_NAMES = frozenset({"self", "torch", "nn", "F", "Tensor", "operator", "super", "print", "len", "zip", "range"})
+SOURCE_NAMES = frozenset(
+    {"self", "torch", "nn", "F", "Tensor", "operator", "super", "print", "len", "zip", "range"}
+)
 
 
 def identifier(text: str, *, default: str = "layer") -> str:
@@ -32,7 +82,12 @@ def identifier(text: str, *, default: str = "layer") -> str:
         name = default
     if name[0].isdigit():
         name = f"{default}_{name}"
-    if keyword.iskeyword(name) or keyword.issoftkeyword(name) or name in MODULE_ATTRIBUTES or name in SOURCE_NAMES:
+    if (
+        keyword.iskeyword(name)
+        or keyword.issoftkeyword(name)
+        or name in MODULE_ATTRIBUTES
+        or name in SOURCE_NAMES
+    ):
         name += "_"
     return name
 
@@ -48,7 +103,9 @@ def unique(name: str, taken: set[str]) -> str:
 
 def class_identifier(text: str, *, default: str = "ConvertedModel") -> str:
     """Return a class name in CapWords made from `text`."""
-    words = re.split(r"[\W_]+", unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode())
+    words = re.split(
+        r"[\W_]+", unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    )
     name = "".join(word[0].upper() + word[1:] for word in words if word)
     if not name or name[0].isdigit() or keyword.iskeyword(name) or name in SOURCE_NAMES:
         return default

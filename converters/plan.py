@@ -16,7 +16,7 @@ from converters.graph import Graph, Layer, TensorRef
 from converters.layouts import Layout
 from converters.matching import Path, leaves, match_arrays, stored_weights
 from converters.names import class_identifier, identifier, unique
-from converters.optimizers.planning import OptimizerPlan, plan_optimizer
+from converters.optimizers.plan import OptimizerPlan, plan_optimizer
 from converters.registry import Param, Shape, TorchStep, find_layer_rule
 from converters.targets import TARGETS
 
@@ -48,6 +48,7 @@ class Plan:
         parameters: names of the trainable parameters, in the same order.
         ignored: stored arrays that are not converted, with the reason.
         notes: what a user should know.
+        origins: for every step of the architecture, the path of the layer it comes from.
     """
 
     architecture: Architecture
@@ -57,6 +58,18 @@ class Plan:
     parameters: tuple[str, ...]
     ignored: tuple[tuple[str, str], ...]
     notes: tuple[str, ...]
+    origins: tuple[Path, ...]
+    roles: Mapping[str, tuple[Path, str]]  # state key to layer path and role of the legacy weight
+
+    def steps_of(self, path: Path) -> list[Step]:
+        """Return the steps of one layer."""
+        pairs = zip(self.architecture.steps, self.origins, strict=True)
+        return [step for step, origin in pairs if origin == path]
+
+    def moves_of(self, path: Path) -> list[tuple[str, Move]]:
+        """Return the moves of one layer with the role of each array."""
+        found = ((self.roles[move.target], move) for move in self.moves)
+        return [(role, move) for (origin, role), move in found if origin == path]
 
 
 @dataclass(slots=True)
@@ -64,10 +77,13 @@ class _Lowering:
     """What collects while a graph is walked."""
 
     steps: list[Step] = field(default_factory=list)
+    origins: list[Path] = field(default_factory=list)
     attributes: dict[tuple[Path, str], str] = field(default_factory=dict)
     values: set[str] = field(default_factory=set)
     taken: set[str] = field(default_factory=set)
-    params: dict[str, tuple[Path, Param]] = field(default_factory=dict)  # state key to where it comes from
+    params: dict[str, tuple[Path, Param]] = field(
+        default_factory=dict
+    )  # state key to where it comes from
     trainable: list[str] = field(default_factory=list)  # state keys, in the module's order
     problems: list[ConversionError] = field(default_factory=list)
 
@@ -82,7 +98,10 @@ def plan_conversion(checkpoint: Checkpoint) -> Plan:
     graph = checkpoint.graph
     if graph is None:
         msg = "the file holds weights only, without the architecture they belong to"
-        raise UnsupportedError(msg, hint="give the model's configuration: --architecture config.json (or another .h5/.keras)")
+        raise UnsupportedError(
+            msg,
+            hint="give the model's configuration: --architecture config.json (or another .h5/.keras)",
+        )
     _check_rules(graph)
     matched = match_arrays(graph, checkpoint.layers)
     lowering = _Lowering()
@@ -91,11 +110,27 @@ def plan_conversion(checkpoint: Checkpoint) -> Plan:
         raise _joined(lowering.problems)
     moves = _plan_moves(lowering, matched.arrays)
     notes: list[str] = []
-    ignored = [*matched.ignored, *((info.name, "belongs to no layer (metrics or bare variables)") for info in checkpoint.extras)]
+    ignored = [
+        *matched.ignored,
+        *(
+            (info.name, "belongs to no layer (metrics or bare variables)")
+            for info in checkpoint.extras
+        ),
+    ]
     optimizer, slots = _plan_slots(checkpoint, graph, lowering, matched.arrays, notes)
     if optimizer is not None:
         ignored += [(info.name, reason) for info, reason in optimizer.ignored]
-    return Plan(architecture, moves, optimizer, slots, tuple(lowering.trainable), tuple(ignored), tuple(notes))
+    return Plan(
+        architecture=architecture,
+        moves=moves,
+        optimizer=optimizer,
+        slots=slots,
+        parameters=tuple(lowering.trainable),
+        ignored=tuple(ignored),
+        notes=tuple(notes),
+        origins=tuple(lowering.origins),
+        roles={key: (path, param.source) for key, (path, param) in lowering.params.items()},
+    )
 
 
 def _check_rules(graph: Graph) -> None:
@@ -126,11 +161,20 @@ def _with_input_shape(graph: Graph, arrays: Mapping[Path, Mapping[str, ArrayInfo
     for call in graph.calls:
         layer = graph.layer(call.layer)
         kernel = arrays.get((layer.name,), {}).get("kernel")
-        if layer.class_name == "Dense" and kernel is not None and len(kernel.shape) == 2:  # noqa: PLR2004
-            known = type(graph.inputs[0])(graph.inputs[0].tensor, (None, kernel.shape[0]), graph.inputs[0].dtype)
+        if layer.class_name == "Dense" and kernel is not None and len(kernel.shape) == 2:
+            known = type(graph.inputs[0])(
+                graph.inputs[0].tensor, (None, kernel.shape[0]), graph.inputs[0].dtype
+            )
             return Graph(
-                graph.name, graph.class_name, graph.generation, graph.layers, graph.calls, (known,), graph.outputs,
-                graph.structure, graph.output_names,
+                graph.name,
+                graph.class_name,
+                graph.generation,
+                graph.layers,
+                graph.calls,
+                (known,),
+                graph.outputs,
+                graph.structure,
+                graph.output_names,
             )
         if layer.class_name not in ("Dropout", "Activation", "ReLU"):
             break
@@ -141,9 +185,10 @@ def _with_input_shape(graph: Graph, arrays: Mapping[Path, Mapping[str, ArrayInfo
 def _lower_model(graph: Graph, lowering: _Lowering) -> Architecture:
     values: dict[TensorRef, tuple[str, Shape]] = {}
     inputs = []
+    dtype = _parameter_dtype(graph)
     for entry in graph.inputs:
         name = unique(identifier(entry.tensor.layer, default="x"), lowering.values)
-        inputs.append(InputValue(name, entry.shape, entry.dtype))
+        inputs.append(InputValue(name, entry.shape, _input_dtype(entry.dtype, dtype)))
         values[entry.tensor] = (name, entry.shape or ())
     _lower_calls(graph, (), values, lowering)
     outputs = tuple(values[ref][0] for ref in graph.outputs if ref in values)
@@ -154,8 +199,13 @@ def _lower_model(graph: Graph, lowering: _Lowering) -> Architecture:
         steps=tuple(lowering.steps),
         structure=graph.structure,
         output_names=graph.output_names,
-        dtype=_parameter_dtype(graph),
+        dtype=dtype,
     )
+
+
+def _input_dtype(stated: str, parameters: str) -> str:
+    """Return what an input is cast to: Keras layers cast floating inputs to their own type."""
+    return parameters if stated.startswith(("float", "bfloat")) else stated
 
 
 def _parameter_dtype(graph: Graph) -> str:
@@ -181,7 +231,10 @@ def _lower_calls(
         if layer.class_name == "InputLayer":
             values[output] = arguments[0]
         elif layer.graph is not None:
-            inner = {entry.tensor: argument for entry, argument in zip(layer.graph.inputs, arguments, strict=True)}
+            inner = {
+                entry.tensor: argument
+                for entry, argument in zip(layer.graph.inputs, arguments, strict=True)
+            }
             _lower_calls(layer.graph, (*prefix, layer.name), inner, lowering)
             for index, ref in enumerate(layer.graph.outputs):
                 if ref in inner:
@@ -203,7 +256,10 @@ def _lower_layer(
         output = unique(identifier("_".join(path), default="x"), lowering.values)
         frozen = bool(step.params) and not layer.trainable
         state = tuple(param.name for param in step.params)
-        lowering.steps.append(Step(step.op, names, output, attribute, dict(step.kwargs), state, frozen))
+        lowering.steps.append(
+            Step(step.op, names, output, attribute, dict(step.kwargs), state, frozen)
+        )
+        lowering.origins.append(path)
         names, shape = (output,), shape if step.shape is None else step.shape
     return names[0], shape
 
@@ -224,7 +280,9 @@ def _attribute(step: TorchStep, layer: Layer, path: Path, lowering: _Lowering) -
     return attribute
 
 
-def _plan_moves(lowering: _Lowering, arrays: Mapping[Path, Mapping[str, ArrayInfo]]) -> tuple[Move, ...]:
+def _plan_moves(
+    lowering: _Lowering, arrays: Mapping[Path, Mapping[str, ArrayInfo]]
+) -> tuple[Move, ...]:
     moves, problems = [], []
     for key, (path, param) in lowering.params.items():
         info = arrays[path][param.source]
@@ -237,7 +295,8 @@ def _plan_moves(lowering: _Lowering, arrays: Mapping[Path, Mapping[str, ArrayInf
         else:
             problems.append(f"{info.name:40} found {info.shape}   needed {needed}")
     if problems:
-        msg = f"{len(problems)} of {len(lowering.params)} arrays do not fit the architecture:\n  {'\n  '.join(problems)}"
+        listed = "\n  ".join(problems)
+        msg = f"{len(problems)} of {len(lowering.params)} arrays do not fit:\n  {listed}"
         raise MismatchError(msg, hint="is the right --architecture given?")
     return tuple(moves)
 
@@ -269,9 +328,7 @@ def _plan_slots(
         index = position[path, param.source]
         layout = Layout.parse(param.layout)
         moves = {
-            slot: Move(infos[index], f"{key}/{slot}", layout)  # type: ignore[arg-type]  # None is filtered below
-            for slot, infos in plan.slots.items()
-            if infos[index] is not None
+            slot: Move(infos[index], f"{key}/{slot}", layout) for slot, infos in plan.slots.items()
         }
         slots.append(moves)
     return plan, tuple(slots)

@@ -120,11 +120,13 @@ def find_layer_rule(class_name: str) -> LayerRule:
     Raises:
         UnsupportedError: There is none; the message names the nearest.
     """
-    import converters.layers  # noqa: F401, PLC0415  # fills the table on first use
+    import converters.layers  # noqa: F401  # fills the table on first use
 
     if class_name not in LAYERS:
         msg = f"no rule for Keras layer '{class_name}'{nearest(class_name, LAYERS)}"
-        raise UnsupportedError(msg, hint="supported layers: torchward support; your own: --rules MODULE")
+        raise UnsupportedError(
+            msg, hint="supported layers: torchward support; your own: --rules MODULE"
+        )
     return LAYERS[class_name]
 
 

@@ -67,5 +67,7 @@ def unsupported(layer: Layer, key: str, *, needed: str) -> UnsupportedError:
 def _wrong(layer: Layer, key: str, value: object, needed: str) -> UnsupportedError:
     shown = repr(value)
     shown = shown if len(shown) <= 80 else f"{shown[:77]}..."
-    msg = f"layer '{layer.name}' ({layer.class_name}): setting '{key}' is {shown}, needed is {needed}"
+    msg = (
+        f"layer '{layer.name}' ({layer.class_name}): setting '{key}' is {shown}, needed is {needed}"
+    )
     return UnsupportedError(msg)

@@ -43,7 +43,9 @@ def _module(path: str, *kwargs: str) -> Target:
 TARGETS: dict[str, Target] = {
     "nn.Linear": _module("torch.nn:Linear", "in_features", "out_features", "bias"),
     "nn.Dropout": _module("torch.nn:Dropout", "p"),
-    "nn.LayerNorm": _module("torch.nn:LayerNorm", "normalized_shape", "eps", "elementwise_affine", "bias"),
+    "nn.LayerNorm": _module(
+        "torch.nn:LayerNorm", "normalized_shape", "eps", "elementwise_affine", "bias"
+    ),
     "nn.PReLU": _module("torch.nn:PReLU", "num_parameters"),
     "compat.BatchNorm": _module(
         f"{COMPAT}.normalization:BatchNorm",
@@ -86,7 +88,9 @@ TARGETS: dict[str, Target] = {
     "compat.average": Target(f"{COMPAT}.merging:average"),
     "compat.maximum": Target(f"{COMPAT}.merging:maximum"),
     "compat.minimum": Target(f"{COMPAT}.merging:minimum"),
-    "compat.relu": Target(f"{COMPAT}.activations:relu", ("max_value", "negative_slope", "threshold")),
+    "compat.relu": Target(
+        f"{COMPAT}.activations:relu", ("max_value", "negative_slope", "threshold")
+    ),
     "compat.thresholded_relu": Target(f"{COMPAT}.activations:thresholded_relu", ("theta",)),
     "compat.hard_sigmoid_keras2": Target(f"{COMPAT}.activations:hard_sigmoid_keras2"),
     "compat.squareplus": Target(f"{COMPAT}.activations:squareplus"),

@@ -10,7 +10,17 @@ from collections.abc import Mapping
 
 from converters.errors import UnsupportedError
 from converters.graph import Layer
-from converters.registry import Example, Param, Plain, Shape, TorchStep, Weight, find_layer_rule, layer, nearest
+from converters.registry import (
+    Example,
+    Param,
+    Plain,
+    Shape,
+    TorchStep,
+    Weight,
+    find_layer_rule,
+    layer,
+    nearest,
+)
 from converters.settings import integers, number, optional_number, unsupported
 
 ACTIVATIONS: dict[str, tuple[str, dict[str, Plain]] | None] = {
@@ -62,8 +72,27 @@ def activation_steps(layer: Layer, activation: object) -> list[TorchStep]:
     if isinstance(activation, Mapping):
         return _nested_activation(layer, activation)
     if not isinstance(activation, str) or activation not in ACTIVATIONS:
-        msg = f"layer '{layer.name}' ({layer.class_name}): no rule for activation {activation!r:.80}"
+        msg = (
+            f"layer '{layer.name}' ({layer.class_name}): no rule for activation {activation!r:.80}"
+        )
         raise UnsupportedError(f"{msg}{nearest(str(activation), ACTIVATIONS)}")
+    target = ACTIVATIONS[activation]
+    if target is None:
+        return []
+    op, kwargs = target
+    return [TorchStep(op, kwargs, shape=None)]
+
+
+def _nested_activation(layer: Layer, activation: Mapping[str, object]) -> list[TorchStep]:
+    class_name, config = activation.get("class_name"), activation.get("config")
+    if class_name == "function" and isinstance(config, str):
+        return activation_steps(layer, config)
+    if not isinstance(class_name, str) or not isinstance(config, Mapping):
+        msg = (
+            f"layer '{layer.name}' ({layer.class_name}): no rule for activation {activation!r:.80}"
+            f"{nearest(str(activation), ACTIVATIONS)}"
+        )
+        raise UnsupportedError(msg)
     target = ACTIVATIONS[activation]
     if target is None:
         return []
@@ -87,7 +116,11 @@ def _nested_activation(layer: Layer, activation: Mapping[str, object]) -> list[T
 
 @layer(
     "Activation",
-    examples=tuple(Example({"activation": name}, ((6,),)) for name in ACTIVATIONS if name != "hard_sigmoid_keras2"),
+    examples=tuple(
+        Example({"activation": name}, ((6,),))
+        for name in ACTIVATIONS
+        if name != "hard_sigmoid_keras2"
+    ),
 )
 def activation(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     """Return the named activation. `glu` halves the last axis."""
@@ -114,10 +147,16 @@ def relu(layer: Layer, *_shapes: Shape) -> list[TorchStep]:
     slope = optional_number(layer, "negative_slope") or 0.0
     threshold = optional_number(layer, "threshold") or 0.0
     if threshold == 0.0 and highest is None:
-        return [TorchStep("F.leaky_relu", {"negative_slope": slope}) if slope else TorchStep("F.relu")]
-    if threshold == 0.0 and highest == 6.0 and not slope:  # noqa: PLR2004  # relu6 by definition
+        return [
+            TorchStep("F.leaky_relu", {"negative_slope": slope}) if slope else TorchStep("F.relu")
+        ]
+    if threshold == 0.0 and highest == 6.0 and not slope:  # relu6 by definition
         return [TorchStep("F.relu6")]
-    return [TorchStep("compat.relu", {"max_value": highest, "negative_slope": slope, "threshold": threshold})]
+    return [
+        TorchStep(
+            "compat.relu", {"max_value": highest, "negative_slope": slope, "threshold": threshold}
+        )
+    ]
 
 
 @layer("LeakyReLU", examples=(Example({}, ((6,),)), Example({"negative_slope": 0.05}, ((6,),))))

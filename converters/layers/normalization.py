@@ -45,7 +45,9 @@ def batch_normalization(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     if not layer.trainable:
         kwargs["frozen"] = True
     names = {"weight": ("gamma", scale), "bias": ("beta", center)}
-    params = [Param(name, role, "c -> c", (size,)) for name, (role, there) in names.items() if there]
+    params = [
+        Param(name, role, "c -> c", (size,)) for name, (role, there) in names.items() if there
+    ]
     buffers = {"running_mean": "moving_mean", "running_var": "moving_variance"}
     params += [Param(name, role, "c -> c", (size,)) for name, role in buffers.items()]
     return [TorchStep("compat.BatchNorm", kwargs, tuple(params))]
@@ -64,7 +66,9 @@ def batch_normalization(layer: Layer, *shapes: Shape) -> list[TorchStep]:
 def layer_normalization(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     """Return `nn.LayerNorm` with Keras's epsilon (1e-3; torch's is 1e-5)."""
     rank = len(shapes[0])
-    axes = sorted(axis % rank for axis in (integers(layer, "axis") if "axis" in layer.config else (-1,)))
+    axes = sorted(
+        axis % rank for axis in (integers(layer, "axis") if "axis" in layer.config else (-1,))
+    )
     sizes = tuple(shapes[0][axis] for axis in axes)
     if axes != list(range(rank - len(axes), rank)) or None in sizes:
         raise unsupported(layer, "axis", needed="the last axes, of fixed size")
@@ -81,5 +85,9 @@ def layer_normalization(layer: Layer, *shapes: Shape) -> list[TorchStep]:
         kwargs["bias"] = False
     axis_names = " ".join("abcdef"[: len(sizes)])
     names = {"weight": ("gamma", scale), "bias": ("beta", center)}
-    params = [Param(name, role, f"{axis_names} -> {axis_names}", sizes) for name, (role, there) in names.items() if there]
+    params = [
+        Param(name, role, f"{axis_names} -> {axis_names}", sizes)
+        for name, (role, there) in names.items()
+        if there
+    ]
     return [TorchStep("nn.LayerNorm", kwargs, tuple(params))]

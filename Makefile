@@ -1,0 +1,46 @@
+# Every target makes the virtual environment it needs. PYTHON chooses the interpreter: make demo PYTHON=python3.12
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test test-fast test-core lint bench bench-large learning parity-long fuzz docs wheel clean help
+
+help:             ## what there is
+	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch==2.13.0
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $(STAMP)
+
+demo: $(STAMP)    ## convert a real checkpoint, prove it, measure it
+	$(BIN)/python docs/demo.py
+
+test: $(STAMP)    ## all tests
+	$(BIN)/python -m pytest -q --durations=10
+
+test-fast: $(STAMP) ## tests without TensorFlow, under a minute
+	$(BIN)/python -m pytest -q -m "not tf and not slow"
+
+lint: $(STAMP)    ## format, lint, types, dependencies between packages
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-timing
+
+bench: $(STAMP)   ## TensorFlow and PyTorch side by side: speed, memory, size
+	$(BIN)/torchward bench
+
+parity-long: $(STAMP) ## 10,000 updates of every pair on both sides
+	$(BIN)/torchward parity --updates 10000
+
+fuzz: $(STAMP)    ## thousands of damaged files
+	TORCHWARD_FUZZ=5000 $(BIN)/python -m pytest -q parity_tests/unit/converters/test_hostile_files.py
+
+wheel: $(STAMP)   ## build the wheel
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+
+clean:            ## remove what was built
+	rm -rf $(VENV) dist build bench-results demo .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,183 @@
+"""An `Architecture` made live: an `nn.Module` that interprets the steps. Nothing is generated or executed to do it."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from converters.architecture import Architecture, Step
+from converters.errors import MismatchError, UnreadableFileError
+from converters.registry import nearest
+from converters.targets import TARGETS, Target
+
+Operation = Callable[..., Tensor]
+
+
+class ConvertedModel(nn.Module):
+    """A converted network: submodules are named after the legacy layers, `forward` follows the architecture.
+
+    `forward` takes the inputs in the legacy model's order and layout and returns its outputs in its order: a tensor,
+    a tuple, or a dict where the legacy model had named outputs. Inputs of another floating type are cast, as
+    Keras does. Build it with `build_model`.
+
+    Attributes:
+        architecture: the plain-data description, from which `converters.emit` prints the same model as source.
+    """
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        self.architecture = architecture
+        functions: list[Operation | None] = []
+        for step in architecture.steps:
+            target = find_target(step.op)
+            if target.module:
+                self._add(step, target)
+                functions.append(None)
+            else:
+                functions.append(_function(step, target))
+        self._functions = tuple(functions)
+        self._attributes = tuple(step.attribute for step in architecture.steps)
+        self._dtypes = tuple(_dtype(value.dtype) for value in architecture.inputs)
+        self._is_chain = _is_chain(architecture)
+
+    def forward(self, *inputs: Tensor) -> Tensor | tuple[Tensor, ...] | dict[str, Tensor]:
+        """Return the outputs for (batch, ...) inputs."""
+        if len(inputs) != len(self._dtypes):
+            names = ", ".join(value.name for value in self.architecture.inputs)
+            msg = f"{self.architecture.name} takes {len(self._dtypes)} inputs ({names}), got {len(inputs)}"
+            raise TypeError(msg)
+        if not self._is_chain:
+            return self._forward_graph(inputs)
+        modules = self._modules
+        x = inputs[0]
+        if x.dtype != self._dtypes[0]:
+            x = x.to(self._dtypes[0])
+        for attribute, function in zip(self._attributes, self._functions, strict=True):
+            x = modules[attribute](x) if function is None else function(x)  # type: ignore[index, misc]
+        return x
+
+    def _forward_graph(
+        self, inputs: tuple[Tensor, ...]
+    ) -> Tensor | tuple[Tensor, ...] | dict[str, Tensor]:
+        architecture, modules = self.architecture, self._modules
+        values = {
+            entry.name: x.to(dtype)
+            for entry, x, dtype in zip(architecture.inputs, inputs, self._dtypes, strict=True)
+        }
+        for step, attribute, function in zip(
+            architecture.steps, self._attributes, self._functions, strict=True
+        ):
+            operation = modules[attribute] if function is None else function  # type: ignore[index]
+            values[step.output] = operation(*[values[name] for name in step.inputs])  # type: ignore[misc]
+        outputs = tuple(values[name] for name in architecture.outputs)
+        if architecture.structure == "dict":
+            return dict(zip(architecture.output_names, outputs, strict=True))
+        return outputs[0] if architecture.structure == "single" else outputs
+
+    def _add(self, step: Step, target: Target) -> None:
+        attribute = cast("str", step.attribute)
+        if attribute in self._modules:
+            return  # a shared layer is one module
+        if hasattr(self, attribute):
+            msg = f"the architecture names a module '{attribute}', which nn.Module uses itself"
+            raise UnreadableFileError(msg)
+        module = cast("nn.Module", resolve(target)(**check_kwargs(step, target)))
+        own = tuple(name for name, _ in [*module.named_parameters(), *module.named_buffers()])
+        if own != step.state:
+            msg = f"module '{attribute}' ({step.op}) has state {own}, the architecture fills {step.state}"
+            raise MismatchError(msg)
+        if step.frozen:
+            module.requires_grad_(requires_grad=False)
+        self.add_module(attribute, module)
+
+
+def build_model(architecture: Architecture, state: Mapping[str, Tensor]) -> ConvertedModel:
+    """Return the module of an architecture with its state, in evaluation mode.
+
+    Raises:
+        UnreadableFileError: The architecture asks for something that is not in the closed table.
+        MismatchError: State and architecture do not belong together.
+    """
+    # On the meta device nothing is allocated, whatever sizes the architecture claims; the stored tensors then
+    # become the parameters.
+    try:
+        with torch.device("meta"):
+            model = ConvertedModel(architecture)
+        model.load_state_dict(dict(state), strict=True, assign=True)
+    except (RuntimeError, TypeError, ValueError) as error:
+        msg = f"the model's state does not fit its architecture: {error}"
+        raise MismatchError(msg) from error
+    return model.eval()
+
+
+def find_target(op: str) -> Target:
+    """Return the operation of that key.
+
+    Raises:
+        UnreadableFileError: There is none; the message names the nearest.
+    """
+    if op not in TARGETS:
+        msg = f"the architecture uses '{op}', which is not a known operation{nearest(op, TARGETS)}"
+        raise UnreadableFileError(
+            msg, hint="was it converted with --rules MODULE? Name the module again"
+        )
+    return TARGETS[op]
+
+
+def resolve(target: Target) -> Callable[..., object]:
+    """Return the class or function of an operation. The path comes from the table, never from a file."""
+    module, _, name = target.path.partition(":")
+    return cast("Callable[..., object]", getattr(importlib.import_module(module), name))
+
+
+def check_kwargs(step: Step, target: Target) -> Mapping[str, object]:
+    """Return the step's arguments.
+
+    Raises:
+        UnreadableFileError: An argument that the operation does not have.
+    """
+    unknown = sorted(set(step.kwargs) - set(target.kwargs))
+    if unknown:
+        msg = f"operation '{step.op}' has no argument {', '.join(unknown)}; known: {', '.join(target.kwargs) or 'none'}"
+        raise UnreadableFileError(msg)
+    return step.kwargs
+
+
+def _function(step: Step, target: Target) -> Operation:
+    function = cast("Operation", resolve(target))
+    kwargs = check_kwargs(step, target)
+    if target.listed:
+        return lambda *inputs: function(inputs, **kwargs)
+    if target.infix and len(step.inputs) > 2:  # a + b + c, left to right
+        return lambda first, *others: _fold(function, first, others)
+    return (lambda *inputs: function(*inputs, **kwargs)) if kwargs else function
+
+
+def _fold(function: Operation, first: Tensor, others: tuple[Tensor, ...]) -> Tensor:
+    for other in others:
+        first = function(first, other)
+    return first
+
+
+def _dtype(name: str) -> torch.dtype:
+    dtype = getattr(torch, name, None)
+    if not isinstance(dtype, torch.dtype):
+        msg = f"the architecture has an input of type '{name}', which torch does not know"
+        raise UnreadableFileError(msg)
+    return dtype
+
+
+def _is_chain(architecture: Architecture) -> bool:
+    """True if every step takes just the result of the step before it."""
+    if len(architecture.inputs) != 1 or architecture.structure != "single":
+        return False
+    last = architecture.inputs[0].name
+    for step in architecture.steps:
+        if step.inputs != (last,):
+            return False
+        last = step.output
+    return architecture.outputs == (last,)

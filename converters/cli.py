@@ -1,0 +1,283 @@
+"""The commands on legacy files: inspect, convert, verify, support. Thin: they parse, call, and print."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from converters.inspection import Inspection
+    from converters.report import ConversionReport
+    from converters.verify import VerificationReport
+
+Source = Annotated[
+    Path, typer.Argument(help="Legacy model file: .h5, .weights.h5 or .keras.", show_default=False)
+]
+Architecture = Annotated[
+    Path | None,
+    typer.Option(
+        help="Model configuration (JSON) for files with weights only.", show_default=False
+    ),
+]
+Rules = Annotated[
+    list[str] | None,
+    typer.Option(help="Module of your own with layer rules; may be repeated.", show_default=False),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
+
+_SHOWN_TENSORS = 4
+_KILO = 1000
+
+
+def inspect(source: Source, architecture: Architecture = None, as_json: AsJson = False) -> None:
+    """Show what is in a legacy file and whether it converts. Needs no framework.
+
+    Example: torchward inspect agent.h5
+    """
+    from converters.inspection import inspect as inspect_file
+
+    found = inspect_file(source, architecture=architecture)
+    _print_lines([json.dumps(found.to_data())] if as_json else format_inspection(found))
+
+
+def convert(
+    source: Source,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="File or folder to write to.")
+    ] = None,
+    source_code: Annotated[
+        Path | None, typer.Option(help="Also write the module as readable source to this .py file.")
+    ] = None,
+    format: Annotated[
+        str | None, typer.Option(help="pth or safetensors; by default what -o ends with.")
+    ] = None,
+    architecture: Architecture = None,
+    force: Annotated[bool, typer.Option("--force", "-f", help="Replace existing outputs.")] = False,
+    strict: Annotated[bool, typer.Option(help="Refuse arrays with NaN or infinity.")] = False,
+    rules: Rules = None,
+    show_all: Annotated[bool, typer.Option("--all", help="List every tensor.")] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Convert a legacy file to PyTorch. Needs no TensorFlow and runs nothing from the file.
+
+    Example: torchward convert agent.h5 -o agent.pth --source-code model.py
+    """
+    from converters.convert import convert as convert_file
+
+    started = time.perf_counter()
+    report = convert_file(
+        source,
+        output,
+        architecture=architecture,
+        source_code=source_code,
+        format=format or _format_of(output),
+        force=force,
+        strict=strict,
+        rules=rules or (),
+    )
+    if as_json:
+        _print_lines([json.dumps(report.to_data())])
+    elif not quiet:
+        _print_lines(format_conversion(report, time.perf_counter() - started, show_all=show_all))
+
+
+def verify(
+    source: Source,
+    converted: Annotated[Path, typer.Argument(help="The converted file.", show_default=False)],
+    expected: Annotated[
+        Path | None,
+        typer.Option(
+            help="Recorded arrays (.npz) of the original: inputs x0, ... and outputs y0, ...",
+            show_default=False,
+        ),
+    ] = None,
+    tolerance: Annotated[
+        float | None,
+        typer.Option(help="Largest relative difference of outputs.", show_default=False),
+    ] = None,
+    architecture: Architecture = None,
+    rules: Rules = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Check a converted file against its source, and against recorded outputs of the original.
+
+    Example: torchward verify agent.h5 agent.pth --expected expected.npz
+    """
+    from converters.errors import VerificationError
+    from converters.verify import verify as verify_file
+
+    report = verify_file(
+        source,
+        converted,
+        expected=expected,
+        architecture=architecture,
+        tolerance=tolerance,
+        rules=rules or (),
+    )
+    if as_json:
+        _print_lines([json.dumps(report.to_data())])
+    elif not quiet:
+        _print_lines(format_verification(report))
+    if not report.passed:
+        failed = ", ".join(
+            f"{check.name}: {check.problem}" for check in report.checks if not check.passed
+        )
+        raise VerificationError(f"{report.converted} is not {report.source}: {failed}")  # noqa: EM102
+
+
+def support(
+    what: Annotated[
+        str | None, typer.Argument(help="layers, optimizers, formats; by default all.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List what converts, from the registries.
+
+    Example: torchward support layers
+    """
+    from converters.support import SECTIONS, supported
+
+    if what is not None and what not in SECTIONS:
+        msg = f"nothing is listed under '{what}'; one of: {', '.join(SECTIONS)}"
+        raise typer.BadParameter(msg)
+    table = supported() if what is None else {what: supported()[what]}
+    if as_json:
+        _print_lines([json.dumps(table)])
+        return
+    for name, entries in table.items():
+        _print_lines([f"{name} ({len(entries)})", *(f"  {entry}" for entry in entries)])
+
+
+def format_inspection(found: Inspection) -> list[str]:
+    """Return the lines that `torchward inspect` prints."""
+    lines = [
+        f"{found.file}    {found.producer or 'Keras'}, {found.format}, {format_size(found.size)}"
+    ]
+    if found.inputs:
+        shapes = "; ".join(f"{name} {_shape(shape)}" for name, shape in found.inputs)
+        lines.append(f"  takes {shapes}; gives {', '.join(found.outputs)}")
+    width = max((len(layer.name) for layer in found.layers), default=0)
+    kind = max((len(layer.class_name) for layer in found.layers), default=0)
+    for layer in found.layers:
+        arrays = "  ".join(f"{role} {_shape(shape)}" for role, shape in layer.shapes)
+        frozen = "  frozen" if not layer.trainable else ""
+        becomes = f"  ->  {layer.becomes}" if layer.becomes else ""
+        lines.append(
+            f"  {layer.name:{width}}  {layer.class_name:{kind}}  {layer.parameters:>9,}  {arrays}{frozen}{becomes}"
+        )
+    optimizer = (
+        f"{found.optimizer[0]} with {found.optimizer[1]} arrays"
+        if found.optimizer
+        else "none stored"
+    )
+    lines.append(
+        f"  {found.parameters:,} parameters in {found.arrays} arrays, {', '.join(found.dtypes) or 'no data'}, "
+        f"{format_size(found.nbytes)} in memory; optimizer: {optimizer}"
+    )
+    lines.append(f"sha256          {found.sha256}")
+    if found.problem is None:
+        lines.append(f"converts        yes: torchward convert {found.file}")
+    else:
+        lines.append(f"converts        no: {found.problem}")
+        lines += [f"hint            {found.hint}"] if found.hint else []
+    return lines
+
+
+def format_conversion(report: ConversionReport, seconds: float, *, show_all: bool) -> list[str]:
+    """Return the lines that `torchward convert` prints."""
+    source = report.input
+    kinds = ", ".join(f"{count} {name}" for name, count in report.layers.items())
+    lines = [
+        f"{source['file']}    {source['producer'] or 'Keras'}, {source['format']}, {format_size(int(str(source['size'])))}",
+        f"  {kinds}; {report.parameters:,} parameters, {report.dtype}{_optimizer_state(report)}",
+    ]
+    shown = report.tensors if show_all else report.tensors[:_SHOWN_TENSORS]
+    width = max((len(tensor.source) for tensor in shown), default=0)
+    shapes = max((len(_shape(tensor.source_shape)) for tensor in shown), default=0)
+    target = max((len(tensor.target) for tensor in shown), default=0)
+    for tensor in shown:
+        lines.append(
+            f"  {tensor.source:{width}}  {_shape(tensor.source_shape):{shapes}}  ->  "
+            f"{tensor.target:{target}}  {_shape(tensor.target_shape):{shapes}}  {tensor.action}"
+        )
+    if len(shown) < len(report.tensors):
+        lines.append(f"  ... {len(report.tensors) - len(shown)} more, --all shows them")
+    lines += [
+        f"  not converted: {name} ({reason})"
+        for name, reason in report.ignored[: None if show_all else 3]
+    ]
+    if not show_all and len(report.ignored) > 3:
+        lines.append(f"  not converted: {len(report.ignored) - 3} more, --all shows them")
+    lines += [f"note            {note}" for note in report.notes]
+    lines += [f"warning         {warning}" for warning in report.warnings]
+    lines.append(
+        f"wrote           {report.output}   {format_size(report.output_size)}   "
+        f"sha256 {report.output_sha256[:8]}   {seconds:.2f} s"
+    )
+    if report.source_code:
+        lines.append(f"                {report.source_code}   the module as source, torch only")
+    lines.append(f"next            torchward verify {source['file']} {report.output}")
+    return lines
+
+
+def _optimizer_state(report: ConversionReport) -> str:
+    if report.optimizer is None:
+        return "; no optimizer state"
+    iterations = report.optimizer["iterations"]
+    name = str(report.optimizer["class"]).rsplit(".", 1)[-1]
+    return f"; {name} state" + (f" at step {iterations:,}" if isinstance(iterations, int) else "")
+
+
+def format_verification(report: VerificationReport) -> list[str]:
+    """Return the lines that `torchward verify` prints."""
+    lines = []
+    for check in report.checks:
+        figures = (
+            ""
+            if check.tolerance == 0
+            else f"max rel {check.worst:.1e}   tolerance {check.tolerance:.0e}"
+        )
+        verdict = "ok" if check.passed else f"FAIL  {check.problem}"
+        lines.append(f"{check.name:18}  {check.compared:34}  {figures:36}  {verdict}")
+    lines.append("PASS   the two files hold the same model" if report.passed else "FAIL")
+    return lines
+
+
+def format_size(count: int) -> str:
+    """Return bytes as people read them: 840 bytes, 52 KB, 1.2 MB (powers of 1000)."""
+    if count < _KILO:
+        return f"{count} bytes"
+    size, units = float(count), iter(["KB", "MB", "GB", "TB"])
+    unit = ""
+    while size >= _KILO:
+        size, unit = size / _KILO, next(units)
+    return f"{size:.0f} {unit}" if unit == "KB" else f"{size:.1f} {unit}"
+
+
+def _shape(shape: Sequence[int | None] | None) -> str:
+    if shape is None:
+        return "(unknown)"
+    sizes = [
+        "batch" if index == 0 and size is None else str(size) for index, size in enumerate(shape)
+    ]
+    return f"({', '.join(sizes)}{',' if len(sizes) == 1 else ''})"
+
+
+def _format_of(output: Path | None) -> str:
+    return "safetensors" if output is not None and output.suffix == ".safetensors" else "pth"
+
+
+def _print_lines(lines: Iterable[str]) -> None:
+    """Write to standard output; names from files may hold control characters, which must not move the cursor."""
+    for line in lines:
+        safe = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+        sys.stdout.write(f"{safe}\n")

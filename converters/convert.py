@@ -1,0 +1,192 @@
+"""Convert a legacy file: read, plan, write, check, report. All outputs appear together or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+import os
+import secrets
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from converters.emit import emit_source
+from converters.errors import OutputError, UnsupportedError
+from converters.limits import Limits
+from converters.plan import Plan, plan_conversion
+from converters.readers import read_checkpoint
+from converters.report import ConversionReport, make_report
+from converters.writers.content import Content, OptimizerContent, output_tensor
+from converters.writers.registry import Writer, find_writer
+
+PathLike = str | os.PathLike[str]
+_HASH_BYTES = 4 * 1024**2
+
+
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    """A file that is written beside its target and renamed once all are."""
+
+    temporary: Path
+    target: Path
+
+
+def convert(
+    source: PathLike,
+    destination: PathLike | None = None,
+    *,
+    architecture: PathLike | None = None,
+    source_code: PathLike | None = None,
+    format: str = "pth",  # the name of the option
+    force: bool = False,
+    strict: bool = False,
+    rules: Sequence[str] = (),
+    limits: Limits | None = None,
+) -> ConversionReport:
+    """Convert a legacy model file to PyTorch and return what was done.
+
+    Nothing in the file is run, no other file is opened because of it, and TensorFlow is not needed. Beside
+    `destination` a report `<destination>.json` is written, with checksums and the whole mapping.
+
+    Args:
+        source: .h5, .weights.h5 or .keras of any Keras generation, recognised by content.
+        destination: where to; by default `source` with the suffix of `format`.
+        architecture: configuration (JSON, or a model file that holds one) for files with weights only.
+        source_code: also write the module as readable source to this .py file.
+        format: "pth" or "safetensors".
+        force: replace existing outputs.
+        strict: refuse arrays with NaN or infinity instead of noting them.
+        rules: modules of your own with layer rules, imported by name.
+        limits: bounds on what is read.
+
+    Raises:
+        ConversionError: One of its kinds, with the exit code the command ends with. Nothing was written then.
+    """
+    path = Path(source)
+    writer = find_writer(format)
+    target = _destination(path, destination, writer)
+    code = None if source_code is None else Path(source_code)
+    report_path = target.with_name(f"{target.name}.json")
+    _check_outputs([target, report_path, *([code] if code else [])], path, force=force)
+    for module in rules:
+        importlib.import_module(module)
+    checkpoint = read_checkpoint(
+        path,
+        architecture=None if architecture is None else Path(architecture),
+        limits=limits or Limits(),
+    )
+    plan = plan_conversion(checkpoint)
+    warnings = [] if not strict else _refuse_non_finite(plan)
+    report = make_report(checkpoint, plan, format=writer.format, warnings=warnings)
+    pending: list[_Pending] = []
+    try:
+        content = make_content(plan, report)
+        pending.append(_write(target, lambda file: writer.write(file, content)))
+        report = report.with_output(target.name, *_checksum(pending[0].temporary))
+        if code is not None:
+            origin = f"{checkpoint.provenance.file} (sha256 {checkpoint.provenance.sha256[:8]})"
+            text = emit_source(plan.architecture, origin=origin, weights=target.name)
+            pending.append(_write(code, lambda file: _put(file, text)))
+            report = report.with_source_code(code.name)
+        text_report = (
+            json.dumps(report.to_data(), indent=1, sort_keys=True, ensure_ascii=True) + "\n"
+        )
+        pending.append(_write(report_path, lambda file: _put(file, text_report)))
+        for item in pending:
+            item.temporary.replace(item.target)
+    finally:
+        for item in pending:
+            item.temporary.unlink(missing_ok=True)
+    return report
+
+
+def make_content(plan: Plan, report: ConversionReport) -> Content:
+    """Return what the writers write: tensors that are still to be read, and the plain data beside them."""
+    optimizer = None
+    if plan.optimizer is not None:
+        group = {
+            **plan.optimizer.read_arguments(),
+            **plan.optimizer.read_numbers(),
+            "iterations": plan.optimizer.read_iterations(),
+        }
+        state = [
+            {slot: output_tensor(move) for slot, move in slots.items()} for slots in plan.slots
+        ]
+        optimizer = OptimizerContent(group, state)
+    return Content(
+        tensors=[output_tensor(move) for move in plan.moves],
+        optimizer=optimizer,
+        architecture=plan.architecture.to_data(),
+        metadata=report.metadata(),
+    )
+
+
+def _refuse_non_finite(plan: Plan) -> list[str]:
+    bad = [
+        move.source.name
+        for move in plan.moves
+        if move.source.dtype.kind == "f" and not np.isfinite(move.source.read()).all()
+    ]
+    if bad:
+        msg = f"arrays with NaN or infinity: {', '.join(bad[:5])}{' ...' if len(bad) > 5 else ''}"
+        raise UnsupportedError(msg, hint="convert without --strict to keep them")
+    return []
+
+
+def _destination(source: Path, destination: PathLike | None, writer: Writer) -> Path:
+    if destination is None:
+        return source.with_suffix(writer.suffix)
+    target = Path(destination)
+    return target / f"{source.stem}{writer.suffix}" if target.is_dir() else target
+
+
+def _check_outputs(targets: Iterable[Path], source: Path, *, force: bool) -> None:
+    for target in targets:
+        if not target.parent.is_dir():
+            msg = f"{target}: the folder {target.parent} does not exist"
+            raise OutputError(msg, hint=f"mkdir -p {target.parent}")
+        if target.exists() and source.exists() and target.samefile(source):
+            msg = f"{target}: the output would replace the input"
+            raise OutputError(msg, hint="choose another name with -o")
+        if target.exists() and not target.is_file():
+            msg = f"{target}: exists and is not a file"
+            raise OutputError(msg, hint="choose another name with -o")
+        if target.exists() and not force:
+            msg = f"{target}: exists already"
+            raise OutputError(msg, hint="add --force to replace it, or choose another name with -o")
+
+
+def _write(target: Path, write: Callable[[BinaryIO], None]) -> _Pending:
+    """Write beside the target, so that the rename at the end cannot fail for want of space."""
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        msg = f"{target}: cannot be written: {error.strerror or error}"
+        raise OutputError(msg) from error
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    return _Pending(temporary, target)
+
+
+def _put(file: BinaryIO, text: str) -> None:
+    file.write(text.encode("ascii"))
+
+
+def _checksum(path: Path) -> tuple[str, int]:
+    """Return SHA-256 and size of a file as it is read back."""
+    digest, size = hashlib.sha256(), 0
+    with path.open("rb") as file:
+        while block := file.read(_HASH_BYTES):
+            digest.update(block)
+            size += len(block)
+    return digest.hexdigest(), size

@@ -1,0 +1,172 @@
+"""Converted files back as live torch objects: the module, and the optimizer that continues where the file stopped."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal, cast, overload
+
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from converters.architecture import Architecture
+from converters.build import ConvertedModel, build_model
+from converters.errors import MismatchError, UnreadableFileError, UnsupportedError
+from converters.json_text import parse_json
+from converters.limits import Limits
+from converters.optimizers.rules import RULES
+from converters.registry import nearest
+from torch_impl.checkpoints import CheckpointError, TorchCheckpoint, read_checkpoint
+from torch_impl.keras_compat import optimizers
+
+_MAX_HEADER_BYTES = 100_000_000  # the bound of the safetensors library itself
+
+
+@overload
+def load(
+    path: str | os.PathLike[str],
+    *,
+    optimizer: Literal[False] = False,
+    device: str = "cpu",
+    rules: Sequence[str] = (),
+) -> ConvertedModel: ...
+@overload
+def load(
+    path: str | os.PathLike[str],
+    *,
+    optimizer: Literal[True],
+    device: str = "cpu",
+    rules: Sequence[str] = (),
+) -> tuple[ConvertedModel, Optimizer]: ...
+def load(
+    path: str | os.PathLike[str],
+    *,
+    optimizer: bool = False,
+    device: str = "cpu",
+    rules: Sequence[str] = (),
+) -> ConvertedModel | tuple[ConvertedModel, Optimizer]:
+    """Return the module of a converted file, and on request its optimizer.
+
+    Args:
+        path: .pth or .safetensors that `torchward.convert` wrote.
+        optimizer: False: the module in evaluation mode. True: the module in training mode, and the optimizer that
+            continues training where the legacy file stopped.
+        device: where the parameters go.
+        rules: modules of your own whose rules the file was converted with.
+
+    Raises:
+        UnreadableFileError: The file is damaged, not of torchward, or asks for an unknown operation.
+        UnsupportedError: `optimizer=True` and the file has no optimizer state.
+    """
+    for module in rules:
+        importlib.import_module(module)
+    checkpoint = read_converted(Path(path))
+    if checkpoint.architecture is None:
+        msg = f"{path}: holds tensors, but no architecture; it was not written by torchward convert"
+        raise UnreadableFileError(msg)
+    # Contiguous copies: a parameter may not be a view into the mapped file.
+    state = {
+        name: tensor.to(device).contiguous() for name, tensor in checkpoint.model_state_dict.items()
+    }
+    model = build_model(Architecture.from_data(checkpoint.architecture), state)
+    if not optimizer:
+        return model
+    return model.train(), load_optimizer(model, checkpoint, Path(path))
+
+
+def read_converted(path: Path) -> TorchCheckpoint:
+    """Return what a converted file holds, whichever of the output formats it has.
+
+    Raises:
+        UnreadableFileError: The file is damaged or of another kind.
+    """
+    try:
+        with path.open("rb") as file:
+            start = file.read(8)
+    except OSError as error:
+        msg = f"{path}: cannot be read: {error.strerror}"
+        raise UnreadableFileError(msg) from error
+    if start[:4] != b"PK\x03\x04" and int.from_bytes(start, "little") <= _MAX_HEADER_BYTES:
+        return _read_safetensors(path)
+    try:
+        return read_checkpoint(path)
+    except CheckpointError as error:
+        raise UnreadableFileError(str(error)) from error
+
+
+def _read_safetensors(path: Path) -> TorchCheckpoint:
+    from safetensors import SafetensorError, safe_open  # only for this format
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a mapping
+    except (SafetensorError, OSError, ValueError) as error:
+        msg = f"{path}: not readable as .pth or .safetensors: {error}"
+        raise UnreadableFileError(msg) from error
+    parsed = {
+        key: cast(
+            "Mapping[str, object]",
+            parse_json(metadata[f"torchward_{key}"], what=key, limits=Limits()),
+        )
+        for key in ("architecture", "metadata", "optimizer_group")
+        if f"torchward_{key}" in metadata
+    }
+    model = {name: tensor for name, tensor in tensors.items() if not name.startswith("optimizer/")}
+    optimizer_state = None
+    if "optimizer_group" in parsed:
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in tensors.items():
+            if name.startswith("optimizer/"):
+                _, index, slot = name.split("/", 2)
+                state.setdefault(int(index), {})[slot] = tensor
+        count = len(
+            cast(
+                "list[str]",
+                cast("Mapping[str, object]", parsed["metadata"]["optimizer"])["parameters"],
+            )
+        )
+        group = {**parsed["optimizer_group"], "params": list(range(count))}
+        optimizer_state = {"state": state, "param_groups": [group]}
+    return TorchCheckpoint(
+        model, optimizer_state, parsed.get("architecture"), parsed.get("metadata", {})
+    )
+
+
+def load_optimizer(model: nn.Module, checkpoint: TorchCheckpoint, path: Path) -> Optimizer:
+    """Return the optimizer of a converted file for the trainable parameters of `model`, with its state.
+
+    Raises:
+        UnsupportedError: The file has no optimizer state.
+        MismatchError: State and parameters do not belong together.
+    """
+    stored = checkpoint.optimizer_state_dict
+    about = checkpoint.metadata.get("optimizer")
+    if stored is None or not isinstance(about, Mapping):
+        notes = checkpoint.metadata.get("notes")
+        why = (
+            f" ({'; '.join(map(str, notes))})" if isinstance(notes, (list, tuple)) and notes else ""
+        )
+        msg = f"{path}: the legacy file had no optimizer state to continue from{why}"
+        raise UnsupportedError(
+            msg, hint="train on with a new optimizer: torchward.load(path) and torch.optim"
+        )
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = _optimizer_class(str(about["class"]))(parameters)
+    try:
+        optimizer.load_state_dict(dict(stored))
+    except (ValueError, KeyError, TypeError) as error:
+        msg = f"{path}: the optimizer state does not fit the module: {error}"
+        raise MismatchError(msg) from error
+    return optimizer
+
+
+def _optimizer_class(key: str) -> type[Optimizer]:
+    """Return the class of an optimizer key, "keras_compat.Adam". Only classes that a rule names are looked up."""
+    known = {rule.target: rule.kind for rule in RULES}
+    if key not in known:
+        msg = f"the file asks for optimizer '{key}', which is not a known one{nearest(key, known)}"
+        raise UnreadableFileError(msg)
+    return cast("type[Optimizer]", getattr(optimizers, known[key]))

@@ -1,0 +1,25 @@
+"""What converts, listed from the registries: there is no second table to keep."""
+
+from __future__ import annotations
+
+from converters.registry import LAYERS
+
+SECTIONS = ("layers", "activations", "optimizers", "formats", "outputs")
+
+
+def supported() -> dict[str, list[str]]:
+    """Return the names of everything that has a rule, a reader or a writer, by section."""
+    import converters.layers  # fills the registry
+    import converters.writers.formats  # noqa: F401  # fills the registry
+    from converters.layers.activations import ACTIVATIONS
+    from converters.optimizers.rules import RULES
+    from converters.readers import readers
+    from converters.writers.registry import WRITERS
+
+    return {
+        "layers": sorted(LAYERS),
+        "activations": sorted(ACTIVATIONS),
+        "optimizers": sorted(rule.kind for rule in RULES),
+        "formats": sorted(type(reader).__name__ for reader in readers()),
+        "outputs": sorted(WRITERS),
+    }

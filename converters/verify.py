@@ -1,0 +1,269 @@
+"""Check a converted file against its source, and against what the original framework recorded.
+
+Values are compared bit for bit after the layout change; outputs and continued training against arrays that were
+recorded in the original framework. Nothing is trusted from the conversion run: both files are read again.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from converters.build import ConvertedModel
+from converters.errors import MismatchError, UnreadableFileError
+from converters.load import load, read_converted
+from converters.losses import find_loss
+from converters.plan import Move, Plan, plan_conversion
+from converters.readers import read_checkpoint
+
+OUTPUT_TOLERANCE = {"float64": 1e-12, "float32": 1e-5, "float16": 1e-2, "bfloat16": 5e-2}
+"""Largest difference to a recorded output, relative to the largest output. A float32 forward pass in another order
+of summation differs by a few 1e-7; 1e-5 is what the recordings themselves promise."""
+CONTINUATION_FACTOR = 10
+"""Continued training may differ by this many output tolerances: rounding grows over the updates."""
+
+Arrays = Mapping[str, NDArray]  # type: ignore[type-arg]  # recorded arrays of any dtype
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line of a verification.
+
+    Attributes:
+        name: what was compared: "values", "outputs", ...
+        compared: how much, in words.
+        worst: largest difference, relative to the largest value; 0 for bit-identical.
+        tolerance: what was allowed.
+        problem: what is wrong, or None.
+    """
+
+    name: str
+    compared: str
+    worst: float
+    tolerance: float
+    problem: str | None = None
+
+    @property
+    def passed(self) -> bool:
+        """True if nothing is wrong."""
+        return self.problem is None
+
+
+@dataclass(frozen=True, slots=True)
+class VerificationReport:
+    """All checks of one verification."""
+
+    source: str
+    converted: str
+    checks: tuple[Check, ...]
+
+    @property
+    def passed(self) -> bool:
+        """True if every check passed."""
+        return all(check.passed for check in self.checks)
+
+    def to_data(self) -> dict[str, object]:
+        """Return plain data for --json."""
+        return {
+            "source": self.source,
+            "converted": self.converted,
+            "passed": self.passed,
+            "checks": [
+                {
+                    "name": check.name,
+                    "compared": check.compared,
+                    "worst": check.worst,
+                    "tolerance": check.tolerance,
+                    "passed": check.passed,
+                    "problem": check.problem,
+                }
+                for check in self.checks
+            ],
+        }
+
+
+def verify(
+    source: str | os.PathLike[str],
+    converted: str | os.PathLike[str],
+    *,
+    expected: str | os.PathLike[str] | None = None,
+    architecture: str | os.PathLike[str] | None = None,
+    tolerance: float | None = None,
+    rules: Sequence[str] = (),
+) -> VerificationReport:
+    """Compare a converted file with its source, and with recorded arrays if there are some.
+
+    Args:
+        source: the legacy file.
+        converted: the .pth or .safetensors made from it.
+        expected: .npz with inputs `x0`, `x1`, ... and the outputs `y0`, `y1`, ... the original framework gave. With
+            targets `t0`, ..., `resume_loss` and `yafter0`, ... the continued training is compared as well.
+        architecture: as for `convert`.
+        tolerance: for outputs, instead of the table's.
+        rules: as for `convert`.
+
+    Raises:
+        ConversionError: A file cannot be read.
+    """
+    path, result = Path(source), Path(converted)
+    model = load(result, rules=rules)
+    checkpoint = read_checkpoint(
+        path, architecture=None if architecture is None else Path(architecture)
+    )
+    plan = plan_conversion(checkpoint)
+    checks = [_compare_values(plan, model), *_compare_slots(plan, result)]
+    if expected is not None:
+        recorded = _read_recorded(Path(expected))
+        limit = tolerance or OUTPUT_TOLERANCE.get(plan.architecture.dtype, 1e-5)
+        checks.append(_compare_outputs(model, recorded, limit))
+        if plan.optimizer is not None and "resume_loss" in recorded:
+            checks += _compare_continuation(result, recorded, limit * CONTINUATION_FACTOR, rules)
+    return VerificationReport(path.name, result.name, tuple(checks))
+
+
+def _compare_values(plan: Plan, model: ConvertedModel) -> Check:
+    state = model.state_dict()
+    different = [move.target for move in plan.moves if not _identical(move, state.get(move.target))]
+    extra = sorted(set(state) - {move.target for move in plan.moves})
+    problem = None
+    if different or extra:
+        problem = f"not equal to the source: {', '.join([*different, *extra][:5])}"
+    count = len(plan.moves)
+    return Check("values", f"{count} of {count} tensors, bit for bit", 0.0, 0.0, problem)
+
+
+def _compare_slots(plan: Plan, converted: Path) -> list[Check]:
+    if plan.optimizer is None:
+        return []
+    stored = read_converted(converted).optimizer_state_dict or {}
+    states = stored.get("state")
+    states = states if isinstance(states, Mapping) else {}
+    different, count = [], 0
+    for index, slots in enumerate(plan.slots):
+        for slot, move in slots.items():
+            count += 1
+            if not _identical(move, states.get(index, {}).get(slot)):
+                different.append(move.target)
+    problem = f"not equal to the source: {', '.join(different[:5])}" if different else None
+    return [Check("optimizer", f"{count} of {count} state tensors, bit for bit", 0.0, 0.0, problem)]
+
+
+def _identical(move: Move, tensor: Tensor | None) -> bool:
+    if tensor is None:
+        return False
+    wanted = np.ascontiguousarray(move.layout.apply(move.source.read()))
+    found = tensor.detach().cpu().contiguous()
+    if tuple(found.shape) != wanted.shape:
+        return False
+    # Bytes, so that NaN equals itself and -0.0 differs from 0.0.
+    little = wanted.astype(wanted.dtype.newbyteorder("<"), copy=False)
+    return (
+        little.tobytes() == found.view(torch.uint8).numpy().tobytes()
+        if found.dim()
+        else (little.tobytes() == found.reshape(1).view(torch.uint8).numpy().tobytes())
+    )
+
+
+def _read_recorded(path: Path) -> Arrays:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (OSError, ValueError) as error:
+        msg = f"{path}: not readable as an .npz of recorded arrays: {error}"
+        raise UnreadableFileError(msg) from error
+
+
+def _numbered(recorded: Arrays, letter: str) -> list[NDArray]:  # type: ignore[type-arg]
+    names = [name for name in recorded if name.startswith(letter) and name[len(letter) :].isdigit()]
+    return [recorded[name] for name in sorted(names, key=lambda name: int(name[len(letter) :]))]
+
+
+def _outputs(model: ConvertedModel, inputs: Sequence[NDArray]) -> list[Tensor]:  # type: ignore[type-arg]
+    result = model(*[torch.from_numpy(np.array(x)) for x in inputs])
+    if isinstance(result, Mapping):
+        return list(result.values())
+    return list(result) if isinstance(result, tuple) else [result]
+
+
+def _difference(found: Tensor, wanted: NDArray, where: str) -> float:  # type: ignore[type-arg]
+    values = found.detach().cpu().double().numpy()
+    if values.shape != wanted.shape:
+        msg = f"{where}: found shape {values.shape}, recorded {wanted.shape}"
+        raise MismatchError(msg)
+    if values.size == 0:
+        return 0.0
+    scale = max(1.0, float(np.abs(wanted).max()))
+    return float(np.abs(values - wanted.astype(np.float64)).max()) / scale
+
+
+def _verdict(name: str, compared: str, differences: Sequence[float], tolerance: float) -> Check:
+    worst = max(differences, default=0.0)
+    # "not <=" so that NaN fails.
+    problem = None if worst <= tolerance else f"differs by {worst:.2e}, allowed {tolerance:.0e}"
+    return Check(name, compared, worst, tolerance, problem)
+
+
+def _compare_outputs(model: ConvertedModel, recorded: Arrays, tolerance: float) -> Check:
+    inputs, wanted = _numbered(recorded, "x"), _numbered(recorded, "y")
+    if not inputs or not wanted:
+        msg = "the recorded arrays hold no x0, ... with y0, ..."
+        raise MismatchError(msg)
+    with torch.no_grad():
+        found = _outputs(model, inputs)
+    if len(found) != len(wanted):
+        msg = f"the model has {len(found)} outputs, recorded are {len(wanted)}"
+        raise MismatchError(msg)
+    differences = [
+        _difference(y, want, f"output {i}")
+        for i, (y, want) in enumerate(zip(found, wanted, strict=True))
+    ]
+    return _verdict("outputs", f"{len(inputs[0])} recorded inputs", differences, tolerance)
+
+
+def _compare_continuation(
+    converted: Path, recorded: Arrays, tolerance: float, rules: Sequence[str]
+) -> list[Check]:
+    """Train on as the original framework did: same batch, dropout off, and compare losses and outputs."""
+    loss_name = (read_converted(converted).metadata.get("training") or {}).get("loss")  # type: ignore[attr-defined]
+    targets, after = _numbered(recorded, "t"), _numbered(recorded, "yafter")
+    loss = find_loss(loss_name)
+    if loss is None or not targets or not after:
+        return []
+    model, optimizer = load(converted, optimizer=True, rules=rules)
+    model.eval()  # the recordings were made with dropout off
+    inputs = _numbered(recorded, "x")
+    losses = []
+    for _ in recorded["resume_loss"]:
+        optimizer.zero_grad()
+        value = _total(loss, _outputs(model, inputs), targets)
+        value.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        losses.append(value.item())
+    with torch.no_grad():
+        found = _outputs(model, inputs)
+    steps = len(losses)
+    differences = [
+        _difference(y, want, f"output {i}")
+        for i, (y, want) in enumerate(zip(found, after, strict=True))
+    ]
+    loss_difference = _difference(torch.tensor(losses), recorded["resume_loss"], "losses")
+    return [
+        _verdict("continued losses", f"{steps} recorded updates", [loss_difference], tolerance),
+        _verdict("continued outputs", f"after {steps} updates", differences, tolerance),
+    ]
+
+
+def _total(
+    loss: Callable[[Tensor, Tensor], Tensor], outputs: Sequence[Tensor], targets: Sequence[NDArray]
+) -> Tensor:  # type: ignore[type-arg]
+    total = torch.zeros((), dtype=outputs[0].dtype)
+    for output, target in zip(outputs, targets, strict=True):
+        total = total + loss(output, torch.from_numpy(np.array(target)).to(output.dtype))
+    return total
