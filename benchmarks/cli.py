@@ -190,6 +190,8 @@ def _measure(
     curves = read_curves(runs) if runs is not None else ()
     logs = output / LOG_FOLDER
     logs.mkdir(parents=True, exist_ok=True)
+    for old in logs.glob("*.log"):
+        old.unlink()  # processes append: what an earlier run printed would be quoted as the reason of a failure
     with _status(console, quiet=quiet) as progress, Processes(settings, logs) as processes:
         results = [
             run_workload(workload, settings, processes, logs, progress)

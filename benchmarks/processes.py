@@ -21,6 +21,7 @@ from typing import Any, Self
 ANSWER_TIMEOUT_S = 900.0
 """One answer of a worker: the slowest is the first compilation on a busy machine, about a minute."""
 CLOSE_TIMEOUT_S = 10.0
+LAST_WORDS_TIMEOUT_S = 2.0
 
 KEPT_VARIABLES = (
     "PATH", "HOME", "LANG", "TMPDIR", "TEMP", "TMP", "SYSTEMROOT", "USERPROFILE", "LOCALAPPDATA",
@@ -164,7 +165,11 @@ class Worker:
             self._process.stdout.close()
 
     def _last_words(self) -> str:
-        code = self._process.poll()
+        try:
+            # Its output is closed a moment before it is gone.
+            code: int | None = self._process.wait(LAST_WORDS_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            code = None
         lines = self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         reason = lines[-1].strip() if lines else "it printed nothing"
         state = (

@@ -243,7 +243,7 @@ def _measure_case(
             v,
             case,
             values.get(v.name, ()),
-            {OPERATIONS: min(counts.get(v.name, [0])), **opened.get(v.name, {})},
+            {OPERATIONS: min(counts[v.name]), **opened[v.name]} if v.name in counts else {},
             problems.get(v.name),
         )
         for v in variants
