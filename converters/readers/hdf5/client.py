@@ -39,9 +39,12 @@ _ENVIRONMENT = {
     "OPENBLAS_NUM_THREADS": "1",  # threads cost address space and start time, and nothing is calculated
     "OMP_NUM_THREADS": "1",
 }
-_START_SECONDS = 20
+_START_SECONDS = 5
 _BYTES_PER_SECOND = 5_000_000
-"""Far below any disk; with `_START_SECONDS` it bounds processor time, four times that bounds waiting."""
+"""Processor time for one file: `_START_SECONDS` and its size at this rate, far below any disk. Damaged heaps can
+keep the HDF5 library in a loop for ever (seen with mutated files and HDF5 1.14.6)."""
+_WAIT_FACTOR = 10
+"""Waiting is bounded by that multiple of the processor time, for machines that do much else."""
 _FRAME = struct.Struct("<q")
 _NONSENSE = (
     OSError,
@@ -166,7 +169,7 @@ def read_hdf5_index(
         },
     }
     worker = _take_worker()
-    timer = threading.Timer(4 * seconds, worker.process.kill)
+    timer = threading.Timer(_WAIT_FACTOR * seconds, worker.process.kill)
     timer.daemon = True
     timer.start()
     try:
