@@ -5,7 +5,7 @@ One copy, so that the two sides cannot differ in it. Nothing in here knows a fra
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,10 +21,13 @@ def check_settings(settings: Mapping[str, Any]) -> None:  # Any: arguments of se
     s = settings
     sizes = (s["state_size"], s["action_size"], len(s["hidden_sizes"]), *s["hidden_sizes"])
     shares = ("gamma", "epsilon", "epsilon_min", "epsilon_decay")
+    # With one rate for all, it is wrong even where there is no layer for it.
+    single = [s["dropout"]] if isinstance(s["dropout"], (int, float)) else []
+    rates = [*dropout_rates(s["dropout"], s["hidden_sizes"]).values(), *single]
     clip = s["gradient_clip"]
     rules = {
         "state_size, action_size and every hidden size must be at least 1": min(sizes) >= 1,
-        "dropout must be in [0, 1)": 0 <= s["dropout"] < 1,
+        "dropout must be in [0, 1)": all(0 <= rate < 1 for rate in rates),
         f"{', '.join(shares)} must be in [0, 1]": all(0 <= s[name] <= 1 for name in shares),
         "learning_rate must be positive": s["learning_rate"] > 0,
         "batch_size must be in [1, memory_size]": 1 <= s["batch_size"] <= s["memory_size"],
@@ -36,6 +39,26 @@ def check_settings(settings: Mapping[str, Any]) -> None:  # Any: arguments of se
     if broken:
         msg = f"{'; '.join(broken)}; found {dict(settings)}"
         raise ValueError(msg)
+
+
+def dropout_rates(
+    dropout: float | Sequence[float], hidden_sizes: Sequence[int]
+) -> dict[str, float]:
+    """Return the rate of "dropout1", "dropout2", ...: one layer after every hidden layer but the last.
+
+    Args:
+        dropout: one rate for all, or one for each.
+        hidden_sizes: units of the hidden layers.
+
+    Raises:
+        ValueError: The number of rates is another one.
+    """
+    count = max(len(hidden_sizes) - 1, 0)
+    rates = [float(dropout)] * count if isinstance(dropout, (int, float)) else list(dropout)
+    if len(rates) != count:
+        msg = f"{len(rates)} rates of dropout for {count} layers of it"
+        raise ValueError(msg)
+    return {f"dropout{index}": rate for index, rate in enumerate(rates, start=1)}
 
 
 def empty_history() -> dict[str, list[float]]:

@@ -54,7 +54,7 @@ class DQNAgent:
         state_size: numbers in an observation.
         action_size: number of actions.
         hidden_sizes: units of the hidden layers.
-        dropout: rate, in [0, 1); active on Q(observation, action) in training, nowhere else.
+        dropout: rate, in [0, 1), or one for each dropout layer; active on Q(observation, action) in training, nowhere else.
         dueling: value and advantage heads.
         double: the online network chooses the action of the target (van Hasselt et al. 2016).
         learning_rate: of Adam.
@@ -82,7 +82,7 @@ class DQNAgent:
         action_size: int = 5,
         *,
         hidden_sizes: Sequence[int] = (128, 64, 32),
-        dropout: float = 0.2,
+        dropout: float | Sequence[float] = 0.2,
         dueling: bool = False,
         double: bool = False,
         learning_rate: float = 0.001,
@@ -103,7 +103,7 @@ class DQNAgent:
             "state_size": state_size,
             "action_size": action_size,
             "hidden_sizes": list(hidden_sizes),
-            "dropout": dropout,
+            "dropout": dropout if isinstance(dropout, (int, float)) else list(dropout),
             "dueling": dueling,
             "double": double,
             "learning_rate": learning_rate,

@@ -14,7 +14,7 @@ import tensorflow as tf
 from keras import layers
 from numpy.typing import NDArray
 
-from experience.dqn_rules import check_shapes
+from experience.dqn_rules import check_shapes, dropout_rates
 
 
 def DQNetwork(  # noqa: N802  the rewrite has a class of this name
@@ -22,7 +22,7 @@ def DQNetwork(  # noqa: N802  the rewrite has a class of this name
     action_size: int = 5,
     *,
     hidden_sizes: Sequence[int] = (128, 64, 32),
-    dropout: float = 0.2,
+    dropout: float | Sequence[float] = 0.2,
     dueling: bool = False,
     dtype: str = "float32",
     seed: int = 0,
@@ -37,7 +37,7 @@ def DQNetwork(  # noqa: N802  the rewrite has a class of this name
         state_size: numbers in an observation.
         action_size: number of actions.
         hidden_sizes: units of the hidden layers, at least one.
-        dropout: rate, in [0, 1).
+        dropout: rate, in [0, 1), or one for each dropout layer.
         dueling: Q = value + advantage - mean(advantage).
         dtype: "float32" or "float64"; set on every layer, since `set_floatx` does not reach existing policies.
         seed: of the initial weights and of dropout.
@@ -55,13 +55,17 @@ def DQNetwork(  # noqa: N802  the rewrite has a class of this name
         )
 
     names: list[str] = []
+    rates = dropout_rates(dropout, hidden_sizes)
     observation = keras.Input((state_size,), dtype=dtype, name="observation")
     x = observation
     for index, units in enumerate(hidden_sizes, start=1):
         x = dense(f"fc{index}", units, "relu")(x)
         if index < len(hidden_sizes):
             x = layers.Dropout(
-                dropout, seed=seed * 1000 + index, name=f"dropout{index}", dtype=dtype
+                rates[f"dropout{index}"],
+                seed=seed * 1000 + index,
+                name=f"dropout{index}",
+                dtype=dtype,
             )(x)
     if not dueling:
         q = dense(f"fc{len(hidden_sizes) + 1}", action_size)(x)

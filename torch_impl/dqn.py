@@ -7,6 +7,7 @@ so do networks.py, losses.py and devices.py. Replay memory and training loop are
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -22,6 +23,7 @@ from experience.dqn_rules import (
     check_settings,
     check_shapes,
     choose_actions,
+    dropout_rates,
     empty_history,
     explain_action,
 )
@@ -31,11 +33,11 @@ from experience.schedules import decay_epsilon
 from experience.training import TrainingResult
 from torch_impl.checkpoints import CheckpointError, read_checkpoint, write_checkpoint
 from torch_impl.devices import describe_device, find_device
-from torch_impl.dqn_files import infer_settings, load_optimizer
+from torch_impl.dqn_files import infer_settings, load_optimizer, rename_layers
 from torch_impl.gradient_steps import Compiled, GradientSteps
 from torch_impl.keras_compat.optimizers import Adam
-from torch_impl.losses import Network, TensorBatch, q_learning_loss
-from torch_impl.networks import DTYPES, DQNetwork, read_weights, write_weights
+from torch_impl.losses import TensorBatch, q_learning_loss
+from torch_impl.networks import DQNetwork, read_weights, write_weights
 
 __all__ = ["DQNAgent", "DQNetwork"]
 
@@ -56,7 +58,7 @@ class DQNAgent:
         state_size: numbers in an observation.
         action_size: number of actions.
         hidden_sizes: units of the hidden layers.
-        dropout: rate, in [0, 1); active on Q(observation, action) in training, nowhere else.
+        dropout: rate, in [0, 1), or one for each dropout layer; active on Q(observation, action) in training, nowhere else.
         dueling: value and advantage heads.
         double: the online network chooses the action of the target (van Hasselt et al. 2016).
         learning_rate: of Adam.
@@ -84,7 +86,7 @@ class DQNAgent:
         action_size: int = 5,
         *,
         hidden_sizes: Sequence[int] = (128, 64, 32),
-        dropout: float = 0.2,
+        dropout: float | Sequence[float] = 0.2,
         dueling: bool = False,
         double: bool = False,
         learning_rate: float = 0.001,
@@ -106,7 +108,7 @@ class DQNAgent:
             "state_size": state_size,
             "action_size": action_size,
             "hidden_sizes": list(hidden_sizes),
-            "dropout": dropout,
+            "dropout": dropout if isinstance(dropout, (int, float)) else list(dropout),
             "dueling": dueling,
             "double": double,
             "learning_rate": learning_rate,
@@ -124,7 +126,6 @@ class DQNAgent:
         check_settings(self.configuration)
         self.device = find_device(device)
         self.state_size, self.action_size = state_size, action_size
-        self.gamma, self.double, self.loss = gamma, double, loss
         self.epsilon, self.epsilon_min, self.epsilon_decay = epsilon, epsilon_min, epsilon_decay
         self.batch_size, self.dtype = batch_size, dtype
         # A mask has its dropout layer's input shape: the units of the layer before.
@@ -149,9 +150,13 @@ class DQNAgent:
         self.optimizer = Adam(
             self.q_network.parameters(), learning_rate=learning_rate, global_clipnorm=gradient_clip
         )
+        rates = dropout_rates(dropout, hidden_sizes)
+        # (units of all masks,): the dropout rate of each.
+        self._rates = self._tensor(np.repeat(list(rates.values()), list(self._mask_units.values())))
         self._generator = torch.Generator(self.device).manual_seed(seed)
+        self._loss = partial(q_learning_loss, gamma=gamma, double=double, loss=loss)
         self._steps = GradientSteps(
-            self.q_network, self.optimizer, self._loss_of, compiled=compiled
+            self.q_network, self.target_network, self.optimizer, self._loss, compiled=compiled
         )
 
     def act(
@@ -243,7 +248,8 @@ class DQNAgent:
     ) -> tuple[float, dict[str, NDArray[np.floating]]]:
         """Return the loss and its unclipped gradients, named and laid out as in `get_weights`; nothing changes."""
         parameters = dict(self.q_network.named_parameters())
-        loss = self._loss_of(self.q_network, self._tensors(batch), self._masks(batch, noise))
+        tensors, masks = self._tensors(batch), self._masks(batch, noise)
+        loss = self._loss(self.q_network, self.target_network, tensors, masks)
         gradients = torch.autograd.grad(loss, list(parameters.values()))
         return loss.item(), read_weights(dict(zip(parameters, gradients, strict=True)))
 
@@ -358,6 +364,8 @@ class DQNAgent:
             stored if isinstance(stored, Mapping) and stored.get("class") == "DQNAgent" else None
         )
         try:
+            if saved is None:
+                checkpoint = rename_layers(checkpoint)
             known = saved["configuration"] if saved else infer_settings(checkpoint)
             agent = cls(**{**known, **settings})
             agent.q_network.load_state_dict(checkpoint.model_state_dict)
@@ -409,24 +417,13 @@ class DQNAgent:
 
     def _draw_masks(self, *axes: int) -> dict[str, Tensor]:
         """Return 0 or 1/(1 - rate) for every unit of every dropout layer, (*axes, units)."""
-        rate, units = self.configuration["dropout"], list(self._mask_units.values())
-        if rate == 0:
+        if not self._rates.any():
             return {}
+        units = list(self._mask_units.values())
         # One draw for all layers, in the order of single updates, so that many updates in one call get the same.
         uniform = torch.rand(*axes, sum(units), generator=self._generator, device=self.device)
-        kept = (uniform >= rate).to(DTYPES[self.dtype]).mul_(1 / (1 - rate))
-        return dict(zip(self._mask_units, kept.split(units, dim=-1), strict=True))
-
-    def _loss_of(self, network: Network, batch: TensorBatch, masks: Mapping[str, Tensor]) -> Tensor:
-        return q_learning_loss(
-            network,
-            self.target_network,
-            batch,
-            masks,
-            gamma=self.gamma,
-            double=self.double,
-            loss=self.loss,
-        )
+        kept = (uniform >= self._rates).to(self._rates.dtype).div_(1 - self._rates)
+        return dict(zip(self._mask_units, torch.split(kept, units, dim=-1), strict=True))
 
     def _load_generator(self, state: object) -> None:
         """Go on with the stored dropout; on another kind of device the sequence starts anew from the seed."""

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
-from experience.dqn_rules import check_shapes
+from experience.dqn_rules import check_shapes, dropout_rates
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
@@ -33,7 +33,7 @@ class DQNetwork(nn.Module):
         state_size: numbers in an observation.
         action_size: number of actions.
         hidden_sizes: units of the hidden layers, at least one.
-        dropout: rate, in [0, 1).
+        dropout: rate, in [0, 1), or one for each dropout layer.
         dueling: Q = value + advantage - mean(advantage).
         dtype: "float32" or "float64".
         seed: of the initial weights.
@@ -49,19 +49,20 @@ class DQNetwork(nn.Module):
         action_size: int = 5,
         *,
         hidden_sizes: Sequence[int] = (128, 64, 32),
-        dropout: float = 0.2,
+        dropout: float | Sequence[float] = 0.2,
         dueling: bool = False,
         dtype: str = "float32",
         seed: int = 0,
     ) -> None:
         super().__init__()
         self.hidden_count, self.dueling = len(hidden_sizes), dueling
+        rates = dropout_rates(dropout, hidden_sizes)
         # nn.Linear by itself would draw its weights from torch's global generator.
         linear = partial(skip_init, nn.Linear, dtype=DTYPES[dtype])
         for index, (fan_in, units) in enumerate(pairwise((state_size, *hidden_sizes)), start=1):
             self.add_module(f"fc{index}", linear(fan_in, units))
             if index < self.hidden_count:
-                self.add_module(f"dropout{index}", nn.Dropout(dropout))
+                self.add_module(f"dropout{index}", nn.Dropout(rates[f"dropout{index}"]))
         output = {f"fc{self.hidden_count + 1}": action_size}
         # The order is that of Keras' weight list, which optimizer state is stored in.
         for name, units in ({"advantage": action_size, "value": 1} if dueling else output).items():

@@ -139,6 +139,12 @@ def test_loss_is_that_of_the_chosen_action(loss: str, reward: float, value: floa
     assert float(found) == value
 
 
+def test_every_dropout_layer_may_have_its_own_rate() -> None:
+    network = DQNetwork(4, 3, hidden_sizes=(7, 5, 6), dropout=(0.5, 0.0))
+
+    assert [network.get_layer(f"dropout{index}").rate for index in (1, 2)] == [0.5, 0.0]
+
+
 @pytest.mark.parametrize("settings", [{}, {"dueling": True, "double": True, "loss": "huber"}])
 def test_all_call_styles_give_the_same_update(settings: dict[str, Any]) -> None:
     agents = {
@@ -210,7 +216,9 @@ def test_target_network_changes_only_when_it_is_copied() -> None:
     )
 
 
-@pytest.mark.parametrize("settings", [{}, {"double": True, "dueling": True, "style": "fit"}])
+@pytest.mark.parametrize(
+    "settings", [{"dropout": (0.5, 0.0)}, {"double": True, "dueling": True, "style": "fit"}]
+)
 def test_saved_agent_trains_on_bit_by_bit(settings: dict[str, Any], tmp_path: Path) -> None:
     agent = make_agent(**settings)
     for seed in range(3):

@@ -13,6 +13,7 @@ from torch import nn
 from experience.agent import Batch
 from torch_impl.checkpoints import CheckpointError, write_checkpoint
 from torch_impl.dqn import DQNAgent, DQNetwork
+from torch_impl.dqn_files import read_layers
 from torch_impl.losses import TensorBatch, q_learning_loss, q_learning_target
 
 SMALL: dict[str, Any] = {
@@ -431,6 +432,120 @@ def test_file_of_the_guide_is_loaded_with_stock_adam_state(tmp_path: Path) -> No
     assert torch.equal(moments["exp_avg_sq"], stock["exp_avg_sq"])
 
 
+def step(op: str, inputs: list[str], output: str, **kwargs: Any) -> dict[str, Any]:
+    return {"op": op, "inputs": inputs, "output": output, "attribute": output, "kwargs": kwargs}
+
+
+def dueling_steps() -> list[dict[str, Any]]:
+    return [
+        step("nn.Linear", ["x"], "dense"),
+        step("F.relu", ["dense"], "r1"),
+        step("nn.Dropout", ["r1"], "dropout", p=0.4),
+        step("nn.Linear", ["dropout"], "dense_1"),
+        step("F.relu", ["dense_1"], "r2"),
+        step("nn.Linear", ["r2"], "dense_2"),
+        step("F.relu", ["dense_2"], "r3"),
+        step("nn.Linear", ["r3"], "v"),
+        step("nn.Linear", ["r3"], "a"),
+        step("torch.unflatten", ["a"], "column", dim=1, sizes=[3, 1]),
+        step("torch.mean", ["column"], "mean", dim=1, keepdim=False),
+        step("operator.sub", ["a", "mean"], "centred"),
+        step("operator.add", ["v", "centred"], "q"),
+    ]
+
+
+def chain(*ops: str) -> list[dict[str, Any]]:
+    names = ["x", *[f"s{index}" for index in range(1, len(ops))], "q"]
+    return [
+        step(op, [names[i]], names[i + 1], **({"p": 0.1} if op == "nn.Dropout" else {}))
+        for i, op in enumerate(ops)
+    ]
+
+
+LINEAR, RELU, DROPOUT = "nn.Linear", "F.relu", "nn.Dropout"
+
+
+@pytest.mark.parametrize(
+    ("ops", "dropout"),
+    [
+        ((LINEAR, RELU, LINEAR), []),
+        ((LINEAR, RELU, DROPOUT, LINEAR, RELU, LINEAR), [0.1]),
+        ((LINEAR, RELU, LINEAR, RELU, DROPOUT, LINEAR, RELU, LINEAR), [0.0, 0.1]),
+    ],
+    ids=["one-hidden", "guide", "second-only"],
+)
+def test_layers_of_a_converted_chain_are_named_in_order(
+    ops: tuple[str, ...], dropout: list[float]
+) -> None:
+    steps = chain(*ops)
+    linear = [s["attribute"] for s in steps if s["op"] == LINEAR]
+
+    layers = read_layers({"inputs": [["x", None, "float32"]], "outputs": ["q"], "steps": steps})
+
+    assert layers.dropout == dropout
+    assert layers.names == {name: f"fc{index}" for index, name in enumerate(linear, start=1)}
+
+
+OTHER = [
+    chain(LINEAR, "torch.tanh", LINEAR),
+    chain(LINEAR),
+    chain(LINEAR, RELU, LINEAR, RELU),
+    chain(LINEAR, LINEAR),
+    chain(DROPOUT, LINEAR, RELU, LINEAR),
+    chain(LINEAR, RELU, DROPOUT, LINEAR),
+    [{**s, "kwargs": {"dim": 0}} if s["op"] == "torch.mean" else s for s in dueling_steps()],
+    [{**s, "op": "torch.amax"} if s["op"] == "torch.mean" else s for s in dueling_steps()],
+    [{**s, "inputs": ["mean", "a"]} if s["op"] == "operator.sub" else s for s in dueling_steps()],
+]
+
+
+@pytest.mark.parametrize(
+    "steps",
+    OTHER,
+    ids=[
+        "tanh",
+        "linear",
+        "relu-at-the-end",
+        "no-relu",
+        "dropout-first",
+        "dropout-last",
+        "mean-over-batch",
+        "maximum",
+        "wrong-sign",
+    ],
+)
+def test_network_that_computes_something_else_is_refused(steps: list[dict[str, Any]]) -> None:
+    architecture = {"inputs": [["x", None, "float32"]], "outputs": ["q"], "steps": steps}
+
+    with pytest.raises(ValueError, match="something else than a DQNetwork"):
+        read_layers(architecture)
+
+
+def test_optimizer_other_than_adam_is_refused(tmp_path: Path) -> None:
+    agent = make_agent()
+    state = {0: {"square_avg": torch.ones(7, 4)}}
+    optimizer = {"state": state, "param_groups": [{"learning_rate": 0.1, "iterations": 3}]}
+    write_checkpoint(
+        tmp_path / "a.pth", agent.q_network.state_dict(), optimizer_state_dict=optimizer
+    )
+
+    with pytest.raises(
+        CheckpointError, match="optimizer keeps square_avg; the agent trains with Adam"
+    ):
+        DQNAgent.load(tmp_path / "a.pth", device="cpu")
+
+
+def test_every_dropout_layer_may_have_its_own_rate() -> None:
+    agent = make_agent(dropout=(0.5, 0.0))
+
+    masks = agent._draw_masks(100)
+
+    assert masks["dropout1"].unique().tolist() == [0.0, 2.0]
+    assert masks["dropout2"].unique().tolist() == [1.0]
+    with pytest.raises(ValueError, match="1 rates of dropout for 2 layers"):
+        make_agent(dropout=(0.5,))
+
+
 def test_converted_file_without_target_copies_the_online_network(tmp_path: Path) -> None:
     agent = make_agent(seed=3, dueling=True)
     agent.update(make_batch())
@@ -441,14 +556,20 @@ def test_converted_file_without_target_copies_the_online_network(tmp_path: Path)
     optimizer["state"] = {count - 1 - i: slots for i, slots in optimizer["state"].items()}
     group = optimizer["param_groups"][0]
     group["learning_rate"] = group.pop("lr") / 2
-    architecture = {"steps": [{"op": "nn.Dropout", "kwargs": {"p": 0.4}}]}
+    # The file knows the layers under Keras' own names.
+    names = {"fc1": "dense", "fc2": "dense_1", "fc3": "dense_2", "advantage": "a", "value": "v"}
+    state = OrderedDict(
+        (f"{names[k.split('.')[0]]}.{k.split('.')[1]}", t) for k, t in state.items()
+    )
+    architecture = {"inputs": [["x", None, "float32"]], "outputs": ["q"], "steps": dueling_steps()}
     path = tmp_path / "converted.pth"
     write_checkpoint(path, state, optimizer_state_dict=optimizer, architecture=architecture)
 
     loaded = DQNAgent.load(path, device="cpu", gamma=0.5)
 
     assert same_weights(loaded, agent)
-    assert (loaded.configuration["dropout"], loaded.gamma) == (0.4, 0.5)
+    assert loaded.configuration["dropout"] == [0.4, 0.0]
+    assert loaded.configuration["gamma"] == 0.5
     for name, tensor in agent.q_network.state_dict().items():
         assert torch.equal(loaded.target_network.state_dict()[name], tensor)
     for kept, taken in zip(
@@ -461,6 +582,19 @@ def test_converted_file_without_target_copies_the_online_network(tmp_path: Path)
         0.0005,
         0.0005,
     )
+
+
+def test_converted_optimizer_without_clipping_does_not_clip(tmp_path: Path) -> None:
+    state = make_agent().q_network.state_dict()
+    slots = {i: {"exp_avg": t, "exp_avg_sq": t.abs()} for i, t in enumerate(state.values())}
+    group = {"learning_rate": 0.01, "iterations": 4, "params": list(range(8))}
+    optimizer = {"state": slots, "param_groups": [group]}
+    write_checkpoint(tmp_path / "a.pth", state, optimizer_state_dict=optimizer)
+
+    loaded = DQNAgent.load(tmp_path / "a.pth", device="cpu")
+
+    assert loaded.configuration["gradient_clip"] is None
+    assert loaded.optimizer.param_groups[0]["global_clipnorm"] is None
 
 
 def test_settings_of_the_caller_win_over_the_file(tmp_path: Path) -> None:
