@@ -22,7 +22,12 @@ CODE_CLASSES = ("Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLa
 # Keras 1 and 2 words to Keras 3's, by class; "*" holds for every class.
 RENAMED_SETTINGS: dict[str, dict[str, str]] = {
     "*": {"batch_input_shape": "batch_shape"},
-    "Dense": {"output_dim": "units", "bias": "use_bias"},
+    "Dense": {
+        "output_dim": "units",
+        "bias": "use_bias",
+        "W_regularizer": "kernel_regularizer",
+        "b_regularizer": "bias_regularizer",
+    },
     "Dropout": {"p": "rate"},
     "LeakyReLU": {"alpha": "negative_slope"},
 }

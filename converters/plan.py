@@ -7,7 +7,7 @@ of the module is filled once, every shape fits. All problems of a file are repor
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from converters.architecture import Architecture, InputValue, Step
 from converters.checkpoint import ArrayInfo, Checkpoint
@@ -19,6 +19,9 @@ from converters.names import class_identifier, identifier, unique
 from converters.optimizers.plan import OptimizerPlan, plan_optimizer
 from converters.registry import Param, Shape, TorchStep, find_layer_rule
 from converters.targets import TARGETS
+
+REGULARIZERS = ("L1L2", "L1", "L2", "WeightRegularizer", "L1L2Regularizer")
+"""Class names under which Keras 1 to 3 stored l1 * sum(abs(w)) + l2 * sum(w ** 2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +123,9 @@ def plan_conversion(checkpoint: Checkpoint) -> Plan:
     optimizer, slots = _plan_slots(checkpoint, graph, lowering, matched.arrays, notes)
     if optimizer is not None:
         ignored += [(info.name, reason) for info, reason in optimizer.ignored]
+        factors = _regularization(graph, lowering, notes)
+        if factors:
+            optimizer = replace(optimizer, options={**optimizer.options, "regularization": factors})
     return Plan(
         architecture=architecture,
         moves=moves,
@@ -332,3 +338,37 @@ def _plan_slots(
         }
         slots.append(moves)
     return plan, tuple(slots)
+
+
+def _regularization(
+    graph: Graph, lowering: _Lowering, notes: list[str]
+) -> list[list[float]] | None:
+    """Return (l1, l2) of every trainable parameter, or None if no layer has a regularizer."""
+    layers = dict(leaves(graph))
+    factors = []
+    for key in lowering.trainable:
+        path, param = lowering.params[key]
+        setting = layers[path].config.get(f"{param.source}_regularizer")
+        found = _penalty(setting)
+        if found is None:
+            notes.append(
+                f"layer '{'/'.join(path)}': regularizer of '{param.source}' is not converted: {setting!r:.60}"
+            )
+        elif any(found):
+            notes.append(f"{key}: its regularizer acts in the optimizer; do not add it to the loss")
+        factors.append(list(found or (0.0, 0.0)))
+    return factors if any(any(pair) for pair in factors) else None
+
+
+def _penalty(setting: object) -> tuple[float, float] | None:
+    """Return l1 and l2 of a stored regularizer; (0, 0) for none, None for one of another form."""
+    if setting is None:
+        return 0.0, 0.0
+    if isinstance(setting, Mapping):
+        config = setting.get("config", setting)  # Keras 1 stored the numbers beside the name
+        name = str(setting.get("class_name") or setting.get("name") or "")
+        if isinstance(config, Mapping) and name in REGULARIZERS:
+            l1, l2 = config.get("l1", 0.0), config.get("l2", 0.0)
+            if isinstance(l1, (int, float)) and isinstance(l2, (int, float)):
+                return float(l1), float(l2)
+    return None

@@ -22,6 +22,7 @@ from converters.load import load, read_converted
 from converters.losses import find_loss
 from converters.plan import Move, Plan, plan_conversion
 from converters.readers import read_checkpoint
+from torch_impl.keras_compat.keras_optimizer import KerasOptimizer
 
 OUTPUT_TOLERANCE = {"float64": 1e-12, "float32": 1e-5, "float16": 1e-2, "bfloat16": 5e-2}
 """Largest difference to a recorded output, relative to the largest output. A float32 forward pass in another order
@@ -244,8 +245,9 @@ def _compare_continuation(
         optimizer.zero_grad()
         value = _total(loss, _outputs(model, inputs), targets)
         value.backward()  # type: ignore[no-untyped-call]
+        penalty = optimizer.regularization_loss() if isinstance(optimizer, KerasOptimizer) else 0.0
         optimizer.step()
-        losses.append(value.item())
+        losses.append(float(value.detach() + penalty))
     with torch.no_grad():
         found = _outputs(model, inputs)
     steps = len(losses)

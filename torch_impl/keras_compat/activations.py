@@ -22,7 +22,11 @@ class PReLU(nn.Module):
 
 
 def relu(
-    x: Tensor, *, max_value: float | None = None, negative_slope: float = 0.0, threshold: float = 0.0
+    x: Tensor,
+    *,
+    max_value: float | None = None,
+    negative_slope: float = 0.0,
+    threshold: float = 0.0,
 ) -> Tensor:
     """Return max_value above it, x from threshold on, negative_slope * (x - threshold) below."""
     y = torch.where(x >= threshold, x, negative_slope * (x - threshold))
@@ -51,7 +55,9 @@ def sparse_plus(x: Tensor) -> Tensor:
 
 def sparse_sigmoid(x: Tensor) -> Tensor:
     """Return 0 up to -1, (x + 1) / 2 between -1 and 1, 1 from 1 on."""
-    return torch.where(x <= -1, torch.zeros_like(x), torch.where(x >= 1, torch.ones_like(x), (x + 1) / 2))
+    return torch.where(
+        x <= -1, torch.zeros_like(x), torch.where(x >= 1, torch.ones_like(x), (x + 1) / 2)
+    )
 
 
 def sparsemax(x: Tensor) -> Tensor:

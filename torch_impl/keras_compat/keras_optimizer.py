@@ -42,6 +42,9 @@ class SharedOptions(TypedDict, total=False):
         ema_momentum: share of the old average that stays at each update.
         ema_overwrite_frequency: updates between two copies of the averages into the parameters.
         decay: of legacy optimizers, learning_rate / (1 + decay * iterations).
+        regularization: (l1, l2) for each parameter of the group, or None. What Keras adds to the loss for a layer's
+            `kernel_regularizer`, l1 * sum(abs(p)) + l2 * sum(p**2), enters here as its gradient, so that the loss stays
+            the one of `compile`; do not add it there again.
         learning_rate_dtype: "float32" as Keras keeps the learning rate, "float64" for one made under
             `set_floatx("float64")`. Matters for float64 parameters only.
     """
@@ -54,6 +57,7 @@ class SharedOptions(TypedDict, total=False):
     ema_momentum: float
     ema_overwrite_frequency: int | None
     decay: float
+    regularization: Sequence[Sequence[float]] | None
     learning_rate_dtype: str
 
 
@@ -66,6 +70,7 @@ SHARED_DEFAULTS: SharedOptions = {
     "ema_momentum": 0.99,
     "ema_overwrite_frequency": None,
     "decay": 0.0,
+    "regularization": None,
     "learning_rate_dtype": "float32",
 }
 
@@ -177,6 +182,19 @@ class KerasOptimizer(Optimizer):
                 self._step_group(group, parameters)
         return loss
 
+    @torch.no_grad()
+    def regularization_loss(self) -> Tensor:
+        """Return what Keras adds to the reported loss for the regularized parameters."""
+        total = torch.zeros(())
+        for group in self.param_groups:
+            for parameter, (l1, l2) in zip(
+                group["params"],
+                group["regularization"] or [(0, 0)] * len(group["params"]),
+                strict=True,
+            ):
+                total = total + l1 * parameter.abs().sum() + l2 * parameter.square().sum()
+        return total
+
     def load_slots(
         self, iterations: int, slots: Mapping[str, Sequence[Tensor | None]], **numbers: float
     ) -> None:
@@ -223,8 +241,11 @@ class KerasOptimizer(Optimizer):
         return rate
 
     def _step_group(self, group: Group, parameters: list[Tensor]) -> None:
-        """Clip, decay, update, average, count: the order of Keras."""
-        gradients = _clip(group, [p.grad for p in parameters if p.grad is not None])
+        """Regularize, clip, decay, update, average, count: the order of Keras."""
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        if group["regularization"]:
+            gradients = _regularize(group, parameters, gradients)
+        gradients = _clip(group, gradients)
         lr = self.learning_rate(group)
         if group["weight_decay"] is not None:
             # p + (-wd * lr) * p, not p * (1 - wd * lr): the factor next to 1 would lose most digits in float32.
@@ -258,6 +279,17 @@ class KerasOptimizer(Optimizer):
         every = group["ema_overwrite_frequency"]
         if every and (group["iterations"] + 1) % every == 0:
             torch._foreach_copy_(parameters, averages)
+
+
+def _regularize(group: Group, parameters: list[Tensor], gradients: list[Tensor]) -> list[Tensor]:
+    """Return gradient + l1 * sign(p) + 2 * l2 * p for the parameters that have factors."""
+    factors = dict(zip(map(id, group["params"]), group["regularization"], strict=True))
+    result = []
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        l1, l2 = factors[id(parameter)]
+        added = gradient + 2 * l2 * parameter if l2 else gradient
+        result.append(added + l1 * parameter.sign() if l1 else added)
+    return result
 
 
 def _clip(group: Group, gradients: list[Tensor]) -> list[Tensor]:
