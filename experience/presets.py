@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from experience.schedules import LinearSchedule
@@ -12,14 +12,14 @@ from experience.training import TrainingSettings
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """How to train on one environment.
+    """How to train one agent on one environment.
 
     Attributes:
         agent: arguments of the agent's constructor; the two sizes come from the environment.
         training: settings of the loop.
-        episodes: budget, None: no limit.
-        steps: budget in environment steps, None: no limit.
-        evaluation_episodes: of an evaluation during training.
+        episodes: budget; None: no limit.
+        steps: budget in environment steps; None: no limit.
+        evaluation_episodes: of one evaluation during training.
     """
 
     agent: Mapping[str, object]
@@ -29,6 +29,48 @@ class Preset:
     evaluation_episodes: int = 20
 
 
-CARTPOLE_STEPS = 50_000
+_CONTROL: Mapping[str, object] = MappingProxyType(
+    {
+        "hidden_sizes": [128, 128],
+        "dropout": 0.0,
+        "double": True,
+        "learning_rate": 0.001,
+        "gamma": 0.99,
+        "epsilon_decay": 1.0,  # the loop sets epsilon
+        "batch_size": 64,
+        "memory_size": 50_000,
+        "gradient_clip": 10.0,
+        "loss": "huber",
+    }
+)
+_CONTROL_TRAINING = TrainingSettings(
+    learning_starts=1_000,
+    # Several updates in a row, so that an agent can do them in one call.
+    train_every=64,
+    updates_per_train=64,
+    target_every=512,
+    target_unit="steps",
+    exploration=LinearSchedule(1.0, 0.04, 8_000),
+    evaluate_every=2_000,
+    checkpoint_every=5_000,
+)
+GENERAL = Preset(_CONTROL, _CONTROL_TRAINING, steps=50_000)
+"""For environments without a preset: classic control and the like. No promise that it learns."""
+DQN_PRESETS: Mapping[str, Preset] = MappingProxyType(
+    {
+        "CartPole-v1": Preset(_CONTROL, replace(_CONTROL_TRAINING, goal=500.0), steps=50_000),
+        # The guide's own agent and loop: all defaults.
+        "LanguageLearning": Preset({}, TrainingSettings(), episodes=100),
+    }
+)
+"""Presets of the pair `dqn` by environment."""
 
-DQN_PRESETS: Mapping[str, Preset] = MappingProxyType({})
+
+def find_preset(pair: str, environment: str) -> Preset:
+    """Return how to train the pair on the environment.
+
+    A pair that is not ours gets its own defaults and the loop's: nothing is known of its arguments.
+    """
+    if pair != "dqn":
+        return Preset({}, TrainingSettings(), steps=50_000)
+    return DQN_PRESETS.get(environment, GENERAL)
