@@ -28,8 +28,8 @@ class Comparison:
         problem: why the values could not be compared at all, None if they were.
         size: number of elements.
         over: number of elements over the limit.
-        worst_absolute: largest |legacy - torch|.
-        worst_relative: `worst_absolute` divided by the tensor's scale, max|legacy|.
+        worst_absolute: |legacy - torch| where it is largest relative to the scale.
+        worst_relative: `worst_absolute` divided by the scale of `compare`.
         index: where the largest difference is.
         legacy: value of the legacy side there.
         torch: value of the torch side there.
@@ -75,10 +75,11 @@ def compare(
 ) -> Comparison:
     """Return how `torch` differs from `legacy`.
 
-        an element is within the limit if  |legacy - torch| <= absolute + relative * max|legacy|
+        an element is within the limit if  |legacy - torch| <= absolute + relative * scale,  scale = max|legacy|
 
     The scale is that of the whole tensor: rounding of a sum is proportional to its terms, so an element in which
-    terms cancel has a large error relative to itself and a normal one relative to its tensor. Integers and booleans
+    terms cancel has a large error relative to itself and a normal one relative to its tensor. A tolerance may ask for
+    the scale of each element instead. Integers and booleans
     must be equal. Infinities are equal if they have the same sign; NaN is not equal to NaN.
 
     Args:
@@ -96,19 +97,20 @@ def compare(
         return Comparison(name, in_parity=True, tolerance=tolerance, sides=sides)
     exact = not np.issubdtype(left.dtype, np.floating)
     difference = _absolute_difference(left, right)
-    scale = _scale(left)
+    magnitude = np.abs(np.asarray(left, dtype=np.float64))
+    scale = magnitude if tolerance.elementwise else np.full_like(magnitude, _scale(left))
     limit = 0.0 if exact else tolerance.absolute + tolerance.relative * scale
+    relative = _ratio(difference, scale)
     over = int(np.count_nonzero(~(difference <= limit)))
-    position = np.unravel_index(int(np.argmax(difference)), left.shape)
-    worst = float(difference[position])
+    position = np.unravel_index(int(np.argmax(relative)), left.shape)
     return Comparison(
         name,
         in_parity=over == 0,
         tolerance=tolerance,
         size=left.size,
         over=over,
-        worst_absolute=worst,
-        worst_relative=_ratio(worst, scale),
+        worst_absolute=float(difference[position]),
+        worst_relative=float(relative[position]),
         index=tuple(int(axis) for axis in position),
         legacy=float(left[position]),
         torch=float(right[position]),
@@ -219,7 +221,8 @@ def _scale(values: NDArray[np.generic]) -> float:
     return float(finite[np.isfinite(finite)].max(initial=0.0))
 
 
-def _ratio(difference: float, scale: float) -> float:
-    if difference == 0:
-        return 0.0
-    return difference / scale if scale > 0 else float("inf")
+def _ratio(difference: NDArray[np.float64], scale: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return difference / scale; 0 where nothing differs, infinity where only the scale is 0 or NaN."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.where(difference == 0, 0.0, difference / scale)
+    return np.where(np.isnan(ratio), np.inf, ratio)

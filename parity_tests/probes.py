@@ -180,10 +180,10 @@ def action(case: Case) -> list[Comparison]:
             "action in one state", legacy, torch, states[0], explore=False, seed=case.seed
         ),
     ]
-    # Weights and observations of 0, 1 and -1 make exact sums in any order, and most values equal: what is left to
-    # differ is which of the best actions is taken.
+    # Weights and observations of 0, 1 and -1 make exact sums in any order, and equal outputs make equal values: what
+    # is left to differ is which of the best actions is taken.
     for agent in (legacy, torch):
-        agent.set_weights({name: _coarse(array) for name, array in legacy.get_weights().items()})
+        agent.set_weights({name: _tied(array) for name, array in legacy.get_weights().items()})
     coarse = np.sign(np.round(states)).astype(states.dtype)
     found.append(
         _compare_actions("action at ties", legacy, torch, coarse, explore=False, seed=case.seed)
@@ -324,10 +324,11 @@ def _checkpoints(updates: int) -> set[int]:
     return {round(updates * part / CHECKPOINTS) for part in range(1, CHECKPOINTS + 1)}
 
 
-def _coarse(array: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Return the signs of the largest tenth of the elements, 0 for the others."""
-    threshold = np.quantile(np.abs(array), 0.9)
-    return np.where(np.abs(array) >= threshold, np.sign(array), 0.0).astype(array.dtype)
+def _tied(array: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Return 0, 1 and -1 in place of the values, with all units but the first of a layer equal to the second."""
+    signs = np.where(np.abs(array) >= np.quantile(np.abs(array), 0.7), np.sign(array), 0.0)
+    signs[..., 2:] = signs[..., 1:2]
+    return signs.astype(array.dtype)
 
 
 def _number(value: float) -> NDArray[np.float64]:

@@ -267,7 +267,12 @@ def _comparison_from_plain(plain: Mapping[str, Any]) -> Comparison:
         name: float(plain[name]) for name in ("worst_absolute", "worst_relative", "legacy", "torch")
     }
     limits = plain["tolerance"]
-    tolerance = Tolerance(float(limits["absolute"]), float(limits["relative"]), limits["reason"])
+    tolerance = Tolerance(
+        float(limits["absolute"]),
+        float(limits["relative"]),
+        limits["reason"],
+        limits["elementwise"],
+    )
     lists = {"index": tuple(plain["index"]), "sides": tuple(plain["sides"])}
     return Comparison(**{**plain, **numbers, **lists, "tolerance": tolerance})
 

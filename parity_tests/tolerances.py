@@ -2,7 +2,8 @@
 
 "Relative" means relative to the scale of the whole tensor, max|legacy|, not element by element: the rounding error
 of a sum is proportional to the size of its terms, so an element in which large terms cancel may be off by any factor
-of itself although both frameworks did everything right. Losses of a trajectory are one tensor, (updates,).
+of itself although both frameworks did everything right. The losses of a float64 trajectory are independent numbers:
+each is compared relative to itself.
 
 The formula is tested in float64 with tight limits. float32 is then judged twice: the frameworks against each other
 with the limits below, and the torch side against the float64 result, where it must be about as near as the legacy
@@ -32,13 +33,15 @@ class Tolerance:
 
     Attributes:
         absolute: in the unit of the array.
-        relative: to the largest magnitude of the legacy array.
+        relative: to the largest magnitude of the legacy array, or of each element.
         reason: why this much and no less.
+        elementwise: relative to each element by itself.
     """
 
     absolute: float
     relative: float
     reason: str
+    elementwise: bool = False
 
     def __str__(self) -> str:
         """Return the limits as they are shown in a report."""
@@ -72,7 +75,7 @@ _LIMITS = {
         "10,000 updates: rounding adds up, measured 1e-14 to 1e-12; the issue asks for 1e-11",
     ),
     ("trajectory_loss", "float64"): Tolerance(
-        0.0, 1e-11, "the losses of these 10,000 updates, relative to the largest of them"
+        0.0, 1e-11, "the losses of these 10,000 updates, each relative to itself", elementwise=True
     ),
     ("forward", "float32"): Tolerance(
         0.0, 2e-6, "16 float32 steps: other order of summation in the matrix products"
@@ -87,10 +90,16 @@ _LIMITS = {
         "Adam's first steps are lr * g / (|g| + eps): where g is rounding noise the step is, too, up to lr",
     ),
     ("trajectory", "float32"): Tolerance(
-        0.0, 2e-2, "training amplifies rounding: after 1,000 updates weights near 0 differ visibly"
+        0.0,
+        2e-2,
+        "a unit whose input is within rounding of 0 is on in one framework and off in the other (seen at update 575 "
+        "of seed 0); from then on Adam moves its weights apart by up to lr an update, 8e-3 after 1,000",
     ),
     ("trajectory_loss", "float32"): Tolerance(
-        0.0, 1e-4, "what training is about; 1,000 updates, as the issue asks"
+        0.0,
+        1e-4,
+        "1,000 updates, as the issue asks; relative to the largest, because after such a unit small losses differ by "
+        "3e-3 of themselves. Without one, 3e-6 of themselves was measured",
     ),
 }
 
