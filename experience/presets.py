@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
+from experience.environments import ALIASES, LANGUAGE_LEARNING
 from experience.schedules import LinearSchedule
 from experience.training import TrainingSettings
 
@@ -31,10 +32,9 @@ class Preset:
 
 _CONTROL: Mapping[str, object] = MappingProxyType(
     {
-        "hidden_sizes": [128, 128],
+        "hidden_sizes": [256, 256],
         "dropout": 0.0,
-        "double": True,
-        "learning_rate": 0.001,
+        "learning_rate": 0.0023,
         "gamma": 0.99,
         "epsilon_decay": 1.0,  # the loop sets epsilon
         "batch_size": 64,
@@ -45,22 +45,24 @@ _CONTROL: Mapping[str, object] = MappingProxyType(
 )
 _CONTROL_TRAINING = TrainingSettings(
     learning_starts=1_000,
-    # Several updates in a row, so that an agent can do them in one call.
-    train_every=64,
-    updates_per_train=64,
-    target_every=512,
+    # Bursts of updates against a target that stands still: steadier than an update per step, half as many of them,
+    # and an agent can do a burst in a few calls.
+    train_every=256,
+    updates_per_train=128,
+    target_every=256,
     target_unit="steps",
     exploration=LinearSchedule(1.0, 0.04, 8_000),
     evaluate_every=2_000,
     checkpoint_every=5_000,
 )
-GENERAL = Preset(_CONTROL, _CONTROL_TRAINING, steps=50_000)
+GENERAL = Preset(_CONTROL, _CONTROL_TRAINING, steps=100_000)
 """For environments without a preset: classic control and the like. No promise that it learns."""
 DQN_PRESETS: Mapping[str, Preset] = MappingProxyType(
     {
-        "CartPole-v1": Preset(_CONTROL, replace(_CONTROL_TRAINING, goal=500.0), steps=50_000),
+        # 500 is the most that an episode can give: nothing is left to learn then.
+        "CartPole-v1": Preset(_CONTROL, replace(_CONTROL_TRAINING, goal=500.0), steps=100_000),
         # The guide's own agent and loop: all defaults.
-        "LanguageLearning": Preset({}, TrainingSettings(), episodes=100),
+        LANGUAGE_LEARNING: Preset({}, TrainingSettings(), episodes=100),
     }
 )
 """Presets of the pair `dqn` by environment."""
@@ -73,4 +75,4 @@ def find_preset(pair: str, environment: str) -> Preset:
     """
     if pair != "dqn":
         return Preset({}, TrainingSettings(), steps=50_000)
-    return DQN_PRESETS.get(environment, GENERAL)
+    return DQN_PRESETS.get(ALIASES.get(environment, environment), GENERAL)

@@ -351,8 +351,9 @@ def test_settings_go_where_their_name_belongs() -> None:
     assert (plan.agent["hidden_sizes"], plan.agent["loss"]) == ([8], "mse")
 
 
-def test_the_guides_environment_is_trained_by_the_guides_settings() -> None:
-    plan = plan_run("dqn", "LanguageLearning")
+@pytest.mark.parametrize("name", ["LanguageLearning", "torchward/LanguageLearning-v0"])
+def test_the_guides_environment_is_trained_by_the_guides_settings(name: str) -> None:
+    plan = plan_run("dqn", name)
 
     assert (plan.agent, plan.episodes) == ({}, 100)
     assert (plan.training["target_every"], plan.training["target_unit"]) == (10, "episodes")
