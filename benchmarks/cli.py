@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -15,8 +16,9 @@ from converters.errors import ConversionError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from benchmarks.results import BenchResult
+    from benchmarks.results import BenchResult, Curve
     from benchmarks.run import Progress, Settings
+    from benchmarks.workloads import Workload
 
 JSON_NAME, HTML_NAME, LOG_FOLDER = "bench.json", "bench.html", "logs"
 QUICK_REPEATS, REPEATS = 3, 7
@@ -44,6 +46,9 @@ def bench(
         bool,
         typer.Option("--quick", help="Seconds instead of minutes: short rounds, fewer workloads."),
     ] = False,
+    without: Annotated[
+        list[str] | None, typer.Option(help="Leave a variant out, for example torch-compile.")
+    ] = None,
     full_training: Annotated[
         bool,
         typer.Option(
@@ -88,7 +93,6 @@ def bench(
     from benchmarks.results import ResultFileError, read_result
     from converters.errors import OutputError, UnreadableFileError
 
-    errors = Console(stderr=True)
     try:
         if from_json is not None:
             result = read_result(from_json)
@@ -96,20 +100,14 @@ def bench(
             settings = _settings(
                 pair, repeats, threads, quick=quick, full_training=full_training, large=large
             )
-            result = _measure(
-                tuple(workloads or ()),
-                settings,
-                errors,
-                output,
-                runs,
-                quick=quick,
-                quiet=quiet or json_output,
-            )
+            chosen = _choose(workloads, without, runs, quick=quick)
+            curves = _read_curves(runs)
+            with _status(Console(stderr=True), quiet=quiet or json_output) as progress:
+                result = _measure(chosen, settings, output, progress, quick=quick)
+            result = dataclasses.replace(result, curves=curves)
         result = _with_parity(result, parity)
     except (ResultFileError, OSError) as error:
         raise UnreadableFileError(str(error)) from error
-    except ValueError as error:
-        raise BenchmarkUsageError(str(error)) from error
     try:
         written, hint = write_files(result, output, html, keep_json=from_json is not None)
     except OSError as error:
@@ -153,7 +151,10 @@ def _settings(
     from benchmarks.run import Settings
     from parity_tests.pairs import find_pair
 
-    chosen = find_pair(pair)
+    try:
+        chosen = find_pair(pair)
+    except ValueError as error:
+        raise BenchmarkUsageError(str(error)) from error
     return Settings(
         repeats=repeats or (QUICK_REPEATS if quick else REPEATS),
         threads=threads,
@@ -166,37 +167,55 @@ def _settings(
     )
 
 
+def _choose(
+    names: list[str] | None, without: list[str] | None, runs: Path | None, *, quick: bool
+) -> list[Workload]:
+    """Return what is measured. Raises BenchmarkUsageError."""
+    from benchmarks.workloads import choose
+
+    try:
+        chosen = choose(tuple(names or ()), quick=quick, without=tuple(without or ()))
+    except ValueError as error:
+        raise BenchmarkUsageError(str(error)) from error
+    if any(workload.kind == "curves" for workload in chosen) and runs is None:
+        message = "the learning curves are drawn from stored runs"
+        raise BenchmarkUsageError(message, hint="torchward bench learning --runs FOLDER")
+    return [workload for workload in chosen if workload.kind != "curves"]
+
+
+def _read_curves(runs: Path | None) -> tuple[Curve, ...]:
+    """Return the curves of stored runs, none for None. Raises ResultFileError."""
+    from benchmarks.curves import read_curves
+    from benchmarks.results import ResultFileError
+
+    if runs is None:
+        return ()
+    try:
+        return read_curves(runs)
+    except ValueError as error:
+        raise ResultFileError(str(error)) from error
+
+
 def _measure(
-    names: tuple[str, ...],
+    chosen: Sequence[Workload],
     settings: Settings,
-    console: Console,
     output: Path,
-    runs: Path | None,
+    progress: Progress,
     *,
     quick: bool,
-    quiet: bool,
 ) -> BenchResult:
-    from benchmarks.curves import read_curves
     from benchmarks.environment import describe
     from benchmarks.results import BenchResult
     from benchmarks.run import Processes, run_workload
-    from benchmarks.workloads import choose
 
-    chosen = choose(names, quick=quick)
-    if any(workload.kind == "curves" for workload in chosen) and runs is None:
-        message = "the learning curves are drawn from stored runs: name their folder with --runs"
-        raise ValueError(message)
     environment = describe(settings.threads)
-    curves = read_curves(runs) if runs is not None else ()
     logs = output / LOG_FOLDER
     logs.mkdir(parents=True, exist_ok=True)
     for old in logs.glob("*.log"):
-        old.unlink()  # processes append: what an earlier run printed would be quoted as the reason of a failure
-    with _status(console, quiet=quiet) as progress, Processes(settings, logs) as processes:
+        old.unlink()  # processes append: an earlier run's lines would be quoted as the reason of a failure
+    with Processes(settings, logs) as processes:
         results = [
-            run_workload(workload, settings, processes, logs, progress)
-            for workload in chosen
-            if workload.kind != "curves"
+            run_workload(workload, settings, processes, logs, progress) for workload in chosen
         ]
     return BenchResult(
         command=_command_line(),
@@ -210,7 +229,6 @@ def _measure(
             "shared": settings.shared,
         },
         workloads=tuple(results),
-        curves=curves,
     )
 
 
@@ -238,13 +256,18 @@ class _Spinner:
 def _with_parity(result: BenchResult, parity: Path | None) -> BenchResult:
     if parity is None:
         return result
-    import dataclasses
     import json
 
-    content = json.loads(parity.read_text(encoding="utf-8"))
+    from benchmarks.results import ResultFileError
+
+    try:
+        content = json.loads(parity.read_text(encoding="utf-8"))
+    except ValueError as error:
+        message = f"{parity}: not JSON: {error}"
+        raise ResultFileError(message) from error
     if not isinstance(content, dict):
         message = f"{parity}: needed the JSON object that torchward parity writes"
-        raise ValueError(message)
+        raise ResultFileError(message)
     return dataclasses.replace(result, parity=content)
 
 

@@ -107,9 +107,9 @@ class BenchResult:
     parity: Mapping[str, object] | None = None
 
     def to_json(self) -> str:
-        """Return the result as JSON text with sorted keys."""
+        """Return the result as JSON text, fields in the order of the types."""
         body = {"format": FORMAT, "format_version": FORMAT_VERSION, **dataclasses.asdict(self)}
-        return json.dumps(body, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+        return json.dumps(body, indent=2, ensure_ascii=False) + "\n"
 
     def find(self, name: str) -> WorkloadResult | None:
         """Return the workload of that name, None if it was not run."""

@@ -10,7 +10,13 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.measure import interleave
-from benchmarks.processes import MissingPackageError, Worker, WorkerError, clean_environment
+from benchmarks.processes import (
+    MissingPackageError,
+    Worker,
+    WorkerError,
+    clean_environment,
+    worker_command,
+)
 from benchmarks.results import Measurement, WorkloadResult
 from benchmarks.workloads import VARIANTS, Variant, Workload
 
@@ -60,6 +66,11 @@ class Settings:
         return options
 
 
+def worker_command_of(settings: Settings) -> Sequence[str]:
+    """Return the program that measures."""
+    return settings.command or worker_command()
+
+
 class Processes:
     """The measuring processes of a run, started when first needed, stopped together.
 
@@ -81,7 +92,8 @@ class Processes:
     def start(self, name: str, extra: Mapping[str, str] | None = None) -> Worker:
         """Return a new process; `name` is that of its log. The caller stops it."""
         environment = clean_environment(self._settings.threads, extra)
-        return Worker(environment, self._folder / f"{name}.log", command=self._settings.command)
+        command = worker_command_of(self._settings)
+        return Worker(environment, self._folder / f"{name}.log", command=command)
 
     def of(self, variant: Variant) -> Worker:
         """Return the process that measures this variant in the timed workloads."""

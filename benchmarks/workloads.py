@@ -5,6 +5,7 @@ A new call style is one `Variant`, a new measurement one `Workload` and a task o
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -218,38 +219,46 @@ DEFAULT = ("training", "updates", "inference", "startup", "memory", "size", "con
 """What runs when nothing is named."""
 
 
-def choose(names: tuple[str, ...], *, quick: bool) -> list[Workload]:
+def choose(names: tuple[str, ...], *, quick: bool, without: tuple[str, ...] = ()) -> list[Workload]:
     """Return the workloads of these names, the usual ones if there are none.
+
+    Args:
+        names: of workloads.
+        quick: without names, only those that take seconds, without the variants of `NOT_QUICK`.
+        without: names of variants that are left out.
 
     Raises:
         ValueError: A name is unknown; the message has the nearest one.
     """
-    import difflib
+    _check_names("workload", names, tuple(WORKLOADS))
+    _check_names("variant", without, tuple(VARIANTS))
+    if quick and not names:
+        return [_leave_out(WORKLOADS[name], {*without, *NOT_QUICK}) for name in QUICK]
+    return [_leave_out(WORKLOADS[name], set(without)) for name in dict.fromkeys(names or DEFAULT)]
 
+
+def _check_names(kind: str, names: tuple[str, ...], known: tuple[str, ...]) -> None:
     for name in names:
-        if name not in WORKLOADS:
-            near = difflib.get_close_matches(name, WORKLOADS, n=1)
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
-            message = f"no workload {name!r}{hint} There are: {', '.join(WORKLOADS)}."
+            message = f"no {kind} {name!r}{hint} There are: {', '.join(known)}."
             raise ValueError(message)
-    if names or not quick:
-        return [WORKLOADS[name] for name in dict.fromkeys(names or DEFAULT)]
-    return [_shorten(WORKLOADS[name]) for name in QUICK]
 
 
-def _shorten(workload: Workload) -> Workload:
-    """Return the workload without what costs a process of its own."""
-    left_out = [name for name in workload.variants if name in NOT_QUICK]
+def _leave_out(workload: Workload, names: set[str]) -> Workload:
+    """Return the workload without these variants and what is promised about them, and with a note that says so."""
+    left_out = [name for name in workload.variants if name in names]
     if not left_out:
         return workload
-    labels = ", ".join(VARIANTS[name].label for name in left_out)
+    labels = "; ".join(VARIANTS[name].label for name in left_out)
     return replace(
         workload,
-        variants=tuple(name for name in workload.variants if name not in NOT_QUICK),
+        variants=tuple(name for name in workload.variants if name not in names),
         requirements=tuple(
             requirement
             for requirement in workload.requirements
-            if requirement.reference not in NOT_QUICK
+            if not {requirement.subject, requirement.reference} & names
         ),
-        notes=(*workload.notes, f"Left out of a quick run: {labels}."),
+        notes=(*workload.notes, f"Left out of this run: {labels}."),
     )

@@ -29,6 +29,8 @@ GUIDE_BATCH_SIZE = 32
 STEPS_PER_EPISODE = 20
 TARGET_EVERY_STEPS = 10 * STEPS_PER_EPISODE
 """The guide copies the target network every ten episodes."""
+UPDATES_A_CALL = 64
+"""Of agents that take many: their batches and masks are then a few megabytes, which a cache still holds."""
 EXPLORATION_FLOOR = 0.01
 """Where the guide's epsilon is for most of its 100 episodes; nearly every step then asks the network."""
 
@@ -75,12 +77,16 @@ def _prepare_updates(build: AgentFactory) -> Prepared:
         for _ in range(count):
             agent.replay(rng)
 
-    def together(count: int) -> None:
-        if many is not None:
-            many(count, rng)
+    if many is None:
+        return Prepared(one_by_one, details=_first_call(one_by_one, 1))
+    together: Callable[[int, np.random.Generator], object] = many
 
-    operation: Operation = one_by_one if many is None else together
-    return Prepared(operation, details=_first_call(operation))
+    def in_calls(count: int) -> None:
+        for _ in range(count // UPDATES_A_CALL):
+            together(UPDATES_A_CALL, rng)
+
+    details = {**_first_call(in_calls, UPDATES_A_CALL), "updates a call": UPDATES_A_CALL}
+    return Prepared(in_calls, multiple=UPDATES_A_CALL, details=details)
 
 
 def _prepare_training(build: AgentFactory) -> Prepared:
@@ -166,8 +172,8 @@ def fill_memory(agent: Any, count: int | None = None) -> None:  # noqa: ANN401
         )
 
 
-def _first_call(operation: Operation) -> Mapping[str, str]:
+def _first_call(operation: Operation, count: int = 1) -> Mapping[str, str | int]:
     """Return what the first call took: tracing and compiling happen in it."""
     start = time.perf_counter()
-    operation(1)
+    operation(count)
     return {"first call": f"{time.perf_counter() - start:.2f} s"}

@@ -60,3 +60,11 @@ def test_a_named_workload_is_complete_even_if_quick() -> None:
 def test_a_misspelt_name_gets_the_nearest_one() -> None:
     with pytest.raises(ValueError, match="did you mean 'updates'"):
         choose(("update",), quick=False)
+
+
+def test_a_variant_can_be_left_out_with_what_is_promised_of_it() -> None:
+    [updates] = choose(("updates",), quick=False, without=("torch-compile",))
+
+    assert "torch-compile" not in updates.variants
+    assert updates.requirements == ()
+    assert updates.notes[-1] == "Left out of this run: PyTorch, compiled."

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from benchmarks.subjects import Prepared
+from benchmarks.subjects.agent_tasks import TARGET_EVERY_STEPS, prepare_task
+from benchmarks.subjects.transitions import ACTIONS, MEMORY_SIZE, OBSERVATION_SIZE, make_transitions
+
+pytest.importorskip("gymnasium")
+
+
+class CountingAgent:
+    """Counts calls and learns nothing."""
+
+    last: CountingAgent
+
+    def __init__(self, **settings: object) -> None:
+        self.settings = settings
+        self.remembered = self.replayed = self.acted = self.copied = 0
+        type(self).last = self
+
+    def remember(self, observation: np.ndarray, *_: object) -> None:
+        assert observation.shape == (OBSERVATION_SIZE,)
+        self.remembered += 1
+
+    def replay(self, rng: np.random.Generator) -> float:
+        self.replayed += 1
+        return float(rng.random())
+
+    def act(
+        self, observation: np.ndarray, rng: np.random.Generator, *, explore: bool
+    ) -> np.ndarray:
+        self.acted += 1
+        return np.zeros(observation.shape[:-1], dtype=np.int64)
+
+    def update_target(self) -> None:
+        self.copied += 1
+
+
+class ManyAtOnce(CountingAgent):
+    """Takes many updates in one call."""
+
+    def update_many(self, count: int, rng: np.random.Generator) -> None:
+        self.replayed += count
+
+
+def run(
+    task: str, count: int, agent: type[CountingAgent] = CountingAgent
+) -> tuple[Prepared, CountingAgent]:
+    prepared = prepare_task(task, agent)
+    if hasattr(agent, "last"):
+        agent.last.replayed = agent.last.acted = agent.last.remembered = agent.last.copied = 0
+    prepared.operation(count)
+    return prepared, agent.last
+
+
+@pytest.mark.parametrize("agent", [CountingAgent, ManyAtOnce], ids=["one by one", "together"])
+def test_one_operation_is_one_update_from_a_full_memory(agent: type[CountingAgent]) -> None:
+    prepared = prepare_task("updates", agent)
+    assert agent.last.remembered == MEMORY_SIZE
+    before = agent.last.replayed
+
+    prepared.operation(3 * prepared.multiple)
+
+    assert agent.last.replayed - before == 3 * prepared.multiple
+    assert agent.last.settings["batch_size"] == 64
+
+
+def test_one_training_step_acts_remembers_and_replays_once() -> None:
+    _, agent = run("training", TARGET_EVERY_STEPS)
+
+    assert (agent.acted, agent.remembered, agent.replayed) == (TARGET_EVERY_STEPS,) * 3
+    assert agent.copied == 1
+    assert agent.settings["batch_size"] == 32
+
+
+def test_full_training_begins_with_a_new_agent_and_an_empty_memory() -> None:
+    prepared = prepare_task("training-full", CountingAgent)
+    prepared.operation(40)
+    first = CountingAgent.last
+    prepared.operation(40)
+
+    assert CountingAgent.last is not first
+    assert (first.acted, first.remembered, first.replayed) == (40, 40, 40)
+
+
+def test_acting_asks_once_an_operation() -> None:
+    _, agent = run("act-256", 3)
+
+    assert (agent.acted, agent.replayed) == (3, 0)
+
+
+def test_the_first_step_trains_once_from_one_batch() -> None:
+    prepared = prepare_task("first-step", CountingAgent)
+
+    prepared.operation(1)
+
+    assert (CountingAgent.last.remembered, CountingAgent.last.replayed) == (32, 1)
+
+
+def test_an_unknown_task_is_refused() -> None:
+    with pytest.raises(ValueError, match="'flying'"):
+        prepare_task("flying", CountingAgent)
+
+
+def test_every_agent_learns_from_the_same_sensible_transitions() -> None:
+    one, other = make_transitions(500), make_transitions(500)
+
+    for first, second in zip(one, other, strict=True):
+        np.testing.assert_array_equal(first, second)
+    assert one.observation.dtype == one.reward.dtype == np.float32
+    assert set(np.unique(one.action)) == set(range(ACTIONS))
+    assert 0 < one.terminated.mean() < 0.2
