@@ -7,7 +7,9 @@ the registry later, nothing is imported or called.
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import cast
 
 from converters.errors import UnreadableFileError, UnsupportedError
@@ -36,12 +38,15 @@ KERAS2_ACTIVATIONS = {"hard_sigmoid": "hard_sigmoid_keras2"}
 ACTIVATION_SETTINGS = ("activation", "recurrent_activation", "inner_activation")
 
 
-def parse_model_config(text: str, *, generation: int, limits: Limits | None = None) -> Graph:
+def parse_model_config(
+    text: str, *, generation: int, version: str | None = None, limits: Limits | None = None
+) -> Graph:
     """Return the graph that a model configuration describes.
 
     Args:
         text: JSON of one model, with `class_name` and `config`.
         generation: the Keras generation that wrote it (1, 2, 3); older words and defaults depend on it.
+        version: the same in full ("2.2.4", "2.2.4-tf"), if known: standalone Keras differs from tf.keras.
         limits: bounds on size and depth.
 
     Raises:
@@ -53,13 +58,29 @@ def parse_model_config(text: str, *, generation: int, limits: Limits | None = No
         msg = "the model configuration is not an object with class_name and config"
         raise UnreadableFileError(msg)
     try:
-        return _parse_model(data, generation)
+        return _parse_model(data, _Dialect(generation, _standalone(version)))
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         msg = f"the model configuration is not readable: {type(error).__name__}: {error}"
         raise UnreadableFileError(msg) from error
 
 
-def _parse_model(data: Mapping[str, object], generation: int) -> Graph:
+@dataclass(frozen=True, slots=True)
+class _Dialect:
+    """Whose words a configuration speaks."""
+
+    generation: int
+    standalone: (
+        tuple[int, int] | None
+    )  # (0, 8) for Keras 2.0.8 as a package of its own; None: tf.keras or Keras 3
+
+
+def _standalone(version: str | None) -> tuple[int, int] | None:
+    """Return minor version and patch of a Keras 2 that was its own package: not "2.2.4-tf", "2.12.0" or "2.4.3"."""
+    match = re.fullmatch(r"2\.([0-3])\.(\d+)", version or "")
+    return None if match is None else (int(match[1]), int(match[2]))
+
+
+def _parse_model(data: Mapping[str, object], dialect: _Dialect) -> Graph:
     class_name = str(data["class_name"])
     config = data["config"]
     if class_name not in MODEL_CLASSES:
@@ -68,15 +89,15 @@ def _parse_model(data: Mapping[str, object], generation: int) -> Graph:
             msg, hint="give an equivalent Functional configuration with --architecture"
         )
     if class_name == "Sequential":
-        return _parse_sequential(config, generation)
-    return _parse_functional(cast("Mapping[str, object]", config), generation)
+        return _parse_sequential(config, dialect)
+    return _parse_functional(cast("Mapping[str, object]", config), dialect)
 
 
-def _parse_sequential(config: object, generation: int) -> Graph:
+def _parse_sequential(config: object, dialect: _Dialect) -> Graph:
     # Keras 1 to 2.0 stored the bare list of layers, later ones {"name": ..., "layers": [...]}.
     whole = config if isinstance(config, Mapping) else {"layers": config}
     entries = cast("Sequence[Mapping[str, object]]", whole["layers"])
-    layers = [_parse_layer(entry, generation) for entry in entries]
+    layers = [_parse_layer(entry, dialect) for entry in entries]
     if not layers:
         msg = "the Sequential model has no layers"
         raise UnreadableFileError(msg)
@@ -91,7 +112,7 @@ def _parse_sequential(config: object, generation: int) -> Graph:
     return Graph(
         name=str(whole.get("name", "sequential")),
         class_name="Sequential",
-        generation=generation,
+        generation=dialect.generation,
         layers=tuple(_check_names(layers)),
         calls=tuple(calls),
         inputs=(Input(source, shape, _dtype(layers[0].config, "float32")),),
@@ -118,9 +139,9 @@ def _sequential_shape(
     return (None, size) if isinstance(size, int) else None
 
 
-def _parse_functional(config: Mapping[str, object], generation: int) -> Graph:
+def _parse_functional(config: Mapping[str, object], dialect: _Dialect) -> Graph:
     entries = cast("Sequence[Mapping[str, object]]", config["layers"])
-    layers = _check_names([_parse_layer(entry, generation) for entry in entries])
+    layers = _check_names([_parse_layer(entry, dialect) for entry in entries])
     raw_calls: list[tuple[str, int, tuple[TensorRef, ...], Mapping[str, object]]] = []
     for entry, layer in zip(entries, layers, strict=True):
         nodes = cast("Sequence[object]", entry.get("inbound_nodes") or [])
@@ -143,7 +164,7 @@ def _parse_functional(config: Mapping[str, object], generation: int) -> Graph:
     return Graph(
         name=str(config.get("name", "functional")),
         class_name="Functional",
-        generation=generation,
+        generation=dialect.generation,
         layers=tuple(layers),
         calls=tuple(_sorted(calls, {ref.layer for ref in inputs})),
         inputs=tuple(graph_inputs),
@@ -153,11 +174,11 @@ def _parse_functional(config: Mapping[str, object], generation: int) -> Graph:
     )
 
 
-def _parse_layer(entry: Mapping[str, object], generation: int) -> Layer:
+def _parse_layer(entry: Mapping[str, object], dialect: _Dialect) -> Layer:
     class_name = str(entry["class_name"])
     raw = entry["config"]
     if class_name in MODEL_CLASSES:
-        graph = _parse_model(entry, generation)
+        graph = _parse_model(entry, dialect)
         name = str(
             entry.get("name")
             or (raw.get("name") if isinstance(raw, Mapping) else None)
@@ -175,22 +196,31 @@ def _parse_layer(entry: Mapping[str, object], generation: int) -> Layer:
     return Layer(
         name,
         class_name,
-        _translate(class_name, config, generation),
+        _translate(class_name, config, dialect),
         trainable=bool(config.get("trainable", True)),
     )
 
 
-def _translate(class_name: str, config: Mapping[str, object], generation: int) -> dict[str, object]:
+def _translate(
+    class_name: str, config: Mapping[str, object], dialect: _Dialect
+) -> dict[str, object]:
     renamed = (
-        {**RENAMED_SETTINGS["*"], **RENAMED_SETTINGS.get(class_name, {})} if generation < 3 else {}
+        {**RENAMED_SETTINGS["*"], **RENAMED_SETTINGS.get(class_name, {})}
+        if dialect.generation < 3
+        else {}
     )
     result = {renamed.get(key, key): value for key, value in config.items()}
-    if generation < 3:
+    if dialect.generation < 3:
         for key in ACTIVATION_SETTINGS:
             value = result.get(key)
             if isinstance(value, str):
                 result[key] = KERAS2_ACTIVATIONS.get(value, value)
     if class_name == "BatchNormalization":
+        if dialect.standalone is not None:
+            result["moving_average"] = "debiased"
+            # Since 2.1.3 the variance of the batch is scaled by n / (n - 1 - epsilon) before it is averaged.
+            if dialect.standalone >= (1, 3):
+                result["moving_variance"] = "keras2"
         axis = result.get("axis", -1)
         if isinstance(axis, list) and len(axis) == 1:  # Keras 2 stored a list of one
             result["axis"] = axis[0]

@@ -8,7 +8,8 @@ from importlib.metadata import PackageNotFoundError, version
 
 from converters.checkpoint import Checkpoint
 from converters.matching import leaves
-from converters.plan import Move, Plan
+from converters.moves import Move
+from converters.plan import Plan
 
 REPORT_VERSION = 1
 

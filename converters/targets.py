@@ -49,7 +49,17 @@ TARGETS: dict[str, Target] = {
     "nn.PReLU": _module("torch.nn:PReLU", "num_parameters"),
     "compat.BatchNorm": _module(
         f"{COMPAT}.normalization:BatchNorm",
-        *("num_features", "eps", "momentum", "axis", "scale", "center", "variance", "frozen"),
+        *(
+            "num_features",
+            "eps",
+            "momentum",
+            "axis",
+            "scale",
+            "center",
+            "variance",
+            "debiased_updates",
+            "frozen",
+        ),
     ),
     "compat.PReLU": _module(f"{COMPAT}.activations:PReLU", "shape"),
     "F.relu": Target("torch.nn.functional:relu"),

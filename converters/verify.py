@@ -20,7 +20,8 @@ from converters.build import ConvertedModel
 from converters.errors import MismatchError, UnreadableFileError
 from converters.load import load, read_converted
 from converters.losses import find_loss
-from converters.plan import Move, Plan, plan_conversion
+from converters.moves import Move
+from converters.plan import Plan, plan_conversion
 from converters.readers import read_checkpoint
 from torch_impl.keras_compat.keras_optimizer import KerasOptimizer
 

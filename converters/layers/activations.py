@@ -74,30 +74,11 @@ def activation_steps(layer: Layer, activation: object) -> list[TorchStep]:
     if not isinstance(activation, str) or activation not in ACTIVATIONS:
         msg = (
             f"layer '{layer.name}' ({layer.class_name}): no rule for activation {activation!r:.80}"
-        )
-        raise UnsupportedError(f"{msg}{nearest(str(activation), ACTIVATIONS)}")
-    target = ACTIVATIONS[activation]
-    if target is None:
-        return []
-    op, kwargs = target
-    return [TorchStep(op, kwargs, shape=None)]
-
-
-def _nested_activation(layer: Layer, activation: Mapping[str, object]) -> list[TorchStep]:
-    class_name, config = activation.get("class_name"), activation.get("config")
-    if class_name == "function" and isinstance(config, str):
-        return activation_steps(layer, config)
-    if not isinstance(class_name, str) or not isinstance(config, Mapping):
-        msg = (
-            f"layer '{layer.name}' ({layer.class_name}): no rule for activation {activation!r:.80}"
             f"{nearest(str(activation), ACTIVATIONS)}"
         )
         raise UnsupportedError(msg)
     target = ACTIVATIONS[activation]
-    if target is None:
-        return []
-    op, kwargs = target
-    return [TorchStep(op, kwargs, shape=None)]
+    return [] if target is None else [TorchStep(target[0], target[1])]
 
 
 def _nested_activation(layer: Layer, activation: Mapping[str, object]) -> list[TorchStep]:

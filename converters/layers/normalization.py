@@ -39,9 +39,12 @@ def batch_normalization(layer: Layer, *shapes: Shape) -> list[TorchStep]:
         kwargs["scale"] = False
     if not center:
         kwargs["center"] = False
-    variance = text(layer, "moving_variance_kind", "biased")
+    # Standalone Keras 2, see keras_config: how the statistics move, and the updates so far where they are known.
+    variance = text(layer, "moving_variance", "biased")
     if variance != "biased":
         kwargs["variance"] = variance
+    if "moving_average" in layer.config and "training_iterations" in layer.config:
+        kwargs["debiased_updates"] = integer(layer, "training_iterations")
     if not layer.trainable:
         kwargs["frozen"] = True
     names = {"weight": ("gamma", scale), "bias": ("beta", center)}

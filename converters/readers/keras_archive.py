@@ -46,6 +46,7 @@ class KerasArchive:
             source.name,
             limits,
             generation=major_version(version) if version else None,
+            version=version,
         )
         container = _read_weights(source, archive, limits)
         architecture = architecture or own

@@ -52,7 +52,9 @@ class KerasH5:
         ]
         version = index.text("", "keras_version") or index.text(root, "keras_version")
         generation = _generation(version, index, root, layers)
-        architecture = architecture or _own_architecture(index, source.name, generation, limits)
+        architecture = architecture or _own_architecture(
+            index, source.name, generation, version, limits
+        )
         training = _training(index, source.name, limits)
         variables = _optimizer_variables(index, source.name)
         return Checkpoint(
@@ -165,12 +167,12 @@ def _generation(
 
 
 def _own_architecture(
-    index: Hdf5Index, file: str, generation: int, limits: Limits
+    index: Hdf5Index, file: str, generation: int, version: str | None, limits: Limits
 ) -> Architecture | None:
     text = index.text("", "model_config")
     if text is None:
         return None
-    return parse_architecture(text, file, limits, generation=generation)
+    return parse_architecture(text, file, limits, generation=generation, version=version)
 
 
 def _training(index: Hdf5Index, file: str, limits: Limits) -> Mapping[str, object] | None:

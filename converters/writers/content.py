@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from converters.plan import Move
+from converters.moves import Move
 
 CHUNK_BYTES = 16 * 1024**2
 """Written at once: large enough for the disk, small beside any memory promise."""

@@ -48,7 +48,9 @@ def write_pth(file: BinaryIO, content: Content) -> None:
     optimizer_state = None
     if optimizer is not None:
         group = {**optimizer.group, "params": list(range(len(optimizer.state)))}
-        optimizer_state = {"state": dict(enumerate(optimizer.state)), "param_groups": [group]}
+        # Like torch: a parameter without state tensors (plain SGD) has no entry.
+        state = {index: slots for index, slots in enumerate(optimizer.state) if slots}
+        optimizer_state = {"state": state, "param_groups": [group]}
     root = {
         "format": "torchward",
         "format_version": 1,

@@ -16,10 +16,14 @@ class BatchNorm(nn.Module):
     Differs from `nn.BatchNorm1d`: `momentum` weighs the old value (0.99 here is 0.01 there), the default `eps` is
     1e-3, and the moving variance takes the biased batch variance. `variance` names what older Keras did instead:
     "unbiased" is n / (n - 1) (fused kernel of Keras 2 on images), "keras2" is n / (n - 1 - eps) (standalone Keras 2).
+    Standalone Keras 2 also removed the weight of the initial statistics: after t updates, with d = momentum,
+
+        running = d * (1 - d**t) / (1 - d**(t+1)) * running + (1 - d) / (1 - d**(t+1)) * batch statistic
 
     Args:
         num_features: size of the normalized axis.
         axis: the axis that keeps its own statistics, counted with the batch; -1 is channels last.
+        debiased_updates: t of the formula above, which grows while training; None: the plain moving average.
         frozen: always use the moving statistics, as Keras does for `trainable=False`.
 
     Source: keras 3.15.1, layers/normalization/batch_normalization.py.
@@ -35,11 +39,12 @@ class BatchNorm(nn.Module):
         scale: bool = True,
         center: bool = True,
         variance: str = "biased",
+        debiased_updates: int | None = None,
         frozen: bool = False,
     ) -> None:
         super().__init__()
         self.eps, self.momentum, self.axis = eps, momentum, axis
-        self.variance, self.frozen = variance, frozen
+        self.variance, self.frozen, self.debiased_updates = variance, frozen, debiased_updates
         self.weight = nn.Parameter(torch.ones(num_features)) if scale else None
         self.bias = nn.Parameter(torch.zeros(num_features)) if center else None
         self.running_mean: Tensor
@@ -66,5 +71,10 @@ class BatchNorm(nn.Module):
         if self.variance != "biased":
             lost = 1.0 if self.variance == "unbiased" else 1.0 + self.eps
             variance = variance * (count / (count - lost))
-        self.running_mean.mul_(self.momentum).add_(mean, alpha=1 - self.momentum)
-        self.running_var.mul_(self.momentum).add_(variance, alpha=1 - self.momentum)
+        momentum = self.momentum
+        if self.debiased_updates is not None:
+            before = 1 - momentum**self.debiased_updates
+            self.debiased_updates += 1
+            momentum = momentum * before / (1 - momentum**self.debiased_updates)
+        self.running_mean.mul_(momentum).add_(mean, alpha=1 - momentum)
+        self.running_var.mul_(momentum).add_(variance, alpha=1 - momentum)

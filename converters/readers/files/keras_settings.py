@@ -27,6 +27,7 @@ class Architecture:
     Attributes:
         file: name of the file that holds the text, for messages.
         generation: of the Keras that wrote the text.
+        version: the same in full ("2.2.4-tf"), where the text or the file around it says so.
     """
 
     text: str
@@ -34,6 +35,7 @@ class Architecture:
     file: str
     generation: int
     details: Mapping[str, str]
+    version: str | None = None
 
     @property
     def training(self) -> Mapping[str, object] | None:
@@ -46,7 +48,9 @@ class Architecture:
         from converters.keras_config import parse_model_config
 
         with _placed(self.file):
-            return parse_model_config(self.text, generation=self.generation, limits=limits)
+            return parse_model_config(
+                self.text, generation=self.generation, version=self.version, limits=limits
+            )
 
 
 @contextlib.contextmanager
@@ -84,6 +88,7 @@ def parse_architecture(
     limits: Limits,
     *,
     generation: int | None = None,
+    version: str | None = None,
     details: Mapping[str, str] | None = None,
 ) -> Architecture:
     """Return a configuration text as `Architecture`.
@@ -93,6 +98,7 @@ def parse_architecture(
         file: name of the file that holds it, for messages.
         limits: bounds on the text.
         generation: of the Keras that wrote it, where the file around it says so.
+        version: the same in full.
         details: what to record of the text in the provenance.
 
     Raises:
@@ -104,7 +110,9 @@ def parse_architecture(
         raise UnreadableFileError(message)
     if generation is None:
         generation = _generation_of(config, text)
-    return Architecture(text, config, file, generation, details or {})
+    stated = config.get("keras_version")
+    version = version or (stated if isinstance(stated, str) else None)
+    return Architecture(text, config, file, generation, details or {}, version)
 
 
 def read_architecture(path: Path, limits: Limits) -> Architecture:

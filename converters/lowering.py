@@ -1,0 +1,172 @@
+"""A graph of Keras layers lowered to the steps of a torch module.
+
+Walks the calls in order, asks the rule of each layer, names attributes and values, and notes where every parameter
+comes from. Arrays are not looked at: `converters.plan` brings them in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from converters.architecture import Architecture, InputValue, Step
+from converters.checkpoint import ArrayInfo
+from converters.errors import ConversionError, UnsupportedError
+from converters.graph import Graph, Layer, TensorRef
+from converters.matching import Path, leaves, stored_weights
+from converters.names import class_identifier, identifier, unique
+from converters.registry import Param, Shape, TorchStep, find_layer_rule
+from converters.targets import TARGETS
+
+
+@dataclass(slots=True)
+class Lowering:
+    """What collects while a graph is walked.
+
+    Attributes:
+        iterations: training steps done, where the file tells; some layers need it to train on.
+        steps: torch steps so far, with the layer path of each in `origins`.
+        params: state key to the layer and the parameter it comes from, in the module's order.
+        trainable: state keys that train, in the module's order.
+        problems: what cannot be converted, collected to be reported together.
+    """
+
+    iterations: int | None = None
+    steps: list[Step] = field(default_factory=list)
+    origins: list[Path] = field(default_factory=list)
+    attributes: dict[tuple[Path, str], str] = field(default_factory=dict)
+    values: set[str] = field(default_factory=set)
+    taken: set[str] = field(default_factory=set)
+    params: dict[str, tuple[Path, Param]] = field(
+        default_factory=dict
+    )  # state key to where it comes from
+    trainable: list[str] = field(default_factory=list)  # state keys, in the module's order
+    problems: list[ConversionError] = field(default_factory=list)
+
+
+def with_input_shape(graph: Graph, arrays: Mapping[Path, Mapping[str, ArrayInfo]]) -> Graph:
+    """Return the graph with its input shape, taken from the first kernel where the configuration states none."""
+    if len(graph.inputs) != 1 or graph.inputs[0].shape is not None:
+        return graph
+    for call in graph.calls:
+        layer = graph.layer(call.layer)
+        kernel = arrays.get((layer.name,), {}).get("kernel")
+        if layer.class_name == "Dense" and kernel is not None and len(kernel.shape) == 2:
+            known = type(graph.inputs[0])(
+                graph.inputs[0].tensor, (None, kernel.shape[0]), graph.inputs[0].dtype
+            )
+            return Graph(
+                graph.name,
+                graph.class_name,
+                graph.generation,
+                graph.layers,
+                graph.calls,
+                (known,),
+                graph.outputs,
+                graph.structure,
+                graph.output_names,
+            )
+        if layer.class_name not in ("Dropout", "Activation", "ReLU"):
+            break
+    msg = "the configuration does not state the input's shape"
+    raise UnsupportedError(msg, hint="give a configuration that does with --architecture")
+
+
+def lower_model(graph: Graph, lowering: Lowering) -> Architecture:
+    values: dict[TensorRef, tuple[str, Shape]] = {}
+    inputs = []
+    dtype = _parameter_dtype(graph)
+    for entry in graph.inputs:
+        name = unique(identifier(entry.tensor.layer, default="x"), lowering.values)
+        inputs.append(InputValue(name, entry.shape, _input_dtype(entry.dtype, dtype)))
+        values[entry.tensor] = (name, entry.shape or ())
+    _lower_calls(graph, (), values, lowering)
+    outputs = tuple(values[ref][0] for ref in graph.outputs if ref in values)
+    return Architecture(
+        name=class_identifier(graph.name),
+        inputs=tuple(inputs),
+        outputs=outputs,
+        steps=tuple(lowering.steps),
+        structure=graph.structure,
+        output_names=graph.output_names,
+        dtype=dtype,
+    )
+
+
+def _input_dtype(stated: str, parameters: str) -> str:
+    """Return what an input is cast to: Keras layers cast floating inputs to their own type."""
+    return parameters if stated.startswith(("float", "bfloat")) else stated
+
+
+def _parameter_dtype(graph: Graph) -> str:
+    for _, layer in leaves(graph):
+        value = layer.config.get("dtype")
+        if layer.class_name != "InputLayer" and value is not None:
+            inner = value.get("config") if isinstance(value, Mapping) else None
+            name = inner.get("name") if isinstance(inner, Mapping) else value
+            return str(name)
+    return "float32"
+
+
+def _lower_calls(
+    graph: Graph, prefix: Path, values: dict[TensorRef, tuple[str, Shape]], lowering: Lowering
+) -> None:
+    for call in graph.calls:
+        layer = graph.layer(call.layer)
+        missing = [ref for ref in call.inputs if ref not in values]
+        if missing:
+            continue  # the step before failed; its problem is listed
+        arguments = [values[ref] for ref in call.inputs]
+        output = TensorRef(call.layer, call.call)
+        if layer.class_name == "InputLayer":
+            values[output] = arguments[0]
+        elif layer.graph is not None:
+            inner = {
+                entry.tensor: argument
+                for entry, argument in zip(layer.graph.inputs, arguments, strict=True)
+            }
+            _lower_calls(layer.graph, (*prefix, layer.name), inner, lowering)
+            for index, ref in enumerate(layer.graph.outputs):
+                if ref in inner:
+                    values[TensorRef(call.layer, call.call, index)] = inner[ref]
+        else:
+            try:
+                values[output] = _lower_layer(layer, (*prefix, layer.name), arguments, lowering)
+            except ConversionError as error:
+                lowering.problems.append(error)
+
+
+def _lower_layer(
+    layer: Layer, path: Path, arguments: Sequence[tuple[str, Shape]], lowering: Lowering
+) -> tuple[str, Shape]:
+    if lowering.iterations is not None:
+        layer = replace(layer, config={**layer.config, "training_iterations": lowering.iterations})
+    steps = find_layer_rule(layer.class_name).lower(layer, *(shape for _, shape in arguments))
+    names, shape = tuple(name for name, _ in arguments), arguments[0][1]
+    for step in steps:
+        attribute = _attribute(step, layer, path, lowering) if TARGETS[step.op].module else None
+        output = unique(identifier("_".join(path), default="x"), lowering.values)
+        frozen = bool(step.params) and not layer.trainable
+        state = tuple(param.name for param in step.params)
+        lowering.steps.append(
+            Step(step.op, names, output, attribute, dict(step.kwargs), state, frozen)
+        )
+        lowering.origins.append(path)
+        names, shape = (output,), shape if step.shape is None else step.shape
+    return names[0], shape
+
+
+def _attribute(step: TorchStep, layer: Layer, path: Path, lowering: Lowering) -> str:
+    known = lowering.attributes.get((path, step.suffix))
+    if known is not None:
+        return known  # a shared layer: the same module again
+    name = "_".join(path) + (f"_{step.suffix}" if step.suffix else "")
+    attribute = unique(identifier(name), lowering.taken)
+    lowering.attributes[path, step.suffix] = attribute
+    roles = {weight.role: weight.trainable for weight in stored_weights(layer)}
+    for param in step.params:
+        key = f"{attribute}.{param.name}"
+        lowering.params[key] = (path, param)
+        if layer.trainable and roles[param.source]:
+            lowering.trainable.append(key)
+    return attribute

@@ -1,0 +1,100 @@
+"""What continues a training: optimizer state by parameter, and penalties on weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from converters.checkpoint import ArrayInfo, Checkpoint
+from converters.errors import AmbiguousTargetError, UnsupportedError
+from converters.graph import Graph
+from converters.layouts import Layout
+from converters.lowering import Lowering
+from converters.matching import Path, leaves, stored_weights
+from converters.moves import Move
+from converters.optimizers.plan import OptimizerPlan, plan_optimizer
+
+Arrays = Mapping[Path, Mapping[str, ArrayInfo]]
+"""Stored arrays by layer and role."""
+REGULARIZERS = ("L1L2", "L1", "L2", "WeightRegularizer", "L1L2Regularizer")
+"""Class names under which Keras 1 to 3 stored l1 * sum(abs(w)) + l2 * sum(w ** 2)."""
+
+
+def plan_optimizer_state(
+    checkpoint: Checkpoint, graph: Graph, arrays: Arrays
+) -> tuple[OptimizerPlan | None, list[str]]:
+    """Return what becomes of the optimizer, and notes. The weights convert even where the optimizer does not.
+
+    Raises:
+        MismatchError: Optimizer variables and weights do not belong together.
+    """
+    if checkpoint.optimizer is None:
+        return None, []
+    weights = [(info.name, info.shape) for _, info in _trainable_arrays(graph, arrays)]
+    try:
+        plan = plan_optimizer(checkpoint.optimizer, weights)
+    except (UnsupportedError, AmbiguousTargetError) as error:
+        return None, [f"the optimizer state is not converted: {error}"]
+    return plan, list(plan.notes)
+
+
+def plan_slots(
+    plan: OptimizerPlan, graph: Graph, lowering: Lowering, arrays: Arrays
+) -> tuple[Mapping[str, Move], ...]:
+    """Return the optimizer's state by parameter, brought from Keras's order to the module's."""
+    places = [place for place, _ in _trainable_arrays(graph, arrays)]
+    position = {place: index for index, place in enumerate(places)}
+    slots = []
+    for key in lowering.trainable:
+        path, param = lowering.params[key]
+        index = position[path, param.source]
+        layout = Layout.parse(param.layout)
+        slots.append(
+            {
+                slot: Move(infos[index], f"{key}/{slot}", layout)
+                for slot, infos in plan.slots.items()
+            }
+        )
+    return tuple(slots)
+
+
+def _trainable_arrays(graph: Graph, arrays: Arrays) -> list[tuple[tuple[Path, str], ArrayInfo]]:
+    """Return the arrays an optimizer of Keras has slots for, in its order."""
+    return [
+        ((path, weight.role), arrays[path][weight.role])
+        for path, layer in leaves(graph)
+        if layer.trainable
+        for weight in stored_weights(layer)
+        if weight.trainable
+    ]
+
+
+def regularization(graph: Graph, lowering: Lowering, notes: list[str]) -> list[list[float]] | None:
+    """Return (l1, l2) of every trainable parameter, or None if no layer has a regularizer."""
+    layers = dict(leaves(graph))
+    factors = []
+    for key in lowering.trainable:
+        path, param = lowering.params[key]
+        setting = layers[path].config.get(f"{param.source}_regularizer")
+        found = _penalty(setting)
+        if found is None:
+            notes.append(
+                f"layer '{'/'.join(path)}': regularizer of '{param.source}' is not converted: {setting!r:.60}"
+            )
+        elif any(found):
+            notes.append(f"{key}: its regularizer acts in the optimizer; do not add it to the loss")
+        factors.append(list(found or (0.0, 0.0)))
+    return factors if any(any(pair) for pair in factors) else None
+
+
+def _penalty(setting: object) -> tuple[float, float] | None:
+    """Return l1 and l2 of a stored regularizer; (0, 0) for none, None for one of another form."""
+    if setting is None:
+        return 0.0, 0.0
+    if isinstance(setting, Mapping):
+        config = setting.get("config", setting)  # Keras 1 stored the numbers beside the name
+        name = str(setting.get("class_name") or setting.get("name") or "")
+        if isinstance(config, Mapping) and name in REGULARIZERS:
+            l1, l2 = config.get("l1", 0.0), config.get("l2", 0.0)
+            if isinstance(l1, (int, float)) and isinstance(l2, (int, float)):
+                return float(l1), float(l2)
+    return None
