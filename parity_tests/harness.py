@@ -7,6 +7,7 @@ that the same seed gives the same numbers again.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 import json
@@ -271,9 +272,13 @@ def _talk(child: subprocess.Popen[str], request: RunRequest) -> Iterator[dict[st
     if child.stdin is None or child.stdout is None:
         message = "the child process has no pipes"
         raise WorkerError(message)
-    child.stdin.write(json.dumps(asdict(request)) + "\n")
-    child.stdin.close()
+    # A child that died early is found by its exit status; a broken pipe or a cut line says nothing more.
+    with contextlib.suppress(BrokenPipeError):
+        child.stdin.write(json.dumps(asdict(request)) + "\n")
+        child.stdin.close()
     for line in child.stdout:
+        if not line.endswith("\n"):
+            return
         yield json.loads(line)
 
 

@@ -21,7 +21,8 @@ def make_deterministic(seed: int, *, threads: int = 1) -> None:
     """Set TensorFlow to one result for one input on this machine: threads, algorithms, seed.
 
     TensorFlow reads `TF_ENABLE_ONEDNN_OPTS` when it is imported and takes thread counts only before it first
-    computes. The harness sets both in the environment; if something was computed already, they hold since then.
+    computes. The harness sets both in the environment; if something was computed already, they hold since then. GPUs
+    are hidden, the torch side computes on the CPU, too.
     """
     import keras
     import tensorflow as tf
@@ -31,6 +32,8 @@ def make_deterministic(seed: int, *, threads: int = 1) -> None:
         with contextlib.suppress(RuntimeError):
             threading.set_intra_op_parallelism_threads(threads)
             threading.set_inter_op_parallelism_threads(threads)
+    with contextlib.suppress(RuntimeError):
+        tf.config.set_visible_devices([], "GPU")
     tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(seed)
 
