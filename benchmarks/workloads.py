@@ -15,6 +15,8 @@ from benchmarks.results import Requirement
 Kind = Literal["timed", "startup", "memory", "size", "convert", "curves"]
 
 LEGACY_AGENT = "benchmarks.subjects.legacy_agent:LegacyAgent"
+UPDATES_A_CALL = 64
+"""Of agents that take many at once: their batches and masks are then a few megabytes, which a cache still holds."""
 TORCH_AGENT = "benchmarks.subjects.torch_agent:TorchAgent"
 
 
@@ -82,10 +84,22 @@ VARIANTS: dict[str, Variant] = {
             "legacy",
             "TensorFlow, tf.function",
             LEGACY_AGENT,
-            {"style": "function"},
+            {"style": "function", "updates_a_call": UPDATES_A_CALL},
         ),
-        Variant("torch-eager", "torch", "PyTorch, eager", TORCH_AGENT, {"compiled": False}),
-        Variant("torch-compile", "torch", "PyTorch, compiled", TORCH_AGENT, {"compiled": True}),
+        Variant(
+            "torch-eager",
+            "torch",
+            "PyTorch, eager",
+            TORCH_AGENT,
+            {"compiled": False, "updates_a_call": UPDATES_A_CALL},
+        ),
+        Variant(
+            "torch-compile",
+            "torch",
+            "PyTorch, compiled",
+            TORCH_AGENT,
+            {"compiled": True, "updates_a_call": UPDATES_A_CALL},
+        ),
         Variant(
             "handwritten",
             "other",

@@ -29,8 +29,8 @@ GUIDE_BATCH_SIZE = 32
 STEPS_PER_EPISODE = 20
 TARGET_EVERY_STEPS = 10 * STEPS_PER_EPISODE
 """The guide copies the target network every ten episodes."""
-UPDATES_A_CALL = 64
-"""Of agents that take many: their batches and masks are then a few megabytes, which a cache still holds."""
+WORTH_TELLING_S = 1.0
+"""A first call below this is warm-up that nobody waits for."""
 EXPLORATION_FLOOR = 0.01
 """Where the guide's epsilon is for most of its 100 episodes; nearly every step then asks the network."""
 
@@ -42,18 +42,19 @@ def find_class(path: str) -> AgentFactory:
     return factory
 
 
-def prepare_task(task: str, build: AgentFactory) -> Prepared:
+def prepare_task(task: str, build: AgentFactory, *, updates_a_call: int = 1) -> Prepared:
     """Return one of "updates", "training", "training-full", "act-N", "first-step", ready to be timed.
 
     Args:
         task: which.
         build: the agent's class with the options of the variant already filled in.
+        updates_a_call: more than 1: "updates" asks `update_many` for that many at once.
 
     Raises:
         ValueError: There is no such task.
     """
     if task == "updates":
-        return _prepare_updates(build)
+        return _prepare_updates(build, updates_a_call)
     if task == "training":
         return _prepare_training(build)
     if task == "training-full":
@@ -66,8 +67,8 @@ def prepare_task(task: str, build: AgentFactory) -> Prepared:
     raise ValueError(message)
 
 
-def _prepare_updates(build: AgentFactory) -> Prepared:
-    """Updates from a full memory: one call for all of them where the agent offers it, else one by one."""
+def _prepare_updates(build: AgentFactory, updates_a_call: int) -> Prepared:
+    """Updates from a full memory, one by one or many in one call where the agent offers that."""
     agent = build(batch_size=BATCH_SIZE)
     fill_memory(agent)
     rng = np.random.default_rng(SEED)
@@ -77,16 +78,16 @@ def _prepare_updates(build: AgentFactory) -> Prepared:
         for _ in range(count):
             agent.replay(rng)
 
-    if many is None:
+    if many is None or updates_a_call == 1:
         return Prepared(one_by_one, details=_first_call(one_by_one, 1))
     together: Callable[[int, np.random.Generator], object] = many
 
     def in_calls(count: int) -> None:
-        for _ in range(count // UPDATES_A_CALL):
-            together(UPDATES_A_CALL, rng)
+        for _ in range(count // updates_a_call):
+            together(updates_a_call, rng)
 
-    details = {**_first_call(in_calls, UPDATES_A_CALL), "updates a call": UPDATES_A_CALL}
-    return Prepared(in_calls, multiple=UPDATES_A_CALL, details=details)
+    details = {**_first_call(in_calls, updates_a_call), "updates a call": updates_a_call}
+    return Prepared(in_calls, multiple=updates_a_call, details=details)
 
 
 def _prepare_training(build: AgentFactory) -> Prepared:
@@ -176,4 +177,5 @@ def _first_call(operation: Operation, count: int = 1) -> Mapping[str, str | int]
     """Return what the first call took: tracing and compiling happen in it."""
     start = time.perf_counter()
     operation(count)
-    return {"first call": f"{time.perf_counter() - start:.2f} s"}
+    seconds = time.perf_counter() - start
+    return {"first call": f"{seconds:.1f} s"} if seconds >= WORTH_TELLING_S else {}

@@ -19,15 +19,17 @@ class LegacyAgent:
         agent: "module:Class".
         threads: as stated in the environment; TensorFlow reads it there.
         style: "fit", "batch" or "function", see `legacy_tf.dqn`.
+        updates_a_call: see `prepare_task`.
     """
 
-    def __init__(self, *, agent: str, threads: int, style: str) -> None:
+    def __init__(self, *, agent: str, threads: int, style: str, updates_a_call: int = 1) -> None:
         del threads
+        self._updates_a_call = updates_a_call
         self._build = partial(find_class(agent), style=style)
 
     def prepare(self, task: str) -> Prepared:
         """Return the task."""
-        return prepare_task(task, self._build)
+        return prepare_task(task, self._build, updates_a_call=self._updates_a_call)
 
     def sizes(self, folder: str) -> Iterable[tuple[str, int]]:
         """Write the files that Keras 3 writes; return (format, bytes) pairs."""

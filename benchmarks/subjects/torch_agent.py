@@ -21,11 +21,12 @@ class TorchAgent:
         agent: "module:Class".
         threads: of torch within an operation.
         compiled: let the agent compile its step.
+        updates_a_call: see `prepare_task`.
     """
 
-    def __init__(self, *, agent: str, threads: int, compiled: bool) -> None:
+    def __init__(self, *, agent: str, threads: int, compiled: bool, updates_a_call: int) -> None:
         torch.set_num_threads(threads)
-        self._compiled = compiled
+        self._compiled, self._updates_a_call = compiled, updates_a_call
         self._build = partial(find_class(agent), device="cpu", compiled=compiled)
 
     def prepare(self, task: str) -> Prepared:
@@ -35,12 +36,12 @@ class TorchAgent:
             MissingExtraError: It would have to compile and there is no C++ compiler.
         """
         if not self._compiled:
-            return prepare_task(task, self._build)
+            return prepare_task(task, self._build, updates_a_call=self._updates_a_call)
         if compiler_name() is None:
             message = "no C++ compiler found (g++ or clang++): torch.compile cannot be measured"
             raise MissingExtraError(message)
         before = _cache_counts()
-        prepared = prepare_task(task, self._build)
+        prepared = prepare_task(task, self._build, updates_a_call=self._updates_a_call)
         hits, misses = (new - old for new, old in zip(_cache_counts(), before, strict=True))
         cache = f"{hits} of {hits + misses} graphs from the compile cache"
         return Prepared(

@@ -57,7 +57,8 @@ def run(
 
 @pytest.mark.parametrize("agent", [CountingAgent, ManyAtOnce], ids=["one by one", "together"])
 def test_one_operation_is_one_update_from_a_full_memory(agent: type[CountingAgent]) -> None:
-    prepared = prepare_task("updates", agent)
+    prepared = prepare_task("updates", agent, updates_a_call=16)
+    assert prepared.multiple == (16 if agent is ManyAtOnce else 1)
     assert agent.last.remembered == MEMORY_SIZE
     before = agent.last.replayed
 
