@@ -28,7 +28,7 @@ lint: $(STAMP)    ## format, lint, types, dependencies between packages
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports --no-timing
+	$(BIN)/lint-imports
 
 bench: $(STAMP)   ## TensorFlow and PyTorch side by side: speed, memory, size
 	$(BIN)/torchward bench

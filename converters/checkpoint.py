@@ -71,12 +71,17 @@ class Provenance:
     """Where the file came from; no clock, no host, no absolute path, so that the same input gives the same bytes."""
 
     file: str  # base name
-    sha256: str
+    digest: Callable[[], str]  # waits for the checksum, which is calculated while the file is used
     size: int  # bytes
     format: str  # "keras-h5", "keras-h5-weights", "keras-weights-h5", "keras-archive"
     producer: str | None  # "Keras 2.15.0"
     generation: int  # 1, 2 or 3
     details: Mapping[str, str] = field(default_factory=dict)  # e.g. {"backend": "tensorflow"}
+
+    @property
+    def sha256(self) -> str:
+        """Hexadecimal SHA-256 of the file."""
+        return self.digest()
 
 
 @dataclass(frozen=True, slots=True)

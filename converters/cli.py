@@ -204,11 +204,11 @@ def format_conversion(report: ConversionReport, seconds: float, *, show_all: boo
     width = max((len(tensor.source) for tensor in shown), default=0)
     shapes = max((len(_shape(tensor.source_shape)) for tensor in shown), default=0)
     target = max((len(tensor.target) for tensor in shown), default=0)
-    for tensor in shown:
-        lines.append(
-            f"  {tensor.source:{width}}  {_shape(tensor.source_shape):{shapes}}  ->  "
-            f"{tensor.target:{target}}  {_shape(tensor.target_shape):{shapes}}  {tensor.action}"
-        )
+    lines += [
+        f"  {tensor.source:{width}}  {_shape(tensor.source_shape):{shapes}}  ->  "
+        f"{tensor.target:{target}}  {_shape(tensor.target_shape):{shapes}}  {tensor.action}"
+        for tensor in shown
+    ]
     if len(shown) < len(report.tensors):
         lines.append(f"  ... {len(report.tensors) - len(shown)} more, --all shows them")
     lines += [

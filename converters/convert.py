@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 import importlib
 import json
 import os
-import secrets
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
@@ -21,18 +19,10 @@ from converters.plan import Plan, plan_conversion
 from converters.readers import read_checkpoint
 from converters.report import ConversionReport, make_report
 from converters.writers.content import Content, OptimizerContent, output_tensor
+from converters.writers.output_file import OutputFile
 from converters.writers.registry import Writer, find_writer
 
 PathLike = str | os.PathLike[str]
-_HASH_BYTES = 4 * 1024**2
-
-
-@dataclass(frozen=True, slots=True)
-class _Pending:
-    """A file that is written beside its target and renamed once all are."""
-
-    temporary: Path
-    target: Path
 
 
 def convert(
@@ -81,30 +71,26 @@ def convert(
     )
     plan = plan_conversion(checkpoint)
     warnings = [] if not strict else _refuse_non_finite(plan)
-    report = make_report(checkpoint, plan, format=writer.format, warnings=warnings)
-    pending: list[_Pending] = []
-    try:
-        content = make_content(plan, report)
-        pending.append(_write(target, lambda file: writer.write(file, content)))
-        report = report.with_output(target.name, *_checksum(pending[0].temporary))
+    with contextlib.ExitStack() as stack:
+        output = stack.enter_context(OutputFile(target))
+        describe = partial(make_report, checkpoint, plan, format=writer.format, warnings=warnings)
+        writer.write(output, make_content(plan, lambda: describe().metadata()))
+        output.finish()
+        files = [output]
+        report = describe().with_output(target.name, output.sha256, output.size)
         if code is not None:
             origin = f"{checkpoint.provenance.file} (sha256 {checkpoint.provenance.sha256[:8]})"
             text = emit_source(plan.architecture, origin=origin, weights=target.name)
-            pending.append(_write(code, lambda file: _put(file, text)))
+            files.append(_write_text(stack.enter_context(OutputFile(code)), text))
             report = report.with_source_code(code.name)
-        text_report = (
-            json.dumps(report.to_data(), indent=1, sort_keys=True, ensure_ascii=True) + "\n"
-        )
-        pending.append(_write(report_path, lambda file: _put(file, text_report)))
-        for item in pending:
-            item.temporary.replace(item.target)
-    finally:
-        for item in pending:
-            item.temporary.unlink(missing_ok=True)
+        text = json.dumps(report.to_data(), indent=1, sort_keys=True, ensure_ascii=True) + "\n"
+        files.append(_write_text(stack.enter_context(OutputFile(report_path)), text))
+        for file in files:
+            file.commit()
     return report
 
 
-def make_content(plan: Plan, report: ConversionReport) -> Content:
+def make_content(plan: Plan, metadata: Callable[[], Mapping[str, object]]) -> Content:
     """Return what the writers write: tensors that are still to be read, and the plain data beside them."""
     optimizer = None
     if plan.optimizer is not None:
@@ -121,7 +107,7 @@ def make_content(plan: Plan, report: ConversionReport) -> Content:
         tensors=[output_tensor(move) for move in plan.moves],
         optimizer=optimizer,
         architecture=plan.architecture.to_data(),
-        metadata=report.metadata(),
+        metadata=metadata,
     )
 
 
@@ -160,33 +146,7 @@ def _check_outputs(targets: Iterable[Path], source: Path, *, force: bool) -> Non
             raise OutputError(msg, hint="add --force to replace it, or choose another name with -o")
 
 
-def _write(target: Path, write: Callable[[BinaryIO], None]) -> _Pending:
-    """Write beside the target, so that the rename at the end cannot fail for want of space."""
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        msg = f"{target}: cannot be written: {error.strerror or error}"
-        raise OutputError(msg) from error
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    return _Pending(temporary, target)
-
-
-def _put(file: BinaryIO, text: str) -> None:
+def _write_text(file: OutputFile, text: str) -> OutputFile:
     file.write(text.encode("ascii"))
-
-
-def _checksum(path: Path) -> tuple[str, int]:
-    """Return SHA-256 and size of a file as it is read back."""
-    digest, size = hashlib.sha256(), 0
-    with path.open("rb") as file:
-        while block := file.read(_HASH_BYTES):
-            digest.update(block)
-            size += len(block)
-    return digest.hexdigest(), size
+    file.finish()
+    return file

@@ -18,6 +18,8 @@ from converters.registry import Plain
 from converters.targets import TARGETS, Target
 
 _LINE = 100
+PARAMETER_DTYPES = ("float16", "bfloat16", "float32", "float64")
+"""Types a network may be built in; torch makes parameters of float32 unless it is told."""
 
 
 def emit_source(architecture: Architecture, *, origin: str, weights: str) -> str:
@@ -45,8 +47,10 @@ def _header(architecture: Architecture, origin: str, weights: str) -> str:
     used = [TARGETS[step.op] for step in architecture.steps]
     pieces = [_piece_source(target) for target in used if target.is_compat]
     functional = any(target.path.startswith("torch.nn.functional:") for target in used)
-    plain = any(target.path.startswith("torch:") for target in used) or any(
-        "torch." in piece for piece in pieces
+    plain = (
+        any(target.path.startswith("torch:") for target in used)
+        or any("torch." in piece for piece in pieces)
+        or architecture.dtype != "float32"
     )
     doc = [
         f'"""Converted from {_inert(origin)}',
@@ -81,7 +85,17 @@ def _class_body(architecture: Architecture, origin: str) -> list[str]:
         )
         if step.frozen:
             body.append(f"        self.{step.attribute}.requires_grad_(False)")
+    if architecture.dtype != "float32":
+        body.append(f"        self.to(torch.{_dtype(architecture)})")
     return [*body, "", *_forward(architecture)]
+
+
+def _dtype(architecture: Architecture) -> str:
+    """Return the name of the parameters' dtype, which becomes part of an expression."""
+    if architecture.dtype not in PARAMETER_DTYPES:
+        msg = f"parameters of type {architecture.dtype!a} cannot be written as source"
+        raise ConversionError(msg)
+    return architecture.dtype
 
 
 def _summary(architecture: Architecture, origin: str) -> str:

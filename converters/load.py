@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, cast, overload
 
@@ -154,7 +154,7 @@ def load_optimizer(model: nn.Module, checkpoint: TorchCheckpoint, path: Path) ->
             msg, hint="train on with a new optimizer: torchward.load(path) and torch.optim"
         )
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = _optimizer_class(str(about["class"]))(parameters)
+    optimizer = _make_optimizer(str(about["class"]), parameters)
     try:
         optimizer.load_state_dict(dict(stored))
     except (ValueError, KeyError, TypeError) as error:
@@ -163,10 +163,11 @@ def load_optimizer(model: nn.Module, checkpoint: TorchCheckpoint, path: Path) ->
     return optimizer
 
 
-def _optimizer_class(key: str) -> type[Optimizer]:
-    """Return the class of an optimizer key, "keras_compat.Adam". Only classes that a rule names are looked up."""
+def _make_optimizer(key: str, parameters: list[nn.Parameter]) -> Optimizer:
+    """Return an optimizer with default options by its key, "keras_compat.Adam"; only those a rule names exist."""
     known = {rule.target: rule.kind for rule in RULES}
     if key not in known:
         msg = f"the file asks for optimizer '{key}', which is not a known one{nearest(key, known)}"
         raise UnreadableFileError(msg)
-    return cast("type[Optimizer]", getattr(optimizers, known[key]))
+    make = cast("Callable[[list[nn.Parameter]], Optimizer]", getattr(optimizers, known[key]))
+    return make(parameters)

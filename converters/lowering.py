@@ -73,6 +73,7 @@ def with_input_shape(graph: Graph, arrays: Mapping[Path, Mapping[str, ArrayInfo]
 
 
 def lower_model(graph: Graph, lowering: Lowering) -> Architecture:
+    """Return the torch module of a graph; what each parameter comes from is noted in `lowering`."""
     values: dict[TensorRef, tuple[str, Shape]] = {}
     inputs = []
     dtype = _parameter_dtype(graph)

@@ -264,8 +264,10 @@ def _compare_continuation(
 
 
 def _total(
-    loss: Callable[[Tensor, Tensor], Tensor], outputs: Sequence[Tensor], targets: Sequence[NDArray]
-) -> Tensor:  # type: ignore[type-arg]
+    loss: Callable[[Tensor, Tensor], Tensor],
+    outputs: Sequence[Tensor],
+    targets: Sequence[NDArray],  # type: ignore[type-arg]
+) -> Tensor:
     total = torch.zeros((), dtype=outputs[0].dtype)
     for output, target in zip(outputs, targets, strict=True):
         total = total + loss(output, torch.from_numpy(np.array(target)).to(output.dtype))

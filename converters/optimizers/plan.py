@@ -40,7 +40,7 @@ class OptimizerPlan:
     """
 
     target: str
-    options: Mapping[str, Plain]
+    options: Mapping[str, object]
     learning_rate: ArrayInfo | float | Mapping[str, object] | None
     iterations: ArrayInfo | int
     numbers: Mapping[str, ArrayInfo] = field(default_factory=dict)
@@ -48,7 +48,7 @@ class OptimizerPlan:
     ignored: tuple[tuple[ArrayInfo, str], ...] = ()
     notes: tuple[str, ...] = ()
 
-    def read_arguments(self) -> dict[str, Plain]:
+    def read_arguments(self) -> dict[str, object]:
         """Return the keyword arguments of the torch class, with the learning rate read if it is stored."""
         rate = self.learning_rate
         if isinstance(rate, ArrayInfo):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,33 +30,59 @@ class OutputTensor:
         """Size of the data in bytes."""
         return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
 
-    def read(self) -> NDArray:  # type: ignore[type-arg]
-        """Return the whole tensor, contiguous and little-endian."""
-        return np.ascontiguousarray(self._view(), dtype=self.dtype)
+    @property
+    def strides(self) -> tuple[int, ...] | None:
+        """Steps in elements between neighbours along each axis, over the stored bytes; None if they must be moved.
+
+        A transposed matrix is the stored bytes with other strides: nothing has to be copied for it.
+        """
+        layout = self.move.layout
+        if any(len(group) > 1 for group in layout.left + layout.right):
+            return None
+        stored = dict(zip(layout.left, contiguous_strides(self.move.source.shape), strict=True))
+        return tuple(stored[group] for group in layout.right)
+
+    def stored_chunks(self) -> Iterator[NDArray]:  # type: ignore[type-arg]
+        """Yield the bytes as the legacy file holds them, in pieces of about `CHUNK_BYTES`."""
+        flat = np.ascontiguousarray(self.move.source.read(), dtype=self.dtype).reshape(-1)
+        count = max(1, CHUNK_BYTES // self.dtype.itemsize)
+        for start in range(0, max(1, flat.size), count):
+            yield flat[start : start + count]
 
     def chunks(self) -> Iterator[NDArray]:  # type: ignore[type-arg]
-        """Yield the data in order, contiguous, in pieces of about `CHUNK_BYTES`; a piece is valid until the next."""
-        view = self._view()
-        if view.ndim == 0 or view.nbytes <= CHUNK_BYTES:
+        """Yield the data in order of the target, in pieces of about `CHUNK_BYTES`; each is valid until the next."""
+        view = self.move.layout.apply(self.move.source.read())
+        if view.nbytes <= CHUNK_BYTES:
             yield np.ascontiguousarray(view, dtype=self.dtype)
             return
-        rows = max(1, CHUNK_BYTES // max(1, view.nbytes // len(view)))
-        if view.ndim != 2 or view.flags.c_contiguous:
-            for start in range(0, len(view), rows):
-                yield np.ascontiguousarray(view[start : start + rows], dtype=self.dtype)
-            return
-        # A transposed matrix: copied tile by tile, because a whole row of it touches a page per element.
-        buffer = np.empty((min(rows, len(view)), view.shape[1]), self.dtype)
+        rows = max(1, CHUNK_BYTES // (view.nbytes // len(view)))
+        is_matrix = view.ndim == 2 and not view.flags.c_contiguous
         for start in range(0, len(view), rows):
             piece = view[start : start + rows]
-            for row in range(0, len(piece), _TILE):
-                for column in range(0, piece.shape[1], _TILE):
-                    tile = np.s_[row : row + _TILE, column : column + _TILE]
-                    buffer[tile] = piece[tile]
-            yield buffer[: len(piece)]
+            yield (
+                _copy_tiles(piece, self.dtype)
+                if is_matrix
+                else np.ascontiguousarray(piece, self.dtype)
+            )
 
-    def _view(self) -> NDArray:  # type: ignore[type-arg]
-        return self.move.layout.apply(self.move.source.read())
+
+def _copy_tiles(view: NDArray, dtype: np.dtype) -> NDArray:  # type: ignore[type-arg]
+    """Return a contiguous copy of a transposed matrix, tile by tile: a whole row of it touches a page per element."""
+    result = np.empty(view.shape, dtype)
+    for row in range(0, view.shape[0], _TILE):
+        for column in range(0, view.shape[1], _TILE):
+            tile = np.s_[row : row + _TILE, column : column + _TILE]
+            result[tile] = view[tile]
+    return result
+
+
+def contiguous_strides(shape: Sequence[int]) -> tuple[int, ...]:
+    """Return the strides, in elements, of an array whose last axis is dense."""
+    strides, step = [], 1
+    for size in reversed(shape):
+        strides.append(step)
+        step *= size
+    return tuple(reversed(strides))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +95,16 @@ class OptimizerContent:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """Everything a converted file holds."""
+    """Everything a converted file holds.
+
+    Attributes:
+        metadata: asked for when the tensors are written: the checksum of a large input takes as long as they do.
+    """
 
     tensors: Sequence[OutputTensor]
     optimizer: OptimizerContent | None
     architecture: Mapping[str, object]
-    metadata: Mapping[str, object]
+    metadata: Callable[[], Mapping[str, object]]
 
 
 def output_tensor(move: Move) -> OutputTensor:

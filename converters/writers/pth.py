@@ -2,7 +2,7 @@
 
 Only data is pickled: dicts, lists, strings, numbers and `torch._utils._rebuild_tensor_v2`, which is all that
 `torch.load(weights_only=True)` accepts. Records start at multiples of 64 bytes, so that `torch.load(mmap=True)` works.
-Dates are fixed and names do not depend on the path: the same content gives the same bytes.
+Every byte is final when it is written (sizes and checksums of a record follow it). Dates are fixed and names do not depend on the path: the same content gives the same bytes.
 
 Source of the format: torch 2.13.0, serialization.py (`_save`) and caffe2/serialize/inline_container.cc.
 """
@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import struct
 import zipfile
-from collections.abc import Iterable, Mapping
-from typing import BinaryIO
+from collections.abc import Iterable, Mapping, Sequence
+from typing import IO, cast
 
 from converters.errors import UnsupportedError
-from converters.writers.content import Content, OutputTensor
+from converters.writers.content import Content, OutputTensor, contiguous_strides
+from converters.writers.output_file import OutputFile
 from converters.writers.registry import writer
 
 _STORAGES = {
@@ -38,46 +39,47 @@ _MAX_INT32 = 2**31
 
 
 @writer("pth", suffix=".pth")
-def write_pth(file: BinaryIO, content: Content) -> None:
-    """Write the .pth contract (`torch_impl/checkpoints.py`) to a file opened for writing and seeking.
+def write_pth(file: OutputFile, content: Content) -> None:
+    """Write the .pth contract (`torch_impl/checkpoints.py`).
 
     Raises:
         UnsupportedError: A dtype that torch does not have.
     """
     optimizer = content.optimizer
     optimizer_state = None
+    tensors = list(content.tensors)
     if optimizer is not None:
         group = {**optimizer.group, "params": list(range(len(optimizer.state)))}
-        # Like torch: a parameter without state tensors (plain SGD) has no entry.
-        state = {index: slots for index, slots in enumerate(optimizer.state) if slots}
-        optimizer_state = {"state": state, "param_groups": [group]}
-    root = {
-        "format": "torchward",
-        "format_version": 1,
-        "model_state_dict": {tensor.name: tensor for tensor in content.tensors},
-        "optimizer_state_dict": optimizer_state,
-        "architecture": content.architecture,
-        "metadata": content.metadata,
-    }
-    pickle = _Pickle()
-    data = pickle.dump(root)
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-        _add(archive, file, "archive/data.pkl", [data], len(data))
+        optimizer_state = {"state": dict(enumerate(optimizer.state)), "param_groups": [group]}
+        tensors += [tensor for slots in optimizer.state for tensor in slots.values()]
+    pickle = _Pickle(tensors)
+    with zipfile.ZipFile(cast("IO[bytes]", file), "w", zipfile.ZIP_STORED) as archive:
         _add(archive, file, "archive/byteorder", [b"little"], 6)
-        for key, tensor in enumerate(pickle.tensors):
+        for key, tensor in enumerate(tensors):
+            pieces = tensor.chunks() if tensor.strides is None else tensor.stored_chunks()
             _add(
                 archive,
                 file,
                 f"archive/data/{key}",
-                (c.data for c in tensor.chunks()),
+                (piece.data for piece in pieces),
                 tensor.nbytes,
             )
+        root = {
+            "format": "torchward",
+            "format_version": 1,
+            "model_state_dict": {tensor.name: tensor for tensor in content.tensors},
+            "optimizer_state_dict": optimizer_state,
+            "architecture": content.architecture,
+            "metadata": content.metadata(),
+        }
+        data = pickle.dump(root)
+        _add(archive, file, "archive/data.pkl", [data], len(data))
         _add(archive, file, "archive/version", [b"3\n"], 2)
 
 
 def _add(
     archive: zipfile.ZipFile,
-    file: BinaryIO,
+    file: OutputFile,
     name: str,
     pieces: Iterable[bytes | memoryview],
     size: int,
@@ -85,7 +87,7 @@ def _add(
     info = zipfile.ZipInfo(name)  # its date is 1980-01-01
     info.file_size = size
     large = size > _ZIP64_FROM
-    # zipfile adds 20 bytes of zip64 sizes to the header of a large record, before our padding.
+    # zipfile puts 20 bytes of zip64 sizes into the header of a large record, before our padding.
     start = file.tell() + 30 + len(name) + 4 + (20 if large else 0)
     padding = -start % _ALIGNMENT
     info.extra = struct.pack("<2sH", b"FB", padding) + b"Z" * padding  # the field torch pads with
@@ -97,12 +99,17 @@ def _add(
 class _Pickle:
     """Emits the few opcodes (protocol 2) that plain data and tensors need.
 
-    Attributes:
-        tensors: in the order of their records.
+    Args:
+        tensors: every tensor that may occur, in the order of their records.
     """
 
-    def __init__(self) -> None:
-        self.tensors: list[OutputTensor] = []
+    def __init__(self, tensors: Sequence[OutputTensor]) -> None:
+        for tensor in tensors:
+            if tensor.dtype.name not in _STORAGES:
+                name = tensor.move.source.name
+                msg = f"array '{name}' is of type {tensor.dtype}, which torch does not have"
+                raise UnsupportedError(msg)
+        self._records = {tensor.name: str(key) for key, tensor in enumerate(tensors)}
         self._out: list[bytes] = []
 
     def dump(self, value: object) -> bytes:
@@ -153,27 +160,16 @@ class _Pickle:
         return b"\x8a" + struct.pack("<B", size) + value.to_bytes(size, "little", signed=True)
 
     def _tensor(self, tensor: OutputTensor) -> None:
-        storage = _STORAGES.get(tensor.dtype.name)
-        if storage is None:
-            msg = f"array '{tensor.move.source.name}' is of type {tensor.dtype}, which torch does not have"
-            raise UnsupportedError(msg)
-        key = str(len(self.tensors))
-        self.tensors.append(tensor)
-        count = tensor.nbytes // tensor.dtype.itemsize
-        strides: list[int] = []
-        step = 1
-        for size in reversed(tensor.shape):
-            strides.insert(0, step)
-            step *= size
+        storage = _STORAGES[tensor.dtype.name]
         self._out.append(b"ctorch._utils\n_rebuild_tensor_v2\n((")
         self._value("storage")
         self._out.append(b"ctorch\n" + storage.encode() + b"\n")
-        self._value(key)
+        self._value(self._records[tensor.name])
         self._value("cpu")
-        self._value(count)
+        self._value(tensor.nbytes // tensor.dtype.itemsize)
         self._out.append(b"tQ")  # the persistent id of the storage
         self._value(0)
         self._value(tensor.shape)
-        self._value(tuple(strides))
+        self._value(tensor.strides or contiguous_strides(tensor.shape))
         self._value(False)
         self._out.append(b"ccollections\nOrderedDict\n)RtR")  # no backward hooks

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import BinaryIO
 
 from converters.errors import UnsupportedError
 from converters.registry import nearest
 from converters.writers.content import Content
+from converters.writers.output_file import OutputFile
 
-WriteFunction = Callable[[BinaryIO, Content], None]
+WriteFunction = Callable[[OutputFile, Content], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import struct
-from typing import BinaryIO
 
 from converters.errors import UnsupportedError
 from converters.writers.content import Content, OutputTensor
+from converters.writers.output_file import OutputFile
 from converters.writers.registry import writer
 
 _DTYPES = {
@@ -22,7 +22,7 @@ _ALIGNMENT = 8
 
 
 @writer("safetensors", suffix=".safetensors")
-def write_safetensors(file: BinaryIO, content: Content) -> None:
+def write_safetensors(file: OutputFile, content: Content) -> None:
     """Write model and optimizer tensors ("optimizer/<parameter>/<state>") with the rest as metadata.
 
     Raises:
@@ -32,7 +32,7 @@ def write_safetensors(file: BinaryIO, content: Content) -> None:
     metadata = {
         "format": "pt",
         "torchward_architecture": _json(content.architecture),
-        "torchward_metadata": _json(content.metadata),
+        "torchward_metadata": _json(content.metadata()),
     }
     names = [tensor.name for tensor in tensors]
     if content.optimizer is not None:
@@ -60,7 +60,8 @@ def write_safetensors(file: BinaryIO, content: Content) -> None:
     file.write(struct.pack("<Q", len(encoded)))
     file.write(encoded)
     for _, tensor in order:
-        file.writelines(chunk.data for chunk in tensor.chunks())
+        for chunk in tensor.chunks():
+            file.write(chunk.data)
 
 
 def _json(value: object) -> str:

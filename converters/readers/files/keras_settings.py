@@ -142,7 +142,7 @@ def provenance(
     details = {"backend": backend} if backend else {}
     return Provenance(
         file=source.path.name,
-        sha256=source.sha256(),
+        digest=source.sha256,
         size=source.size,
         format=file_format,
         producer=f"Keras {version}" if version else None,

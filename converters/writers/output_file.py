@@ -1,0 +1,113 @@
+"""An output file that is written front to back and read back by a second thread while it grows.
+
+Hashing what is on its way out would only prove what was meant; this hashes what another reader of the file gets, and costs no
+time of its own while a core is free.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import queue
+import secrets
+import threading
+from pathlib import Path
+from typing import Self
+
+from converters.errors import OutputError
+
+_WAITING = 64  # writes that may be ahead of the reader
+_BLOCK_BYTES = 256 * 1024  # read back at once; stays in the second-level cache
+
+
+class OutputFile:
+    """A file written beside its target under a passing name; `commit` renames it. As a context it cleans up after itself.
+
+    It has `write` and `tell`, but no `seek`: what is written is final. Use it as a context manager.
+
+    Attributes:
+        sha256: of the bytes that were read back, after `finish`.
+        size: their number.
+    """
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+        self.sha256, self.size = "", 0
+        self._temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+        try:
+            self._file = self._temporary.open("xb", buffering=0)
+        except OSError as error:
+            raise self._failure(error) from error
+        self._written = 0
+        self._lengths: queue.Queue[int] = queue.Queue(_WAITING)
+        self._digest = hashlib.sha256()
+        self._reader = threading.Thread(target=self._read_back, daemon=True)
+        self._reader.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop()
+        self._temporary.unlink(missing_ok=True)
+
+    def write(self, data: bytes | memoryview) -> int:
+        """Write all of `data`. Raises OutputError."""
+        view = memoryview(data).cast("B")
+        rest = view
+        try:
+            while rest.nbytes:
+                rest = rest[self._file.write(rest) or 0 :]
+        except OSError as error:
+            raise self._failure(error) from error
+        self._written += view.nbytes
+        self._lengths.put(view.nbytes)
+        return view.nbytes
+
+    def tell(self) -> int:
+        """Return the number of bytes written."""
+        return self._written
+
+    def flush(self) -> None:
+        """Do nothing: no byte waits in a buffer."""
+
+    def finish(self) -> None:
+        """Bring the bytes to the disk and take the checksum of what is read back.
+
+        Raises:
+            OutputError: The disk refused, or other bytes came back than were written.
+        """
+        try:
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise self._failure(error) from error
+        self._stop()
+        if self.size != self._written:
+            msg = f"{self.target}: wrote {self._written:,} bytes, {self.size:,} came back"
+            raise OutputError(msg)
+        self.sha256 = self._digest.hexdigest()
+
+    def commit(self) -> None:
+        """Give the file its name, replacing an older one. Raises OutputError."""
+        try:
+            self._temporary.replace(self.target)
+        except OSError as error:
+            raise self._failure(error) from error
+
+    def _stop(self) -> None:
+        if self._reader.is_alive():
+            self._lengths.put(-1)
+            self._reader.join()
+        self._file.close()
+
+    def _read_back(self) -> None:
+        block = memoryview(bytearray(_BLOCK_BYTES))
+        with self._temporary.open("rb", buffering=0) as file:
+            while (length := self._lengths.get()) >= 0:
+                while length and (count := file.readinto(block[:length])):
+                    self._digest.update(block[:count])
+                    self.size += count
+                    length -= count
+
+    def _failure(self, error: OSError) -> OutputError:
+        return OutputError(f"{self.target}: cannot be written: {error.strerror or error}")

@@ -1,0 +1,313 @@
+"""Every layer rule on its own examples, against the live Keras layer: outputs, gradients, training, three file formats.
+
+A new rule needs nothing here: its examples are its cases. The live module and the emitted source are both compared.
+"""
+
+from __future__ import annotations
+
+import runpy
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+import converters.layers
+import torchward
+from converters.plan import Plan, plan_conversion
+from converters.readers import read_checkpoint
+from converters.registry import LAYERS, Example
+
+pytestmark = pytest.mark.tf
+
+BATCH = 9
+TOLERANCE = {"float64": 1e-12, "float32": 5e-6}
+"""Relative to the largest value, at least 1. float64 shows that the formulas are equal: a few roundings of 1e-16.
+float32 is held against the float64 reference: some ten roundings of 6e-8, and eight digits lost in an exponential."""
+RANDOM_IN_TRAINING = ("Dropout",)
+KERAS_2_ONLY = ("ThresholdedReLU",)
+"""Keras 3 has no such class; worked by hand in unit/converters/layers."""
+CORNERS = (0.0, 1.0, -1.0, 6.0, 0.5, 3.0, -3.0, -0.5, 2.0)
+"""Where activations bend: the first feature of every sample takes one of them."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One example of one rule in one precision."""
+
+    class_name: str
+    index: int
+    dtype: str
+
+    @property
+    def example(self) -> Example:
+        return LAYERS[self.class_name].examples[self.index]
+
+    @property
+    def draws(self) -> np.random.Generator:
+        return np.random.default_rng(zlib.crc32(f"{self.class_name} {self.index}".encode()))
+
+    def __str__(self) -> str:
+        words = [str(value) for value in self.example.kwargs.values()]
+        shapes = "+".join("x".join(map(str, shape)) for shape in self.example.shapes)
+        return "-".join([self.class_name, *words, shapes, self.dtype])
+
+
+CASES = [
+    Case(class_name, index, dtype)
+    for class_name, rule in sorted(LAYERS.items())
+    for index in range(len(rule.examples))
+    for dtype in TOLERANCE
+]
+
+
+@dataclass(frozen=True)
+class Values:
+    """What one side computed; parameters by the role Keras gives them, in Keras's layout."""
+
+    outputs: NDArray
+    input_gradients: Sequence[NDArray]
+    weight_gradients: Mapping[str, NDArray]
+    training_outputs: NDArray
+    training_gradients: Mapping[str, NDArray]
+    statistics: Mapping[str, NDArray]
+
+
+class Legacy:
+    """Keras layers of the examples: built, evaluated and saved once."""
+
+    def __init__(self, folder: Path) -> None:
+        import tensorflow as tf  # type: ignore[import-untyped]
+
+        self._tf, self._folder = tf, folder
+
+    def build(self, case: Case, dtype: str) -> Any:  # a Keras model; TensorFlow has no types
+        keras = self._tf.keras
+        keras.utils.clear_session()
+        inputs = [
+            keras.Input(shape, name=f"x{index}", dtype=dtype)
+            for index, shape in enumerate(case.example.shapes)
+        ]
+        layer = getattr(keras.layers, case.class_name)(
+            **case.example.kwargs, name="layer", dtype=dtype
+        )
+        model = keras.Model(inputs, layer(inputs if len(inputs) > 1 else inputs[0]), name="network")
+        draws = case.draws
+        for weight in layer.weights:
+            if "seed" in weight.path:
+                continue
+            # float32 values in both precisions, so that only the arithmetic differs. Variances are positive.
+            value = draws.normal(size=weight.shape).astype(np.float32)
+            weight.assign(np.abs(value) + np.float32(0.1) if "variance" in weight.name else value)
+        return model
+
+    def values(self, case: Case, dtype: str) -> Values:
+        """Return what the layer computes, in training mode last because that moves its statistics."""
+        model = self.build(case, dtype)
+        layer = model.get_layer("layer")
+        inputs = [self._tf.constant(x, dtype) for x in inputs_of(case)]
+        outputs, gradients = self._differentiate(model, inputs, case, training=False)
+        count = len(inputs)
+        training = case.class_name not in RANDOM_IN_TRAINING
+        trained, training_gradients = self._differentiate(model, inputs, case, training=training)
+        roles = [weight.name for weight in layer.trainable_weights]
+        return Values(
+            outputs=outputs,
+            input_gradients=gradients[:count],
+            weight_gradients=dict(zip(roles, gradients[count:], strict=True)),
+            training_outputs=trained,
+            training_gradients=dict(zip(roles, training_gradients[count:], strict=True)),
+            statistics={
+                weight.name: weight.numpy()
+                for weight in layer.non_trainable_weights
+                if "seed" not in weight.path
+            },
+        )
+
+    def _differentiate(
+        self, model: Any, inputs: Sequence[Any], case: Case, *, training: bool
+    ) -> tuple[NDArray, list[NDArray]]:
+        tf = self._tf
+        weights = model.get_layer("layer").trainable_weights
+        with tf.GradientTape() as tape:
+            tape.watch(list(inputs))
+            outputs = model(list(inputs) if len(inputs) > 1 else inputs[0], training=training)
+            upstream = upstream_of(case, outputs.shape)
+            loss = tf.reduce_sum(outputs * tf.constant(upstream, outputs.dtype))
+        found = tape.gradient(
+            loss,
+            [*inputs, *[weight.value for weight in weights]],
+            unconnected_gradients=tf.UnconnectedGradients.ZERO,
+        )
+        return outputs.numpy(), [gradient.numpy() for gradient in found]
+
+    def save(self, case: Case) -> Mapping[str, Path]:
+        """Write the model in the three formats and its configuration; return the paths."""
+        folder = self._folder / f"{case.class_name}-{case.index}-{case.dtype}"
+        folder.mkdir()
+        model = self.build(case, case.dtype)
+        names = ("model.keras", "model.h5", "model.weights.h5", "model.json")
+        paths = {name: folder / name for name in names}
+        model.save(paths["model.keras"])
+        model.save(paths["model.h5"])
+        model.save_weights(paths["model.weights.h5"])
+        paths["model.json"].write_text(model.to_json())
+        return paths
+
+
+def inputs_of(case: Case) -> list[NDArray[np.float32]]:
+    """Return inputs with negatives, zeros, corners of activations, and ties between inputs and inside rows."""
+    draws = np.random.default_rng(zlib.crc32(f"inputs {case.class_name} {case.index}".encode()))
+    result = []
+    for shape in case.example.shapes:
+        x = (2 * draws.normal(size=(BATCH, *shape))).astype(np.float32)
+        flat = x.reshape(BATCH, -1)
+        flat[:, 0] = CORNERS  # the same in every input: ties for Maximum and Minimum
+        flat[3] = 0.25  # all equal: ties inside the row
+        flat[4, -1] *= 40.0
+        result.append(x)
+    return result
+
+
+def upstream_of(case: Case, shape: Sequence[int]) -> NDArray[np.float32]:
+    draws = np.random.default_rng(zlib.crc32(f"upstream {case.class_name}".encode()))
+    return draws.normal(size=tuple(shape)).astype(np.float32)
+
+
+def torch_values(case: Case, model: nn.Module, plan: Plan) -> Values:
+    dtype = getattr(torch, case.dtype)
+    inputs = [torch.from_numpy(x).to(dtype).requires_grad_() for x in inputs_of(case)]
+    outputs, gradients, by_role = differentiate(case, model.eval(), inputs, plan)
+    model.train(case.class_name not in RANDOM_IN_TRAINING)
+    trained, _, training_by_role = differentiate(case, model, inputs, plan)
+    state = model.state_dict()
+    statistics = {
+        role: state[key].numpy() for key, (_, role) in plan.roles.items() if "moving" in role
+    }
+    return Values(outputs, gradients, by_role, trained, training_by_role, statistics)
+
+
+def differentiate(
+    case: Case, model: nn.Module, inputs: Sequence[Tensor], plan: Plan
+) -> tuple[NDArray, list[NDArray], dict[str, NDArray]]:
+    outputs = model(*inputs)
+    upstream = torch.from_numpy(upstream_of(case, outputs.shape)).to(outputs.dtype)
+    parameters = {plan.roles[name][1]: value for name, value in model.named_parameters()}
+    found = torch.autograd.grad(
+        (outputs * upstream).sum(), [*inputs, *parameters.values()], materialize_grads=True
+    )
+    arrays = [gradient.numpy() for gradient in found]
+    by_role = dict(zip(parameters, arrays[len(inputs) :], strict=True))
+    if "kernel" in by_role:
+        by_role["kernel"] = by_role["kernel"].T  # Keras stores (in, out)
+    return outputs.detach().numpy(), arrays[: len(inputs)], by_role
+
+
+@pytest.fixture(scope="module")
+def legacy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Legacy]:
+    pytest.importorskip("tensorflow")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield Legacy(tmp_path_factory.mktemp("layers"))
+    torch.set_num_threads(threads)
+
+
+def assert_equal(name: str, legacy: NDArray, torch_side: NDArray, tolerance: float) -> None:
+    assert torch_side.shape == legacy.shape, name
+    scale = max(1.0, float(np.abs(legacy).max(initial=0.0)))
+    error = np.abs(torch_side.astype(np.float64) - legacy)
+    worst = float(error.max(initial=0.0)) / scale
+    assert worst <= tolerance, (
+        f"{name} is off by {worst:.2e} at {np.unravel_index(int(error.argmax()), error.shape)}, "
+        f"allowed {tolerance:.0e}"
+    )
+
+
+def assert_parity(legacy: Values, torch_side: Values, tolerance: float) -> None:
+    assert_equal("outputs", legacy.outputs, torch_side.outputs, tolerance)
+    assert_equal(
+        "training outputs", legacy.training_outputs, torch_side.training_outputs, tolerance
+    )
+    for index, (x, y) in enumerate(
+        zip(legacy.input_gradients, torch_side.input_gradients, strict=True)
+    ):
+        assert_equal(f"gradient of input {index}", x, y, tolerance)
+    for kind in ("weight_gradients", "training_gradients", "statistics"):
+        wanted, found = getattr(legacy, kind), getattr(torch_side, kind)
+        assert set(found) == set(wanted), kind
+        for role, value in wanted.items():
+            assert_equal(f"{kind} of {role}", value, found[role], tolerance)
+
+
+def assert_identical(model: Values, emitted: Values) -> None:
+    np.testing.assert_array_equal(model.outputs, emitted.outputs)
+    np.testing.assert_array_equal(model.training_outputs, emitted.training_outputs)
+    for x, y in zip(model.input_gradients, emitted.input_gradients, strict=True):
+        np.testing.assert_array_equal(x, y)
+    for kind in ("weight_gradients", "training_gradients", "statistics"):
+        for role, value in getattr(model, kind).items():
+            np.testing.assert_array_equal(value, getattr(emitted, kind)[role])
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_rule_computes_what_the_keras_layer_computes(case: Case, legacy: Legacy) -> None:
+    paths = legacy.save(case)
+    folder = paths["model.keras"].parent
+    torchward.convert(paths["model.keras"], folder / "keras.pth", source_code=folder / "network.py")
+    torchward.convert(paths["model.h5"], folder / "h5.pth")
+    torchward.convert(
+        paths["model.weights.h5"], folder / "weights.pth", architecture=paths["model.json"]
+    )
+    plan = plan_conversion(read_checkpoint(paths["model.keras"]))
+    model = torchward.load(folder / "keras.pth")
+    state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    emitted = runpy.run_path(str(folder / "network.py"))[model.architecture.name]()
+    emitted.load_state_dict(torch.load(folder / "keras.pth", weights_only=True)["model_state_dict"])
+
+    computed = torch_values(case, model, plan)
+
+    assert_parity(legacy.values(case, "float64"), computed, TOLERANCE[case.dtype])
+    assert_identical(computed, torch_values(case, emitted, plan))
+    for other in ("h5.pth", "weights.pth"):
+        same = torchward.load(folder / other)
+        assert same.architecture == model.architecture
+        assert list(same.state_dict()) == list(state)
+        assert all(torch.equal(tensor, same.state_dict()[name]) for name, tensor in state.items())
+
+
+def test_every_rule_has_examples_or_is_worked_by_hand() -> None:
+    assert converters.layers.__all__
+    without = [name for name, rule in LAYERS.items() if not rule.examples]
+
+    assert sorted(without) == sorted(KERAS_2_ONLY)
+
+
+@pytest.mark.parametrize("fault", ["transposed kernel", "epsilon", "momentum"])
+def test_planted_fault_is_caught(fault: str, legacy: Legacy, tmp_path: Path) -> None:
+    name, index = ("Dense", 0) if fault == "transposed kernel" else ("BatchNormalization", 0)
+    case = Case(name, index, "float64")
+    model = legacy.build(case, "float64")
+    model.save(tmp_path / "model.keras")
+    torchward.convert(tmp_path / "model.keras", tmp_path / "model.pth")
+    plan = plan_conversion(read_checkpoint(tmp_path / "model.keras"))
+    converted = torchward.load(tmp_path / "model.pth")
+    module: Any = converted.get_submodule("layer")
+    if fault == "transposed kernel":
+        module.weight.data = module.weight.data.flip(0)
+    elif fault == "epsilon":
+        module.eps = 1e-5
+    else:
+        module.momentum = 0.01
+
+    with pytest.raises(AssertionError, match="is off by"):
+        assert_parity(
+            legacy.values(case, "float64"),
+            torch_values(case, converted, plan),
+            TOLERANCE["float64"],
+        )
