@@ -15,8 +15,16 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $(STAMP)
 
-demo: $(STAMP)    ## convert a real checkpoint, prove it, measure it
-	$(BIN)/python docs/demo.py
+FIXTURE := parity_tests/fixtures/tf215_dqn_seed
+
+demo: $(STAMP)    ## convert a real checkpoint, prove it, measure it (under a minute)
+	mkdir -p demo
+	$(BIN)/torchward inspect $(FIXTURE)/model.h5
+	$(BIN)/torchward convert $(FIXTURE)/model.h5 -o demo/dqn.pth --source-code demo/dqn_model.py --force
+	cat demo/dqn_model.py
+	$(BIN)/torchward verify $(FIXTURE)/model.h5 demo/dqn.pth --expected $(FIXTURE)/expected.npz
+	$(BIN)/torchward parity dqn --config plain --save demo/parity.json
+	$(BIN)/torchward bench --quick --without torch-compile --parity demo/parity.json --output demo
 
 test: $(STAMP)    ## all tests
 	$(BIN)/python -m pytest -q --durations=10

@@ -15,6 +15,9 @@ import importlib.util
 import json
 import os
 import sys
+from collections.abc import Callable
+from functools import wraps
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,27 +58,13 @@ def __getattr__(name: str) -> object:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line and return its exit code (RELIABILITY: 0, 2, 3, 4, 5, 6, 130)."""
+    """Run the command line and return its exit code.
+
+    0 done, 2 wrong usage, 3 input unreadable, 4 not supported, 5 verification failed, 6 output problem, 130 interrupted.
+    """
     arguments = sys.argv[1:] if arguments is None else arguments
     _check_packages()
-    from converters.errors import ConversionError  # light, but only for the command
 
-    debug = "--debug" in arguments
-    try:
-        return _run([argument for argument in arguments if argument != "--debug"])
-    except ConversionError as error:
-        if debug:
-            raise
-        _show_error(str(error), error.hint, as_json="--json" in arguments)
-        return error.exit_code
-    except KeyboardInterrupt:
-        return _EXIT_INTERRUPTED
-    except BrokenPipeError:  # the reader of our output went away: torchward ... | head
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-
-
-def _run(arguments: list[str]) -> int:
     import typer  # not for `import torchward`
 
     wanted = arguments[0] if arguments else ""
@@ -89,9 +78,37 @@ def _run(arguments: list[str]) -> int:
     )
     app.callback()(lambda: None)  # keeps the command's name even when only one is imported
     for name in [wanted] if wanted in COMMANDS else COMMANDS:
-        app.command(name)(getattr(importlib.import_module(COMMANDS[name]), name))
-    result = app(arguments, prog_name="torchward", standalone_mode=False)
-    return result if isinstance(result, int) else 0
+        command = getattr(importlib.import_module(COMMANDS[name]), name)
+        if name == wanted and "debug" not in signature(command).parameters:
+            # --debug holds for every command: a traceback instead of one line.
+            debug = "--debug" in arguments
+            arguments = [argument for argument in arguments if argument != "--debug"]
+            command = command if debug else _one_line(command, as_json="--json" in arguments)
+        app.command(name)(command)
+    try:
+        app(arguments, prog_name="torchward")
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else 0
+    except BrokenPipeError:  # the reader of our output went away: torchward ... | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def _one_line(command: Callable[..., None], *, as_json: bool) -> Callable[..., None]:
+    """Return the command with its errors as one line on standard error and the exit code of their kind."""
+    from converters.errors import ConversionError  # light, but only for a command
+
+    @wraps(command)
+    def run(**options: object) -> None:
+        try:
+            command(**options)
+        except ConversionError as error:
+            _show_error(str(error), error.hint, as_json=as_json)
+            raise SystemExit(error.exit_code) from error
+        except KeyboardInterrupt:
+            raise SystemExit(_EXIT_INTERRUPTED) from None
+
+    return run
 
 
 def _show_error(message: str, hint: str | None, *, as_json: bool) -> None:

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from converters.verify import VerificationReport
 
 Source = Annotated[
-    Path, typer.Argument(help="Legacy model file: .h5, .weights.h5 or .keras.", show_default=False)
+    Path,
+    typer.Argument(
+        metavar="FILE", help="Legacy model file: .h5, .weights.h5 or .keras.", show_default=False
+    ),
 ]
 Architecture = Annotated[
     Path | None,
@@ -91,7 +94,9 @@ def convert(
 
 def verify(
     source: Source,
-    converted: Annotated[Path, typer.Argument(help="The converted file.", show_default=False)],
+    converted: Annotated[
+        Path, typer.Argument(metavar="CONVERTED", help="The converted file.", show_default=False)
+    ],
     expected: Annotated[
         Path | None,
         typer.Option(

@@ -45,7 +45,7 @@ def convert(
     Args:
         source: .h5, .weights.h5 or .keras of any Keras generation, recognised by content.
         destination: where to; by default `source` with the suffix of `format`.
-        architecture: configuration (JSON, or a model file that holds one) for files with weights only.
+        architecture: JSON configuration (`to_json`, `config.json`) for files with weights only.
         source_code: also write the module as readable source to this .py file.
         format: "pth" or "safetensors".
         force: replace existing outputs.

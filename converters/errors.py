@@ -6,6 +6,9 @@ line, a command or an option if there is one. The command line prints `error: ..
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class ConversionError(Exception):
     """A conversion that cannot be done; the base of all errors a caller may catch.
@@ -56,3 +59,15 @@ class OutputError(ConversionError):
     """The output exists, cannot be written or did not read back as written."""
 
     exit_code = 6
+
+
+@contextmanager
+def placed(file: str) -> Iterator[None]:
+    """Put the file's name before messages of code that does not know it."""
+    try:
+        yield
+    except ConversionError as error:
+        if str(error).startswith(f"{file}: "):
+            raise
+        msg = f"{file}: {error}"
+        raise type(error)(msg, hint=error.hint) from error

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from converters.architecture import Architecture, Step
 from converters.checkpoint import ArrayInfo, Checkpoint
-from converters.errors import ConversionError, MismatchError, UnsupportedError
+from converters.errors import ConversionError, MismatchError, UnsupportedError, placed
 from converters.graph import Graph
 from converters.layouts import Layout
 from converters.lowering import Lowering, lower_model, with_input_shape
@@ -60,18 +60,23 @@ class Plan:
 
 
 def plan_conversion(checkpoint: Checkpoint) -> Plan:
-    """Return the plan for a checkpoint with a graph.
+    """Return the plan for a checkpoint with a graph. Messages of errors start with the file's name.
 
     Raises:
         UnsupportedError: The file has no architecture, or layers without a rule (all are listed).
         MismatchError: Arrays and architecture do not belong together.
     """
+    with placed(checkpoint.provenance.file):
+        return _plan(checkpoint)
+
+
+def _plan(checkpoint: Checkpoint) -> Plan:
     graph = checkpoint.graph
     if graph is None:
-        msg = "the file holds weights only, without the architecture they belong to"
+        msg = "holds weights only, without the architecture they belong to"
         raise UnsupportedError(
             msg,
-            hint="give the model's configuration: --architecture config.json (or another .h5/.keras)",
+            hint="give the model's configuration: --architecture config.json (model.to_json())",
         )
     _check_rules(graph)
     matched = match_arrays(graph, checkpoint.layers)

@@ -20,6 +20,6 @@ def supported() -> dict[str, list[str]]:
         "layers": sorted(LAYERS),
         "activations": sorted(ACTIVATIONS),
         "optimizers": sorted(rule.kind for rule in RULES),
-        "formats": sorted(type(reader).__name__ for reader in readers()),
+        "formats": sorted(type(reader).__module__.rpartition(".")[2] for reader in readers()),
         "outputs": sorted(WRITERS),
     }

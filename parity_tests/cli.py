@@ -43,6 +43,7 @@ def parity(
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Print failures and the verdict only.")
     ] = False,
+    save: Annotated[Path | None, typer.Option(help="Also write the report as JSON.")] = None,
     markdown: Annotated[
         Path | None, typer.Option(help="Also write the report as Markdown.")
     ] = None,
@@ -72,7 +73,7 @@ def parity(
         pairs_from=pairs_from,
     )
     report = _run(request, as_json=json, progress=not (json or quiet), debug=debug)
-    _write_files(report, markdown, junit, as_json=json)
+    _write_files(report, save, markdown, junit, as_json=json)
     _print_report(report, as_json=json, quiet=quiet, debug=debug)
     if not report.in_parity:
         raise typer.Exit(EXIT_NOT_IN_PARITY)
@@ -108,11 +109,20 @@ def _progress(total: int, *, shown: bool) -> Iterator[Callable[[ProbeResult], No
 
 
 def _write_files(
-    report: ParityReport, markdown: Path | None, junit: Path | None, *, as_json: bool
+    report: ParityReport,
+    save: Path | None,
+    markdown: Path | None,
+    junit: Path | None,
+    *,
+    as_json: bool,
 ) -> None:
-    from parity_tests.report import format_junit, format_markdown
+    from parity_tests.report import format_json, format_junit, format_markdown
 
-    for path, form in ((markdown, format_markdown), (junit, format_junit)):
+    for path, form in (
+        (save, format_json),
+        (markdown, format_markdown),
+        (junit, format_junit),
+    ):
         if path is None:
             continue
         try:

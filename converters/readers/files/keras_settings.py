@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import codecs
-import contextlib
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from converters.checkpoint import ArrayInfo, OptimizerState, Provenance
-from converters.errors import ConversionError, UnreadableFileError
+from converters.errors import UnreadableFileError, placed
 from converters.graph import Graph
 from converters.json_text import parse_json
 from converters.limits import Limits
@@ -47,25 +46,15 @@ class Architecture:
         """Return the layers and calls. Raises ConversionError, with the place of the text."""
         from converters.keras_config import parse_model_config
 
-        with _placed(self.file):
+        with placed(self.file):
             return parse_model_config(
                 self.text, generation=self.generation, version=self.version, limits=limits
             )
 
 
-@contextlib.contextmanager
-def _placed(file: str) -> Iterator[None]:
-    """Put the file's name before messages of code that sees only text."""
-    try:
-        yield
-    except ConversionError as error:
-        message = f"{file}: {error}"
-        raise type(error)(message, hint=error.hint) from error
-
-
 def parse_object(text: str, file: str, what: str, limits: Limits) -> Mapping[str, object]:
     """Return the JSON object in a text of `file`. Raises UnreadableFileError, UnsafeFileError."""
-    with _placed(file):
+    with placed(file):
         value = parse_json(text, what=what, limits=limits)
     if not isinstance(value, dict):
         message = f"{file}: the {what} is a JSON {type(value).__name__}; an object is needed."
