@@ -28,9 +28,14 @@ def relu(
     negative_slope: float = 0.0,
     threshold: float = 0.0,
 ) -> Tensor:
-    """Return max_value above it, x from threshold on, negative_slope * (x - threshold) below."""
-    y = torch.where(x >= threshold, x, negative_slope * (x - threshold))
-    return y if max_value is None else y.clamp(max=max_value)
+    """Return x above the threshold, negative_slope * (x - threshold) up to it; with max_value, x stays in [0, max_value].
+
+    Source: keras 3.15.1, activations/activations.py, `ReLU.static_call`.
+    """
+    positive = torch.where(x > threshold, x, torch.zeros_like(x))
+    if max_value is not None:
+        positive = positive.clamp(0.0, max_value)
+    return positive - negative_slope * torch.relu(threshold - x)
 
 
 def thresholded_relu(x: Tensor, *, theta: float = 1.0) -> Tensor:
@@ -61,10 +66,15 @@ def sparse_sigmoid(x: Tensor) -> Tensor:
 
 
 def sparsemax(x: Tensor) -> Tensor:
-    """Return the Euclidean projection of the last axis on the probability simplex (Martins and Astudillo 2016)."""
+    """Return max(x - tau, 0) over the last axis, with Keras's tau: (sum of the supported cumulative sums - 1) / count.
+
+    Martins and Astudillo 2016 take the last supported cumulative sum, not their sum; the two agree where one element is
+    supported. Source: keras 3.15.1, backend/tensorflow/nn.py, `sparsemax`.
+    """
     ordered = torch.sort(x, dim=-1, descending=True).values
     sums = torch.cumsum(ordered, dim=-1)
     rank = torch.arange(1, x.shape[-1] + 1, dtype=x.dtype, device=x.device)
-    count = (1 + rank * ordered > sums).sum(dim=-1, keepdim=True)
-    tau = (torch.gather(sums, -1, count - 1) - 1) / count
+    supported = ordered - (sums - 1) / rank > 0
+    count = supported.sum(dim=-1, keepdim=True)
+    tau = ((sums * supported).sum(dim=-1, keepdim=True) - 1) / count
     return torch.clamp(x - tau, min=0.0)
