@@ -65,3 +65,17 @@ def find_loss(stored: object) -> Loss | None:
         if isinstance(config, str):
             return LOSSES.get(config)
     return None
+
+
+def find_losses(training: Mapping[str, object], outputs: int) -> list[tuple[Loss, float]] | None:
+    """Return loss and weight of every output as compiled, or None if one of them has no counterpart here."""
+    stored, weights = training.get("loss"), training.get("loss_weights")
+    names = list(stored) if isinstance(stored, (list, tuple)) else [stored] * outputs
+    factors = [1.0] * outputs if weights is None else weights
+    if not isinstance(factors, (list, tuple)):  # by name of the output
+        return None
+    numbers = [float(factor) for factor in factors if isinstance(factor, (int, float))]
+    losses = [loss for loss in map(find_loss, names) if loss is not None]
+    if not len(losses) == len(names) == len(numbers) == len(factors) == outputs:
+        return None
+    return list(zip(losses, numbers, strict=True))

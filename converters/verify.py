@@ -7,19 +7,19 @@ recorded in the original framework. Nothing is trusted from the conversion run: 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from converters.build import ConvertedModel
 from converters.errors import MismatchError, UnreadableFileError
 from converters.load import load, read_converted
-from converters.losses import find_loss
+from converters.losses import Loss, find_losses
 from converters.moves import Move
 from converters.plan import Plan, plan_conversion
 from converters.readers import read_checkpoint
@@ -233,13 +233,15 @@ def _compare_continuation(
     converted: Path, recorded: Arrays, tolerance: float, rules: Sequence[str]
 ) -> list[Check]:
     """Train on as the original framework did: same batch, dropout off, and compare losses and outputs."""
-    loss_name = (read_converted(converted).metadata.get("training") or {}).get("loss")  # type: ignore[attr-defined]
+    training = read_converted(converted).metadata.get("training")
     targets, after = _numbered(recorded, "t"), _numbered(recorded, "yafter")
-    loss = find_loss(loss_name)
+    loss = find_losses(training, len(targets)) if isinstance(training, Mapping) else None
     if loss is None or not targets or not after:
         return []
     model, optimizer = load(converted, optimizer=True, rules=rules)
-    model.eval()  # the recordings were made with dropout off
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.eval()  # the recordings were made with dropout off, but with moving statistics
     inputs = _numbered(recorded, "x")
     losses = []
     for _ in recorded["resume_loss"]:
@@ -250,7 +252,7 @@ def _compare_continuation(
         optimizer.step()
         losses.append(float(value.detach() + penalty))
     with torch.no_grad():
-        found = _outputs(model, inputs)
+        found = _outputs(model.eval(), inputs)
     steps = len(losses)
     differences = [
         _difference(y, want, f"output {i}")
@@ -264,11 +266,11 @@ def _compare_continuation(
 
 
 def _total(
-    loss: Callable[[Tensor, Tensor], Tensor],
+    losses: Sequence[tuple[Loss, float]],
     outputs: Sequence[Tensor],
     targets: Sequence[NDArray],  # type: ignore[type-arg]
 ) -> Tensor:
     total = torch.zeros((), dtype=outputs[0].dtype)
-    for output, target in zip(outputs, targets, strict=True):
-        total = total + loss(output, torch.from_numpy(np.array(target)).to(output.dtype))
+    for (loss, weight), output, target in zip(losses, outputs, targets, strict=True):
+        total = total + weight * loss(output, torch.from_numpy(np.array(target)).to(output.dtype))
     return total
