@@ -41,6 +41,12 @@ lint: $(STAMP)    ## format, lint, types, dependencies between packages
 bench: $(STAMP)   ## TensorFlow and PyTorch side by side: speed, memory, size
 	$(BIN)/torchward bench
 
+learning: $(STAMP) ## CartPole, five seeds on both sides (about half an hour), and the curves
+	for seed in 0 1 2 3 4; do for side in torch tensorflow; do OMP_NUM_THREADS=1 \
+	$(BIN)/torchward train dqn --env CartPole-v1 --framework $$side --seed $$seed --run-folder runs/learning/$$side-$$seed -q \
+	|| exit 1; done; done
+	$(BIN)/torchward bench learning --runs runs/learning --output runs/learning
+
 parity-long: $(STAMP) ## 10,000 updates of every pair on both sides
 	$(BIN)/torchward parity --updates 10000
 

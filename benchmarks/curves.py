@@ -13,6 +13,7 @@ from benchmarks.results import Curve
 
 LINES_NAME = "metrics.jsonl"
 RUN_NAME = "run.json"
+RESULT_NAME = "result.json"
 LABELS = {"legacy": "TensorFlow", "torch": "PyTorch"}
 SMOOTHED_EPISODES = 20
 """Single episodes are too noisy to compare: without evaluations, this many are averaged."""
@@ -54,12 +55,15 @@ def _read_curve(path: Path, folder: Path) -> Curve:
         message = f"{path}: neither evaluations nor episodes in it"
         raise ValueError(message)
     framework, seed = _identify(path.parent, folder)
+    ended = _read_settings(path.parent / RESULT_NAME)
     return Curve(
         framework=framework,
         label=LABELS.get(framework, framework),
         seed=seed,
         steps=tuple(step for step, _ in points),
         returns=tuple(value for _, value in points),
+        final=_number(ended.get("mean_return")),
+        threshold=_number(ended.get("threshold")),
     )
 
 
@@ -76,11 +80,18 @@ def _identify(run: Path, folder: Path) -> tuple[str, str]:
     """Return (framework, seed): what the run says of itself, else what its folders are called."""
     said = _read_settings(run / RUN_NAME)
     names = "/".join(run.relative_to(folder).parts) or run.name
-    framework = said.get("framework")
+    framework = {"tensorflow": "legacy"}.get(said.get("framework", ""), said.get("framework"))
     if framework is None:
         framework = "legacy" if re.search(r"legacy|tensorflow|\btf\b", names) else "torch"
     number = re.search(r"(\d+)\D*$", names)
     return framework, said.get("seed", number.group(1) if number else names)
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        return None
 
 
 def _read_settings(path: Path) -> Mapping[str, str]:

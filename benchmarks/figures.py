@@ -128,13 +128,15 @@ def draw_curves(name: str, curves: Sequence[Curve]) -> str:
 
 
 def mean_curve(curves: Sequence[Curve]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Return (steps, mean return) over the range that all curves cover, by linear interpolation.
+    """Return (steps, mean return) by linear interpolation, up to the end of the longest run.
+
+    A run that reached its goal stops there; its last value counts on, or the mean would fall as good runs leave it.
 
     Returns:
         Two arrays of the same length. Any: numpy's shape parameter.
     """
     start = max(curve.steps[0] for curve in curves)
-    stop = min(curve.steps[-1] for curve in curves)
+    stop = max(curve.steps[-1] for curve in curves)
     steps = np.unique(np.concatenate([np.asarray(curve.steps) for curve in curves]))
     steps = steps[(steps >= start) & (steps <= stop)]
     returns = [np.interp(steps, curve.steps, curve.returns) for curve in curves]

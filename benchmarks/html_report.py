@@ -189,6 +189,24 @@ def guide_claims(result: BenchResult) -> list[Claim]:
     return [claim for claim in claims if claim.measured]
 
 
+def _seeds(members: Sequence[Curve]) -> str:
+    return "1 seed" if len(members) == 1 else f"{len(members)} seeds"
+
+
+def _finals(members: Sequence[Curve]) -> str:
+    """Return what the kept weights of each run reached in its final evaluation, and how many solved the task."""
+    finals = [curve.final for curve in members if curve.final is not None]
+    if not finals:
+        return ""
+    listed = ", ".join(f"{value:,.1f}" for value in finals)
+    threshold = members[0].threshold
+    solved = sum(threshold is not None and value >= threshold for value in finals)
+    verdict = (
+        "" if threshold is None else f" ({solved} of {len(finals)} at {threshold:,.0f} or more)"
+    )
+    return f", final evaluations {listed}{verdict}"
+
+
 def view_curves(curves: Sequence[Curve]) -> Figure | None:
     """Return the learning curves with a caption that says where each framework ended; None without any."""
     if not curves:
@@ -199,13 +217,13 @@ def view_curves(curves: Sequence[Curve]) -> Figure | None:
         members = [c for c in curves if (c.framework, c.label) == (framework, label)]
         steps, mean = mean_curve(members)
         if len(steps):
-            plural = "" if len(members) == 1 else "s"
             ends.append(
-                f"{label}: mean return {mean[-1]:,.0f} after {steps[-1]:,.0f} steps ({len(members)} seed{plural})"
+                f"{label}: {_seeds(members)}, mean {mean[-1]:,.0f} at the end{_finals(members)}"
             )
     caption = (
-        "Return over environment steps. Thin lines are single seeds, thick lines the mean; TensorFlow is dashed. "
-        + "; ".join(ends)
+        "Return over environment steps. Thin lines are single seeds, thick lines the mean; TensorFlow is dashed. A run "
+        "that reaches its goal stops, and its last value counts on in the mean. "
+        + ". ".join(ends)
         + "."
     )
     return Figure(draw_curves("learning", curves), caption)

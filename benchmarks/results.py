@@ -80,13 +80,20 @@ class WorkloadResult:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """Evaluation return over environment steps of one training run."""
+    """Evaluation return over environment steps of one training run.
+
+    Attributes:
+        final: mean return of the kept weights over the run's last evaluation, None where the run has none.
+        threshold: the return from which its environment counts as solved.
+    """
 
     framework: str
     label: str
     seed: str
     steps: tuple[float, ...]
     returns: tuple[float, ...]
+    final: float | None = None
+    threshold: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

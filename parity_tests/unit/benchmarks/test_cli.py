@@ -122,4 +122,4 @@ def test_learning_curves_need_no_measurement(command: typer.Typer, tmp_path: Pat
     run(command, "learning", "--runs", "runs", "--quiet")
 
     page = (tmp_path / "bench-results/bench.html").read_text()
-    assert "PyTorch: mean return 10 after 100 steps (1 seed)" in page
+    assert "PyTorch: 1 seed, mean 10 at the end" in page

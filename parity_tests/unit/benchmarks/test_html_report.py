@@ -135,7 +135,7 @@ def test_every_figure_says_in_words_what_it_shows() -> None:
     assert captions[0].startswith("Best: PyTorch, eager with 905 updates/s (more is better).")
     assert "logarithmic" in captions[0]
     assert "starts at zero" in captions[1]
-    assert "TensorFlow: mean return 450 after 1,000 steps (2 seeds)" in captions[2]
+    assert "TensorFlow: 2 seeds, mean 450 at the end" in captions[2]
 
 
 def test_text_from_elsewhere_cannot_become_markup() -> None:
