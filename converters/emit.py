@@ -31,7 +31,7 @@ def emit_source(architecture: Architecture, *, origin: str, weights: str) -> str
         weights: file name of the .pth of the same run, for the usage lines.
     """
     used = [TARGETS[step.op] for step in architecture.steps]
-    pieces = list(dict.fromkeys(target for target in used if target.is_compat))
+    pieces = list(dict.fromkeys(target for target in used if target.is_piece))
     name = architecture.name
     blocks = [
         _header(architecture, origin, weights),
@@ -45,7 +45,7 @@ def emit_source(architecture: Architecture, *, origin: str, weights: str) -> str
 
 def _header(architecture: Architecture, origin: str, weights: str) -> str:
     used = [TARGETS[step.op] for step in architecture.steps]
-    pieces = [_piece_source(target) for target in used if target.is_compat]
+    pieces = [_piece_source(target) for target in used if target.is_piece]
     functional = any(target.path.startswith("torch.nn.functional:") for target in used)
     plain = (
         any(target.path.startswith("torch:") for target in used)

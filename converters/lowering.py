@@ -11,12 +11,19 @@ from dataclasses import dataclass, field, replace
 
 from converters.architecture import Architecture, InputValue, Step
 from converters.checkpoint import ArrayInfo
-from converters.errors import ConversionError, UnsupportedError
+from converters.errors import (
+    ConversionError,
+    MismatchError,
+    UnreadableFileError,
+    UnsupportedError,
+)
 from converters.graph import Graph, Layer, TensorRef
 from converters.matching import Path, leaves, stored_weights
 from converters.names import class_identifier, identifier, unique
 from converters.registry import Param, Shape, TorchStep, find_layer_rule
-from converters.targets import TARGETS
+from converters.targets import TARGETS, piece_names
+
+_NONSENSE = (LookupError, ValueError, TypeError, ArithmeticError)
 
 
 @dataclass(slots=True)
@@ -35,7 +42,7 @@ class Lowering:
     steps: list[Step] = field(default_factory=list)
     origins: list[Path] = field(default_factory=list)
     attributes: dict[tuple[Path, str], str] = field(default_factory=dict)
-    values: set[str] = field(default_factory=set)
+    values: set[str] = field(default_factory=piece_names)  # no variable may hide a function
     taken: set[str] = field(default_factory=set)
     params: dict[str, tuple[Path, Param]] = field(
         default_factory=dict
@@ -82,9 +89,13 @@ def lower_model(graph: Graph, lowering: Lowering) -> Architecture:
         inputs.append(InputValue(name, entry.shape, _input_dtype(entry.dtype, dtype)))
         values[entry.tensor] = (name, entry.shape or ())
     _lower_calls(graph, (), values, lowering)
+    missing = sorted({ref.layer for ref in graph.outputs if ref not in values})
+    if missing and not lowering.problems:
+        msg = f"the configuration names outputs that nothing computes: {', '.join(missing)}"
+        raise UnreadableFileError(msg)
     outputs = tuple(values[ref][0] for ref in graph.outputs if ref in values)
     return Architecture(
-        name=class_identifier(graph.name),
+        name=unique(class_identifier(graph.name), piece_names()),
         inputs=tuple(inputs),
         outputs=outputs,
         steps=tuple(lowering.steps),
@@ -122,6 +133,12 @@ def _lower_calls(
         if layer.class_name == "InputLayer":
             values[output] = arguments[0]
         elif layer.graph is not None:
+            if len(layer.graph.inputs) != len(arguments):
+                msg = (
+                    f"nested model '{layer.name}' is called with {len(arguments)} inputs, "
+                    f"it has {len(layer.graph.inputs)}"
+                )
+                raise UnreadableFileError(msg)
             inner = {
                 entry.tensor: argument
                 for entry, argument in zip(layer.graph.inputs, arguments, strict=True)
@@ -135,6 +152,12 @@ def _lower_calls(
                 values[output] = _lower_layer(layer, (*prefix, layer.name), arguments, lowering)
             except ConversionError as error:
                 lowering.problems.append(error)
+            except _NONSENSE:
+                # Rules trust that a layer's settings fit its inputs, as Keras saw to; an edited file need not.
+                name = "/".join((*prefix, layer.name))
+                shapes = ", ".join(str(shape) for _, shape in arguments) or "none"
+                msg = f"layer '{name}' ({layer.class_name}): settings and inputs do not fit; inputs: {shapes}"
+                lowering.problems.append(MismatchError(msg))
 
 
 def _lower_layer(

@@ -93,6 +93,7 @@ def _plan(checkpoint: Checkpoint) -> Plan:
             for info in checkpoint.extras
         ),
     ]
+    ignored += _uncalled(matched.arrays, moves)
     slots: tuple[Mapping[str, Move], ...] = ()
     if optimizer is not None:
         slots = plan_slots(optimizer, graph, lowering, matched.arrays)
@@ -113,6 +114,18 @@ def _plan(checkpoint: Checkpoint) -> Plan:
         origins=tuple(lowering.origins),
         roles={key: (path, param.source) for key, (path, param) in lowering.params.items()},
     )
+
+
+def _uncalled(
+    arrays: Mapping[Path, Mapping[str, ArrayInfo]], moves: Sequence[Move]
+) -> list[tuple[str, str]]:
+    moved = {move.source.name for move in moves}
+    return [
+        (info.name, f"layer '{'/'.join(path)}' is never called")
+        for path, found in arrays.items()
+        for info in found.values()
+        if info.name not in moved
+    ]
 
 
 def _check_rules(graph: Graph) -> None:

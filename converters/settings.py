@@ -5,10 +5,12 @@ Configurations come from files, so nothing about them is taken on trust.
 
 from __future__ import annotations
 
-import math
+import sys
 
 from converters.errors import UnsupportedError
 from converters.graph import Layer
+
+_LARGEST = sys.float_info.max
 
 
 def integer(layer: Layer, key: str, default: int | None = None) -> int:
@@ -24,8 +26,12 @@ def integer(layer: Layer, key: str, default: int | None = None) -> int:
 def number(layer: Layer, key: str, default: float | None = None) -> float:
     """Return a finite number. Raises UnsupportedError if it is missing or something else."""
     value = layer.config.get(key, default)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise _wrong(layer, key, value, "a number")
+    if (
+        not -_LARGEST <= value <= _LARGEST
+    ):  # also false for NaN; integers may be larger than any float
+        raise _wrong(layer, key, value, "a finite number")
     return float(value)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 COMPAT = "torch_impl.keras_compat"
+STOCK_MODULES = ("torch", "torch.nn", "torch.nn.functional", "operator")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +32,9 @@ class Target:
     infix: str | None = None
 
     @property
-    def is_compat(self) -> bool:
-        """True for our own pieces, whose source is emitted along."""
-        return self.path.startswith(COMPAT)
+    def is_piece(self) -> bool:
+        """True for classes and functions of ours or of a user's rules, whose source is emitted along."""
+        return self.path.partition(":")[0] not in STOCK_MODULES
 
 
 def _module(path: str, *kwargs: str) -> Target:
@@ -109,6 +110,11 @@ TARGETS: dict[str, Target] = {
     "compat.sparsemax": Target(f"{COMPAT}.activations:sparsemax"),
 }
 """Key in plans and .pth files to operation. `register_target` adds a user's own."""
+
+
+def piece_names() -> set[str]:
+    """Return the names that emitted source may define beside the model."""
+    return {target.path.partition(":")[2] for target in TARGETS.values() if target.is_piece}
 
 
 def register_target(key: str, target: Target) -> None:

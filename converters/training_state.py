@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 
 from converters.checkpoint import ArrayInfo, Checkpoint
@@ -95,6 +96,8 @@ def _penalty(setting: object) -> tuple[float, float] | None:
         name = str(setting.get("class_name") or setting.get("name") or "")
         if isinstance(config, Mapping) and name in REGULARIZERS:
             l1, l2 = config.get("l1", 0.0), config.get("l2", 0.0)
-            if isinstance(l1, (int, float)) and isinstance(l2, (int, float)):
-                return float(l1), float(l2)
+            numbers = [value for value in (l1, l2) if isinstance(value, (int, float))]
+            # Not NaN, and not an integer that is larger than any float.
+            if len(numbers) == 2 and all(abs(value) <= sys.float_info.max for value in numbers):
+                return float(numbers[0]), float(numbers[1])
     return None

@@ -50,7 +50,9 @@ def write_pth(file: OutputFile, content: Content) -> None:
     tensors = list(content.tensors)
     if optimizer is not None:
         group = {**optimizer.group, "params": list(range(len(optimizer.state)))}
-        optimizer_state = {"state": dict(enumerate(optimizer.state)), "param_groups": [group]}
+        # Like torch: a parameter without state tensors (plain SGD) has no entry.
+        state = {index: slots for index, slots in enumerate(optimizer.state) if slots}
+        optimizer_state = {"state": state, "param_groups": [group]}
         tensors += [tensor for slots in optimizer.state for tensor in slots.values()]
     pickle = _Pickle(tensors)
     with zipfile.ZipFile(cast("IO[bytes]", file), "w", zipfile.ZIP_STORED) as archive:
