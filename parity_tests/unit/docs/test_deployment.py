@@ -29,7 +29,7 @@ def read_exported(folder: Path) -> dict[str, NDArray[np.floating]]:
     from onnx.reference import ReferenceEvaluator
 
     states = np.load(folder / "expected.npz")["x0"]
-    evaluator = ReferenceEvaluator(folder / "agent.onnx")
+    evaluator = ReferenceEvaluator(str(folder / "agent.onnx"))
     with torch.no_grad():
         return {
             "agent.pt2": torch.export.load(folder / "agent.pt2")
