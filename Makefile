@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-fast test-core lint bench bench-large learning parity-long fuzz docs wheel clean help
+.PHONY: help demo test test-fast lint bench learning parity-long fuzz docs wheel wheel-test clean
 
 help:             ## what there is
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -51,10 +51,16 @@ parity-long: $(STAMP) ## 10,000 updates of every pair on both sides
 	$(BIN)/torchward parity --updates 10000
 
 fuzz: $(STAMP)    ## thousands of damaged files
-	TORCHWARD_FUZZ=5000 $(BIN)/python -m pytest -q parity_tests/unit/converters/test_hostile_files.py
+	TORCHWARD_FUZZ=500 $(BIN)/python -m pytest -q parity_tests/unit/converters/test_hostile_files.py
+
+docs: $(STAMP)    ## run every snippet of the pages, check every link, test and command they name
+	$(BIN)/python -m pytest -q parity_tests/test_migration_guide.py parity_tests/unit/docs
 
 wheel: $(STAMP)   ## build the wheel
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+
+wheel-test: $(STAMP) ## build the wheel and try it in an environment of its own
+	$(BIN)/python docs/check_wheel.py --share-packages
 
 clean:            ## remove what was built
 	rm -rf $(VENV) dist build bench-results demo .pytest_cache .mypy_cache .ruff_cache

@@ -24,6 +24,8 @@ JSON_NAME, HTML_NAME, LOG_FOLDER = "bench.json", "bench.html", "logs"
 QUICK_REPEATS, REPEATS = 3, 7
 QUICK_TURN_S, TURN_S = 0.15, 1.0
 
+_PIPE_COLUMNS = 110
+
 
 class BenchmarkUsageError(ConversionError):
     """The command was called with something that does not exist or does not go together."""
@@ -276,7 +278,8 @@ def _print(result: BenchResult, written: Sequence[Path], hint: str | None) -> No
 
     from benchmarks.report import render_table
 
-    console = Console(highlight=False)
+    # Off a terminal there is no width to keep to, and rich would break the labels at 80 columns.
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_COLUMNS)
     for part in render_table(result):
         console.print(part)
     for path in written:

@@ -222,6 +222,7 @@ def format_conversion(report: ConversionReport, seconds: float, *, show_all: boo
     ]
     if not show_all and len(report.ignored) > 3:
         lines.append(f"  not converted: {len(report.ignored) - 3} more, --all shows them")
+    lines += [f"  {line}" for line in _optimizer_options(report)]
     lines += [f"note            {note}" for note in report.notes]
     lines += [f"warning         {warning}" for warning in report.warnings]
     lines.append(
@@ -240,6 +241,20 @@ def _optimizer_state(report: ConversionReport) -> str:
     iterations = report.optimizer["iterations"]
     name = str(report.optimizer["class"]).rsplit(".", 1)[-1]
     return f"; {name} state" + (f" at step {iterations:,}" if isinstance(iterations, int) else "")
+
+
+def _optimizer_options(report: ConversionReport) -> list[str]:
+    """Return one line with the numbers that training goes on with, in Keras's words and rounding."""
+    options = report.optimizer["options"] if report.optimizer else None
+    if not isinstance(options, dict) or report.optimizer is None:
+        return []
+    numbers = [
+        f"{name} {value:g}"
+        for name, value in options.items()
+        if isinstance(value, (int, float)) and not isinstance(value, bool)
+    ]
+    name = str(report.optimizer["class"]).rsplit(".", 1)[-1]
+    return [f"{name}: {', '.join(numbers)}  (as stored; Keras's formula, docs/numerics.md)"]
 
 
 def format_verification(report: VerificationReport) -> list[str]:
