@@ -165,7 +165,7 @@ def _parse(data: Mapping[str, object]) -> Architecture:
                 frozen=bool(step["frozen"]),
             )
         )
-    return Architecture(
+    architecture = Architecture(
         name=_identifier(data["name"]),
         inputs=tuple(inputs),
         outputs=_identifiers(data["outputs"]),
@@ -174,3 +174,30 @@ def _parse(data: Mapping[str, object]) -> Architecture:
         output_names=_texts(data["output_names"]),
         dtype=str(data["dtype"]),
     )
+    _check_values(architecture)
+    return architecture
+
+
+def _check_values(architecture: Architecture) -> None:
+    """Raise ValueError unless every value is made once, before it is used, and the outputs have their structure."""
+    known: set[str] = set()
+    for name in (value.name for value in architecture.inputs):
+        if name in known:
+            msg = f"two inputs are named '{name}'"
+            raise ValueError(msg)
+        known.add(name)
+    for step in architecture.steps:
+        missing = [name for name in step.inputs if name not in known]
+        if missing or step.output in known:
+            msg = f"step '{step.op}' takes what nothing made before it ({missing}), or makes '{step.output}' again"
+            raise ValueError(msg)
+        known.add(step.output)
+    count = len(architecture.outputs)
+    counts = {"single": count == 1, "list": count > 0, "dict": count > 0}
+    if not counts.get(architecture.structure, False) or not known.issuperset(architecture.outputs):
+        msg = f"outputs {architecture.outputs} as '{architecture.structure}' cannot be given"
+        raise ValueError(msg)
+    names = set(architecture.output_names)
+    if len(names) != (count if architecture.structure == "dict" else 0):
+        msg = f"{count} outputs have the names {architecture.output_names}"
+        raise ValueError(msg)

@@ -34,6 +34,10 @@ class ConvertedModel(nn.Module):
         functions: list[Operation | None] = []
         for step in architecture.steps:
             target = find_target(step.op)
+            if target.module != (step.attribute is not None):
+                kind = "a module, which needs" if target.module else "a function, which has no"
+                msg = f"operation '{step.op}' is {kind} attribute; found {step.attribute!r}"
+                raise UnreadableFileError(msg)
             if target.module:
                 self._add(step, target)
                 functions.append(None)

@@ -94,6 +94,9 @@ def read_converted(path: Path) -> TorchCheckpoint:
         return read_checkpoint(path)
     except CheckpointError as error:
         raise UnreadableFileError(str(error)) from error
+    except OSError as error:  # torch seeks to where a truncated archive ends before it begins
+        msg = f"{path}: cannot be read as an archive: {error.strerror or error}"
+        raise UnreadableFileError(msg) from error
 
 
 def _read_safetensors(path: Path) -> TorchCheckpoint:
@@ -157,9 +160,17 @@ def load_optimizer(model: nn.Module, checkpoint: TorchCheckpoint, path: Path) ->
     optimizer = _make_optimizer(str(about["class"]), parameters)
     try:
         optimizer.load_state_dict(dict(stored))
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
         msg = f"{path}: the optimizer state does not fit the module: {error}"
         raise MismatchError(msg) from error
+    for index, parameter in enumerate(parameters):
+        for slot, value in optimizer.state.get(parameter, {}).items():
+            if isinstance(value, Tensor) and value.shape not in (parameter.shape, ()):
+                msg = (
+                    f"{path}: optimizer state '{slot}' of parameter {index} has shape {tuple(value.shape)}, "
+                    f"the parameter {tuple(parameter.shape)}"
+                )
+                raise MismatchError(msg)
     return optimizer
 
 

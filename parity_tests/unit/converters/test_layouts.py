@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from converters.layouts import Layout
+
+
+def test_dense_kernel_is_transposed() -> None:
+    kernel = np.arange(12).reshape(4, 3)
+
+    moved = Layout.parse("in out -> out in").apply(kernel)
+
+    assert moved.shape == (3, 4)
+    assert [list(row) for row in moved] == [[0, 3, 6, 9], [1, 4, 7, 10], [2, 5, 8, 11]]
+
+
+def test_transposing_is_a_view() -> None:
+    kernel = np.zeros((4, 3))
+
+    assert np.shares_memory(kernel, Layout.parse("in out -> out in").apply(kernel))
+
+
+def test_merged_axes_are_split_and_ordered_anew() -> None:
+    # Keras flattens (h, w, c), torch (c, h, w): row h * 6 + w * 3 + c becomes column c * 4 + h * 2 + w.
+    kernel = np.arange(12 * 2).reshape(12, 2)
+
+    moved = Layout.parse("(h w c) out -> out (c h w)").apply(kernel, h=2, w=2, c=3)
+
+    for h, w, c in np.ndindex(2, 2, 3):
+        assert moved[1, c * 4 + h * 2 + w] == kernel[h * 6 + w * 3 + c, 1]
+
+
+@pytest.mark.parametrize(
+    ("text", "shape", "sizes"),
+    [
+        ("in out -> out in", (4, 3), {}),
+        ("(h w c) out -> out (c h w)", (30, 7), {"h": 2, "w": 3}),
+        ("h w in out -> out in h w", (3, 5, 2, 4), {}),
+        ("out -> out", (0,), {}),
+    ],
+)
+def test_inverse_brings_everything_back(
+    text: str, shape: tuple[int, ...], sizes: dict[str, int]
+) -> None:
+    layout, array = Layout.parse(text), np.arange(np.prod(shape)).reshape(shape)
+
+    moved = layout.apply(array, **sizes)
+
+    assert moved.shape == layout.shape(shape, **sizes)
+    np.testing.assert_array_equal(
+        layout.inverse.apply(moved, **{**sizes, **({"c": 5} if "c" in text else {})}), array
+    )
+
+
+def test_layout_prints_as_it_is_written() -> None:
+    text = "(h w c) out -> out (c h w)"
+
+    assert str(Layout.parse(text)) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "identity"), [("a b -> a b", True), ("a b -> b a", False), ("-> ", True)]
+)
+def test_identity_is_known(text: str, identity: bool) -> None:
+    assert Layout.parse(text).is_identity is identity
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("in out", "has no '->'"),
+        ("in out -> out", "must name the same axes"),
+        ("in in -> in in", "each once"),
+        ("(in out -> out in", "is not closed"),
+        ("in) out -> out in", "unexpected ')'"),
+        ("() out -> out", "unexpected"),
+        ("2d out -> out 2d", "unexpected '2d'"),
+        ("((a) b) -> a b", "unexpected"),
+    ],
+)
+def test_nonsense_is_refused(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match="layout") as caught:
+        Layout.parse(text)
+
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("shape", "sizes", "message"),
+    [
+        ((12,), {}, "needs 2 axes, the array has shape (12,)"),
+        ((12, 2), {}, "give the sizes of all but one of h, w, c"),
+        ((12, 2), {"h": 5, "w": 1}, "axis (h w c) is 12 long, its parts make 5"),
+        ((12, 2), {"h": 2, "w": 2, "c": 2}, "axis (h w c) is 12 long, its parts make 8"),
+    ],
+)
+def test_sizes_that_do_not_fit_are_refused(
+    shape: tuple[int, ...], sizes: dict[str, int], message: str
+) -> None:
+    with pytest.raises(ValueError, match="layout") as caught:
+        Layout.parse("(h w c) out -> out (c h w)").apply(np.zeros(shape), **sizes)
+
+    assert message in str(caught.value)
