@@ -188,7 +188,12 @@ def _numbered(recorded: Arrays, letter: str) -> list[NDArray]:  # type: ignore[t
 
 
 def _outputs(model: ConvertedModel, inputs: Sequence[NDArray]) -> list[Tensor]:  # type: ignore[type-arg]
-    result = model(*[torch.from_numpy(np.array(x)) for x in inputs])
+    try:
+        result = model(*[torch.from_numpy(np.array(x)) for x in inputs])
+    except (RuntimeError, TypeError) as error:
+        shapes = ", ".join(f"{x.shape} {x.dtype}" for x in inputs)
+        msg = f"the model does not take the recorded inputs ({shapes}): {error}"
+        raise MismatchError(msg) from error
     if isinstance(result, Mapping):
         return list(result.values())
     return list(result) if isinstance(result, tuple) else [result]

@@ -36,6 +36,7 @@ _STORAGES = {
 _ALIGNMENT = 64
 _ZIP64_FROM = 2**31 - 1
 _MAX_INT32 = 2**31
+_MAX_LONG_BYTES = 255  # what opcode LONG1 holds; torch.load(weights_only=True) knows no longer one
 
 
 @writer("pth", suffix=".pth")
@@ -159,6 +160,9 @@ class _Pickle:
         if -_MAX_INT32 <= value < _MAX_INT32:
             return b"J" + struct.pack("<i", value)
         size = value.bit_length() // 8 + 1
+        if size > _MAX_LONG_BYTES:
+            msg = f"the configuration holds an integer of {value.bit_length()} bits, which torch.load does not read"
+            raise UnsupportedError(msg)
         return b"\x8a" + struct.pack("<B", size) + value.to_bytes(size, "little", signed=True)
 
     def _tensor(self, tensor: OutputTensor) -> None:

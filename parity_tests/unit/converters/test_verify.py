@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import torchward
+from converters.errors import MismatchError, UnreadableFileError
+
+FIXTURES = Path(__file__).parents[2] / "fixtures"
+CASE = FIXTURES / "k315_mlp_named"
+
+
+@pytest.fixture
+def converted(tmp_path: Path) -> Path:
+    torchward.convert(CASE / "model.keras", tmp_path / "m.pth")
+    return tmp_path / "m.pth"
+
+
+def checks_of(source: Path, converted: Path, **options: Any) -> dict[str, bool]:
+    report = torchward.verify(source, converted, **options)
+    return {check.name: check.passed for check in report.checks}
+
+
+@pytest.mark.parametrize(
+    ("case", "file"),
+    [
+        ("k315_mlp_named", "model.keras"),
+        ("k315_bn_mlp", "model.h5"),
+        ("k315_actor_critic", "model.weights.h5"),
+        ("tf215_dqn_seed", "model.h5"),
+        ("k224_ddpg_critic_bn", "model.h5"),
+    ],
+)
+def test_recorded_model_is_verified_with_all_checks(case: str, file: str, tmp_path: Path) -> None:
+    folder = FIXTURES / case
+    architecture = folder / "model.json" if file == "model.weights.h5" else None
+    torchward.convert(folder / file, tmp_path / "m.pth", architecture=architecture)
+
+    report = torchward.verify(
+        folder / file,
+        tmp_path / "m.pth",
+        expected=folder / "expected.npz",
+        architecture=architecture,
+    )
+
+    assert report.passed
+    names = [check.name for check in report.checks]
+    assert names[:3] == ["values", "optimizer", "outputs"]
+    assert json.loads(json.dumps(report.to_data()))["passed"] is True
+
+
+def test_training_is_continued_with_moving_statistics_and_all_losses(tmp_path: Path) -> None:
+    for case in ("k315_bn_mlp", "k224_a3c_two_heads"):
+        (source,) = [p for p in (FIXTURES / case).glob("model.*") if p.suffix in (".h5", ".keras")][
+            :1
+        ]
+        torchward.convert(source, tmp_path / "m.pth", force=True)
+
+        found = checks_of(source, tmp_path / "m.pth", expected=FIXTURES / case / "expected.npz")
+
+        assert found["continued losses"]
+        assert found["continued outputs"]
+
+
+@pytest.mark.parametrize(
+    "fault", ["one bit", "transposed square", "optimizer state", "swapped layers", "minus zero"]
+)
+def test_changed_file_fails_its_check(
+    fault: str, write_model: Any, configs: Any, tmp_path: Path
+) -> None:
+    if fault == "optimizer state":
+        source = CASE / "model.keras"
+    else:
+        arrays = {"a": configs.dense_arrays(4, 4), "b": configs.dense_arrays(4, 4, 1)}
+        arrays["a"]["bias"][0] = 0.0
+        config = configs.sequential(configs.dense("a", 4), configs.dense("b", 4))
+        source = write_model(config, arrays)
+    torchward.convert(source, tmp_path / "m.pth")
+    stored = torch.load(tmp_path / "m.pth", weights_only=True)
+    state = stored["model_state_dict"]
+    if fault == "one bit":
+        state["a.weight"].view(torch.int32)[0, 0] ^= 1
+    elif fault == "transposed square":
+        state["a.weight"] = state["a.weight"].T.contiguous()
+    elif fault == "swapped layers":
+        state["a.weight"], state["b.weight"] = state["b.weight"], state["a.weight"]
+    elif fault == "minus zero":
+        state["a.bias"][0] = -0.0
+    else:
+        next(iter(stored["optimizer_state_dict"]["state"][1].values()))[0] += 1
+    torch.save(stored, tmp_path / "m.pth")
+
+    found = checks_of(source, tmp_path / "m.pth")
+
+    assert found["values"] is (fault == "optimizer state")
+    assert found.get("optimizer", True) is (fault != "optimizer state")
+
+
+@pytest.mark.parametrize(
+    ("key", "check"),
+    [("y0", "outputs"), ("yafter0", "continued outputs"), ("resume_loss", "continued losses")],
+)
+@pytest.mark.parametrize("value", [1e-2, np.nan], ids=["off", "NaN"])
+def test_other_recorded_numbers_fail_their_check(
+    key: str, check: str, value: float, converted: Path, tmp_path: Path
+) -> None:
+    with np.load(CASE / "expected.npz") as file:
+        arrays = {name: file[name] for name in file.files}
+    arrays[key] = arrays[key] + np.float32(value)
+    np.savez(tmp_path / "other.npz", **arrays)
+
+    found = checks_of(CASE / "model.keras", converted, expected=tmp_path / "other.npz")
+
+    assert [name for name, passed in found.items() if not passed] == [check]
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({}, "hold no x0, ... with y0"),
+        (
+            {"x0": np.zeros((2, 6)), "y0": np.zeros((2, 1)), "y1": np.zeros(2)},
+            "1 outputs, recorded are 2",
+        ),
+    ],
+)
+def test_recorded_arrays_of_another_model_are_refused(
+    arrays: dict[str, Any], message: str, small_model: Path, tmp_path: Path
+) -> None:
+    torchward.convert(small_model, tmp_path / "m.pth")
+    if "x0" in arrays:
+        arrays = {**arrays, "x0": np.zeros((2, 4), np.float32)}
+    np.savez(tmp_path / "other.npz", **arrays)
+
+    with pytest.raises(MismatchError, match=message):
+        torchward.verify(small_model, tmp_path / "m.pth", expected=tmp_path / "other.npz")
+
+
+def test_recorded_objects_are_not_unpickled(converted: Path, tmp_path: Path) -> None:
+    np.savez(tmp_path / "objects.npz", x0=np.array([{}], dtype=object))
+
+    with pytest.raises(UnreadableFileError, match=r"objects\.npz"):
+        torchward.verify(CASE / "model.keras", converted, expected=tmp_path / "objects.npz")
+
+
+def test_inputs_of_another_width_are_one_error(converted: Path, tmp_path: Path) -> None:
+    np.savez(tmp_path / "other.npz", x0=np.zeros((2, 99), np.float32), y0=np.zeros((2, 3)))
+
+    with pytest.raises(MismatchError, match=r"does not take the recorded inputs \(\(2, 99\)"):
+        torchward.verify(CASE / "model.keras", converted, expected=tmp_path / "other.npz")
+
+
+def test_file_of_another_model_fails(converted: Path) -> None:
+    other = FIXTURES / "k315_opt_sgd" / "model.keras"
+
+    assert not torchward.verify(other, converted).passed
