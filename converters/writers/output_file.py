@@ -53,8 +53,10 @@ class OutputFile:
 
     def write(self, data: bytes | memoryview) -> int:
         """Write all of `data`. Raises OutputError."""
-        view = memoryview(data).cast("B")
-        rest = view
+        view = memoryview(data)
+        if not view.nbytes:  # an empty array has no bytes that could be cast
+            return 0
+        rest = view = view.cast("B")
         try:
             while rest.nbytes:
                 rest = rest[self._file.write(rest) or 0 :]
