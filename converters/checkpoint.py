@@ -5,6 +5,7 @@ Readers produce it, plans consume it. Nothing in here knows a framework or a fil
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -26,7 +27,7 @@ class ArrayInfo:
     @property
     def nbytes(self) -> int:
         """Size in bytes once read."""
-        return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
+        return math.prod(self.shape) * self.dtype.itemsize
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from converters.limits import MAX_ARRAY_BYTES, Limits
+
 if TYPE_CHECKING:
     from converters.inspection import Inspection
     from converters.report import ConversionReport
@@ -59,11 +61,17 @@ def convert(
         Path | None, typer.Option(help="Also write the module as readable source to this .py file.")
     ] = None,
     format: Annotated[
-        str | None, typer.Option(help="pth or safetensors; by default what -o ends with.")
+        str | None,
+        typer.Option(
+            help="Output format, as in `torchward support`; by default what -o ends with."
+        ),
     ] = None,
     architecture: Architecture = None,
     force: Annotated[bool, typer.Option("--force", "-f", help="Replace existing outputs.")] = False,
     strict: Annotated[bool, typer.Option(help="Refuse arrays with NaN or infinity.")] = False,
+    max_size: Annotated[
+        int, typer.Option(help="Largest single array in bytes, once decompressed.", min=1)
+    ] = MAX_ARRAY_BYTES,
     rules: Rules = None,
     show_all: Annotated[bool, typer.Option("--all", help="List every tensor.")] = False,
     as_json: AsJson = False,
@@ -81,15 +89,22 @@ def convert(
         output,
         architecture=architecture,
         source_code=source_code,
-        format=format or _format_of(output),
+        format=format,
         force=force,
         strict=strict,
         rules=rules or (),
+        limits=Limits(max_array_bytes=max_size),
     )
     if as_json:
         _print_lines([json.dumps(report.to_data())])
     elif not quiet:
         _print_lines(format_conversion(report, time.perf_counter() - started, show_all=show_all))
+        given = "" if architecture is None else f" --architecture {architecture}"
+        _print_lines(
+            [
+                f"next            torchward verify {source} {_beside(source, output) / report.output}{given}"
+            ]
+        )
 
 
 def verify(
@@ -231,7 +246,6 @@ def format_conversion(report: ConversionReport, seconds: float, *, show_all: boo
     )
     if report.source_code:
         lines.append(f"                {report.source_code}   the module as source, torch only")
-    lines.append(f"next            torchward verify {source['file']} {report.output}")
     return lines
 
 
@@ -283,6 +297,13 @@ def format_size(count: int) -> str:
     return f"{size:.0f} {unit}" if unit == "KB" else f"{size:.1f} {unit}"
 
 
+def _beside(source: Path, output: Path | None) -> Path:
+    """Return the folder that the output went to."""
+    if output is None:
+        return source.parent
+    return output if output.is_dir() else output.parent
+
+
 def _shape(shape: Sequence[int | None] | None) -> str:
     if shape is None:
         return "(unknown)"
@@ -290,10 +311,6 @@ def _shape(shape: Sequence[int | None] | None) -> str:
         "batch" if index == 0 and size is None else str(size) for index, size in enumerate(shape)
     ]
     return f"({', '.join(sizes)}{',' if len(sizes) == 1 else ''})"
-
-
-def _format_of(output: Path | None) -> str:
-    return "safetensors" if output is not None and output.suffix == ".safetensors" else "pth"
 
 
 def _print_lines(lines: Iterable[str]) -> None:

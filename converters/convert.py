@@ -20,7 +20,7 @@ from converters.readers import read_checkpoint
 from converters.report import ConversionReport, make_report
 from converters.writers.content import Content, OptimizerContent, output_tensor
 from converters.writers.output_file import OutputFile
-from converters.writers.registry import Writer, find_writer
+from converters.writers.registry import Writer, find_writer, writer_for
 
 PathLike = str | os.PathLike[str]
 
@@ -31,7 +31,7 @@ def convert(
     *,
     architecture: PathLike | None = None,
     source_code: PathLike | None = None,
-    format: str = "pth",  # the name of the option
+    format: str | None = None,  # the name of the option
     force: bool = False,
     strict: bool = False,
     rules: Sequence[str] = (),
@@ -47,7 +47,7 @@ def convert(
         destination: where to; by default `source` with the suffix of `format`.
         architecture: JSON configuration (`to_json`, `config.json`) for files with weights only.
         source_code: also write the module as readable source to this .py file.
-        format: "pth" or "safetensors".
+        format: name of an output format (`torchward support`); by default the one `destination` ends with, or "pth".
         force: replace existing outputs.
         strict: refuse arrays with NaN or infinity instead of noting them.
         rules: modules of your own with layer rules, imported by name.
@@ -57,7 +57,11 @@ def convert(
         ConversionError: One of its kinds, with the exit code the command ends with. Nothing was written then.
     """
     path = Path(source)
-    writer = find_writer(format)
+    writer = (
+        writer_for(None if destination is None else Path(destination))
+        if format is None
+        else find_writer(format)
+    )
     target = _destination(path, destination, writer)
     code = None if source_code is None else Path(source_code)
     report_path = target.with_name(f"{target.name}.json")

@@ -84,6 +84,9 @@ class LayerRule:
     weights: tuple[Weight, ...]
     examples: tuple[Example, ...]
     lower: Rule
+    random_in_training: bool = (
+        False  # draws in training mode, so that only inference can be compared
+    )
 
     def stored_weights(self, layer: Layer) -> tuple[Weight, ...]:
         """Return the weights that exist for this configuration, in stored order."""
@@ -95,7 +98,10 @@ LAYERS: dict[str, LayerRule] = {}
 
 
 def layer(
-    *class_names: str, weights: Iterable[Weight] = (), examples: Iterable[Example] = ()
+    *class_names: str,
+    weights: Iterable[Weight] = (),
+    examples: Iterable[Example] = (),
+    random_in_training: bool = False,
 ) -> Callable[[Rule], Rule]:
     """Register the decorated function as the rule of these Keras classes.
 
@@ -108,7 +114,9 @@ def layer(
             if class_name in LAYERS:
                 msg = f"Keras layer '{class_name}' has a rule already: {LAYERS[class_name].lower}"
                 raise ValueError(msg)
-            LAYERS[class_name] = LayerRule(class_name, tuple(weights), tuple(examples), rule)
+            LAYERS[class_name] = LayerRule(
+                class_name, tuple(weights), tuple(examples), rule, random_in_training
+            )
         return rule
 
     return register

@@ -25,7 +25,7 @@ decide the scale and hide errors of the small ones."""
 class Draw(NamedTuple):
     """What one update receives."""
 
-    batch: Batch
+    batch: Any  # a NamedTuple with `observation`; its other fields are the algorithm's own
     noise: Noise
 
 
@@ -127,7 +127,7 @@ class InputLog:
     def draw(self, **changes: object) -> Draw:
         """Return the next batch and noise; `changes` are laid over the configuration ("batch_size")."""
         drawn = self._recipe({**self._configuration, **changes}, self.rng)
-        batch = Batch(*(self.keep(array) for array in drawn.batch))
+        batch = type(drawn.batch)(*(self.keep(array) for array in drawn.batch))
         return Draw(batch, {name: self.keep(mask) for name, mask in drawn.noise.items()})
 
     def keep(self, array: NDArray[Any]) -> NDArray[Any]:  # Any: integers and booleans as well

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-import converters.layers
+import converters.layers  # noqa: F401  # fills LAYERS
 import torchward
 from converters.plan import Plan, plan_conversion
 from converters.readers import read_checkpoint
@@ -30,7 +30,6 @@ BATCH = 9
 TOLERANCE = {"float64": 1e-12, "float32": 5e-6}
 """Relative to the largest value, at least 1. float64 shows that the formulas are equal: a few roundings of 1e-16.
 float32 is held against the float64 reference: some ten roundings of 6e-8, and eight digits lost in an exponential."""
-RANDOM_IN_TRAINING = ("Dropout",)
 KERAS_2_ONLY = ("ThresholdedReLU",)
 """Keras 3 has no such class; worked by hand in unit/converters/layers."""
 ROUNDED_CONSTANTS = {
@@ -143,7 +142,7 @@ class Legacy:
         inputs = [self._tf.constant(x, dtype) for x in inputs_of(case)]
         outputs, gradients = self._differentiate(model, inputs, case, training=False)
         count = len(inputs)
-        training = case.class_name not in RANDOM_IN_TRAINING
+        training = not LAYERS[case.class_name].random_in_training
         trained, training_gradients = self._differentiate(model, inputs, case, training=training)
         roles = [weight.name for weight in layer.trainable_weights]
         return Values(
@@ -219,7 +218,7 @@ def torch_values(case: Case, model: nn.Module, plan: Plan) -> Values:
     dtype = getattr(torch, case.dtype)
     inputs = [torch.from_numpy(x).to(dtype).requires_grad_() for x in inputs_of(case)]
     outputs, gradients, by_role = differentiate(case, model.eval(), inputs, plan)
-    model.train(case.class_name not in RANDOM_IN_TRAINING)
+    model.train(not LAYERS[case.class_name].random_in_training)
     trained, _, training_by_role = differentiate(case, model, inputs, plan)
     state = model.state_dict()
     statistics = {
@@ -326,7 +325,7 @@ def test_all_formats_of_keras_3_convert_to_the_same(case: Case, legacy: Legacy) 
 
 
 def test_every_rule_has_examples_or_is_worked_by_hand() -> None:
-    assert converters.layers.__all__
+    assert LAYERS
     without = [name for name, rule in LAYERS.items() if not rule.examples]
 
     assert sorted(without) == sorted(KERAS_2_ONLY)

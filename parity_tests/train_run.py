@@ -33,6 +33,7 @@ FINAL_SEED = 5_000_000
 """Of the first final evaluation episode; those that choose the weights start at 1,000,000."""
 _SET_BY_RUN = {"state_size", "action_size", "seed", "device"}
 """Arguments of an agent that come from the environment or have an option of their own."""
+_CALLED_BY_LOOP = ("act", "remember", "replay", "update_target", "save", "load")
 FRAMEWORKS = ("torch", "tensorflow")
 
 
@@ -262,6 +263,7 @@ def _build(
         environment = make()
         state_size, action_size = measure_spaces(environment)
         agent_class = getattr(importlib.import_module(module), name)
+        _check_methods(plan.pair, agent_class)
         known = set(inspect.signature(agent_class).parameters)
         _check_names(plan.agent, known - _SET_BY_RUN)
         # TensorFlow places its operations itself; its agents take no device.
@@ -277,6 +279,17 @@ def _build(
         hint = f"pip install 'torchward[{extra}]'"
         msg = f"{plan.framework} agents need the package {error.name}, which is not installed"
         raise TrainingUsageError(msg, hint=hint) from error
+
+
+def _check_methods(pair: str, agent_class: type) -> None:
+    """Raise TrainingUsageError for an agent that the loop cannot drive: it acts, remembers and replays."""
+    missing = [name for name in _CALLED_BY_LOOP if not hasattr(agent_class, name)]
+    if missing:
+        msg = (
+            f"pair '{pair}' cannot be trained here: {agent_class.__name__} has no {', '.join(missing)}, "
+            "which the training loop calls"
+        )
+        raise TrainingUsageError(msg, hint="see ReplayingAgent in experience/training.py")
 
 
 def _check_names(settings: Mapping[str, object], known: set[str]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
-from converters.layers import activations, dense, merging, normalization, regularization, reshaping
+import importlib
+import pkgutil
 
-__all__ = ["activations", "dense", "merging", "normalization", "regularization", "reshaping"]
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_module.name}")

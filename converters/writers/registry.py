@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from converters.errors import UnsupportedError
 from converters.registry import nearest
@@ -49,9 +50,19 @@ def find_writer(name: str) -> Writer:
     Raises:
         UnsupportedError: There is none; the message names the nearest.
     """
-    import converters.writers.formats  # noqa: F401  # fills the table on first use
-
+    _fill()
     if name not in WRITERS:
         msg = f"no output format '{name}'{nearest(name, WRITERS)}"
         raise UnsupportedError(msg, hint=f"formats: {', '.join(sorted(WRITERS))}")
     return WRITERS[name]
+
+
+def writer_for(output: Path | None) -> Writer:
+    """Return the writer whose suffix the output's name has; .pth for a folder, another suffix or no name."""
+    _fill()
+    suffix = "" if output is None else output.suffix.lower()
+    return next((each for each in WRITERS.values() if each.suffix == suffix), WRITERS["pth"])
+
+
+def _fill() -> None:
+    import converters.writers.formats  # noqa: F401  # registers on first import

@@ -1,9 +1,21 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import NamedTuple
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from parity_tests.inputs import RECIPES, InputLog, dropout_masks, find_recipe, spread, transitions
+from parity_tests.inputs import (
+    RECIPES,
+    Draw,
+    InputLog,
+    dropout_masks,
+    find_recipe,
+    spread,
+    transitions,
+)
 
 CONFIGURATION = {"state_size": 4, "action_size": 3, "hidden_sizes": (7, 5, 3), "batch_size": 200}
 
@@ -76,3 +88,19 @@ def test_a_recipe_may_be_a_function() -> None:
 def test_an_unknown_recipe_is_refused_with_what_there_is() -> None:
     with pytest.raises(ValueError, match="no input recipe 'images'; there are: transitions"):
         find_recipe("images")
+
+
+class OwnBatch(NamedTuple):
+    observation: NDArray[np.floating]
+    returns: NDArray[np.floating]
+
+
+def own_recipe(_: Mapping[str, object], rng: np.random.Generator) -> Draw:
+    return Draw(OwnBatch(rng.random((3, 2)), rng.random(3)), {})
+
+
+def test_a_recipe_may_have_a_batch_of_its_own() -> None:
+    batch, _ = InputLog(own_recipe, {}, dtype="float32", seed=0).draw()
+
+    assert type(batch) is OwnBatch
+    assert batch.returns.dtype == np.float32

@@ -107,7 +107,15 @@ class Broken(Agent):
         sys.exit(9)
 
 
+class Bare:  # learns from whole episodes, not from a memory
+    def __init__(self, state_size, action_size, *, seed=0):
+        self.state_size = state_size
+
+    act = update = save = load = None
+
+
 PAIRS = (
+    AgentPair("bare", "table_agents:Bare", "table_agents:Bare", {}, (), "CartPole-v1"),
     AgentPair("table", "table_agents:Noisy", "table_agents:Agent", {}, (), "CartPole-v1"),
     AgentPair("mortal", "table_agents:Mortal", "table_agents:Mortal", {}, (), "CartPole-v1"),
     AgentPair("broken", "table_agents:Broken", "table_agents:Broken", {}, (), "CartPole-v1"),
@@ -320,11 +328,12 @@ def test_an_existing_folder_is_not_written_to(
         (["dqn", "--framework", "jax"], "torch or tensorflow"),
         (["table", "--pairs", "table_agents:PAIRS", "--env", "Pendulum-v1"], "Discrete"),
         (["table", "--pairs", "table_agents:PAIRS", "--env", "Cartpole-v1"], "CartPole"),
+        (["bare", "--pairs", "table_agents:PAIRS"], "Bare has no remember, replay, update_target"),
         (["dqn", "--set", "learning_rate"], "name=value"),
         (["dqn", "--set", "train_every=0"], "below 1"),
         (["dqn", "--set", "exploration=[1]"], "LinearSchedule"),
     ],
-    ids=["pair", "framework", "actions", "environment", "no-value", "range", "exploration"],
+    ids=["pair", "framework", "actions", "environment", "loop", "no-value", "range", "exploration"],
 )
 def test_a_wrong_call_is_one_line_and_exit_code_2(
     folder: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], part: str
