@@ -1,0 +1,231 @@
+"""The command as it is typed: exit codes, one clear line, nothing imported that is not needed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import torchward
+
+REPOSITORY = Path(__file__).parents[2]
+CASE = REPOSITORY / "parity_tests" / "fixtures" / "k315_mlp_named"
+MODEL = str(CASE / "model.keras")
+
+
+def run(*arguments: str | Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, list[str]]:
+    """Return exit code, standard output and the lines on standard error."""
+    code = torchward.main([str(argument) for argument in arguments])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err.splitlines()
+
+
+def test_converting_prints_what_was_done_and_ends_with_0(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "m.pth"
+
+    code, out, err = run("convert", MODEL, "-o", output, capsys=capsys)
+
+    assert (code, err) == (0, [])
+    assert "Dense" in out
+    assert "fc1.weight" in out
+    assert "transposed" in out
+    assert "torchward verify" in out
+    assert output.exists()
+
+
+def test_json_output_is_one_object(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for command in (
+        ["convert", MODEL, "-o", str(tmp_path / "m.pth"), "--json"],
+        ["inspect", MODEL, "--json"],
+        ["verify", MODEL, str(tmp_path / "m.pth"), "--json"],
+        ["support", "--json"],
+    ):
+        code, out, _ = run(*command, capsys=capsys)
+
+        assert code == 0
+        assert isinstance(json.loads(out), dict)
+
+
+def test_quiet_prints_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run("convert", MODEL, "-o", tmp_path / "m.pth", "--quiet", capsys=capsys)
+
+    assert (code, out, err) == (0, "", [])
+
+
+def test_all_lists_every_tensor(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, _ = run("convert", MODEL, "-o", tmp_path / "m.pth", "--all", capsys=capsys)
+
+    for name in ("fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias", "q_values.weight"):
+        assert name in out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["convert"], ["no_such_command"], ["convert", "m.h5", "--bogus"], ["support", "bogus"], []],
+    ids=" ".join,
+)
+def test_wrong_usage_ends_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, _ = run(*arguments, capsys=capsys)
+
+    assert code == 2
+
+
+def test_missing_or_damaged_input_ends_with_3(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "damaged.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(40))
+
+    for name in ("nowhere.h5", "damaged.h5"):
+        for command in ("inspect", "convert"):
+            code, out, err = run(command, tmp_path / name, capsys=capsys)
+
+            assert (code, out) == (3, "")
+            assert err[0].startswith(f"error: {name}: ")
+            assert len(err) <= 2
+
+
+def test_file_without_its_architecture_ends_with_4_and_a_hint(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = run(
+        "convert", CASE / "model.weights.h5", "-o", tmp_path / "m.pth", capsys=capsys
+    )
+
+    assert (code, out) == (4, "")
+    assert err[0].startswith("error: model.weights.h5: ")
+    assert err[1].startswith("hint: ")
+    assert "--architecture" in err[1]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_failed_verification_ends_with_5(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "m.pth"
+    run("convert", MODEL, "-o", output, capsys=capsys)
+    assert run("verify", MODEL, output, "--expected", CASE / "expected.npz", capsys=capsys)[0] == 0
+    stored = torch.load(output, weights_only=True)
+    stored["model_state_dict"]["fc1.bias"][0] += 1
+    torch.save(stored, output)
+
+    code, out, err = run("verify", MODEL, output, capsys=capsys)
+
+    assert code == 5
+    assert "FAIL" in out
+    assert err[0].startswith("error: ")
+    assert "fc1.bias" in err[0]
+
+
+def test_existing_output_ends_with_6_and_force_replaces_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "m.pth"
+    output.write_text("mine")
+
+    code, _, err = run("convert", MODEL, "-o", output, capsys=capsys)
+    assert code == 6
+    assert err[1].startswith("hint: add --force")
+    assert output.read_text() == "mine"
+
+    assert run("convert", MODEL, "-o", output, "--force", capsys=capsys)[0] == 0
+
+
+def test_interrupt_ends_with_130(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("converters.convert.plan_conversion", interrupt)
+
+    assert run("convert", MODEL, "-o", tmp_path / "m.pth", capsys=capsys)[0] == 130
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_errors_are_json_on_request(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run("inspect", tmp_path / "nowhere.h5", "--json", capsys=capsys)
+
+    assert (code, out) == (3, "")
+    assert set(json.loads(err[0])) == {"error", "hint"}
+
+
+def test_debug_shows_where_an_error_comes_from(tmp_path: Path) -> None:
+    with pytest.raises(Exception, match="nowhere"):
+        torchward.main(["inspect", str(tmp_path / "nowhere.h5"), "--debug"])
+
+
+def test_names_from_files_cannot_move_the_cursor(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "evil\x1b[2J\n\u202e.h5"
+    path.write_bytes(b"no model")
+
+    _, out, err = run("inspect", path, capsys=capsys)
+
+    text = out + "".join(err)
+    assert "evil" in text
+    assert text.isprintable()
+
+
+def test_format_follows_the_outputs_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("convert", MODEL, "-o", tmp_path / "m.safetensors", capsys=capsys)
+
+    header = json.loads((tmp_path / "m.safetensors").read_bytes()[8:].split(b"]}}")[0] + b"]}}")
+    assert "__metadata__" in header
+
+
+def test_support_lists_what_the_registries_hold(capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, _ = run("support", "layers", capsys=capsys)
+
+    assert "  Dense" in out.splitlines()
+    assert "Adam" not in out
+
+
+def test_unknown_name_of_the_api_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="has no attribute 'no_such_name'"):
+        torchward.no_such_name  # noqa: B018  # looking it up is what is tested
+
+
+def test_help_and_inspect_import_no_framework(tmp_path: Path) -> None:
+    script = (
+        "import sys, torchward\n"
+        "codes = [torchward.main(arguments) for arguments in "
+        f"(['--help'], ['inspect', {MODEL!r}], ['support'], "
+        f"['convert', {MODEL!r}, '-o', 'm.pth'], ['convert', {MODEL!r}, '-o', 'm.safetensors'])]\n"
+        "found = {'torch', 'tensorflow', 'keras', 'tf_keras', 'h5py'} & set(sys.modules)\n"
+        "sys.exit(f'{codes} {found}' if any(codes) or found else 0)\n"
+    )
+
+    child = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env={"PYTHONPATH": str(REPOSITORY), "PATH": "", "TERM": "dumb"},
+    )
+
+    assert child.returncode == 0, child.stderr
+
+
+def test_other_package_of_our_name_in_the_working_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "benchmarks").mkdir()
+    (tmp_path / "benchmarks" / "__init__.py").write_text("")
+
+    child = subprocess.run(
+        [sys.executable, "-c", "import sys, torchward; sys.exit(torchward.main(['support']))"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env={"PYTHONPATH": str(REPOSITORY), "PATH": ""},
+    )
+
+    assert child.returncode == 2
+    assert "package 'benchmarks' is taken from" in child.stderr
