@@ -58,12 +58,12 @@ def find_loss(stored: object) -> Loss | None:
     if isinstance(stored, Mapping):
         # Loss objects: {"class_name": "Huber", "config": {"delta": 1.0, ...}}
         name, config = stored.get("class_name"), stored.get("config")
+        if isinstance(config, str):  # {"class_name": "function", "config": "mse"}
+            return LOSSES.get(config)
         delta = config.get("delta", 1.0) if isinstance(config, Mapping) else 1.0
         plain = {"Huber": "huber", "MeanSquaredError": "mse", "MeanAbsoluteError": "mae"}
         if isinstance(name, str) and delta == 1.0:
             return LOSSES.get(plain.get(name, name))
-        if isinstance(config, str):
-            return LOSSES.get(config)
     return None
 
 

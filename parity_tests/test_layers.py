@@ -31,7 +31,7 @@ TOLERANCE = {"float64": 1e-12, "float32": 5e-6}
 """Relative to the largest value, at least 1. float64 shows that the formulas are equal: a few roundings of 1e-16.
 float32 is held against the float64 reference: some ten roundings of 6e-8, and eight digits lost in an exponential."""
 KERAS_2_ONLY = ("ThresholdedReLU",)
-"""Keras 3 has no such class; worked by hand in unit/converters/layers."""
+"""Keras 3 has no such class; worked by hand in unit/converters/test_registry.py."""
 ROUNDED_CONSTANTS = {
     "leaky_relu": "the slope is a float32 attribute of TensorFlow's LeakyRelu",
     "LeakyReLU": "as leaky_relu",
