@@ -19,9 +19,7 @@ from numpy.typing import NDArray
 from experience.agent import Batch, Noise
 from experience.buffers import ReplayMemory
 from experience.dqn_rules import (
-    check_rows,
     check_settings,
-    check_shapes,
     choose_actions,
     empty_history,
     explain_action,
@@ -29,6 +27,7 @@ from experience.dqn_rules import (
 from experience.evaluation import Environment
 from experience.guide_training import train_by_guide
 from experience.schedules import decay_epsilon
+from experience.shapes import check_rows, check_shapes
 from experience.training import TrainingResult
 from legacy_tf.devices import describe_device, find_device
 from legacy_tf.losses import TensorBatch, q_learning_loss

@@ -14,7 +14,8 @@ import tensorflow as tf
 from keras import layers
 from numpy.typing import NDArray
 
-from experience.dqn_rules import check_shapes, dropout_rates
+from experience.dqn_rules import dropout_rates
+from experience.shapes import check_shapes
 
 
 def DQNetwork(  # noqa: N802  the rewrite has a class of this name

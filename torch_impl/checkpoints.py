@@ -54,6 +54,12 @@ class TorchCheckpoint:
     contract: bool = True
 
 
+def checkpoint_path(path: str | Path) -> Path:
+    """Return where an agent's `save` to this path writes: the name may leave `.pth` out."""
+    path = Path(path)
+    return path if path.suffix == ".pth" else path.with_name(f"{path.name}.pth")
+
+
 def write_checkpoint(
     path: str | Path,
     model_state_dict: Mapping[str, Tensor],

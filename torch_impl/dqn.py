@@ -19,9 +19,7 @@ from torch import Tensor
 from experience.agent import Batch, Noise
 from experience.buffers import ReplayMemory
 from experience.dqn_rules import (
-    check_rows,
     check_settings,
-    check_shapes,
     choose_actions,
     dropout_rates,
     empty_history,
@@ -30,14 +28,21 @@ from experience.dqn_rules import (
 from experience.evaluation import Environment
 from experience.guide_training import train_by_guide
 from experience.schedules import decay_epsilon
+from experience.shapes import check_rows, check_shapes
 from experience.training import TrainingResult
-from torch_impl.checkpoints import CheckpointError, read_checkpoint, write_checkpoint
+from torch_impl.checkpoints import (
+    CheckpointError,
+    checkpoint_path,
+    read_checkpoint,
+    write_checkpoint,
+)
 from torch_impl.devices import describe_device, find_device
-from torch_impl.dqn_files import infer_settings, load_optimizer, rename_layers
+from torch_impl.dqn_files import infer_settings, rename_layers
 from torch_impl.gradient_steps import Compiled, GradientSteps
 from torch_impl.keras_compat.optimizers import Adam
 from torch_impl.losses import TensorBatch, q_learning_loss
 from torch_impl.networks import DQNetwork, read_weights, write_weights
+from torch_impl.optimizer_files import load_optimizer
 
 __all__ = ["DQNAgent", "DQNetwork"]
 
@@ -332,7 +337,7 @@ class DQNAgent:
             }
         }
         write_checkpoint(
-            _checkpoint_path(path),
+            checkpoint_path(path),
             self.q_network.state_dict(),
             optimizer_state_dict=self.optimizer.state_dict(),
             metadata=metadata,
@@ -357,7 +362,7 @@ class DQNAgent:
         Raises:
             CheckpointError: The file is damaged or not of a network like this.
         """
-        path = _checkpoint_path(path)
+        path = checkpoint_path(path)
         checkpoint = read_checkpoint(path)
         stored = checkpoint.metadata.get("agent")
         saved = (
@@ -429,8 +434,3 @@ class DQNAgent:
         """Go on with the stored dropout; on another kind of device the sequence starts anew from the seed."""
         if isinstance(state, Tensor) and state.shape == self._generator.get_state().shape:
             self._generator.set_state(state)
-
-
-def _checkpoint_path(path: str | Path) -> Path:
-    path = Path(path)
-    return path if path.suffix == ".pth" else path.with_name(f"{path.name}.pth")

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
-from experience.dqn_rules import check_shapes, dropout_rates
+from experience.dqn_rules import dropout_rates
+from experience.shapes import check_shapes
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 

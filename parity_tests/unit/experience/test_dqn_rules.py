@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from experience.dqn_rules import check_settings, check_shapes, choose_actions, explain_action
+from experience.dqn_rules import check_settings, choose_actions, explain_action
 
 SETTINGS: dict[str, Any] = {
     "state_size": 4,
@@ -55,15 +55,6 @@ def test_setting_out_of_range_is_refused(name: str, value: object, message: str)
 def test_all_broken_settings_are_named_at_once() -> None:
     with pytest.raises(ValueError, match=r"dropout must be.*loss must be"):
         check_settings({**SETTINGS, "dropout": 2.0, "loss": "mae"})
-
-
-def test_every_shape_that_does_not_fit_is_named() -> None:
-    found = {"a": np.ones((2, 3)), "c": np.ones(1)}
-
-    with pytest.raises(
-        ValueError, match=r"^masks do not fit: a found \(2, 3\), needed \(3, 2\); b found nothing"
-    ):
-        check_shapes("masks", found, {"a": (3, 2), "b": (1,)})
 
 
 @pytest.mark.parametrize("epsilon", [0.0, 0.3, 1.0])

@@ -8,7 +8,12 @@ from typing import Any
 import pytest
 import torch
 
-from torch_impl.checkpoints import CheckpointError, read_checkpoint, write_checkpoint
+from torch_impl.checkpoints import (
+    CheckpointError,
+    checkpoint_path,
+    read_checkpoint,
+    write_checkpoint,
+)
 
 STATE = {"fc1.weight": torch.arange(6.0).reshape(2, 3), "fc1.bias": torch.zeros(2)}
 
@@ -160,3 +165,10 @@ def test_file_without_the_contract_is_read(tmp_path: Path, content: dict[str, An
 
     assert not checkpoint.contract
     assert torch.equal(checkpoint.model_state_dict["fc1.weight"], STATE["fc1.weight"])
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"), [("a", "a.pth"), ("a.pth", "a.pth"), ("v1.2", "v1.2.pth")]
+)
+def test_an_agents_path_may_leave_the_suffix_out(given: str, wanted: str) -> None:
+    assert checkpoint_path(f"runs/{given}") == Path("runs") / wanted
