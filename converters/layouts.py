@@ -1,12 +1,15 @@
 """Array layouts as text: "in out -> out in" says what transpose(1, 0) hides.
 
 A layout names every axis on the left, and on the right gives their new order, with parentheses where axes are
-merged into one or split. `.inverse` undoes it, which is how weights travel back to the legacy side. No framework,
-no file format: `converters.plan` attaches layouts to moves, writers apply them.
+merged into one or split (empty ones are an axis of size 1), and brackets where an axis is made of equal parts that lie
+one after another: "in [z r h] -> [r z h] in" transposes and puts the gates into another order. `.inverse` undoes it,
+which is how weights travel back to the legacy side. No framework, no file format: `converters.plan` attaches layouts to
+moves, writers apply them.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,9 +20,23 @@ from numpy.typing import NDArray
 Group = tuple[str, ...]
 
 
+class Parts(Group):
+    """Names of equal parts that lie one after another along one axis: "[z r h]"."""
+
+    __slots__ = ()
+
+    @property
+    def axis(self) -> str:
+        """One name for the whole axis, whatever the order of its parts."""
+        return "+".join(sorted(self))
+
+
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """A parsed layout: each side is a sequence of groups of axis names; a group of one is a plain axis."""
+    """A parsed layout: each side is a sequence of groups of axis names; a group of one is a plain axis.
+
+    A group may also be `Parts` of one axis.
+    """
 
     left: tuple[Group, ...]
     right: tuple[Group, ...]
@@ -46,7 +63,7 @@ class Layout:
     def shape(self, shape: Sequence[int], **sizes: int) -> tuple[int, ...]:
         """Return the shape of `apply`'s result for an array of `shape`."""
         sizes = self._sizes(tuple(shape), sizes)
-        return tuple(_product(sizes[axis] for axis in group) for group in self.right)
+        return tuple(_product(sizes[axis] for axis in _axes(group)) for group in self.right)
 
     def apply(self, array: NDArray, **sizes: int) -> NDArray:  # type: ignore[type-arg]
         """Return `array` rearranged; a view where numpy can give one.
@@ -59,13 +76,20 @@ class Layout:
             ValueError: Number or sizes of the axes do not fit, or a size is missing.
         """
         sizes = self._sizes(array.shape, sizes)
-        left = [axis for group in self.left for axis in group]
-        right = [axis for group in self.right for axis in group]
+        left = [axis for group in self.left for axis in _axes(group)]
+        right = [axis for group in self.right for axis in _axes(group)]
         split = array.reshape([sizes[axis] for axis in left])
         moved = split.transpose([left.index(axis) for axis in right])
-        if all(len(group) == 1 for group in self.right):
-            return moved
-        return moved.reshape([_product(sizes[axis] for axis in group) for group in self.right])
+        if any(len(_axes(group)) != 1 for group in self.right):
+            shape = [_product(sizes[axis] for axis in _axes(group)) for group in self.right]
+            moved = moved.reshape(shape)
+        stored = {group.axis: group for group in self.left if isinstance(group, Parts)}
+        for index, group in enumerate(self.right):
+            if isinstance(group, Parts) and group != stored[group.axis]:
+                pieces = np.split(moved, len(group), axis=index)
+                order = [stored[group.axis].index(part) for part in group]
+                moved = np.concatenate([pieces[part] for part in order], axis=index)
+        return moved
 
     def _sizes(self, shape: tuple[int, ...], given: dict[str, int]) -> dict[str, int]:
         if len(shape) != len(self.left):
@@ -73,8 +97,12 @@ class Layout:
             raise ValueError(msg)
         sizes = dict(given)
         for group, size in zip(self.left, shape, strict=True):
-            unknown = [axis for axis in group if axis not in sizes]
-            known = _product(sizes[axis] for axis in group if axis in sizes)
+            axes = _axes(group)
+            unknown = [axis for axis in axes if axis not in sizes]
+            known = _product(sizes[axis] for axis in axes if axis in sizes)
+            if isinstance(group, Parts) and size % len(group):
+                msg = f"layout '{self}': {size} is not divisible into [{' '.join(group)}]"
+                raise ValueError(msg)
             if len(unknown) > 1:
                 msg = f"layout '{self}': give the sizes of all but one of {', '.join(unknown)}"
                 raise ValueError(msg)
@@ -89,8 +117,18 @@ class Layout:
         return f"{_side(self.left)} -> {_side(self.right)}"
 
 
+def _axes(group: Group) -> Group:
+    return (group.axis,) if isinstance(group, Parts) else group
+
+
 def _side(groups: tuple[Group, ...]) -> str:
-    return " ".join(group[0] if len(group) == 1 else f"({' '.join(group)})" for group in groups)
+    return " ".join(_text(group) for group in groups)
+
+
+def _text(group: Group) -> str:
+    if isinstance(group, Parts):
+        return f"[{' '.join(group)}]"
+    return group[0] if len(group) == 1 else f"({' '.join(group)})"
 
 
 def _product(values: object) -> int:
@@ -105,8 +143,12 @@ def _parse(text: str) -> Layout:
         raise ValueError(msg)
     layout = Layout(_parse_side(left, text), _parse_side(right, text))
     names = [
-        sorted(axis for group in side for axis in group) for side in (layout.left, layout.right)
+        sorted(axis for group in side for axis in _axes(group))
+        for side in (layout.left, layout.right)
     ]
+    if any(len(set(group)) != len(group) for group in (*layout.left, *layout.right)):
+        msg = f"layout '{text}': a group names something twice"
+        raise ValueError(msg)
     if names[0] != names[1] or len(set(names[0])) != len(names[0]):
         msg = f"layout '{text}': both sides must name the same axes, each once"
         raise ValueError(msg)
@@ -116,13 +158,14 @@ def _parse(text: str) -> Layout:
 def _parse_side(side: str, text: str) -> tuple[Group, ...]:
     groups: list[Group] = []
     inside: list[str] | None = None
-    for part in side.replace("(", " ( ").replace(")", " ) ").split():
-        if part == "(" and inside is None:
-            inside = []
-        elif part == ")" and inside:
-            groups.append(tuple(inside))
+    opened = ""
+    for part in re.findall(r"[()\[\]]|[^\s()\[\]]+", side):
+        if part in "([" and inside is None:
+            inside, opened = [], part
+        elif inside is not None and (opened + part == "()" or (inside and opened + part == "[]")):
+            groups.append(tuple(inside) if opened == "(" else Parts(inside))
             inside = None
-        elif part in "()" or not part.isidentifier():
+        elif part in "()[]" or not part.isidentifier():
             msg = f"layout '{text}': unexpected '{part}'"
             raise ValueError(msg)
         elif inside is None:

@@ -102,3 +102,36 @@ def test_sizes_that_do_not_fit_are_refused(
         Layout.parse("(h w c) out -> out (c h w)").apply(np.zeros(shape), **sizes)
 
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("in [z r h] -> [r z h] in", [[2, 8], [3, 9], [0, 6], [1, 7], [4, 10], [5, 11]]),
+        ("in [z r h] -> in [h z r]", [[4, 5, 0, 1, 2, 3], [10, 11, 6, 7, 8, 9]]),
+    ],
+)
+def test_parts_of_an_axis_are_reordered_and_brought_back(text: str, wanted: list[int]) -> None:
+    array = np.arange(12).reshape(2, 6)
+    layout = Layout.parse(text)
+
+    moved = layout.apply(array)
+
+    np.testing.assert_array_equal(moved, wanted)
+    np.testing.assert_array_equal(layout.inverse.apply(moved), array)
+    assert layout.shape((2, 6)) == moved.shape
+    assert str(layout) == text
+    assert not layout.is_identity
+
+
+@pytest.mark.parametrize(
+    "text", ["[a b] -> (a b)", "[a b] -> [a c]", "[a b -> [b a]", "[a a] -> [a a]", "(a] -> a"]
+)
+def test_misplaced_parts_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="layout"):
+        Layout.parse(text)
+
+
+def test_axis_that_has_not_that_many_equal_parts_is_refused() -> None:
+    with pytest.raises(ValueError, match="not divisible"):
+        Layout.parse("[z r h] -> [r z h]").apply(np.zeros(7))
