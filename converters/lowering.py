@@ -36,6 +36,7 @@ class Lowering:
         params: state key to the layer and the parameter it comes from, in the module's order.
         trainable: state keys that train, in the module's order.
         problems: what cannot be converted, collected to be reported together.
+        notes: what a user should know.
     """
 
     iterations: int | None = None
@@ -49,6 +50,7 @@ class Lowering:
     )  # state key to where it comes from
     trainable: list[str] = field(default_factory=list)  # state keys, in the module's order
     problems: list[ConversionError] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 def with_input_shape(graph: Graph, arrays: Mapping[Path, Mapping[str, ArrayInfo]]) -> Graph:
@@ -83,7 +85,7 @@ def lower_model(graph: Graph, lowering: Lowering) -> Architecture:
     """Return the torch module of a graph; what each parameter comes from is noted in `lowering`."""
     values: dict[TensorRef, tuple[str, Shape]] = {}
     inputs = []
-    dtype = _parameter_dtype(graph)
+    dtype = _parameter_dtype(graph, lowering)
     for entry in graph.inputs:
         name = unique(identifier(entry.tensor.layer, default="x"), lowering.values)
         inputs.append(InputValue(name, entry.shape, _input_dtype(entry.dtype, dtype)))
@@ -110,13 +112,18 @@ def _input_dtype(stated: str, parameters: str) -> str:
     return parameters if stated.startswith(("float", "bfloat")) else stated
 
 
-def _parameter_dtype(graph: Graph) -> str:
+def _parameter_dtype(graph: Graph, lowering: Lowering) -> str:
     for _, layer in leaves(graph):
         value = layer.config.get("dtype")
         if layer.class_name != "InputLayer" and value is not None:
             inner = value.get("config") if isinstance(value, Mapping) else None
-            name = inner.get("name") if isinstance(inner, Mapping) else value
-            return str(name)
+            name = str(inner.get("name") if isinstance(inner, Mapping) else value)
+            if name.startswith("mixed_"):
+                lowering.notes.append(
+                    f"Keras computed in {name.removeprefix('mixed_')} ({name}); the module in float32"
+                )
+                return "float32"  # a mixed policy keeps its variables in float32
+            return name
     return "float32"
 
 

@@ -44,6 +44,7 @@ class Check:
         worst: largest difference, relative to the largest value; 0 for bit-identical.
         tolerance: what was allowed.
         problem: what is wrong, or None.
+        skipped: nothing was compared; `compared` says why.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Check:
     worst: float
     tolerance: float
     problem: str | None = None
+    skipped: bool = False
 
     @property
     def passed(self) -> bool:
@@ -84,6 +86,7 @@ class VerificationReport:
                     "worst": check.worst,
                     "tolerance": check.tolerance,
                     "passed": check.passed,
+                    "skipped": check.skipped,
                     "problem": check.problem,
                 }
                 for check in self.checks
@@ -242,7 +245,12 @@ def _compare_continuation(
     targets, after = _numbered(recorded, "t"), _numbered(recorded, "yafter")
     loss = find_losses(training, len(targets)) if isinstance(training, Mapping) else None
     if loss is None or not targets or not after:
-        return []
+        why = (
+            "the stored loss is not known here"
+            if targets and after
+            else "no t0, ... and yafter0, ..."
+        )
+        return [Check("continued training", f"not compared: {why}", 0.0, 0.0, skipped=True)]
     model, optimizer = load(converted, optimizer=True, rules=rules)
     for module in model.modules():
         if isinstance(module, nn.Dropout):

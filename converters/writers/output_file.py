@@ -6,6 +6,7 @@ time of its own while a core is free.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import queue
@@ -63,8 +64,11 @@ class OutputFile:
         except OSError as error:
             raise self._failure(error) from error
         self._written += view.nbytes
-        self._lengths.put(view.nbytes)
-        return view.nbytes
+        while self._reader.is_alive():
+            with contextlib.suppress(queue.Full):
+                self._lengths.put(view.nbytes, timeout=1.0)
+                break
+        return view.nbytes  # a reader that died has read too little, which `finish` finds
 
     def tell(self) -> int:
         """Return the number of bytes written."""
