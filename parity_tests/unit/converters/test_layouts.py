@@ -74,7 +74,7 @@ def test_identity_is_known(text: str, identity: bool) -> None:
         ("in in -> in in", "each once"),
         ("(in out -> out in", "is not closed"),
         ("in) out -> out in", "unexpected ')'"),
-        ("() out -> out", "unexpected"),
+        ("[] out -> out", "unexpected"),
         ("2d out -> out 2d", "unexpected '2d'"),
         ("((a) b) -> a b", "unexpected"),
     ],
@@ -135,3 +135,12 @@ def test_misplaced_parts_are_refused(text: str) -> None:
 def test_axis_that_has_not_that_many_equal_parts_is_refused() -> None:
     with pytest.raises(ValueError, match="not divisible"):
         Layout.parse("[z r h] -> [r z h]").apply(np.zeros(7))
+
+
+def test_empty_parentheses_are_an_axis_of_size_one() -> None:
+    layout = Layout.parse("() out -> out")
+
+    assert layout.apply(np.zeros((1, 3))).shape == (3,)
+    assert layout.inverse.shape((3,)) == (1, 3)
+    with pytest.raises(ValueError, match="its parts make 1"):
+        layout.apply(np.zeros((2, 3)))
