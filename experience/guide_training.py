@@ -14,7 +14,8 @@ import numpy as np
 
 from experience.evaluation import Environment
 from experience.logs import EpisodeFigures, EvaluationFigures, Listener, RunLog
-from experience.training import ReplayingAgent, TrainingResult, TrainingSettings, train
+from experience.trainable import ReplayingAgent
+from experience.training import TrainingResult, TrainingSettings, train
 
 PROGRESS_EVERY = 10
 SAVE_EVERY = 100
@@ -39,7 +40,7 @@ class _Progress:
                 figures.episode_return,
                 PROGRESS_EVERY,
                 np.mean(self.agent.history["rewards"][-PROGRESS_EVERY:]),
-                figures.epsilon,
+                self.agent.epsilon,
                 len(self.agent.memory),
             )
         if self.save_path is not None and figures.episode % SAVE_EVERY == 0:

@@ -29,7 +29,7 @@ class EpisodeFigures:
     episode_return: float  # sum of rewards, not discounted
     length: int  # environment steps
     loss: float | None  # mean over the updates of this episode; None: there was none
-    epsilon: float  # after it
+    epsilon: float | None  # exploration rate after it; None: the agent has none
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +159,9 @@ class RunLog:
         self._episode = figures.episode
         if self._tensorboard is not None:
             # The guide's names, and its counting from episode 0.
-            scalars = {"Reward/Episode": figures.episode_return, "Epsilon": figures.epsilon}
+            scalars = {"Reward/Episode": figures.episode_return}
+            if figures.epsilon is not None:
+                scalars["Epsilon"] = figures.epsilon
             if figures.loss is not None:
                 scalars["Loss/Episode"] = figures.loss
             self._tensorboard.add_scalars(figures.episode - 1, scalars)

@@ -1,7 +1,7 @@
 """Checkpoints of a training run, written between two episodes, from which it goes on bit by bit.
 
-A checkpoint is a folder that gets its final name only when it is whole: the agent's own files, the replay memory as
-arrays, and state.json with counters, generator, environment and the lengths of the log files.
+A checkpoint is a folder that gets its final name only when it is whole: the agent's own files, its replay memory
+(if it has one) as arrays, and state.json with counters, generator, environment and the lengths of the log files.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def write_run_checkpoint(
     episode: int,
     *,
     agent: Savable,
-    memory: ReplayMemory,
+    memory: ReplayMemory | None,
     state: Mapping[str, object],
 ) -> Path:
     """Write a checkpoint, then remove the older ones, and return its folder.
@@ -99,7 +99,7 @@ def write_run_checkpoint(
         run_folder: of the run.
         episode: finished episodes; the name.
         agent: saves itself.
-        memory: its replay memory.
+        memory: its replay memory, None if it has none.
         state: plain data.
 
     Raises:
@@ -108,11 +108,12 @@ def write_run_checkpoint(
 
     def write(folder: Path) -> None:
         agent.save(folder / AGENT_NAME)
-        with (folder / MEMORY_NAME).open("wb") as file:
-            arrays: dict[str, Any] = (
-                memory.state_dict()
-            )  # Any: numpy types the first keyword as a flag
-            np.savez(file, **arrays)
+        if memory is not None:
+            with (folder / MEMORY_NAME).open("wb") as file:
+                arrays: dict[str, Any] = (
+                    memory.state_dict()
+                )  # Any: numpy types the first keyword as a flag
+                np.savez(file, **arrays)
         text = json.dumps({"state_version": STATE_VERSION, **state}, indent=1, sort_keys=True)
         (folder / STATE_NAME).write_text(text + "\n", encoding="utf-8")
 

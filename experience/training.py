@@ -1,7 +1,8 @@
 """The training loop: act, step, remember, update, copy the target network, evaluate, write checkpoints.
 
-One loop for the agents of both frameworks. Everything random comes from one generator, and every episode is reset
-with a seed drawn from it, so the state between two episodes is small and a resumed run equals an uninterrupted one.
+One loop for the agents of both frameworks, whatever they learn from; `trainable.py` says what it asks of them.
+Everything random comes from one generator, and every episode is reset with a seed drawn from it, so the state between
+two episodes is small and a resumed run equals an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -10,13 +11,10 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from experience.agent import Agent
-from experience.buffers import ReplayMemory
 from experience.evaluation import Environment, play_episodes
 from experience.logs import EpisodeFigures, EvaluationFigures, Listener, RunLog
 from experience.run_checkpoints import (
@@ -27,46 +25,18 @@ from experience.run_checkpoints import (
     write_run_checkpoint,
 )
 from experience.schedules import LinearSchedule
+from experience.trainable import Exploring, Replaying, TrainableAgent, check_trainable
 
 BEST_PREFIX = "best-"
 StopReason = Literal["budget", "goal", "interrupted"]
 
 
-class ReplayingAgent(Agent, Protocol):
-    """An agent that learns from its replay memory.
-
-    An agent may also have `update_many(count, rng) -> float`: the same as that many calls of `replay`, returning
-    their mean loss. It is called where several updates are due at once, so that it can do them in one go.
-    """
-
-    epsilon: float
-    batch_size: int
-    memory: ReplayMemory
-    history: dict[str, list[float]]
-
-    def remember(
-        self,
-        observation: NDArray[np.floating],
-        action: int,
-        reward: float,
-        next_observation: NDArray[np.floating],
-        terminated: bool,
-    ) -> None:
-        """Store one transition."""
-        ...
-
-    def replay(self, rng: np.random.Generator) -> float:
-        """Train on a random batch and return the loss; 0.0 while there is less than a batch."""
-        ...
-
-    def update_target(self) -> None:
-        """Copy the online network into the target network."""
-        ...
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingSettings:
     """How the loop trains; the defaults are those of the migration guide.
+
+    Those of replay, target network and exploration rate have no effect on an agent that has none; for such an agent
+    `train` refuses other values than the defaults.
 
     Raises:
         ValueError: A number is out of range.
@@ -142,7 +112,7 @@ class _Counters:
 
 
 def train(
-    agent: ReplayingAgent,
+    agent: TrainableAgent,
     environment: Environment,
     *,
     rng: np.random.Generator,
@@ -178,27 +148,20 @@ def train(
             memory, generator and environment are restored here.
 
     Raises:
-        ValueError: No budget is given.
+        ValueError: No budget is given, or the agent lacks what the loop or the settings need.
         RunCheckpointError: The checkpoint does not fit.
     """
     if episodes is None and steps is None:
         msg = "no budget: give episodes, steps or both"
         raise ValueError(msg)
-    run = _Run(
-        agent,
-        environment,
-        rng,
-        settings or TrainingSettings(),
-        evaluation,
-        run_folder,
-        log,
-        listeners,
-    )
+    settings = settings or TrainingSettings()
+    check_trainable(agent, settings)
+    run = _Run(agent, environment, rng, settings, evaluation, run_folder, log, listeners)
     if checkpoint is not None:
         run.restore(checkpoint)
     reason = run.stop_reason(episodes, steps, should_stop)
     while reason is None:
-        run.finish_episode(run.play_episode())
+        run.record_episode(run.play_episode())
         reason = run.stop_reason(episodes, steps, should_stop)
     if run.counters.saved_at < run.counters.step:
         run.save()
@@ -209,7 +172,7 @@ def train(
 class _Run:
     """One call of `train`: the arguments, and what has been counted."""
 
-    agent: ReplayingAgent
+    agent: TrainableAgent
     environment: Environment
     rng: np.random.Generator
     settings: TrainingSettings
@@ -218,6 +181,13 @@ class _Run:
     log: RunLog | None
     listeners: Sequence[Listener]
     counters: _Counters = field(default_factory=_Counters)
+    replaying: Replaying | None = field(init=False)  # the agent, if it learns from its memory
+    exploring: Exploring | None = field(init=False)  # the agent, if it has an exploration rate
+
+    def __post_init__(self) -> None:
+        # Asked once: the look at every member of a protocol would cost more than a quick agent's step.
+        self.replaying = self.agent if isinstance(self.agent, Replaying) else None
+        self.exploring = self.agent if isinstance(self.agent, Exploring) else None
 
     def stop_reason(
         self, episodes: int | None, steps: int | None, should_stop: Callable[[], bool] | None
@@ -239,8 +209,8 @@ class _Run:
         total, length, losses = 0.0, 0, list[float]()
         ended = False
         while not ended:
-            if settings.exploration is not None:
-                agent.epsilon = settings.exploration(counters.step)
+            if settings.exploration is not None and self.exploring is not None:
+                self.exploring.epsilon = settings.exploration(counters.step)
             action = int(agent.act(observation, self.rng, explore=True))
             next_observation, reward, terminated, truncated, _ = self.environment.step(action)
             # A time limit is no end of the task: the value of the next state still counts.
@@ -251,16 +221,16 @@ class _Run:
             counters.step += 1
             self._learn(losses)
             if settings.target_unit == "steps" and counters.step % settings.target_every == 0:
-                agent.update_target()
+                self._update_target()
+        self._learn_from_episode(losses)
         if settings.target_unit == "episodes" and counters.episode % settings.target_every == 0:
-            agent.update_target()
+            self._update_target()
         counters.episode += 1
         loss = float(np.mean(losses)) if losses else None
-        return EpisodeFigures(
-            counters.episode, counters.step, total, length, loss, float(agent.epsilon)
-        )
+        epsilon = None if self.exploring is None else float(self.exploring.epsilon)
+        return EpisodeFigures(counters.episode, counters.step, total, length, loss, epsilon)
 
-    def finish_episode(self, figures: EpisodeFigures) -> None:
+    def record_episode(self, figures: EpisodeFigures) -> None:
         """Record the episode, then evaluate and save where it is time."""
         counters, settings = self.counters, self.settings
         row = {
@@ -268,10 +238,12 @@ class _Run:
             "lengths": float(figures.length),
             # As the agent's own `replay` says it: no update, no loss.
             "losses": figures.loss or 0.0,
-            "epsilons": figures.epsilon,
         }
+        if figures.epsilon is not None:
+            row["epsilons"] = figures.epsilon
+        history: dict[str, list[float]] = getattr(self.agent, "history", {})
         for name, value in row.items():
-            self.agent.history.setdefault(name, []).append(value)
+            history.setdefault(name, []).append(value)
         for listener in self._listeners():
             listener.on_episode(figures)
         if (
@@ -295,9 +267,8 @@ class _Run:
             "log": self.log.position() if self.log is not None else None,
         }
         episode = self.counters.episode
-        write_run_checkpoint(
-            self.run_folder, episode, agent=self.agent, memory=self.agent.memory, state=state
-        )
+        memory = None if self.replaying is None else self.replaying.memory
+        write_run_checkpoint(self.run_folder, episode, agent=self.agent, memory=memory, state=state)
         for folder in self.run_folder.glob(f"{BEST_PREFIX}*"):
             # A later one than the checkpoint's cannot be there: it would have become the best.
             if folder != self._best_folder():
@@ -305,7 +276,8 @@ class _Run:
 
     def restore(self, checkpoint: RunCheckpoint) -> None:
         """Go back to where the checkpoint was written. Raises RunCheckpointError if it does not fit."""
-        checkpoint.restore_memory(self.agent.memory)
+        if self.replaying is not None:
+            checkpoint.restore_memory(self.replaying.memory)
         checkpoint.restore_generator(self.rng)
         try:
             self.counters = _Counters(**checkpoint.state["counters"])
@@ -335,9 +307,9 @@ class _Run:
 
     def _learn(self, losses: list[float]) -> None:
         """Do the updates that are due after this step and add their mean loss."""
-        settings, agent = self.settings, self.agent
+        settings, agent = self.settings, self.replaying
         step = self.counters.step
-        if step <= settings.learning_starts or step % settings.train_every:
+        if agent is None or step <= settings.learning_starts or step % settings.train_every:
             return
         if len(agent.memory) < agent.batch_size:
             return
@@ -348,6 +320,21 @@ class _Run:
         else:
             losses.append(sum(float(agent.replay(self.rng)) for _ in range(count)) / count)
         self.counters.updates += count
+
+    def _learn_from_episode(self, losses: list[float]) -> None:
+        """Let the agent learn from the episode that has ended, if it does, and add the loss."""
+        finish: Callable[[np.random.Generator], float | None] | None
+        finish = getattr(self.agent, "finish_episode", None)
+        loss = None if finish is None else finish(self.rng)
+        if loss is not None:
+            losses.append(float(loss))
+            self.counters.updates += 1
+
+    def _update_target(self) -> None:
+        """Copy the online network into the target network of an agent that has one."""
+        update: Callable[[], None] | None = getattr(self.agent, "update_target", None)
+        if update is not None:
+            update()
 
     def _evaluate(self, evaluation: Evaluation) -> None:
         """Play greedy episodes and keep the agent if it is the best so far."""

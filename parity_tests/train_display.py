@@ -60,7 +60,8 @@ class Display:
             return
         done = figures.step if self._plan.steps is not None else figures.episode
         best = "" if self._best is None else f"  best evaluation {self._best:.1f}"
-        text = f"episode {figures.episode}  return {figures.episode_return:.1f}  epsilon {figures.epsilon:.3f}{best}"
+        epsilon = "" if figures.epsilon is None else f"  epsilon {figures.epsilon:.3f}"
+        text = f"episode {figures.episode}  return {figures.episode_return:.1f}{epsilon}{best}"
         self._bar.update(self._task, completed=done, description=text)
 
     def on_evaluation(self, figures: EvaluationFigures) -> None:

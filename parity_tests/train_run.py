@@ -24,7 +24,8 @@ from experience.logs import Listener, RunLog
 from experience.presets import Preset, find_preset
 from experience.run_checkpoints import RunCheckpoint, RunCheckpointError, read_run_checkpoint
 from experience.schedules import LinearSchedule
-from experience.training import Evaluation, ReplayingAgent, TrainingResult, TrainingSettings, train
+from experience.trainable import TrainableAgent, check_trainable
+from experience.training import Evaluation, TrainingResult, TrainingSettings, train
 from parity_tests.pairs import PAIRS, find_pair, load_pairs
 
 RUN_FILE = "run.json"
@@ -33,7 +34,6 @@ FINAL_SEED = 5_000_000
 """Of the first final evaluation episode; those that choose the weights start at 1,000,000."""
 _SET_BY_RUN = {"state_size", "action_size", "seed", "device"}
 """Arguments of an agent that come from the environment or have an option of their own."""
-_CALLED_BY_LOOP = ("act", "remember", "replay", "update_target", "save", "load")
 FRAMEWORKS = ("torch", "tensorflow")
 
 
@@ -219,7 +219,7 @@ def run_training(
 def _finish(
     plan: RunPlan,
     run_folder: Path,
-    agent: ReplayingAgent,
+    agent: TrainableAgent,
     result: TrainingResult,
     make: Callable[[], Any],  # Any: a gymnasium environment
 ) -> dict[str, Any]:
@@ -255,7 +255,7 @@ def _finish(
 
 def _build(
     plan: RunPlan, make: Callable[[], Any], checkpoint: RunCheckpoint | None
-) -> tuple[ReplayingAgent, Any]:  # Any: a gymnasium environment
+) -> tuple[TrainableAgent, Any]:  # Any: a gymnasium environment
     """Return agent and environment, both new or both as of the checkpoint."""
     pair = find_pair(plan.pair, load_pairs(plan.pairs) if plan.pairs else PAIRS)
     module, _, name = (pair.torch if plan.framework == "torch" else pair.legacy).partition(":")
@@ -263,7 +263,6 @@ def _build(
         environment = make()
         state_size, action_size = measure_spaces(environment)
         agent_class = getattr(importlib.import_module(module), name)
-        _check_methods(plan.pair, agent_class)
         known = set(inspect.signature(agent_class).parameters)
         _check_names(plan.agent, known - _SET_BY_RUN)
         # TensorFlow places its operations itself; its agents take no device.
@@ -271,6 +270,7 @@ def _build(
         if checkpoint is not None:
             return agent_class.load(checkpoint.agent_path, **place), environment
         agent = agent_class(state_size, action_size, **plan.agent, seed=plan.seed, **place)
+        check_trainable(agent, _training_settings(plan))
         return agent, environment
     except (ValueError, TypeError, MissingExtraError) as error:
         raise TrainingUsageError(str(error)) from error
@@ -279,17 +279,6 @@ def _build(
         hint = f"pip install 'torchward[{extra}]'"
         msg = f"{plan.framework} agents need the package {error.name}, which is not installed"
         raise TrainingUsageError(msg, hint=hint) from error
-
-
-def _check_methods(pair: str, agent_class: type) -> None:
-    """Raise TrainingUsageError for an agent that the loop cannot drive: it acts, remembers and replays."""
-    missing = [name for name in _CALLED_BY_LOOP if not hasattr(agent_class, name)]
-    if missing:
-        msg = (
-            f"pair '{pair}' cannot be trained here: {agent_class.__name__} has no {', '.join(missing)}, "
-            "which the training loop calls"
-        )
-        raise TrainingUsageError(msg, hint="see ReplayingAgent in experience/training.py")
 
 
 def _check_names(settings: Mapping[str, object], known: set[str]) -> None:

@@ -328,7 +328,7 @@ def test_an_existing_folder_is_not_written_to(
         (["dqn", "--framework", "jax"], "torch or tensorflow"),
         (["table", "--pairs", "table_agents:PAIRS", "--env", "Pendulum-v1"], "Discrete"),
         (["table", "--pairs", "table_agents:PAIRS", "--env", "Cartpole-v1"], "CartPole"),
-        (["bare", "--pairs", "table_agents:PAIRS"], "Bare has no remember, replay, update_target"),
+        (["bare", "--pairs", "table_agents:PAIRS"], "Bare has no remember; neither a memory"),
         (["dqn", "--set", "learning_rate"], "name=value"),
         (["dqn", "--set", "train_every=0"], "below 1"),
         (["dqn", "--set", "exploration=[1]"], "LinearSchedule"),
