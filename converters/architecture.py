@@ -26,6 +26,7 @@ class Step:
         kwargs: arguments of the constructor or the function.
         state: names of the module's own parameters and buffers that the file fills.
         frozen: True if the parameters do not train.
+        further_outputs: names of the results after the first, where the operation gives a tuple.
     """
 
     op: str
@@ -35,6 +36,12 @@ class Step:
     kwargs: Mapping[str, Plain] = field(default_factory=dict)
     state: tuple[str, ...] = ()
     frozen: bool = False
+    further_outputs: tuple[str, ...] = ()
+
+    @property
+    def results(self) -> tuple[str, ...]:
+        """Names of all values it makes."""
+        return (self.output, *self.further_outputs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +95,7 @@ class Architecture:
                     "kwargs": {key: _thaw(value) for key, value in step.kwargs.items()},
                     "state": list(step.state),
                     "frozen": step.frozen,
+                    "further_outputs": list(step.further_outputs),
                 }
                 for step in self.steps
             ],
@@ -163,6 +171,7 @@ def _parse(data: Mapping[str, object]) -> Architecture:
                 kwargs={_identifier(key): _freeze(value) for key, value in kwargs.items()},
                 state=_identifiers(step["state"]),
                 frozen=bool(step["frozen"]),
+                further_outputs=_identifiers(step.get("further_outputs", [])),
             )
         )
     architecture = Architecture(
@@ -188,10 +197,11 @@ def _check_values(architecture: Architecture) -> None:
         known.add(name)
     for step in architecture.steps:
         missing = [name for name in step.inputs if name not in known]
-        if missing or step.output in known:
-            msg = f"step '{step.op}' takes what nothing made before it ({missing}), or makes '{step.output}' again"
+        again = known.intersection(step.results) or len(set(step.results)) != len(step.results)
+        if missing or again:
+            msg = f"step '{step.op}' takes what nothing made before it ({missing}), or makes {step.results} again"
             raise ValueError(msg)
-        known.add(step.output)
+        known.update(step.results)
     count = len(architecture.outputs)
     counts = {"single": count == 1, "list": count > 0, "dict": count > 0}
     if not counts.get(architecture.structure, False) or not known.issuperset(architecture.outputs):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import cast
 
 import torch
@@ -76,7 +77,11 @@ class ConvertedModel(nn.Module):
             architecture.steps, self._attributes, self._functions, strict=True
         ):
             operation = modules[attribute] if function is None else function  # type: ignore[index]
-            values[step.output] = operation(*[values[name] for name in step.inputs])  # type: ignore[misc]
+            result = operation(*[values[name] for name in step.inputs])  # type: ignore[misc]
+            if step.further_outputs:
+                values.update(zip(step.results, result, strict=True))
+            else:
+                values[step.output] = result
         outputs = tuple(values[name] for name in architecture.outputs)
         if architecture.structure == "dict":
             return dict(zip(architecture.output_names, outputs, strict=True))
@@ -89,7 +94,7 @@ class ConvertedModel(nn.Module):
         if hasattr(self, attribute):
             msg = f"the architecture names a module '{attribute}', which nn.Module uses itself"
             raise UnreadableFileError(msg)
-        module = cast("nn.Module", resolve(target)(**check_kwargs(step, target)))
+        module = cast("nn.Module", resolve(target)(**_arguments(step, target)))
         own = tuple(name for name, _ in [*module.named_parameters(), *module.named_buffers()])
         if own != step.state:
             msg = f"module '{attribute}' ({step.op}) has state {own}, the architecture fills {step.state}"
@@ -151,9 +156,33 @@ def check_kwargs(step: Step, target: Target) -> Mapping[str, object]:
     return step.kwargs
 
 
+def _arguments(step: Step, target: Target) -> dict[str, object]:
+    kwargs = dict(check_kwargs(step, target))
+    for key in target.functions:
+        if key in kwargs:
+            kwargs[key] = _named_function(kwargs[key])
+    return kwargs
+
+
+def _named_function(value: object) -> Operation:
+    """Return the function that an argument names: "torch.tanh", or ("F.elu", ("alpha", 0.5))."""
+    name, *pairs = value if isinstance(value, tuple) else (value,)
+    target = find_target(str(name))
+    if target.module:
+        msg = f"operation '{name}' is a module, a function is needed"
+        raise UnreadableFileError(msg)
+    kwargs = dict(cast("list[tuple[str, object]]", pairs))
+    unknown = sorted(set(kwargs) - set(target.kwargs))
+    if unknown:
+        msg = f"operation '{name}' has no argument {', '.join(unknown)}"
+        raise UnreadableFileError(msg)
+    function = cast("Operation", resolve(target))
+    return partial(function, **kwargs) if kwargs else function
+
+
 def _function(step: Step, target: Target) -> Operation:
     function = cast("Operation", resolve(target))
-    kwargs = check_kwargs(step, target)
+    kwargs = _arguments(step, target)
     if target.listed:
         return lambda *inputs: function(inputs, **kwargs)
     if target.infix and len(step.inputs) > 2:  # a + b + c, left to right
@@ -181,7 +210,7 @@ def _is_chain(architecture: Architecture) -> bool:
         return False
     last = architecture.inputs[0].name
     for step in architecture.steps:
-        if step.inputs != (last,):
+        if step.inputs != (last,) or step.further_outputs:
             return False
         last = step.output
     return architecture.outputs == (last,)

@@ -30,8 +30,7 @@ def emit_source(architecture: Architecture, *, origin: str, weights: str) -> str
         origin: one line for the docstring: the file it was made from and its checksum.
         weights: file name of the .pth of the same run, for the usage lines.
     """
-    used = [TARGETS[step.op] for step in architecture.steps]
-    pieces = list(dict.fromkeys(target for target in used if target.is_piece))
+    pieces = list(dict.fromkeys(t for t in _used_targets(architecture) if t.is_piece))
     name = architecture.name
     blocks = [
         _header(architecture, origin, weights),
@@ -44,7 +43,7 @@ def emit_source(architecture: Architecture, *, origin: str, weights: str) -> str
 
 
 def _header(architecture: Architecture, origin: str, weights: str) -> str:
-    used = [TARGETS[step.op] for step in architecture.steps]
+    used = _used_targets(architecture)
     pieces = [_piece_source(target) for target in used if target.is_piece]
     functional = any(target.path.startswith("torch.nn.functional:") for target in used)
     plain = (
@@ -62,10 +61,31 @@ def _header(architecture: Architecture, origin: str, weights: str) -> str:
         '"""',
     ]
     imports = ["from __future__ import annotations", ""]
+    if any("Callable[" in piece for piece in pieces):
+        imports += ["from collections.abc import Callable"]
+    if any(
+        isinstance(step.kwargs.get(key), tuple)
+        for step in architecture.steps
+        for key in TARGETS[step.op].functions
+    ):
+        imports += ["from functools import partial"]
+    imports += [""] if imports[-1] else []
     imports += ["import torch"] if plain else []
     imports += ["import torch.nn.functional as F"] if functional else []
     imports += ["from torch import Tensor, nn"]
     return "\n".join([*doc, "", *imports])
+
+
+def _used_targets(architecture: Architecture) -> list[Target]:
+    """Return every operation of the steps and of their arguments, in order of use."""
+    used: list[Target] = []
+    for step in architecture.steps:
+        for key in TARGETS[step.op].functions:
+            if key in step.kwargs:
+                value = step.kwargs[key]
+                used.append(TARGETS[str(value[0] if isinstance(value, tuple) else value)])
+        used.append(TARGETS[step.op])
+    return used
 
 
 def _class_body(architecture: Architecture, origin: str) -> list[str]:
@@ -160,8 +180,8 @@ def _statements(architecture: Architecture, names: dict[str, str]) -> list[str]:
             arguments = [statements.pop()[1]]
         written = f"self.{step.attribute}" if step.attribute else _written(target)
         expression = _call(written, arguments, None if step.attribute else step)
-        statements.append((names[step.output], expression))
-        previous = step.output
+        statements.append((", ".join(names[value] for value in step.results), expression))
+        previous = None if step.further_outputs else step.output
     return [f"{name} = {expression}" for name, expression in statements]
 
 
@@ -176,12 +196,12 @@ def _uses(architecture: Architecture) -> dict[str | None, int]:
 def _variable_names(architecture: Architecture) -> dict[str, str]:
     """Return the Python variable of each value: `x` throughout where one value follows from another."""
     values = [value.name for value in architecture.inputs] + [
-        step.output for step in architecture.steps
+        value for step in architecture.steps for value in step.results
     ]
     chain = len(architecture.inputs) == 1 and architecture.structure == "single"
     before = architecture.inputs[0].name
     for step in architecture.steps:
-        chain = chain and step.inputs == (before,)
+        chain = chain and step.inputs == (before,) and not step.further_outputs
         before = step.output
     return dict.fromkeys(values, "x") if chain else {value: value for value in values}
 
@@ -195,13 +215,22 @@ def _call(written: str, arguments: list[str], step: Step | None) -> str:
     if target and target.listed:
         shown = [f"[{', '.join(arguments)}]"]
     kwargs = dict(step.kwargs) if step else {}
-    if step and step.op == "nn.Linear" and not arguments:
-        # in_features and out_features are what everyone writes without their names.
-        shown = [_literal(kwargs.pop("in_features")), _literal(kwargs.pop("out_features"))]
-    elif step and step.op == "nn.Dropout" and not arguments:
-        shown = [_literal(kwargs.pop("p"))]
-    shown += [f"{key}={_literal(value)}" for key, value in kwargs.items()]
+    if target and not arguments:
+        shown = [_literal(kwargs.pop(key)) for key in target.unnamed]
+    functions = target.functions if target else ()
+    shown += [
+        f"{key}={_function_name(value) if key in functions else _literal(value)}"
+        for key, value in kwargs.items()
+    ]
     return f"{written}({', '.join(shown)})"
+
+
+def _function_name(value: Plain) -> str:
+    """Return the source of a function given as an argument."""
+    name, *pairs = value if isinstance(value, tuple) else (value,)
+    written = _written(TARGETS[str(name)])
+    settings = [f"{pair[0]}={_literal(pair[1])}" for pair in pairs if isinstance(pair, tuple)]
+    return f"partial({', '.join([written, *settings])})" if settings else written
 
 
 def _literal(value: Plain) -> str:
@@ -250,6 +279,9 @@ _ALLOWED: tuple[type[ast.AST], ...] = (
 )  # fmt: skip
 
 
+_IMPORTED = ("torch", "__future__", "math", "collections", "functools")
+
+
 def _check(source: str) -> None:
     """Raise ConversionError if the source holds syntax that a plain module does not need, or imports besides torch."""
     for node in ast.walk(ast.parse(source)):
@@ -258,9 +290,7 @@ def _check(source: str) -> None:
             imported = (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             imported = (node.module or "",)
-        foreign = [
-            name for name in imported if name.split(".")[0] not in ("torch", "__future__", "math")
-        ]
+        foreign = [name for name in imported if name.split(".")[0] not in _IMPORTED]
         if foreign or not isinstance(node, _ALLOWED):
             msg = f"the emitted source would hold {foreign or type(node).__name__}; nothing was written"
             raise ConversionError(msg)

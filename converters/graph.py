@@ -8,7 +8,7 @@ defaults is settled there, so that layer rules see one dialect.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,13 @@ class Layer:
     config: Mapping[str, object]
     trainable: bool = True
     graph: Graph | None = None  # nested models carry their own graph
+    inner: Mapping[str, Layer] = field(default_factory=dict)
+    """What a wrapper wraps, by attribute: {"forward_layer": ..., "backward_layer": ...}."""
+
+    def owner(self, role: str) -> tuple[Layer, str]:
+        """Return the layer a weight belongs to and its role there: "layer/kernel" is a kernel of the wrapped layer."""
+        name, slash, rest = role.partition("/")
+        return self.inner[name].owner(rest) if slash else (self, role)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,8 @@ from converters.errors import (
 from converters.graph import Graph, Layer, TensorRef
 from converters.matching import Path, leaves, stored_weights
 from converters.names import class_identifier, identifier, unique
-from converters.registry import Param, Shape, TorchStep, find_layer_rule
+from converters.passes.channels import settle_channels
+from converters.registry import Lowered, Param, Shape, TorchStep, find_layer_rule
 from converters.targets import TARGETS, piece_names
 
 _NONSENSE = (LookupError, ValueError, TypeError, ArithmeticError)
@@ -96,6 +97,12 @@ def lower_model(graph: Graph, lowering: Lowering) -> Architecture:
         msg = f"the configuration names outputs that nothing computes: {', '.join(missing)}"
         raise UnreadableFileError(msg)
     outputs = tuple(values[ref][0] for ref in graph.outputs if ref in values)
+    lowering.steps, lowering.origins, outputs = settle_channels(
+        lowering.steps,
+        lowering.origins,
+        outputs,
+        fresh=lambda name: unique(name, lowering.values),
+    )
     return Architecture(
         name=unique(class_identifier(graph.name), piece_names()),
         inputs=tuple(inputs),
@@ -136,27 +143,17 @@ def _lower_calls(
         if missing:
             continue  # the step before failed; its problem is listed
         arguments = [values[ref] for ref in call.inputs]
-        output = TensorRef(call.layer, call.call)
         if layer.class_name == "InputLayer":
-            values[output] = arguments[0]
+            values[TensorRef(call.layer, call.call)] = arguments[0]
         elif layer.graph is not None:
-            if len(layer.graph.inputs) != len(arguments):
-                msg = (
-                    f"nested model '{layer.name}' is called with {len(arguments)} inputs, "
-                    f"it has {len(layer.graph.inputs)}"
-                )
-                raise UnreadableFileError(msg)
-            inner = {
-                entry.tensor: argument
-                for entry, argument in zip(layer.graph.inputs, arguments, strict=True)
-            }
-            _lower_calls(layer.graph, (*prefix, layer.name), inner, lowering)
-            for index, ref in enumerate(layer.graph.outputs):
-                if ref in inner:
-                    values[TensorRef(call.layer, call.call, index)] = inner[ref]
+            results = _lower_nested(layer, layer.graph, (*prefix, layer.name), arguments, lowering)
+            for index, result in results.items():
+                values[TensorRef(call.layer, call.call, index)] = result
         else:
             try:
-                values[output] = _lower_layer(layer, (*prefix, layer.name), arguments, lowering)
+                found = _lower_layer(layer, (*prefix, layer.name), arguments, lowering)
+                for index, result in enumerate(found):
+                    values[TensorRef(call.layer, call.call, index)] = result
             except ConversionError as error:
                 lowering.problems.append(error)
             except _NONSENSE:
@@ -167,24 +164,77 @@ def _lower_calls(
                 lowering.problems.append(MismatchError(msg))
 
 
+def _lower_nested(
+    layer: Layer,
+    graph: Graph,
+    path: Path,
+    arguments: Sequence[tuple[str, Shape]],
+    lowering: Lowering,
+) -> dict[int, tuple[str, Shape]]:
+    """Lower a nested model; returns its outputs that could be computed, by position."""
+    if len(graph.inputs) != len(arguments):
+        msg = (
+            f"nested model '{layer.name}' is called with {len(arguments)} inputs, "
+            f"it has {len(graph.inputs)}"
+        )
+        raise UnreadableFileError(msg)
+    inner = {
+        entry.tensor: argument for entry, argument in zip(graph.inputs, arguments, strict=True)
+    }
+    _lower_calls(graph, path, inner, lowering)
+    return {index: inner[ref] for index, ref in enumerate(graph.outputs) if ref in inner}
+
+
 def _lower_layer(
     layer: Layer, path: Path, arguments: Sequence[tuple[str, Shape]], lowering: Lowering
-) -> tuple[str, Shape]:
+) -> list[tuple[str, Shape]]:
     if lowering.iterations is not None:
         layer = replace(layer, config={**layer.config, "training_iterations": lowering.iterations})
-    steps = find_layer_rule(layer.class_name).lower(layer, *(shape for _, shape in arguments))
-    names, shape = tuple(name for name, _ in arguments), arguments[0][1]
-    for step in steps:
-        attribute = _attribute(step, layer, path, lowering) if TARGETS[step.op].module else None
-        output = unique(identifier("_".join(path), default="x"), lowering.values)
-        frozen = bool(step.params) and not layer.trainable
-        state = tuple(param.name for param in step.params)
-        lowering.steps.append(
-            Step(step.op, names, output, attribute, dict(step.kwargs), state, frozen)
+    found = find_layer_rule(layer.class_name).lower(layer, *(shape for _, shape in arguments))
+    values = {f"input_{index}": argument for index, argument in enumerate(arguments)}
+    previous = list(arguments)
+    for step in found.steps if isinstance(found, Lowered) else found:
+        taken = [values[name] for name in step.inputs] if step.inputs else previous
+        previous = _add_step(step, layer, path, taken, lowering)
+        values.update(zip(step.results, previous, strict=False))
+    return [values[name] for name in found.outputs] if isinstance(found, Lowered) else previous[:1]
+
+
+def _add_step(
+    step: TorchStep,
+    layer: Layer,
+    path: Path,
+    arguments: Sequence[tuple[str, Shape]],
+    lowering: Lowering,
+) -> list[tuple[str, Shape]]:
+    """Note one step; returns the names and shapes of its results."""
+    attribute = _attribute(step, layer, path, lowering) if TARGETS[step.op].module else None
+    first = identifier("_".join(path), default="x")
+    names = [unique(first, lowering.values)]
+    names += [
+        unique(identifier(f"{first}_{name}"), lowering.values)
+        for name, _ in zip(step.results[1:], step.further_shapes, strict=True)
+    ]
+    lowering.steps.append(
+        Step(
+            step.op,
+            tuple(name for name, _ in arguments),
+            names[0],
+            attribute,
+            dict(step.kwargs),
+            state=tuple(param.name for param in step.params),
+            frozen=any(not _trains(layer, param.source) for param in step.params),
+            further_outputs=tuple(names[1:]),
         )
-        lowering.origins.append(path)
-        names, shape = (output,), shape if step.shape is None else step.shape
-    return names[0], shape
+    )
+    lowering.origins.append(path)
+    shape = arguments[0][1] if step.shape is None else step.shape
+    return list(zip(names, (shape, *step.further_shapes), strict=True))
+
+
+def _trains(layer: Layer, role: str) -> bool:
+    """True if neither the layer nor, for a wrapped one, what wraps it is frozen."""
+    return layer.trainable and layer.owner(role)[0].trainable
 
 
 def _attribute(step: TorchStep, layer: Layer, path: Path, lowering: Lowering) -> str:
@@ -198,6 +248,6 @@ def _attribute(step: TorchStep, layer: Layer, path: Path, lowering: Lowering) ->
     for param in step.params:
         key = f"{attribute}.{param.name}"
         lowering.params[key] = (path, param)
-        if layer.trainable and roles[param.source]:
+        if _trains(layer, param.source) and roles[param.source]:
             lowering.trainable.append(key)
     return attribute

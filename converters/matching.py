@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from converters.checkpoint import ArrayInfo, LayerArrays
 from converters.errors import MismatchError
@@ -50,7 +50,14 @@ def stored_weights(layer: Layer) -> tuple[Weight, ...]:
     """Return the weights the configuration says the file has for a layer."""
     if layer.class_name == "InputLayer":
         return ()
-    return find_layer_rule(layer.class_name).stored_weights(layer)
+    own = find_layer_rule(layer.class_name).stored_weights(layer)
+    return own + tuple(
+        replace(
+            weight, role=f"{name}/{weight.role}", trainable=weight.trainable and inner.trainable
+        )
+        for name, inner in layer.inner.items()
+        for weight in stored_weights(inner)
+    )
 
 
 def match_arrays(graph: Graph, entries: Sequence[LayerArrays]) -> Matched:
@@ -220,7 +227,7 @@ def _assign_by_order(
     stated = [_role(role) for role in entry.arrays]
     # Where the file states roles they must agree with the order; digits only say an order.
     agree = all(
-        role.isdigit() or role == weight.role
+        role.isdigit() or role in (weight.role, weight.formerly)
         for role, (_, weight) in zip(stated, needed, strict=False)
     )
     if len(stated) != len(needed) or not agree:

@@ -27,6 +27,7 @@ class Weight:
     role: str  # "kernel"
     when: str | None = None  # the configuration entry that must be true for the weight to exist
     trainable: bool = True
+    formerly: str | None = None  # its name in files of Keras 1 and 2: "depthwise_kernel"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,8 @@ class Param:
 class TorchStep:
     """One torch operation of a rule's result.
 
-    The first step of a rule gets the layer's inputs, every later one the result of the step before it.
+    The first step of a rule gets the layer's inputs, every later one the result of the step before it, unless `inputs`
+    names others.
 
     Attributes:
         op: key of the closed table in `converters.targets`.
@@ -51,6 +53,9 @@ class TorchStep:
         params: for modules with weights; in the order of the module's own parameters.
         shape: of the result; None: as the first input's.
         suffix: added to the attribute's name when one layer becomes several modules.
+        inputs: names of what it takes: "input_0", "input_1", ... for the layer's inputs, or names in `results`.
+        results: names for what it gives, for later steps and `Lowered`; several where it gives a tuple.
+        further_shapes: shapes of the results after the first.
     """
 
     op: str
@@ -58,6 +63,17 @@ class TorchStep:
     params: tuple[Param, ...] = ()
     shape: Shape | None = None
     suffix: str = ""
+    inputs: tuple[str, ...] = ()
+    results: tuple[str, ...] = ()
+    further_shapes: tuple[Shape, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Lowered:
+    """The result of a rule for a layer with several outputs: steps, and the names of the layer's outputs in order."""
+
+    steps: tuple[TorchStep, ...]
+    outputs: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +87,7 @@ class Example:
 class Rule(Protocol):
     """Signature of a rule: the layer and the shapes of its inputs to the torch steps."""
 
-    def __call__(self, layer: Layer, *shapes: Shape) -> list[TorchStep]:
+    def __call__(self, layer: Layer, *shapes: Shape) -> list[TorchStep] | Lowered:
         """Return the steps. Raises UnsupportedError for settings that have no counterpart."""
         ...
 

@@ -22,7 +22,9 @@ class Target:
         kwargs: the arguments that may be given.
         module: True for an nn.Module, False for a function of tensors.
         listed: the function takes its tensors as one list.
+        functions: arguments that name an operation of this table: "torch.tanh", ("F.elu", ("alpha", 0.5)).
         infix: how the function is written between its operands, if it is an operator.
+        unnamed: arguments of the constructor that everyone writes first and without their names.
     """
 
     path: str
@@ -30,6 +32,8 @@ class Target:
     module: bool = False
     listed: bool = False
     infix: str | None = None
+    functions: tuple[str, ...] = ()
+    unnamed: tuple[str, ...] = ()
 
     @property
     def is_piece(self) -> bool:
@@ -37,13 +41,31 @@ class Target:
         return self.path.partition(":")[0] not in STOCK_MODULES
 
 
-def _module(path: str, *kwargs: str) -> Target:
-    return Target(path, kwargs, module=True)
+def _module(path: str, *kwargs: str, unnamed: tuple[str, ...] = ()) -> Target:
+    return Target(path, (*unnamed, *kwargs), module=True, unnamed=unnamed)
+
+
+_CHANNELS = ("in_channels", "out_channels")
+_CONVOLUTION = ("kernel_size", "stride", "padding", "dilation", "groups", "bias")
+_TRANSPOSED = (*_CONVOLUTION, "output_padding")
+_POOLING = ("kernel_size", "stride", "padding", "ceil_mode")
 
 
 TARGETS: dict[str, Target] = {
-    "nn.Linear": _module("torch.nn:Linear", "in_features", "out_features", "bias"),
-    "nn.Dropout": _module("torch.nn:Dropout", "p"),
+    "nn.Linear": _module("torch.nn:Linear", "bias", unnamed=("in_features", "out_features")),
+    "nn.Conv1d": _module("torch.nn:Conv1d", *_CONVOLUTION, unnamed=_CHANNELS),
+    "nn.Conv2d": _module("torch.nn:Conv2d", *_CONVOLUTION, unnamed=_CHANNELS),
+    "nn.Conv3d": _module("torch.nn:Conv3d", *_CONVOLUTION, unnamed=_CHANNELS),
+    "nn.ConvTranspose1d": _module("torch.nn:ConvTranspose1d", *_TRANSPOSED, unnamed=_CHANNELS),
+    "nn.ConvTranspose2d": _module("torch.nn:ConvTranspose2d", *_TRANSPOSED, unnamed=_CHANNELS),
+    "nn.ConvTranspose3d": _module("torch.nn:ConvTranspose3d", *_TRANSPOSED, unnamed=_CHANNELS),
+    "nn.MaxPool1d": _module("torch.nn:MaxPool1d", *_POOLING),
+    "nn.MaxPool2d": _module("torch.nn:MaxPool2d", *_POOLING),
+    "nn.MaxPool3d": _module("torch.nn:MaxPool3d", *_POOLING),
+    "nn.AvgPool1d": _module("torch.nn:AvgPool1d", *_POOLING, "count_include_pad"),
+    "nn.AvgPool2d": _module("torch.nn:AvgPool2d", *_POOLING, "count_include_pad"),
+    "nn.AvgPool3d": _module("torch.nn:AvgPool3d", *_POOLING, "count_include_pad"),
+    "nn.Dropout": _module("torch.nn:Dropout", unnamed=("p",)),
     "nn.LayerNorm": _module(
         "torch.nn:LayerNorm", "normalized_shape", "eps", "elementwise_affine", "bias"
     ),
@@ -63,6 +85,10 @@ TARGETS: dict[str, Target] = {
         ),
     ),
     "compat.PReLU": _module(f"{COMPAT}.activations:PReLU", "shape"),
+    "F.pad": Target("torch.nn.functional:pad", ("pad",)),
+    "F.interpolate": Target(
+        "torch.nn.functional:interpolate", ("scale_factor", "mode", "align_corners")
+    ),
     "F.relu": Target("torch.nn.functional:relu"),
     "F.relu6": Target("torch.nn.functional:relu6"),
     "F.leaky_relu": Target("torch.nn.functional:leaky_relu", ("negative_slope",)),
@@ -91,11 +117,17 @@ TARGETS: dict[str, Target] = {
     "torch.unflatten": Target("torch:unflatten", ("dim", "sizes")),
     "torch.permute": Target("torch:permute", ("dims",)),
     "torch.mean": Target("torch:mean", ("dim", "keepdim")),
+    "torch.amax": Target("torch:amax", ("dim", "keepdim")),
     "torch.unsqueeze": Target("torch:unsqueeze", ("dim",)),
     "torch.cat": Target("torch:cat", ("dim",), listed=True),
     "operator.add": Target("operator:add", infix="+"),
     "operator.sub": Target("operator:sub", infix="-"),
     "operator.mul": Target("operator:mul", infix="*"),
+    "compat.pad_same": Target(f"{COMPAT}.padding:pad_same", ("window", "stride")),
+    "compat.max_pool_same": Target(f"{COMPAT}.pooling:max_pool_same", ("kernel_size", "stride")),
+    "compat.average_pool_same": Target(
+        f"{COMPAT}.pooling:average_pool_same", ("kernel_size", "stride")
+    ),
     "compat.average": Target(f"{COMPAT}.merging:average"),
     "compat.maximum": Target(f"{COMPAT}.merging:maximum"),
     "compat.minimum": Target(f"{COMPAT}.merging:minimum"),

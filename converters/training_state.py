@@ -75,7 +75,10 @@ def regularization(graph: Graph, lowering: Lowering, notes: list[str]) -> list[l
     factors = []
     for key in lowering.trainable:
         path, param = lowering.params[key]
-        setting = layers[path].config.get(f"{param.source}_regularizer")
+        owner, role = layers[path].owner(param.source)
+        # Of Keras's settings only this one is not named after its weight.
+        name = "recurrent" if role == "recurrent_kernel" else role
+        setting = owner.config.get(f"{name}_regularizer")
         found = _penalty(setting)
         if found is None:
             notes.append(

@@ -12,6 +12,7 @@ from converters.errors import UnsupportedError
 from converters.graph import Layer
 from converters.registry import (
     Example,
+    Lowered,
     Param,
     Plain,
     Shape,
@@ -92,7 +93,8 @@ def _nested_activation(layer: Layer, activation: Mapping[str, object]) -> list[T
     if rule.weights:
         msg = f"layer '{layer.name}' ({layer.class_name}): activation layer '{class_name}' inside it has weights"
         raise UnsupportedError(msg)
-    return rule.lower(Layer(f"{layer.name}/activation", class_name, config), (None, None))
+    lowered = rule.lower(Layer(f"{layer.name}/activation", class_name, config), (None, None))
+    return list(lowered.steps if isinstance(lowered, Lowered) else lowered)
 
 
 @layer(
