@@ -144,7 +144,7 @@ class Legacy:
         count = len(inputs)
         training = not LAYERS[case.class_name].random_in_training
         trained, training_gradients = self._differentiate(model, inputs, case, training=training)
-        roles = [weight.name for weight in layer.trainable_weights]
+        roles = [role_of(weight) for weight in layer.trainable_weights]
         return Values(
             outputs=outputs,
             input_gradients=gradients[:count],
@@ -152,7 +152,7 @@ class Legacy:
             training_outputs=trained,
             training_gradients=dict(zip(roles, training_gradients[count:], strict=True)),
             statistics={
-                weight.name: weight.numpy()
+                role_of(weight): weight.numpy()
                 for weight in layer.non_trainable_weights
                 if "seed" not in weight.path
             },
@@ -214,6 +214,11 @@ def upstream_of(case: Case, shape: Sequence[int]) -> NDArray[np.float32]:
     return draws.normal(size=tuple(shape)).astype(np.float32)
 
 
+def role_of(weight: Any) -> str:  # a Keras variable
+    """Return the name of a weight inside its layer: "kernel", or "query/kernel" in a layer of layers."""
+    return str(weight.path).removeprefix("layer/")
+
+
 def torch_values(case: Case, model: nn.Module, plan: Plan) -> Values:
     dtype = getattr(torch, case.dtype)
     inputs = [torch.from_numpy(x).to(dtype).requires_grad_() for x in inputs_of(case)]
@@ -222,7 +227,9 @@ def torch_values(case: Case, model: nn.Module, plan: Plan) -> Values:
     trained, _, training_by_role = differentiate(case, model, inputs, plan)
     state = model.state_dict()
     statistics = {
-        role: state[key].numpy() for key, (_, role) in plan.roles.items() if "moving" in role
+        role: state[key].numpy()
+        for key, (_, role) in plan.roles.items()
+        if key not in plan.parameters
     }
     return Values(outputs, gradients, by_role, trained, training_by_role, statistics)
 
@@ -237,10 +244,19 @@ def differentiate(
         (outputs * upstream).sum(), [*inputs, *parameters.values()], materialize_grads=True
     )
     arrays = [gradient.numpy() for gradient in found]
-    by_role = dict(zip(parameters, arrays[len(inputs) :], strict=True))
-    if "kernel" in by_role:
-        by_role["kernel"] = by_role["kernel"].T  # Keras stores (in, out)
+    by_role = {
+        role: legacy_layout(plan, role, array)
+        for role, array in zip(parameters, arrays[len(inputs) :], strict=True)
+    }
     return outputs.detach().numpy(), arrays[: len(inputs)], by_role
+
+
+def legacy_layout(plan: Plan, role: str, array: NDArray) -> NDArray:
+    """Return an array of a torch parameter as Keras would store it."""
+    [move] = [move for move in plan.moves if plan.roles[move.target][1] == role]
+    axes = [axis for group in move.layout.left for axis in group]
+    sizes = dict(zip(axes, move.source.shape, strict=True)) if len(axes) > 1 else {}
+    return move.layout.inverse.apply(array, **sizes)
 
 
 @pytest.fixture(scope="module")
