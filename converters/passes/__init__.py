@@ -1,0 +1,1 @@
+"""Pure functions from steps to fewer steps that compute the same."""
