@@ -26,7 +26,7 @@ class Layer:
     def owner(self, role: str) -> tuple[Layer, str]:
         """Return the layer a weight belongs to and its role there: "layer/kernel" is a kernel of the wrapped layer."""
         name, slash, rest = role.partition("/")
-        return self.inner[name].owner(rest) if slash else (self, role)
+        return self.inner[name].owner(rest) if slash and name in self.inner else (self, role)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,18 +9,28 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 from converters.errors import UnreadableFileError, UnsupportedError
 from converters.graph import Call, Graph, Input, Layer, TensorRef
 from converters.json_text import parse_json
 from converters.limits import Limits
+from converters.spatial_words import RENAMED_CLASSES, SPATIAL_SETTINGS, settle_spatial
 
 MODEL_CLASSES = ("Sequential", "Functional", "Model")
 CODE_CLASSES = ("Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer")
 """Layers whose configuration holds or names code; nothing of them is ever run."""
 
+_RECURRENT_SETTINGS = {
+    "output_dim": "units",
+    "inner_activation": "recurrent_activation",
+    "dropout_W": "dropout",
+    "dropout_U": "recurrent_dropout",
+    "W_regularizer": "kernel_regularizer",
+    "U_regularizer": "recurrent_regularizer",
+    "b_regularizer": "bias_regularizer",
+}
 # Keras 1 and 2 words to Keras 3's, by class; "*" holds for every class.
 RENAMED_SETTINGS: dict[str, dict[str, str]] = {
     "*": {"batch_input_shape": "batch_shape"},
@@ -30,12 +40,16 @@ RENAMED_SETTINGS: dict[str, dict[str, str]] = {
         "W_regularizer": "kernel_regularizer",
         "b_regularizer": "bias_regularizer",
     },
+    **SPATIAL_SETTINGS,
     "Dropout": {"p": "rate"},
+    "SimpleRNN": _RECURRENT_SETTINGS,
+    "LSTM": _RECURRENT_SETTINGS,
+    "GRU": _RECURRENT_SETTINGS,
     "LeakyReLU": {"alpha": "negative_slope"},
 }
 # Keras 1 and 2 computed clip(0.2 x + 0.5), Keras 3 computes clip(x / 6 + 0.5).
 KERAS2_ACTIVATIONS = {"hard_sigmoid": "hard_sigmoid_keras2"}
-ACTIVATION_SETTINGS = ("activation", "recurrent_activation", "inner_activation")
+ACTIVATION_SETTINGS = ("activation", "recurrent_activation")
 
 
 def parse_model_config(
@@ -58,7 +72,7 @@ def parse_model_config(
         msg = "the model configuration is not an object with class_name and config"
         raise UnreadableFileError(msg)
     try:
-        return _parse_model(data, _Dialect(generation, _standalone(version)))
+        return _parse_model(data, _dialect(generation, version))
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         msg = f"the model configuration is not readable: {type(error).__name__}: {error}"
         raise UnreadableFileError(msg) from error
@@ -72,6 +86,15 @@ class _Dialect:
     standalone: (
         tuple[int, int] | None
     )  # (0, 8) for Keras 2.0.8 as a package of its own; None: tf.keras or Keras 3
+    fused_ranks: tuple[int, ...]  # of the inputs that TensorFlow's fused kernel normalized
+
+
+def _dialect(generation: int, version: str | None) -> _Dialect:
+    standalone = _standalone(version)
+    if generation != 2 or standalone is not None:
+        return _Dialect(generation, standalone, ())
+    # tf.keras of TensorFlow 1 and of the first 2.x ("2.2.4-tf") fused images only, later ones volumes as well.
+    return _Dialect(generation, None, (4,) if (version or "").endswith("-tf") else (4, 5))
 
 
 def _standalone(version: str | None) -> tuple[int, int] | None:
@@ -176,6 +199,8 @@ def _parse_functional(config: Mapping[str, object], dialect: _Dialect) -> Graph:
 
 def _parse_layer(entry: Mapping[str, object], dialect: _Dialect) -> Layer:
     class_name = str(entry["class_name"])
+    if dialect.generation < 3:
+        class_name = RENAMED_CLASSES.get(class_name, class_name)
     raw = entry["config"]
     if class_name in MODEL_CLASSES:
         graph = _parse_model(entry, dialect)
@@ -198,7 +223,27 @@ def _parse_layer(entry: Mapping[str, object], dialect: _Dialect) -> Layer:
         class_name,
         _translate(class_name, config, dialect),
         trainable=bool(config.get("trainable", True)),
+        inner=_parse_inner(class_name, config, dialect),
     )
+
+
+def _parse_inner(
+    class_name: str, config: Mapping[str, object], dialect: _Dialect
+) -> dict[str, Layer]:
+    """Return what a wrapper wraps, by the attribute that holds it in Keras."""
+    if class_name not in ("TimeDistributed", "Bidirectional"):
+        return {}
+    wrapped = cast("Mapping[str, object]", config["layer"])
+    if class_name == "TimeDistributed":
+        return {"layer": _parse_layer(wrapped, dialect)}
+    forward = _parse_layer(wrapped, dialect)
+    other = config.get("backward_layer")
+    if other is not None:
+        backward = _parse_layer(cast("Mapping[str, object]", other), dialect)
+    else:
+        turned = not forward.config.get("go_backwards", False)
+        backward = replace(forward, config={**forward.config, "go_backwards": turned})
+    return {"forward_layer": forward, "backward_layer": backward}
 
 
 def _translate(
@@ -209,22 +254,42 @@ def _translate(
         if dialect.generation < 3
         else {}
     )
-    result = {renamed.get(key, key): value for key, value in config.items()}
+    result = {renamed.get(key, key): _plain(value) for key, value in config.items()}
     if dialect.generation < 3:
+        result = settle_spatial(class_name, result)
         for key in ACTIVATION_SETTINGS:
             value = result.get(key)
             if isinstance(value, str):
                 result[key] = KERAS2_ACTIVATIONS.get(value, value)
+    if class_name in ("LSTM", "GRU") and dialect.generation < 3:
+        # Every file since Keras 2.3 states both; before, the defaults were these.
+        result.setdefault("recurrent_activation", "hard_sigmoid_keras2")
+    if class_name == "GRU" and dialect.generation < 3:
+        result.setdefault("reset_after", False)
     if class_name == "BatchNormalization":
-        if dialect.standalone is not None:
-            result["moving_average"] = "debiased"
-            # Since 2.1.3 the variance of the batch is scaled by n / (n - 1 - epsilon) before it is averaged.
-            if dialect.standalone >= (1, 3):
-                result["moving_variance"] = "keras2"
-        axis = result.get("axis", -1)
-        if isinstance(axis, list) and len(axis) == 1:  # Keras 2 stored a list of one
-            result["axis"] = axis[0]
+        _settle_normalization(result, dialect)
     return result
+
+
+def _plain(value: object) -> object:
+    """Return the number that TensorFlow 2.12 to 2.15 stored as an array of NumPy, anything else as it is."""
+    if isinstance(value, Mapping) and value.get("class_name") == "__numpy__":
+        return cast("Mapping[str, object]", value["config"])["value"]
+    return value
+
+
+def _settle_normalization(settings: dict[str, object], dialect: _Dialect) -> None:
+    """Say in words of the rule how statistics move; no Keras states it."""
+    if dialect.standalone is not None:
+        settings["moving_average"] = "debiased"
+        # Since 2.1.3 the variance of the batch is scaled by n / (n - 1 - epsilon) before it is averaged.
+        if dialect.standalone >= (1, 3):
+            settings["moving_variance"] = "keras2"
+    if _dtype(settings, "float32") != "float64" and settings.get("virtual_batch_size") is None:
+        settings["fused_ranks"] = dialect.fused_ranks  # the kernel has no float64
+    axis = settings.get("axis", -1)
+    if isinstance(axis, list) and len(axis) == 1:  # Keras 2 stored a list of one
+        settings["axis"] = axis[0]
 
 
 def _parse_node(node: object) -> tuple[tuple[TensorRef, ...], Mapping[str, object]]:

@@ -78,6 +78,8 @@ def match_arrays(graph: Graph, entries: Sequence[LayerArrays]) -> Matched:
     problems: list[str] = []
     found: dict[Path, dict[str, ArrayInfo]] = {}
     if any(entry.path.split("/")[0] in CONTAINERS for entry in rest):
+        # A layer made of layers has its name in a group without arrays of its own.
+        rest += [entry for entry in entries if not entry.arrays]
         _match_containers(graph, rest, (), found, problems)
     else:
         _match_names(graph, rest, found, problems)
@@ -133,8 +135,8 @@ def _match_containers(
         path = (*prefix, layer.name)
         parts = list(leaves(layer.graph, path)) if layer.graph else [(path, layer)]
         needed = [(part, weight) for part, leaf in parts for weight in stored_weights(leaf)]
-        inside = children.pop(keys.get(layer.name, ""), None)
-        if inside is None:
+        inside = children.pop(keys.get(layer.name, ""), [])
+        if not any(entry.arrays for entry in inside):
             if needed:
                 problems.append(
                     f"layer '{layer.name}': the file has no arrays for it, needed {_roles(needed)}"
@@ -144,7 +146,7 @@ def _match_containers(
         else:
             arrays = {
                 (f"{entry.path}/{role}" if entry.path else role): info
-                for entry in inside
+                for entry in _in_order(layer, inside)
                 for role, info in entry.arrays.items()
             }
             _assign(
@@ -154,7 +156,21 @@ def _match_containers(
                 found,
                 problems,
             )
-    problems += [f"the architecture has no layer for the arrays of '{key}'" for key in children]
+    problems += [
+        f"the architecture has no layer for the arrays of '{key}'"
+        for key, left in children.items()
+        if any(entry.arrays for entry in left)
+    ]
+
+
+def _in_order(layer: Layer, entries: Sequence[LayerArrays]) -> Sequence[LayerArrays]:
+    """Return the groups of a wrapper in the order of what it wraps; the file lists them by the alphabet."""
+    wrapped = list(layer.inner)
+    if not wrapped:
+        return entries
+    known = [entry for entry in entries if entry.path.split("/")[0] in wrapped]
+    others = [entry for entry in entries if entry not in known]
+    return [*sorted(known, key=lambda entry: wrapped.index(entry.path.split("/")[0])), *others]
 
 
 def _container_keys(graph: Graph, children: Mapping[str, Sequence[LayerArrays]]) -> dict[str, str]:
@@ -214,8 +230,31 @@ def _assign(
     needed = [weight.role for weight in weights]
     if set(roles) == set(needed) and len(roles) == len(entry.arrays):
         found[path] = {role: roles[role] for role in needed}
+    elif (places := _by_place(entry, weights)) is not None:
+        found[path] = places
     else:
         _assign_by_order(entry, [(path, weight) for weight in weights], found, problems)
+
+
+def _by_place(entry: LayerArrays, weights: Sequence[Weight]) -> dict[str, ArrayInfo] | None:
+    """Return the arrays of a layer made of layers by the name of the group they lie in; None if any is not found.
+
+    Groups are listed by the alphabet, weights are not: their order says nothing.
+    """
+    if len(entry.arrays) != len(weights) or not any("/" in weight.role for weight in weights):
+        return None
+    stored = {
+        "/" + "/".join(part.lstrip("_") for part in name.removesuffix(":0").split("/")): info
+        for name, info in entry.arrays.items()
+    }
+    result: dict[str, ArrayInfo] = {}
+    for weight in weights:
+        places = [f"/{place}" for place in (weight.role, weight.place) if place]
+        fitting = [info for name, info in stored.items() if name.endswith(tuple(places))]
+        if len(fitting) != 1:
+            return None
+        result[weight.role] = fitting[0]
+    return result
 
 
 def _assign_by_order(
@@ -227,7 +266,7 @@ def _assign_by_order(
     stated = [_role(role) for role in entry.arrays]
     # Where the file states roles they must agree with the order; digits only say an order.
     agree = all(
-        role.isdigit() or role in (weight.role, weight.formerly)
+        role.isdigit() or role in (weight.role, weight.role.rsplit("/", 1)[-1], weight.formerly)
         for role, (_, weight) in zip(stated, needed, strict=False)
     )
     if len(stated) != len(needed) or not agree:

@@ -135,7 +135,8 @@ def _check_rules(graph: Graph) -> None:
         if layer.class_name == "InputLayer":
             continue
         try:
-            find_layer_rule(layer.class_name)
+            for each in (layer, *layer.inner.values()):
+                find_layer_rule(each.class_name)
         except UnsupportedError as error:
             problems.append(UnsupportedError(f"layer '{'/'.join(path)}': {error}", hint=error.hint))
     if problems:

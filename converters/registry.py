@@ -25,9 +25,19 @@ class Weight:
     """A weight that Keras stores for a layer, in stored order."""
 
     role: str  # "kernel"
-    when: str | None = None  # the configuration entry that must be true for the weight to exist
+    # The configuration entry that must be true for the weight to exist, or a test of the configuration.
+    when: str | Callable[[Mapping[str, object]], bool] | None = None
     trainable: bool = True
     formerly: str | None = None  # its name in files of Keras 1 and 2: "depthwise_kernel"
+    place: str | None = (
+        None  # of a layer made of layers, inside its group of a .keras: "query_dense/0"
+    )
+
+    def exists(self, config: Mapping[str, object]) -> bool:
+        """Return whether a layer of this configuration has the weight."""
+        if self.when is None or isinstance(self.when, str):
+            return self.when is None or bool(config.get(self.when, True))
+        return self.when(config)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +92,7 @@ class Example:
 
     kwargs: Mapping[str, object]
     shapes: tuple[tuple[int, ...], ...]
+    below: int | None = None  # inputs are whole numbers from 0 up to this, not normal draws
 
 
 class Rule(Protocol):
@@ -106,7 +117,7 @@ class LayerRule:
 
     def stored_weights(self, layer: Layer) -> tuple[Weight, ...]:
         """Return the weights that exist for this configuration, in stored order."""
-        return tuple(w for w in self.weights if w.when is None or layer.config.get(w.when, True))
+        return tuple(weight for weight in self.weights if weight.exists(layer.config))
 
 
 LAYERS: dict[str, LayerRule] = {}

@@ -45,11 +45,31 @@ def _module(path: str, *kwargs: str, unnamed: tuple[str, ...] = ()) -> Target:
     return Target(path, (*unnamed, *kwargs), module=True, unnamed=unnamed)
 
 
+CONSTANTS = ("left", "right")
+"""Arguments of an operator: a number that stands before or behind the tensors."""
 _CHANNELS = ("in_channels", "out_channels")
 _CONVOLUTION = ("kernel_size", "stride", "padding", "dilation", "groups", "bias")
 _TRANSPOSED = (*_CONVOLUTION, "output_padding")
 _POOLING = ("kernel_size", "stride", "padding", "ceil_mode")
 
+_RECURRENT = (
+    "use_bias",
+    "return_sequences",
+    "return_state",
+    "go_backwards",
+    "dropout",
+    "recurrent_dropout",
+)
+
+
+def _recurrent(name: str, functions: tuple[str, ...], *kwargs: str) -> Target:
+    sizes = ("input_size", "units")
+    path = f"{COMPAT}.recurrent:{name}"
+    known = (*sizes, *functions, *kwargs, *_RECURRENT)
+    return Target(path, known, module=True, functions=functions, unnamed=sizes)
+
+
+_GATED = ("activation", "recurrent_activation")
 
 TARGETS: dict[str, Target] = {
     "nn.Linear": _module("torch.nn:Linear", "bias", unnamed=("in_features", "out_features")),
@@ -84,7 +104,48 @@ TARGETS: dict[str, Target] = {
             "frozen",
         ),
     ),
+    "compat.LSTM": _recurrent("LSTM", _GATED),
+    "compat.GRU": _recurrent("GRU", _GATED, "reset_after"),
+    "compat.SimpleRNN": _recurrent("SimpleRNN", ("activation",)),
+    "compat.linear_activation": Target(f"{COMPAT}.recurrent:linear_activation"),
+    "compat.split_time": Target(f"{COMPAT}.recurrent:split_time"),
     "compat.PReLU": _module(f"{COMPAT}.activations:PReLU", "shape"),
+    "nn.AlphaDropout": _module("torch.nn:AlphaDropout", unnamed=("p",)),
+    "nn.Embedding": _module("torch.nn:Embedding", unnamed=("num_embeddings", "embedding_dim")),
+    "nn.GroupNorm": _module(
+        "torch.nn:GroupNorm", "eps", "affine", unnamed=("num_groups", "num_channels")
+    ),
+    "nn.RMSNorm": _module("torch.nn:RMSNorm", "normalized_shape", "eps"),
+    "compat.GaussianNoise": _module(f"{COMPAT}.noise:GaussianNoise", "stddev"),
+    "compat.GaussianDropout": _module(f"{COMPAT}.noise:GaussianDropout", "p"),
+    "compat.SharedDropout": _module(f"{COMPAT}.noise:SharedDropout", "p", "axes"),
+    "compat.SharedAlphaDropout": _module(f"{COMPAT}.noise:SharedAlphaDropout", "p", "axes"),
+    "compat.Normalization": _module(
+        f"{COMPAT}.preprocessing:Normalization", "shape", "axes", "invert"
+    ),
+    "compat.LayerNorm": _module(
+        f"{COMPAT}.normalization:LayerNorm",
+        *("shape", "axes", "eps", "scale", "center", "keep_mean"),
+    ),
+    "compat.RMSNorm": _module(f"{COMPAT}.normalization:RMSNorm", "shape", "axes", "eps"),
+    "compat.GroupNorm": _module(
+        f"{COMPAT}.normalization:GroupNorm",
+        *("groups", "channels", "axis", "eps", "scale", "center"),
+    ),
+    "compat.EinsumDense": _module(
+        f"{COMPAT}.dense:EinsumDense", "equation", "kernel_shape", "bias_shape"
+    ),
+    "compat.as_indices": Target(f"{COMPAT}.preprocessing:as_indices"),
+    "compat.normalize": Target(
+        f"{COMPAT}.preprocessing:normalize", ("mean", "deviation", "invert")
+    ),
+    "compat.bucketize": Target(f"{COMPAT}.preprocessing:bucketize", ("boundaries",)),
+    "compat.one_hot": Target(f"{COMPAT}.preprocessing:one_hot", ("size", "dtype")),
+    "compat.count_indices": Target(
+        f"{COMPAT}.preprocessing:count_indices", ("size", "dtype", "once")
+    ),
+    "compat.unit_length": Target(f"{COMPAT}.normalization:unit_length", ("dim",)),
+    "compat.cosine": Target(f"{COMPAT}.merging:cosine", ("equation", "axes")),
     "F.pad": Target("torch.nn.functional:pad", ("pad",)),
     "F.interpolate": Target(
         "torch.nn.functional:interpolate", ("scale_factor", "mode", "align_corners")
@@ -113,16 +174,34 @@ TARGETS: dict[str, Target] = {
     "torch.tanh": Target("torch:tanh"),
     "torch.sigmoid": Target("torch:sigmoid"),
     "torch.exp": Target("torch:exp"),
-    "torch.flatten": Target("torch:flatten", ("start_dim",)),
+    "torch.flatten": Target("torch:flatten", ("start_dim", "end_dim")),
     "torch.unflatten": Target("torch:unflatten", ("dim", "sizes")),
     "torch.permute": Target("torch:permute", ("dims",)),
     "torch.mean": Target("torch:mean", ("dim", "keepdim")),
     "torch.amax": Target("torch:amax", ("dim", "keepdim")),
+    "torch.tile": Target("torch:tile", ("dims",)),
+    "torch.squeeze": Target("torch:squeeze", ("dim",)),
+    "torch.sum": Target("torch:sum", ("dim", "keepdim")),
+    "torch.amin": Target("torch:amin", ("dim", "keepdim")),
+    "torch.clamp": Target("torch:clamp", ("min", "max")),
+    "torch.log": Target("torch:log"),
+    "torch.sqrt": Target("torch:sqrt"),
+    "torch.square": Target("torch:square"),
+    "torch.abs": Target("torch:abs"),
+    "torch.neg": Target("torch:neg"),
+    "torch.detach": Target("torch:detach"),
+    "torch.matmul": Target("torch:matmul"),
+    "torch.reshape": Target("torch:reshape", ("shape",)),
+    "torch.stack": Target("torch:stack", ("dim",), listed=True),
+    "torch.einsum": Target("torch:einsum", ("equation",), unnamed=("equation",)),
     "torch.unsqueeze": Target("torch:unsqueeze", ("dim",)),
+    "torch.flip": Target("torch:flip", ("dims",)),
     "torch.cat": Target("torch:cat", ("dim",), listed=True),
-    "operator.add": Target("operator:add", infix="+"),
-    "operator.sub": Target("operator:sub", infix="-"),
-    "operator.mul": Target("operator:mul", infix="*"),
+    "operator.add": Target("operator:add", CONSTANTS, infix="+"),
+    "operator.sub": Target("operator:sub", CONSTANTS, infix="-"),
+    "operator.mul": Target("operator:mul", CONSTANTS, infix="*"),
+    "operator.truediv": Target("operator:truediv", CONSTANTS, infix="/"),
+    "operator.pow": Target("operator:pow", CONSTANTS, infix="**"),
     "compat.pad_same": Target(f"{COMPAT}.padding:pad_same", ("window", "stride")),
     "compat.max_pool_same": Target(f"{COMPAT}.pooling:max_pool_same", ("kernel_size", "stride")),
     "compat.average_pool_same": Target(

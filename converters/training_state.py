@@ -77,7 +77,7 @@ def regularization(graph: Graph, lowering: Lowering, notes: list[str]) -> list[l
         path, param = lowering.params[key]
         owner, role = layers[path].owner(param.source)
         # Of Keras's settings only this one is not named after its weight.
-        name = "recurrent" if role == "recurrent_kernel" else role
+        name = "recurrent" if role == "recurrent_kernel" else role.rpartition("/")[2]
         setting = owner.config.get(f"{name}_regularizer")
         found = _penalty(setting)
         if found is None:

@@ -1,0 +1,306 @@
+"""Recurrent layers as Keras computes them. Each class stands alone: its source is emitted as it is.
+
+With the default activations they call the fused kernels of `nn.LSTM`, `nn.GRU` and `nn.RNN`; the parameters are those
+of Keras, one for one, so that an optimizer treats them as it did there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+
+class LSTM(nn.Module):
+    """Long short-term memory over (batch, time, input_size); a gate more than torch names differently: c is torch's g.
+
+        i, f, c, o = split(x weight_ih^T + h weight_hh^T + bias)
+        cell = r(f) * cell + r(i) * a(c)
+        h = r(o) * a(cell)              a: activation, r: recurrent_activation
+
+    `nn.LSTM` has two biases that are only ever added. Both would be trained, so that an optimizer would take a
+    double step; here there is one, as in Keras.
+
+    Args:
+        input_size: features of a time step.
+        units: size of the state.
+        use_bias: False leaves out the bias.
+        return_sequences: return h of every time step, not only of the last.
+        return_state: return (output, h, cell).
+        go_backwards: start at the last time step; the output keeps the order in which it was computed.
+        dropout: share of input features that are zero in training, the same for all time steps.
+        recurrent_dropout: the same for h; then every gate has masks of its own.
+
+    Source: keras 3.15.1, layers/rnn/lstm.py and dropout_rnn_cell.py.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        units: int,
+        *,
+        activation: Callable[[Tensor], Tensor] = torch.tanh,
+        recurrent_activation: Callable[[Tensor], Tensor] = torch.sigmoid,
+        use_bias: bool = True,
+        return_sequences: bool = False,
+        return_state: bool = False,
+        go_backwards: bool = False,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.units, self.activation = units, activation
+        self.recurrent_activation = recurrent_activation
+        self.return_sequences, self.return_state = return_sequences, return_state
+        self.go_backwards = go_backwards
+        self.dropout, self.recurrent_dropout = dropout, recurrent_dropout
+        self.is_fused = activation is torch.tanh and recurrent_activation is torch.sigmoid
+        self.weight_ih = nn.Parameter(torch.empty(4 * units, input_size))
+        self.weight_hh = nn.Parameter(torch.empty(4 * units, units))
+        self.bias = nn.Parameter(torch.zeros(4 * units)) if use_bias else None
+        nn.init.xavier_uniform_(self.weight_ih)
+        nn.init.orthogonal_(self.weight_hh)
+
+    def forward(self, x: Tensor, *initial_state: Tensor) -> Tensor | tuple[Tensor, ...]:
+        """Return h of the last time step (batch, units), or as the arguments say, for (batch, time, input_size)."""
+        if self.go_backwards:
+            x = x.flip(1)
+        zero = x.new_zeros(x.shape[0], self.units)
+        h, cell = initial_state or (zero, zero)
+        drops_state = self.training and self.recurrent_dropout > 0
+        if self.training and self.dropout > 0 and not drops_state:
+            x = x * nn.functional.dropout(torch.ones_like(x[:, :1]), self.dropout)
+        if self.is_fused and not drops_state:
+            weights: list[Tensor] = [self.weight_ih, self.weight_hh]
+            if self.bias is not None:
+                weights += [self.bias, torch.zeros_like(self.bias)]
+            state = (h.unsqueeze(0), cell.unsqueeze(0))
+            y, h, cell = torch.lstm(
+                x, state, weights, self.bias is not None, 1, 0.0, False, False, True
+            )
+            h, cell = h[0], cell[0]
+        else:
+            y, h, cell = self._loop(x, h, cell)
+        y = y if self.return_sequences else h
+        return (y, h, cell) if self.return_state else y
+
+    def _loop(self, x: Tensor, h: Tensor, cell: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        linear, drop = nn.functional.linear, nn.functional.dropout
+        masks: list[Tensor] = []
+        if self.training and self.recurrent_dropout > 0:
+            ones = torch.ones_like(x[:, :1])
+            inputs = [x * drop(ones, self.dropout) for _ in range(4)]
+            parts = zip(inputs, self.weight_ih.chunk(4), strict=True)
+            projected = torch.cat([linear(part, weight) for part, weight in parts], dim=-1)
+            masks = [drop(torch.ones_like(h), self.recurrent_dropout) for _ in range(4)]
+        else:
+            projected = linear(x, self.weight_ih)
+        if self.bias is not None:
+            projected = projected + self.bias
+        outputs = []
+        for step in projected.unbind(1):
+            if masks:
+                parts = zip(masks, self.weight_hh.chunk(4), strict=True)
+                gates = step + torch.cat([linear(h * mask, weight) for mask, weight in parts], -1)
+            else:
+                gates = step + linear(h, self.weight_hh)
+            i, f, c, o = gates.chunk(4, dim=-1)
+            kept = self.recurrent_activation(f) * cell
+            cell = kept + self.recurrent_activation(i) * self.activation(c)
+            h = self.recurrent_activation(o) * self.activation(cell)
+            outputs.append(h)
+        return torch.stack(outputs, dim=1), h, cell
+
+
+class GRU(nn.Module):
+    """Gated recurrent unit over (batch, time, input_size), with Keras's h = z * h + (1 - z) * n.
+
+        r, z = recurrent_activation(x W^T + b[0] + h U^T + b[1])                  of their thirds
+        n = activation(x W^T + b[0] + r * (h U^T + b[1]))                         reset_after (as nn.GRU)
+        n = activation(x W^T + b + (r * h) U^T)                                   otherwise, with one bias
+
+    The gates lie in torch's order: r, z, n. The two rows of the bias are `bias_ih` and `bias_hh` of `nn.GRU`.
+
+    Args:
+        input_size: features of a time step.
+        units: size of the state.
+        reset_after: apply the reset gate after the product with the state (Keras 2 and 3) or before it (Keras 1).
+        use_bias: False leaves out the bias.
+        return_sequences: return h of every time step, not only of the last.
+        return_state: return (output, h).
+        go_backwards: start at the last time step; the output keeps the order in which it was computed.
+        dropout: share of input features that are zero in training, the same for all time steps.
+        recurrent_dropout: the same for h; then every gate has masks of its own.
+
+    Source: keras 3.15.1, layers/rnn/gru.py and dropout_rnn_cell.py.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        units: int,
+        *,
+        activation: Callable[[Tensor], Tensor] = torch.tanh,
+        recurrent_activation: Callable[[Tensor], Tensor] = torch.sigmoid,
+        reset_after: bool = True,
+        use_bias: bool = True,
+        return_sequences: bool = False,
+        return_state: bool = False,
+        go_backwards: bool = False,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.units, self.activation = units, activation
+        self.recurrent_activation, self.reset_after = recurrent_activation, reset_after
+        self.return_sequences, self.return_state = return_sequences, return_state
+        self.go_backwards = go_backwards
+        self.dropout, self.recurrent_dropout = dropout, recurrent_dropout
+        defaults = activation is torch.tanh and recurrent_activation is torch.sigmoid
+        self.is_fused = defaults and reset_after
+        self.weight_ih = nn.Parameter(torch.empty(3 * units, input_size))
+        self.weight_hh = nn.Parameter(torch.empty(3 * units, units))
+        rows = (2, 3 * units) if reset_after else (3 * units,)
+        self.bias = nn.Parameter(torch.zeros(rows)) if use_bias else None
+        nn.init.xavier_uniform_(self.weight_ih)
+        nn.init.orthogonal_(self.weight_hh)
+
+    def forward(self, x: Tensor, *initial_state: Tensor) -> Tensor | tuple[Tensor, ...]:
+        """Return h of the last time step (batch, units), or as the arguments say, for (batch, time, input_size)."""
+        if self.go_backwards:
+            x = x.flip(1)
+        h = initial_state[0] if initial_state else x.new_zeros(x.shape[0], self.units)
+        drops_state = self.training and self.recurrent_dropout > 0
+        if self.training and self.dropout > 0 and not drops_state:
+            x = x * nn.functional.dropout(torch.ones_like(x[:, :1]), self.dropout)
+        if self.is_fused and not drops_state:
+            weights: list[Tensor] = [self.weight_ih, self.weight_hh]
+            if self.bias is not None:
+                weights += self.bias.unbind(0)
+            y, h = torch.gru(
+                x, h.unsqueeze(0), weights, self.bias is not None, 1, 0.0, False, False, True
+            )
+            h = h[0]
+        else:
+            y, h = self._loop(x, h)
+        y = y if self.return_sequences else h
+        return (y, h) if self.return_state else y
+
+    def _loop(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        linear, drop = nn.functional.linear, nn.functional.dropout
+        reset, update, new = self.weight_hh.chunk(3)
+        bias, state_bias = self._biases()
+        masks = [torch.ones_like(h[:1])] * 3
+        if self.training and self.recurrent_dropout > 0:
+            ones = torch.ones_like(x[:, :1])
+            inputs = [x * drop(ones, self.dropout) for _ in range(3)]
+            parts = zip(inputs, self.weight_ih.chunk(3), strict=True)
+            projected = torch.cat([linear(part, weight) for part, weight in parts], dim=-1) + bias
+            masks = [drop(torch.ones_like(h), self.recurrent_dropout) for _ in range(3)]
+        else:
+            projected = linear(x, self.weight_ih) + bias
+        b_r, b_z, b_n = state_bias.chunk(3)
+        outputs = []
+        for step in projected.unbind(1):
+            x_r, x_z, x_n = step.chunk(3, dim=-1)
+            r = self.recurrent_activation(x_r + linear(h * masks[0], reset, b_r))
+            z = self.recurrent_activation(x_z + linear(h * masks[1], update, b_z))
+            if self.reset_after:
+                n = self.activation(x_n + r * linear(h * masks[2], new, b_n))
+            else:
+                n = self.activation(x_n + linear(r * h * masks[2], new))
+            h = z * h + (1 - z) * n
+            outputs.append(h)
+        return torch.stack(outputs, dim=1), h
+
+    def _biases(self) -> tuple[Tensor, Tensor]:
+        """Return what is added to the products with the input and with the state."""
+        zeros = self.weight_hh.new_zeros(3 * self.units)
+        if self.bias is None:
+            return zeros, zeros
+        return (self.bias[0], self.bias[1]) if self.reset_after else (self.bias, zeros)
+
+
+class SimpleRNN(nn.Module):
+    """Elman network over (batch, time, input_size): h = activation(x weight_ih^T + bias + h weight_hh^T).
+
+    `nn.RNN` has two biases that are only ever added; here there is one, as in Keras.
+
+    Args:
+        input_size: features of a time step.
+        units: size of the state.
+        use_bias: False leaves out the bias.
+        return_sequences: return h of every time step, not only of the last.
+        return_state: return (output, h).
+        go_backwards: start at the last time step; the output keeps the order in which it was computed.
+        dropout: share of input features that are zero in training, the same for all time steps.
+        recurrent_dropout: the same for h.
+
+    Source: keras 3.15.1, layers/rnn/simple_rnn.py and dropout_rnn_cell.py.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        units: int,
+        *,
+        activation: Callable[[Tensor], Tensor] = torch.tanh,
+        use_bias: bool = True,
+        return_sequences: bool = False,
+        return_state: bool = False,
+        go_backwards: bool = False,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.units, self.activation = units, activation
+        self.return_sequences, self.return_state = return_sequences, return_state
+        self.go_backwards = go_backwards
+        self.dropout, self.recurrent_dropout = dropout, recurrent_dropout
+        self.weight_ih = nn.Parameter(torch.empty(units, input_size))
+        self.weight_hh = nn.Parameter(torch.empty(units, units))
+        self.bias = nn.Parameter(torch.zeros(units)) if use_bias else None
+        nn.init.xavier_uniform_(self.weight_ih)
+        nn.init.orthogonal_(self.weight_hh)
+
+    def forward(self, x: Tensor, *initial_state: Tensor) -> Tensor | tuple[Tensor, ...]:
+        """Return h of the last time step (batch, units), or as the arguments say, for (batch, time, input_size)."""
+        if self.go_backwards:
+            x = x.flip(1)
+        h = initial_state[0] if initial_state else x.new_zeros(x.shape[0], self.units)
+        if self.training and self.dropout > 0:
+            x = x * nn.functional.dropout(torch.ones_like(x[:, :1]), self.dropout)
+        drops_state = self.training and self.recurrent_dropout > 0
+        if self.activation is torch.tanh and not drops_state:
+            weights: list[Tensor] = [self.weight_ih, self.weight_hh]
+            if self.bias is not None:
+                weights += [self.bias, torch.zeros_like(self.bias)]
+            y, h = torch.rnn_tanh(
+                x, h.unsqueeze(0), weights, self.bias is not None, 1, 0.0, False, False, True
+            )
+            h = h[0]
+        else:
+            y, h = self._loop(x, h)
+        y = y if self.return_sequences else h
+        return (y, h) if self.return_state else y
+
+    def _loop(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        mask = torch.ones_like(h[:1])
+        if self.training and self.recurrent_dropout > 0:
+            mask = nn.functional.dropout(torch.ones_like(h), self.recurrent_dropout)
+        outputs = []
+        for step in nn.functional.linear(x, self.weight_ih, self.bias).unbind(1):
+            h = self.activation(step + nn.functional.linear(h * mask, self.weight_hh))
+            outputs.append(h)
+        return torch.stack(outputs, dim=1), h
+
+
+def linear_activation(x: Tensor) -> Tensor:
+    """Return x: the activation "linear" where a function is needed."""
+    return x
+
+
+def split_time(y: Tensor, x: Tensor) -> Tensor:
+    """Return (batch * time, ...) as (batch, time, ...), the first two sizes of x."""
+    return torch.unflatten(y, 0, x.shape[:2])
