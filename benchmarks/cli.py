@@ -42,6 +42,10 @@ def bench(
     ] = None,
     *,
     pair: Annotated[str, typer.Option(help="The agent pair that is measured.")] = "dqn",
+    pairs_from: Annotated[
+        str | None,
+        typer.Option("--pairs", metavar="MODULE:NAME", help="Your own pairs in place of ours."),
+    ] = None,
     repeats: Annotated[int | None, typer.Option(min=1, help="Rounds over all variants.")] = None,
     threads: Annotated[int, typer.Option(min=1, help="Threads of every measured process.")] = 1,
     quick: Annotated[
@@ -100,9 +104,15 @@ def bench(
             result = read_result(from_json)
         else:
             settings = _settings(
-                pair, repeats, threads, quick=quick, full_training=full_training, large=large
+                pair,
+                repeats,
+                threads,
+                pairs=pairs_from,
+                quick=quick,
+                full_training=full_training,
+                large=large,
             )
-            chosen = _choose(workloads, without, runs, quick=quick)
+            chosen = _choose(workloads, without, runs, settings, quick=quick)
             curves = _read_curves(runs)
             with _status(Console(stderr=True), quiet=quiet or json_output) as progress:
                 result = _measure(chosen, settings, output, progress, quick=quick)
@@ -148,13 +158,20 @@ def write_files(
 
 
 def _settings(
-    pair: str, repeats: int | None, threads: int, *, quick: bool, full_training: bool, large: bool
+    pair: str,
+    repeats: int | None,
+    threads: int,
+    *,
+    pairs: str | None,
+    quick: bool,
+    full_training: bool,
+    large: bool,
 ) -> Settings:
     from benchmarks.run import Settings
-    from parity_tests.pairs import find_pair
+    from parity_tests.pairs import PAIRS, find_pair, load_pairs
 
     try:
-        chosen = find_pair(pair)
+        chosen = find_pair(pair, load_pairs(pairs) if pairs else PAIRS)
     except ValueError as error:
         raise BenchmarkUsageError(str(error)) from error
     return Settings(
@@ -164,19 +181,30 @@ def _settings(
         shared=quick,
         full_training=full_training,
         large=large,
-        agents={"legacy": chosen.legacy, "torch": chosen.torch},
         pair=chosen.name,
+        pairs=pairs,
     )
 
 
 def _choose(
-    names: list[str] | None, without: list[str] | None, runs: Path | None, *, quick: bool
+    names: list[str] | None,
+    without: list[str] | None,
+    runs: Path | None,
+    settings: Settings,
+    *,
+    quick: bool,
 ) -> list[Workload]:
     """Return what is measured. Raises BenchmarkUsageError."""
     from benchmarks.workloads import choose
 
     try:
-        chosen = choose(tuple(names or ()), quick=quick, without=tuple(without or ()))
+        chosen = choose(
+            tuple(names or ()),
+            quick=quick,
+            without=tuple(without or ()),
+            pair=settings.pair,
+            pairs=settings.pairs,
+        )
     except ValueError as error:
         raise BenchmarkUsageError(str(error)) from error
     if any(workload.kind == "curves" for workload in chosen) and runs is None:
@@ -224,6 +252,7 @@ def _measure(
         environment=environment,
         settings={
             "pair": settings.pair,
+            **({} if settings.pairs is None else {"pairs": settings.pairs}),
             "repeats": settings.repeats,
             "seconds a round": str(settings.turn_s),
             "quick": quick,

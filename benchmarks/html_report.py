@@ -24,6 +24,7 @@ from benchmarks.report import (
 )
 from benchmarks.results import BenchResult, Curve, WorkloadResult
 from benchmarks.run import FULL_TRAINING_STEPS, OPERATIONS
+from benchmarks.workloads import GUIDE_PAIR, is_guides
 
 INSTALL_HINT = "the HTML report needs matplotlib and jinja2: pip install 'torchward[report]'"
 
@@ -103,6 +104,7 @@ def render_html(result: BenchResult) -> str:
     return environment.from_string(source).render(
         result=result,
         machine=describe_machine(result),
+        guides_pair=_of_guides_pair(result),
         key_figures=key_figures(result),
         claims=guide_claims(result),
         workloads=[view_workload(workload) for workload in result.workloads],
@@ -128,7 +130,7 @@ def view_workload(workload: WorkloadResult) -> WorkloadView:
 def key_figures(result: BenchResult) -> list[KeyFigure]:
     """Return at most four figures: what PyTorch reaches, and how that compares with the legacy side."""
     titles = {
-        "updates": "DQN updates",
+        "updates": None,  # its own title says of what
         "training": "Training step",
         "inference": "One action",
         "startup": "Start to first step",
@@ -146,7 +148,7 @@ def key_figures(result: BenchResult) -> list[KeyFigure]:
         value = format_value(summarize(found.values).median, workload.unit)
         figures.append(
             KeyFigure(
-                title,
+                title or workload.title,
                 value,
                 unit_name(workload).replace("updates", ""),
                 _against_legacy(workload, case),
@@ -157,7 +159,9 @@ def key_figures(result: BenchResult) -> list[KeyFigure]:
 
 def guide_claims(result: BenchResult) -> list[Claim]:
     """Return the rows of the guide's performance table with what this run measured; [] without any."""
-    claims = []
+    claims: list[Claim] = []
+    if not _of_guides_pair(result):
+        return claims
     training = result.find("training")
     if training is not None:
         measured = []
@@ -187,6 +191,13 @@ def guide_claims(result: BenchResult) -> list[Claim]:
             ]
             claims.append(Claim(what, claimed, tuple(measured)))
     return [claim for claim in claims if claim.measured]
+
+
+def _of_guides_pair(result: BenchResult) -> bool:
+    """Return whether the guide's agent was measured; results from before pairs had a name are of it."""
+    pairs = result.settings.get("pairs")
+    pair = str(result.settings.get("pair", GUIDE_PAIR))
+    return is_guides(pair, None if pairs is None else str(pairs))
 
 
 def _seeds(members: Sequence[Curve]) -> str:

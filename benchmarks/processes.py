@@ -38,6 +38,10 @@ class MissingPackageError(WorkerError):
     """The variant needs a package that is not installed."""
 
 
+class LeftOutError(WorkerError):
+    """The variant or the task means nothing for the pair that is measured."""
+
+
 def clean_environment(threads: int, extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return the variables of a measuring process: threads fixed, no GPU, frameworks quiet.
 
@@ -119,6 +123,7 @@ class Worker:
 
         Raises:
             MissingPackageError: The worker lacks a package.
+            LeftOutError: What was asked means nothing for this pair.
             WorkerError: It failed, died or did not answer in time (then it is killed).
         """
         late = threading.Event()
@@ -142,6 +147,8 @@ class Worker:
         answer: dict[str, Any] = json.loads(line)
         if "missing" in answer:
             raise MissingPackageError(answer["missing"])
+        if "left_out" in answer:
+            raise LeftOutError(answer["left_out"])
         if "error" in answer:
             raise WorkerError(answer["error"])
         return answer

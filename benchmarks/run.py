@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from benchmarks.measure import interleave
 from benchmarks.processes import (
+    LeftOutError,
     MissingPackageError,
     Worker,
     WorkerError,
@@ -18,13 +19,15 @@ from benchmarks.processes import (
     worker_command,
 )
 from benchmarks.results import Measurement, WorkloadResult
-from benchmarks.workloads import VARIANTS, Variant, Workload
+from benchmarks.workloads import GUIDE_PAIR, VARIANTS, Variant, Workload, is_guides
 
 Progress = Callable[[str], None]
 """Told what is being done, one short line at a time."""
 
 OPERATIONS = "operations a round"
 """Name of the detail that says how many operations the shortest round had."""
+LEFT_OUT = "left out"
+"""How the reason begins of a variant that means nothing for the pair."""
 FULL_TRAINING_STEPS = 2000
 """The guide's 100 episodes of 20 words."""
 
@@ -38,8 +41,8 @@ class Settings:
         turn_s: seconds one variant is measured for in one round.
         shared: variants of one framework share a process (quicker to start; memory and startup never do).
         full_training: measure the guide's 100 episodes in full instead of steps for `turn_s` seconds.
-        agents: "module:Class" of the agent by framework.
-        pair: name of the agent pair, shown.
+        pair: name of the agent pair.
+        pairs: "module:NAME" of the user's own pairs, None: ours.
         command: another program in place of `benchmarks.worker` (tests).
     """
 
@@ -49,21 +52,22 @@ class Settings:
     shared: bool = False
     full_training: bool = False
     large: bool = False
-    agents: Mapping[str, str] = field(
-        default_factory=lambda: {
-            "legacy": "legacy_tf.dqn:DQNAgent",
-            "torch": "torch_impl.dqn:DQNAgent",
-        }
-    )
-    pair: str = "dqn"
+    pair: str = GUIDE_PAIR
+    pairs: str | None = None
     command: tuple[str, ...] | None = None
 
     def options(self, variant: Variant) -> dict[str, object]:
         """Return the constructor arguments of the variant's subject."""
         options: dict[str, object] = {**variant.options, "threads": self.threads}
         if variant.agent:
-            options["agent"] = self.agents[variant.framework]
+            options |= {"pair": self.pair, "pairs": self.pairs}
         return options
+
+    def left_out(self, variant: Variant) -> str | None:
+        """Return why the variant means nothing for this pair, as far as that is known without its agents."""
+        if variant.agent or is_guides(self.pair, self.pairs):
+            return None
+        return f"it does the update of the guide's pair {GUIDE_PAIR!r}, not that of {self.pair!r}"
 
 
 def worker_command_of(settings: Settings) -> Sequence[str]:
@@ -192,7 +196,7 @@ def _measure_timed(
 ) -> list[Measurement]:
     variants = [VARIANTS[name] for name in workload.variants]
     progress(f"{workload.name}: starting processes")
-    processes.load(variants)
+    processes.load([variant for variant in variants if settings.left_out(variant) is None])
     measurements: list[Measurement] = []
     for case, task in workload.cases.items():
         measurements += _measure_case(workload, case, task, settings, processes, progress)
@@ -211,7 +215,8 @@ def _measure_case(
     variants = [VARIANTS[name] for name in workload.variants]
     full = settings.full_training and task == "training"
     opened: dict[str, dict[str, str | float | int]] = {}
-    problems: dict[str, str] = {}
+    reasons = {variant.name: settings.left_out(variant) for variant in variants}
+    problems = {name: f"{LEFT_OUT}: {reason}" for name, reason in reasons.items() if reason}
     counts: dict[str, list[int]] = {}
 
     def open_one(variant: Variant) -> None:
@@ -230,7 +235,7 @@ def _measure_case(
             problems[variant.name] = problem_of(error)
 
     progress(f"{workload.name} {case}: warming up")
-    _open_all(variants, open_one, settings)
+    _open_all([v for v in variants if v.name not in problems], open_one, settings)
 
     def turn(variant: Variant) -> float:
         if variant.name in problems:
@@ -292,5 +297,7 @@ def process_name(variant: Variant, settings: Settings) -> str:
 
 def problem_of(error: WorkerError) -> str:
     """Return the line that stands in place of values."""
+    if isinstance(error, LeftOutError):
+        return f"{LEFT_OUT}: {error}"
     kind = "not measured" if isinstance(error, MissingPackageError) else "failed"
     return f"{kind}: {error}"

@@ -10,7 +10,8 @@
     {"do": "close", "key": K} -> {}
     end of input ends the process.
 
-What goes wrong is an answer too: {"missing": "what to install"} or {"error": "one line"}.
+What goes wrong is an answer too: {"missing": "what to install"}, {"left_out": "why it means nothing here"} or
+{"error": "one line"}.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from dataclasses import dataclass
 from typing import Any, TextIO
 
 from benchmarks.measure import peak_memory, time_operation, warm_up
-from benchmarks.subjects import MissingExtraError, Prepared, Subject
+from benchmarks.subjects import MissingExtraError, NotApplicableError, Prepared, Subject
 
 INSTALL = {
     "tensorflow": "torchward[legacy]",
@@ -78,6 +79,8 @@ class Worker:
             return {"missing": f"{name} is not installed: pip install '{INSTALL[name]}'"}
         except MissingExtraError as error:
             return {"missing": str(error)}
+        except NotApplicableError as error:
+            return {"left_out": str(error)}
         except Exception as error:  # the parent shows it beside the variants that did work
             traceback.print_exc()
             first_line = (str(error).strip() or "no message").splitlines()[0]

@@ -14,6 +14,8 @@ from benchmarks.results import Requirement
 
 Kind = Literal["timed", "startup", "memory", "size", "convert", "curves"]
 
+GUIDE_PAIR = "dqn"
+"""The guide's own pair: measured under the guide's conditions and beside others' loops for the same work."""
 LEGACY_AGENT = "benchmarks.subjects.legacy_agent:LegacyAgent"
 UPDATES_A_CALL = 64
 """Of agents that take many at once: their batches and masks are then a few megabytes, which a cache still holds."""
@@ -24,11 +26,13 @@ TORCH_AGENT = "benchmarks.subjects.torch_agent:TorchAgent"
 class Variant:
     """One way of using one framework; measured in a process of its own.
 
+    A way that an agent does not have is left out by its subject, with the reason.
+
     Attributes:
         framework: "legacy", "torch" or "other" (what is neither side of the migration).
         label: as shown, framework first.
         subject: "module:Class" of `benchmarks.subjects`.
-        options: arguments of that class; the threads and the agent's path are added.
+        options: arguments of that class; the threads and, for agents, the pair are added.
     """
 
     name: str
@@ -36,7 +40,9 @@ class Variant:
     label: str
     subject: str
     options: Mapping[str, str | int | bool] = field(default_factory=dict)
-    agent: bool = True  # takes the path of an agent class
+    agent: bool = (
+        True  # measures the agents of the pair; else only what the guide's pair is compared with
+    )
     process: str | None = None  # whom it joins where processes are shared; None: its framework
 
 
@@ -85,6 +91,13 @@ VARIANTS: dict[str, Variant] = {
             "TensorFlow, tf.function",
             LEGACY_AGENT,
             {"style": "function", "updates_a_call": UPDATES_A_CALL},
+        ),
+        Variant(
+            "legacy-own",
+            "legacy",
+            "TensorFlow, the agent's own call style",
+            LEGACY_AGENT,
+            {"style": ""},
         ),
         Variant(
             "torch-eager",
@@ -225,6 +238,25 @@ WORKLOADS: dict[str, Workload] = {
     )
 }
 
+OTHER_PAIRS = {
+    "training": (
+        "Training in the pair's environment",
+        (
+            "Seconds for one step of the training loop: choose an action, step the environment, remember, and learn as "
+            "the agent does: from a batch of 32 at every step, or at the end of every episode."
+        ),
+    ),
+    "updates": (
+        "Updates",
+        (
+            "Updates a second with batches of 64, in the pair's first configuration: drawn from a full replay memory of "
+            "10,000 where the agent has one, else handed over as the pair's input recipe gives them."
+        ),
+    ),
+    "size": ("Model files", "Bytes on disk of the pair's first network in every format."),
+}
+"""Title and text of the workloads that are of another kind for a pair that is not the guide's."""
+
 QUICK = ("updates", "inference", "size")
 """What `--quick` runs when no workload is named: seconds, not minutes."""
 NOT_QUICK = ("sb3",)
@@ -233,22 +265,52 @@ DEFAULT = ("training", "updates", "inference", "startup", "memory", "size", "con
 """What runs when nothing is named."""
 
 
-def choose(names: tuple[str, ...], *, quick: bool, without: tuple[str, ...] = ()) -> list[Workload]:
+def choose(
+    names: tuple[str, ...],
+    *,
+    quick: bool,
+    without: tuple[str, ...] = (),
+    pair: str = GUIDE_PAIR,
+    pairs: str | None = None,
+) -> list[Workload]:
     """Return the workloads of these names, the usual ones if there are none.
 
     Args:
         names: of workloads.
         quick: without names, only those that take seconds, without the variants of `NOT_QUICK`.
         without: names of variants that are left out.
+        pair: whose agents are measured.
+        pairs: "module:NAME" of the user's own pairs, None: ours.
 
     Raises:
         ValueError: A name is unknown; the message has the nearest one.
     """
     _check_names("workload", names, tuple(WORKLOADS))
     _check_names("variant", without, tuple(VARIANTS))
+    left_out = set(without)
     if quick and not names:
-        return [_leave_out(WORKLOADS[name], {*without, *NOT_QUICK}) for name in QUICK]
-    return [_leave_out(WORKLOADS[name], set(without)) for name in dict.fromkeys(names or DEFAULT)]
+        names, left_out = QUICK, {*without, *NOT_QUICK}
+    return [
+        _leave_out(fit_to_pair(WORKLOADS[name], pair, pairs), left_out)
+        for name in dict.fromkeys(names or DEFAULT)
+    ]
+
+
+def is_guides(pair: str, pairs: str | None) -> bool:
+    """Return whether the pair is the guide's own, and not one of a user's module that has its name."""
+    return pair == GUIDE_PAIR and pairs is None
+
+
+def fit_to_pair(workload: Workload, pair: str, pairs: str | None) -> Workload:
+    """Return the workload as it is for this pair: what it says, in which styles, with which promises."""
+    if is_guides(pair, pairs):
+        return workload
+    title, what = OTHER_PAIRS.get(workload.name, (workload.title, workload.what))
+    variants = list(workload.variants)
+    styles = [name for name in variants if name in LEGACY_STYLES]
+    if styles:
+        variants.insert(variants.index(styles[-1]) + 1, "legacy-own")
+    return replace(workload, title=title, what=what, variants=tuple(variants), requirements=())
 
 
 def _check_names(kind: str, names: tuple[str, ...], known: tuple[str, ...]) -> None:

@@ -13,6 +13,10 @@ class MissingExtraError(RuntimeError):
     """Something that the variant needs is not on this machine; the message says what to do."""
 
 
+class NotApplicableError(RuntimeError):
+    """The variant or the task means nothing for this agent; the message says why."""
+
+
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """A task that is ready to be timed.
