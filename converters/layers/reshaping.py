@@ -1,4 +1,4 @@
-"""Layers that move or average axes and have no weights."""
+"""Layers that move axes and have no weights."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 
 from converters.graph import Layer
 from converters.registry import Example, Shape, TorchStep, layer
-from converters.settings import flag, integers, text
+from converters.settings import integer, integers, text, unsupported
 
 
 def _product(sizes: Shape) -> int | None:
@@ -52,14 +52,24 @@ def reshape(layer: Layer, *shapes: Shape) -> list[TorchStep]:
 
 
 @layer(
-    "GlobalAveragePooling1D",
-    examples=(Example({}, ((5, 3),)), Example({"keepdims": True}, ((5, 3),))),
+    "Permute",
+    examples=(Example({"dims": (2, 1)}, ((5, 3),)), Example({"dims": (3, 1, 2)}, ((5, 3, 2),))),
 )
-def global_average_pooling1d(layer: Layer, *shapes: Shape) -> list[TorchStep]:
-    """Return the mean over the steps."""
-    first = text(layer, "data_format", "channels_last") == "channels_first"
-    keep = flag(layer, "keepdims", default=False)
-    axis = 2 if first else 1
-    sizes = list(shapes[0])
-    sizes[axis : axis + 1] = [1] if keep else []
-    return [TorchStep("torch.mean", {"dim": axis, "keepdim": keep}, shape=tuple(sizes))]
+def permute(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+    """Return the axes after the batch in another order; Keras counts them from 1."""
+    order = (0, *integers(layer, "dims"))
+    if sorted(order) != list(range(len(shapes[0]))):
+        raise unsupported(layer, "dims", needed=f"the axes 1 to {len(shapes[0]) - 1}, each once")
+    moved = tuple(shapes[0][axis] for axis in order)
+    return [TorchStep("torch.permute", {"dims": order}, shape=moved)]
+
+
+@layer("RepeatVector", examples=(Example({"n": 3}, ((4,),)),))
+def repeat_vector(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+    """Return (batch, n, size): the input n times."""
+    batch, size = shapes[0]
+    count = integer(layer, "n")
+    return [
+        TorchStep("torch.unsqueeze", {"dim": 1}, shape=(batch, 1, size)),
+        TorchStep("torch.tile", {"dims": (1, count, 1)}, shape=(batch, count, size)),
+    ]

@@ -1,0 +1,180 @@
+"""Poolings over windows and over everything."""
+
+from __future__ import annotations
+
+from converters.graph import Layer
+from converters.registry import Example, Plain, Shape, TorchStep, layer
+from converters.settings import flag, text, unsupported
+from converters.windows import Frame, compact, extents, output_sizes, stock_padding
+
+
+def _pooling(layer: Layer, shape: Shape, rank: int, kind: str) -> list[TorchStep]:
+    """Return the stock module where its padding gives SAME windows, else our function; `kind` is Max or Avg."""
+    frame = Frame.of(layer, shape, rank)
+    windows = extents(layer, "pool_size", rank, 2)
+    strides = windows if layer.config.get("strides") is None else extents(layer, "strides", rank)
+    padding = text(layer, "padding", "valid")
+    if padding not in ("valid", "same"):
+        raise unsupported(layer, "padding", needed="valid or same")
+    sizes = output_sizes(frame.sizes, windows, strides, padding=padding)
+    pooled = frame.shape(frame.channels, sizes)
+    kwargs: dict[str, Plain] = {"kernel_size": compact(windows)}
+    if strides != windows:
+        kwargs["stride"] = compact(strides)
+    step = TorchStep(f"nn.{kind}Pool{rank}d", kwargs, shape=pooled)
+    if padding == "same":
+        stock = stock_padding(frame.sizes, windows, strides, may_ceil=True)
+        if stock is None:
+            function = {"Max": "compat.max_pool_same", "Avg": "compat.average_pool_same"}[kind]
+            step = TorchStep(function, {"kernel_size": windows, "stride": strides}, shape=pooled)
+        else:
+            if max(stock.before):
+                kwargs["padding"] = compact(stock.before)
+            if stock.ceil_mode:
+                kwargs["ceil_mode"] = True
+            if kind == "Avg" and max(stock.before):
+                kwargs["count_include_pad"] = False
+    return [*frame.enter(), step, *frame.leave(frame.channels, sizes)]
+
+
+_SAME = {"padding": "same"}
+
+
+@layer(
+    "MaxPooling1D",
+    examples=(
+        Example({}, ((7, 3),)),
+        Example({"pool_size": 3, "strides": 2, **_SAME}, ((8, 3),)),
+        Example({"pool_size": 3, "strides": 1, **_SAME}, ((8, 3),)),
+    ),
+)
+def max_pooling1d(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+    """Return `nn.MaxPool1d`."""
+    return _pooling(layer, shapes[0], 1, "Max")
+
+
+@layer(
+    "MaxPooling2D",
+    examples=(
+        Example({}, ((7, 6, 3),)),
+        Example({"pool_size": [3, 2], "strides": [1, 2]}, ((7, 6, 3),)),
+        Example({"pool_size": 2, **_SAME}, ((7, 5, 3),)),
+        Example({"pool_size": 3, "strides": 2, **_SAME}, ((6, 8, 3),)),
+        Example({"pool_size": 3, "strides": 2, **_SAME}, ((7, 5, 3),)),
+        Example({"pool_size": 2, "strides": 1, **_SAME}, ((7, 6, 3),)),
+        Example({"pool_size": 3, "strides": 2, **_SAME}, ((6, 7, 3),)),
+        Example({"data_format": "channels_first"}, ((3, 7, 6),)),
+    ),
+)
+def max_pooling2d(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+    """Return `nn.MaxPool2d`."""
+    return _pooling(layer, shapes[0], 2, "Max")
+
+
+@layer(
+    "MaxPooling3D",
+    examples=(
+        Example({}, ((5, 6, 4, 2),)),
+        Example({"pool_size": 2, "strides": 1, **_SAME}, ((3, 4, 2, 2),)),
+    ),
+)
+def max_pooling3d(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+    """Return `nn.MaxPool3d`."""
+    return _pooling(layer, shapes[0], 3, "Max")
+
+
+@layer(
+    "AveragePooling1D",
+    examples=(
+        Example({"pool_size": 2}, ((7, 3),)),
+        Example({"pool_size": 3, "strides": 2, **_SAME}, ((7, 3),)),
+        Example({"pool_size": 4, "strides": 1, **_SAME}, ((7, 3),)),
+    ),
+)
+def average_pooling1d(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+    """Return `nn.AvgPool1d`; padded cells are not counted."""
+    return _pooling(layer, shapes[0], 1, "Avg")
+
+
+@layer(
+    "AveragePooling2D",
+    examples=(
+        Example({"pool_size": 2}, ((7, 6, 3),)),
+        Example({"pool_size": [3, 2], "strides": [1, 2]}, ((7, 6, 3),)),
+        Example({"pool_size": 2, **_SAME}, ((7, 5, 3),)),
+        Example({"pool_size": 3, "strides": 2, **_SAME}, ((6, 8, 3),)),
+        Example({"pool_size": 3, "strides": 2, **_SAME}, ((7, 5, 3),)),
+        Example({"pool_size": 2, "strides": 1, **_SAME}, ((7, 6, 3),)),
+    ),
+)
+def average_pooling2d(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+    """Return `nn.AvgPool2d`; padded cells are not counted."""
+    return _pooling(layer, shapes[0], 2, "Avg")
+
+
+@layer(
+    "AveragePooling3D",
+    examples=(
+        Example({"pool_size": 2}, ((5, 6, 4, 2),)),
+        Example({"pool_size": 2, "strides": 1, **_SAME}, ((3, 4, 2, 2),)),
+    ),
+)
+def average_pooling3d(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+    """Return `nn.AvgPool3d`; padded cells are not counted."""
+    return _pooling(layer, shapes[0], 3, "Avg")
+
+
+def _global(layer: Layer, shape: Shape, rank: int, function: str) -> list[TorchStep]:
+    frame, keep = Frame.of(layer, shape, rank), flag(layer, "keepdims", default=False)
+    axes = frame.spatial_axes
+    sizes = tuple(
+        1 if axis in axes else size for axis, size in enumerate(shape) if keep or axis not in axes
+    )
+    dim = axes[0] if rank == 1 else axes
+    kwargs: dict[str, Plain] = {"dim": dim, "keepdim": True} if keep else {"dim": dim}
+    return [TorchStep(function, kwargs, shape=sizes)]
+
+
+_GLOBAL_1D = (Example({}, ((5, 3),)), Example({"keepdims": True}, ((5, 3),)))
+_GLOBAL_2D = (
+    Example({}, ((5, 4, 3),)),
+    Example({"keepdims": True}, ((5, 4, 3),)),
+    Example({"data_format": "channels_first"}, ((3, 5, 4),)),
+)
+_GLOBAL_3D = (Example({}, ((5, 4, 2, 3),)), Example({"keepdims": True}, ((5, 4, 2, 3),)))
+
+
+@layer("GlobalAveragePooling1D", examples=_GLOBAL_1D)
+def global_average_pooling1d(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+    """Return the mean over the steps."""
+    return _global(layer, shapes[0], 1, "torch.mean")
+
+
+@layer("GlobalAveragePooling2D", examples=_GLOBAL_2D)
+def global_average_pooling2d(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+    """Return the mean over height and width."""
+    return _global(layer, shapes[0], 2, "torch.mean")
+
+
+@layer("GlobalAveragePooling3D", examples=_GLOBAL_3D)
+def global_average_pooling3d(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+    """Return the mean over the three spatial axes."""
+    return _global(layer, shapes[0], 3, "torch.mean")
+
+
+@layer("GlobalMaxPooling1D", examples=_GLOBAL_1D)
+def global_max_pooling1d(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+    """Return the largest of all steps; at a tie the gradient is shared, as in TensorFlow."""
+    return _global(layer, shapes[0], 1, "torch.amax")
+
+
+@layer("GlobalMaxPooling2D", examples=_GLOBAL_2D)
+def global_max_pooling2d(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+    """Return the largest over height and width; at a tie the gradient is shared, as in TensorFlow."""
+    return _global(layer, shapes[0], 2, "torch.amax")
+
+
+@layer("GlobalMaxPooling3D", examples=_GLOBAL_3D)
+def global_max_pooling3d(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+    """Return the largest over the three spatial axes; at a tie the gradient is shared, as in TensorFlow."""
+    return _global(layer, shapes[0], 3, "torch.amax")
