@@ -41,6 +41,9 @@ def batch_normalization(layer: Layer, *shapes: Shape) -> list[TorchStep]:
         kwargs["center"] = False
     # Standalone Keras 2, see keras_config: how the statistics move, and the updates so far where they are known.
     variance = text(layer, "moving_variance", "biased")
+    rank, fused_ranks = len(shapes[0]), layer.config.get("fused_ranks")
+    if isinstance(fused_ranks, tuple) and rank in fused_ranks and axis % rank in (1, rank - 1):
+        variance = "unbiased"
     if variance != "biased":
         kwargs["variance"] = variance
     if "moving_average" in layer.config and "training_iterations" in layer.config:

@@ -69,8 +69,8 @@ class BatchNorm(nn.Module):
 
     def _move_statistics(self, mean: Tensor, variance: Tensor, count: int) -> None:
         if self.variance != "biased":
-            lost = 1.0 if self.variance == "unbiased" else 1.0 + self.eps
-            variance = variance * (count / (count - lost))
+            left = max(count - 1, 1) if self.variance == "unbiased" else count - 1 - self.eps
+            variance = variance * (count / left)
         momentum = self.momentum
         if self.debiased_updates is not None:
             before = 1 - momentum**self.debiased_updates
