@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
-from functools import partial
-from typing import cast
+from functools import partial, reduce
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -183,17 +183,23 @@ def _named_function(value: object) -> Operation:
 def _function(step: Step, target: Target) -> Operation:
     function = cast("Operation", resolve(target))
     kwargs = _arguments(step, target)
+    leading = [kwargs.pop(key) for key in target.unnamed if key in kwargs]
+    if leading:
+        return lambda *inputs: function(*leading, *inputs, **kwargs)
+    if target.infix and kwargs:
+        left = [kwargs["left"]] if "left" in kwargs else []
+        right = [kwargs["right"]] if "right" in kwargs else []
+        return lambda *inputs: _fold(function, (*left, *inputs, *right))
     if target.listed:
         return lambda *inputs: function(inputs, **kwargs)
     if target.infix and len(step.inputs) > 2:  # a + b + c, left to right
-        return lambda first, *others: _fold(function, first, others)
+        return lambda *inputs: _fold(function, inputs)
     return (lambda *inputs: function(*inputs, **kwargs)) if kwargs else function
 
 
-def _fold(function: Operation, first: Tensor, others: tuple[Tensor, ...]) -> Tensor:
-    for other in others:
-        first = function(first, other)
-    return first
+def _fold(function: Operation, operands: tuple[Any, ...]) -> Tensor:
+    """Return the operands joined from the left; besides tensors there may be a number."""
+    return cast("Tensor", reduce(function, operands))
 
 
 def _dtype(name: str) -> torch.dtype:

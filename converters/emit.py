@@ -209,20 +209,29 @@ def _variable_names(architecture: Architecture) -> dict[str, str]:
 def _call(written: str, arguments: list[str], step: Step | None) -> str:
     """Return the source of a call; constructors pass no tensors, modules no arguments."""
     target = TARGETS[step.op] if step else None
-    if step and target and target.infix and len(arguments) > 1:
-        return f" {target.infix} ".join(arguments)
+    if step and target and target.infix and arguments:
+        operands = [_operand(step.kwargs["left"])] if "left" in step.kwargs else []
+        operands += arguments
+        operands += [_operand(step.kwargs["right"])] if "right" in step.kwargs else []
+        return f" {target.infix} ".join(operands)
     shown = list(arguments)
     if target and target.listed:
         shown = [f"[{', '.join(arguments)}]"]
     kwargs = dict(step.kwargs) if step else {}
-    if target and not arguments:
-        shown = [_literal(kwargs.pop(key)) for key in target.unnamed]
+    if target and target.unnamed and target.module == (not arguments):
+        shown = [_literal(kwargs.pop(key)) for key in target.unnamed if key in kwargs] + shown
     functions = target.functions if target else ()
     shown += [
         f"{key}={_function_name(value) if key in functions else _literal(value)}"
         for key, value in kwargs.items()
     ]
     return f"{written}({', '.join(shown)})"
+
+
+def _operand(value: Plain) -> str:
+    """Return a number as it may stand beside an operator: `** -2.0` and `-2.0 **` differ from what they look like."""
+    written = _literal(value)
+    return f"({written})" if written.startswith("-") else written
 
 
 def _function_name(value: Plain) -> str:

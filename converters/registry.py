@@ -98,7 +98,7 @@ class Example:
 class Rule(Protocol):
     """Signature of a rule: the layer and the shapes of its inputs to the torch steps."""
 
-    def __call__(self, layer: Layer, *shapes: Shape) -> list[TorchStep] | Lowered:
+    def __call__(self, layer: Layer, /, *shapes: Shape) -> list[TorchStep] | Lowered:
         """Return the steps. Raises UnsupportedError for settings that have no counterpart."""
         ...
 

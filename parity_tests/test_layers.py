@@ -24,7 +24,7 @@ from converters.plan import Plan, plan_conversion
 from converters.readers import read_checkpoint
 from converters.registry import LAYERS, Example
 
-pytestmark = pytest.mark.tf
+pytestmark = [pytest.mark.tf, pytest.mark.filterwarnings("ignore:You passed `rms_scaling")]
 
 BATCH = 9
 TOLERANCE = {"float64": 1e-12, "float32": 5e-6}
@@ -37,6 +37,7 @@ ROUNDED_CONSTANTS = {
     "LeakyReLU": "as leaky_relu",
     "ReLU-0.1-6": "as leaky_relu",
     "gelu": "tf.nn.gelu makes sqrt(2) a float32 constant before it casts it",
+    "Rescaling": "Keras makes the scale a float32 constant before it casts it",
     "hard_sigmoid": "the backward pass of torch multiplies by a float32 sixth",
 }
 ROUNDED_CONSTANT_TOLERANCE = 1e-7
@@ -124,7 +125,7 @@ class Legacy:
         keras = self._tf.keras
         keras.utils.clear_session()
         inputs = [
-            keras.Input(shape, name=f"x{index}", dtype=dtype)
+            keras.Input(shape, name=f"x{index}", dtype=input_dtype(case, dtype))
             for index, shape in enumerate(case.example.shapes)
         ]
         layer = getattr(keras.layers, case.class_name)(
@@ -143,6 +144,8 @@ class Legacy:
             # float32 values in both precisions, so that only the arithmetic differs. Variances are positive.
             value = draws.normal(size=weight.shape).astype(np.float32)
             weight.assign(np.abs(value) + np.float32(0.1) if "variance" in weight.name else value)
+        if hasattr(layer, "finalize_state"):
+            layer.finalize_state()  # Normalization keeps a copy of its weights
         return model
 
     def _arguments(self, kwargs: Mapping[str, object], dtype: str) -> dict[str, object]:
@@ -160,7 +163,7 @@ class Legacy:
         """Return what the layer computes, in training mode last because that moves its statistics."""
         model = self.build(case, dtype)
         layer = model.get_layer("layer")
-        inputs = [self._tf.constant(x, dtype) for x in inputs_of(case)]
+        inputs = [self._tf.constant(x, input_dtype(case, dtype)) for x in inputs_of(case)]
         outputs, gradients = self._differentiate(model, inputs, case, training=False)
         count = len(inputs)
         training = not LAYERS[case.class_name].random_in_training
@@ -185,18 +188,19 @@ class Legacy:
         tf = self._tf
         weights = model.get_layer("layer").trainable_weights
         with tf.GradientTape() as tape:
-            tape.watch(list(inputs))
+            tape.watch([x for x in inputs if x.dtype.is_floating])
             outputs = model(list(inputs) if len(inputs) > 1 else inputs[0], training=training)
             if isinstance(outputs, (list, tuple)):  # compared as one row of numbers
                 outputs = tf.concat([tf.reshape(output, [-1]) for output in outputs], 0)
             upstream = upstream_of(case, outputs.shape)
-            loss = tf.reduce_sum(outputs * tf.constant(upstream, outputs.dtype))
+            floating = outputs if outputs.dtype.is_floating else tf.cast(outputs, "float64")
+            loss = tf.reduce_sum(floating * tf.constant(upstream, floating.dtype))
         found = tape.gradient(
             loss,
             [*inputs, *[weight.value for weight in weights]],
             unconnected_gradients=tf.UnconnectedGradients.ZERO,
         )
-        return outputs.numpy(), [gradient.numpy() for gradient in found]
+        return outputs.numpy(), [tf.convert_to_tensor(gradient).numpy() for gradient in found]
 
     def folder(self, case: Case) -> Path:
         return self._folder / f"{case.class_name}-{case.index}-{case.dtype}"
@@ -222,6 +226,11 @@ def inputs_of(case: Case) -> list[NDArray[np.float32]]:
     draws = np.random.default_rng(zlib.crc32(f"inputs {case.class_name} {case.index}".encode()))
     result = []
     for shape in case.example.shapes:
+        if case.example.below is not None:
+            result.append(
+                draws.integers(case.example.below, size=(BATCH, *shape)).astype(np.float32)
+            )
+            continue
         x = (2 * draws.normal(size=(BATCH, *shape))).astype(np.float32)
         flat = x.reshape(BATCH, -1)
         # The same in every input: ties for Maximum and Minimum.
@@ -237,6 +246,10 @@ def upstream_of(case: Case, shape: Sequence[int]) -> NDArray[np.float32]:
     return draws.normal(size=tuple(shape)).astype(np.float32)
 
 
+def input_dtype(case: Case, dtype: str) -> str:
+    return dtype if case.example.below is None else "int32"
+
+
 def role_of(weight: Any) -> str:  # a Keras variable
     """Return the name of a weight inside its layer: "kernel", or "query/kernel" in a layer of layers."""
     parts = str(weight.path).removeprefix("layer/").split("/")
@@ -244,8 +257,9 @@ def role_of(weight: Any) -> str:  # a Keras variable
 
 
 def torch_values(case: Case, model: nn.Module, plan: Plan) -> Values:
-    dtype = getattr(torch, case.dtype)
-    inputs = [torch.from_numpy(x).to(dtype).requires_grad_() for x in inputs_of(case)]
+    kind = getattr(torch, input_dtype(case, case.dtype))
+    inputs = [torch.from_numpy(x).to(kind) for x in inputs_of(case)]
+    inputs = [x.requires_grad_() if x.is_floating_point() else x for x in inputs]
     outputs, gradients, by_role = differentiate(case, model.eval(), inputs, plan)
     model.train(not LAYERS[case.class_name].random_in_training)
     trained, _, training_by_role = differentiate(case, model, inputs, plan)
@@ -264,12 +278,15 @@ def differentiate(
     outputs = model(*inputs)
     if isinstance(outputs, tuple):
         outputs = torch.cat([output.reshape(-1) for output in outputs])
-    upstream = torch.from_numpy(upstream_of(case, outputs.shape)).to(outputs.dtype)
+    upstream = torch.from_numpy(upstream_of(case, outputs.shape))
+    upstream = upstream.to(outputs.dtype) if outputs.is_floating_point() else upstream
     parameters = {plan.roles[name][1]: value for name, value in model.named_parameters()}
-    found = torch.autograd.grad(
-        (outputs * upstream).sum(), [*inputs, *parameters.values()], materialize_grads=True
-    )
-    arrays = [gradient.numpy() for gradient in found]
+    wanted = [*inputs, *parameters.values()]
+    reached = [x for x in wanted if x.requires_grad and outputs.requires_grad]
+    loss = (outputs * upstream).sum()
+    gradients = torch.autograd.grad(loss, reached, materialize_grads=True) if reached else ()
+    found = dict(zip(map(id, reached), gradients, strict=True))
+    arrays = [found.get(id(x), torch.zeros_like(x)).numpy() for x in wanted]
     by_role = {
         role: legacy_layout(plan, role, array)
         for role, array in zip(parameters, arrays[len(inputs) :], strict=True)

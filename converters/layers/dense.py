@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from converters.graph import Layer
 from converters.layers.activations import activation_steps
-from converters.registry import Example, Param, Shape, TorchStep, Weight, layer
-from converters.settings import flag, integer
+from converters.registry import Example, Param, Plain, Shape, TorchStep, Weight, layer
+from converters.settings import flag, integer, text, unsupported
 
 
 @layer(
@@ -29,3 +31,94 @@ def dense(layer: Layer, *shapes: Shape) -> list[TorchStep]:
         kwargs["bias"] = False
     linear = TorchStep("nn.Linear", kwargs, tuple(params), shape=(*shapes[0][:-1], units))
     return [linear, *activation_steps(layer, layer.config.get("activation"))]
+
+
+def _has_bias(config: Mapping[str, object]) -> bool:
+    return config.get("bias_axes") is not None
+
+
+@layer(
+    "EinsumDense",
+    weights=(Weight("kernel"), Weight("bias", when=_has_bias)),
+    examples=(
+        Example({"equation": "ab,bc->ac", "output_shape": 3, "bias_axes": "c"}, ((4,),)),
+        Example({"equation": "abc,cd->abd", "output_shape": (None, 3)}, ((5, 4),)),
+        Example(
+            {"equation": "abc,cde->abde", "output_shape": (5, 2, 3), "bias_axes": "de"}, ((5, 4),)
+        ),
+        Example(
+            {
+                "equation": "abc,bcd->adb",
+                "output_shape": (3, 5),
+                "bias_axes": "d",
+                "activation": "tanh",
+            },
+            ((5, 4),),
+        ),
+        Example({"equation": "...x,xy->...y", "output_shape": 3, "bias_axes": "y"}, ((2, 5, 4),)),
+        Example({"equation": "ab...,bc->ac...", "output_shape": 3, "bias_axes": "c"}, ((4, 2),)),
+    ),
+)
+def einsum_dense(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+    """Return `an einsum with a weight, and the activation."""
+    equation = text(layer, "equation", "").replace(" ", "")
+    if layer.config.get("quantization_config") is not None or layer.config.get("lora_rank"):
+        raise unsupported(layer, "quantization_config", needed="null, and no lora_rank")
+    taken, _, given = equation.partition("->")
+    left, _, kernel = taken.partition(",")
+    sizes, shape = _einsum_sizes(layer, left, given, shapes[0])
+    kernel_shape = tuple(sizes[name] for name in kernel)
+    if None in kernel_shape:
+        raise unsupported(layer, "equation", needed="a kernel of fixed size")
+    params = [Param("weight", "kernel", _same_layout(kernel), kernel_shape)]
+    kwargs: dict[str, Plain] = {"equation": equation, "kernel_shape": kernel_shape}
+    if _has_bias(layer.config):
+        bias_shape = _bias_shape(layer, given, sizes, len(shape))
+        params.append(
+            Param("bias", "bias", _same_layout("abcdefgh"[: len(bias_shape)]), bias_shape)
+        )
+        kwargs["bias_shape"] = bias_shape
+    step = TorchStep("compat.EinsumDense", kwargs, tuple(params), shape=shape)
+    return [step, *activation_steps(layer, layer.config.get("activation"))]
+
+
+def _same_layout(names: str) -> str:
+    return f"{' '.join(names)} -> {' '.join(names)}"
+
+
+def _einsum_sizes(
+    layer: Layer, left: str, given: str, shape: Shape
+) -> tuple[dict[str, int | None], Shape]:
+    """Return the size of every letter, and the output's shape. `...` stands for axes that stay as they are."""
+    wanted = layer.config.get("output_shape")
+    given_sizes = wanted if isinstance(wanted, (list, tuple)) else [wanted]
+    stated: list[int | None] = []
+    for size in given_sizes:
+        if size is not None and not isinstance(size, int):
+            raise unsupported(layer, "output_shape", needed="sizes")
+        stated.append(size)
+    named, letters = left.replace("...", ""), given.replace("...", "")
+    elided = len(shape) - len(named)
+    if left.startswith("..."):  # the batch is one of the axes that stay
+        result = (*shape[:elided], *stated)
+        sizes = dict(zip(named, shape[elided:], strict=True))
+        output = zip(letters, result[elided:], strict=True)
+    else:
+        result = (shape[0], *stated, *shape[len(named) :])
+        sizes = dict(zip(named, shape[: len(named)], strict=True))
+        output = zip(letters, result[: len(result) - elided], strict=True)
+    for name, size in output:
+        sizes[name] = sizes.get(name) if size is None else size
+    return sizes, result
+
+
+def _bias_shape(
+    layer: Layer, given: str, sizes: Mapping[str, int | None], rank: int
+) -> tuple[int, ...]:
+    """Return the sizes from the first axis with a bias on, 1 for those without."""
+    axes = text(layer, "bias_axes", "")
+    letters = given.replace("...", "")
+    first = min(letters.index(name) for name in axes)
+    shape = [sizes[name] or 0 if name in axes else 1 for name in letters[first:]]
+    behind = 0 if given.startswith("...") else rank - len(letters)
+    return (*shape, *[1] * behind)

@@ -2,20 +2,44 @@
 
 from __future__ import annotations
 
-from converters.errors import UnsupportedError
+from collections.abc import Sequence
+
 from converters.graph import Layer
 from converters.registry import Example, Shape, TorchStep, layer
-from converters.settings import integer
+from converters.settings import flag, integer, integers, unsupported
 
-_PAIR = (Example({}, ((5,), (5,))), Example({}, ((5,), (1,))))
+_PAIR = (
+    Example({}, ((5,), (5,))),
+    Example({}, ((5,), (1,))),
+    Example({}, ((5,), (3, 4, 5))),
+)
 _THREE = (*_PAIR, Example({}, ((5,), (5,), (5,))))
 
 
-def _broadcast(layer: Layer, shapes: tuple[Shape, ...]) -> Shape:
-    if len({len(shape) for shape in shapes}) != 1:
-        found = ", ".join(str(shape) for shape in shapes)
-        msg = f"layer '{layer.name}' ({layer.class_name}): inputs of different rank: {found}"
-        raise UnsupportedError(msg)
+def _merge(op: str, shapes: tuple[Shape, ...]) -> list[TorchStep]:
+    """Return the operation; inputs of lower rank get axes of 1 behind the batch first, as Keras gives them."""
+    rank = max(len(shape) for shape in shapes)
+    aligned, names, steps = [], [], []
+    for index, shape in enumerate(shapes):
+        name = f"input_{index}"
+        for _ in range(rank - len(shape)):
+            shape = (shape[0], 1, *shape[1:])
+            steps.append(
+                TorchStep(
+                    "torch.unsqueeze",
+                    {"dim": 1},
+                    shape=shape,
+                    inputs=(name,),
+                    results=(f"{name}_",),
+                )
+            )
+            name = f"{name}_"
+        aligned.append(shape)
+        names.append(name)
+    return [*steps, TorchStep(op, shape=_broadcast(aligned), inputs=tuple(names))]
+
+
+def _broadcast(shapes: Sequence[Shape]) -> Shape:
     result: list[int | None] = []
     for sizes in zip(*shapes, strict=True):
         known = {size for size in sizes if size not in (1, None)}
@@ -25,39 +49,39 @@ def _broadcast(layer: Layer, shapes: tuple[Shape, ...]) -> Shape:
 
 
 @layer("Add", examples=_THREE)
-def add(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+def add(_layer: Layer, *shapes: Shape) -> list[TorchStep]:
     """Return the sum, left to right."""
-    return [TorchStep("operator.add", shape=_broadcast(layer, shapes))]
+    return _merge("operator.add", shapes)
 
 
 @layer("Subtract", examples=_PAIR)
-def subtract(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+def subtract(_layer: Layer, *shapes: Shape) -> list[TorchStep]:
     """Return first minus second."""
-    return [TorchStep("operator.sub", shape=_broadcast(layer, shapes))]
+    return _merge("operator.sub", shapes)
 
 
 @layer("Multiply", examples=_THREE)
-def multiply(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+def multiply(_layer: Layer, *shapes: Shape) -> list[TorchStep]:
     """Return the product, left to right."""
-    return [TorchStep("operator.mul", shape=_broadcast(layer, shapes))]
+    return _merge("operator.mul", shapes)
 
 
 @layer("Average", examples=_THREE)
-def average(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+def average(_layer: Layer, *shapes: Shape) -> list[TorchStep]:
     """Return the mean."""
-    return [TorchStep("compat.average", shape=_broadcast(layer, shapes))]
+    return _merge("compat.average", shapes)
 
 
 @layer("Maximum", examples=_THREE)
-def maximum(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+def maximum(_layer: Layer, *shapes: Shape) -> list[TorchStep]:
     """Return the largest; at a tie the gradient goes to the first, as in TensorFlow."""
-    return [TorchStep("compat.maximum", shape=_broadcast(layer, shapes))]
+    return _merge("compat.maximum", shapes)
 
 
 @layer("Minimum", examples=_THREE)
-def minimum(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+def minimum(_layer: Layer, *shapes: Shape) -> list[TorchStep]:
     """Return the smallest; at a tie the gradient goes to the first, as in TensorFlow."""
-    return [TorchStep("compat.minimum", shape=_broadcast(layer, shapes))]
+    return _merge("compat.minimum", shapes)
 
 
 @layer(
@@ -71,3 +95,47 @@ def concatenate(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     joined = list(shapes[0])
     joined[axis] = None if None in sizes else sum(size for size in sizes if size is not None)
     return [TorchStep("torch.cat", {"dim": axis}, shape=tuple(joined))]
+
+
+@layer(
+    "Dot",
+    examples=(
+        Example({"axes": 1}, ((5,), (5,))),
+        Example({"axes": -1, "normalize": True}, ((5,), (5,))),
+        Example({"axes": (2, 1)}, ((3, 5), (5, 2))),
+        Example({"axes": (1, 2), "normalize": True}, ((3, 5), (2, 3))),
+        Example({"axes": (1, 2)}, ((5,), (3, 5))),
+        Example({"axes": (2, 2)}, ((3, 5, 2), (4, 5))),
+    ),
+)
+def dot(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+    """Return the sum of products along one axis each, for every sample."""
+    first, second = shapes
+    written = integers(layer, "axes")
+    axes = written if len(written) == 2 else (written[0], written[0])
+    axes = (axes[0] % len(first), axes[1] % len(second))
+    if 0 in axes:
+        raise unsupported(layer, "axes", needed="axes behind the batch")
+    letters = iter("bcdefghijklmnop")
+    left = ["a", *(next(letters) for _ in first[1:])]
+    right = ["a", *(next(letters) for _ in second[1:])]
+    right[axes[1]] = left[axes[0]]
+    kept = [
+        (name, size)
+        for axis, (name, size) in enumerate(zip(left, first, strict=True))
+        if axis != axes[0]
+    ]
+    kept += [
+        (name, size)
+        for axis, (name, size) in enumerate(zip(right, second, strict=True))
+        if axis not in (0, axes[1])
+    ]
+    equation = f"{''.join(left)},{''.join(right)}->{''.join(name for name, _ in kept)}"
+    shape = tuple(size for _, size in kept)
+    if flag(layer, "normalize", default=False):
+        step = TorchStep("compat.cosine", {"equation": equation, "axes": axes}, shape=shape)
+    else:
+        step = TorchStep("torch.einsum", {"equation": equation}, shape=shape)
+    if len(shape) > 1:
+        return [step]
+    return [step, TorchStep("torch.unsqueeze", {"dim": 1}, shape=(*shape, 1))]

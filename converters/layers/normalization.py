@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from converters.errors import UnsupportedError
+from collections.abc import Mapping
+
 from converters.graph import Layer
 from converters.registry import Example, Param, Plain, Shape, TorchStep, Weight, layer
 from converters.settings import flag, integer, integers, number, text, unsupported
@@ -59,41 +60,135 @@ def batch_normalization(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     return [TorchStep("compat.BatchNorm", kwargs, tuple(params))]
 
 
+def _has_scale(config: Mapping[str, object]) -> bool:
+    return bool(config.get("scale", True) or config.get("rms_scaling"))
+
+
+def _has_center(config: Mapping[str, object]) -> bool:
+    return bool(config.get("center", True)) and not config.get("rms_scaling")
+
+
+def _stored_axes(layer: Layer, shape: Shape) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the normalized axes counted from the front, and the weight's sizes as stored.
+
+    Keras sorts the axes as they were written, so that (-1, 1) stores the last axis first.
+    """
+    written = sorted(integers(layer, "axis") if "axis" in layer.config else (-1,))
+    sizes = tuple(shape[axis] for axis in written)
+    if None in sizes:
+        raise unsupported(layer, "axis", needed="axes of fixed size")
+    return tuple(axis % len(shape) for axis in written), tuple(size or 0 for size in sizes)
+
+
 @layer(
     "LayerNormalization",
-    weights=(Weight("gamma", when="scale"), Weight("beta", when="center")),
+    weights=(Weight("gamma", when=_has_scale), Weight("beta", when=_has_center)),
     examples=(
         Example({}, ((6,),)),
         Example({"center": False, "epsilon": 1e-5}, ((5, 4),)),
         Example({"scale": False, "center": False}, ((6,),)),
         Example({"axis": [1, 2]}, ((5, 4),)),
+        Example({"axis": 1}, ((5, 4),)),
+        Example({"axis": [1, 3]}, ((3, 4, 2),)),
+        Example({"axis": [-1, 1]}, ((3, 4, 2),)),
+        Example({"scale": False}, ((6,),)),
+        Example({"rms_scaling": True}, ((6,),)),
     ),
 )
 def layer_normalization(layer: Layer, *shapes: Shape) -> list[TorchStep]:
-    """Return `nn.LayerNorm` with Keras's epsilon (1e-3; torch's is 1e-5)."""
+    """Return `nn.LayerNorm` with Keras's epsilon (1e-3; torch's is 1e-5), or ours where torch's has no such form."""
     rank = len(shapes[0])
-    axes = sorted(
-        axis % rank for axis in (integers(layer, "axis") if "axis" in layer.config else (-1,))
+    axes, sizes = _stored_axes(layer, shapes[0])
+    scale, center = _has_scale(layer.config), _has_center(layer.config)
+    keep_mean = flag(layer, "rms_scaling", default=False)
+    names = " ".join("abcdef"[: len(sizes)])
+    roles = {"weight": ("gamma", scale), "bias": ("beta", center)}
+    params = tuple(
+        Param(name, role, f"{names} -> {names}", sizes)
+        for name, (role, there) in roles.items()
+        if there
     )
-    sizes = tuple(shapes[0][axis] for axis in axes)
-    if axes != list(range(rank - len(axes), rank)) or None in sizes:
-        raise unsupported(layer, "axis", needed="the last axes, of fixed size")
-    if layer.config.get("rms_scaling"):
-        raise unsupported(layer, "rms_scaling", needed="false")
-    scale, center = flag(layer, "scale", default=True), flag(layer, "center", default=True)
-    if center and not scale:
-        msg = f"layer '{layer.name}' (LayerNormalization): center without scale has no torch counterpart"
-        raise UnsupportedError(msg)
-    kwargs: dict[str, Plain] = {"normalized_shape": sizes, "eps": number(layer, "epsilon", 1e-3)}
+    epsilon = number(layer, "epsilon", 1e-3)
+    last = axes == tuple(range(rank - len(axes), rank))
+    if not last or keep_mean or (center and not scale):
+        kwargs: dict[str, Plain] = {"shape": sizes, "axes": axes, "eps": epsilon}
+        kwargs |= {} if scale else {"scale": False}
+        kwargs |= {} if center else {"center": False}
+        kwargs |= {"keep_mean": True} if keep_mean else {}
+        return [TorchStep("compat.LayerNorm", kwargs, params)]
+    kwargs = {"normalized_shape": sizes, "eps": epsilon}
     if not scale:
         kwargs["elementwise_affine"] = False
     elif not center:
         kwargs["bias"] = False
-    axis_names = " ".join("abcdef"[: len(sizes)])
+    return [TorchStep("nn.LayerNorm", kwargs, params)]
+
+
+@layer(
+    "RMSNormalization",
+    weights=(Weight("scale"),),
+    examples=(
+        Example({}, ((6,),)),
+        Example({"axis": [1, 2], "epsilon": 1e-3}, ((5, 4),)),
+        Example({"axis": 1}, ((4, 4),)),
+    ),
+)
+def rms_normalization(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+    """Return `nn.RMSNorm`, or ours for other axes than the last."""
+    rank = len(shapes[0])
+    axes, sizes = _stored_axes(layer, shapes[0])
+    names = " ".join("abcdef"[: len(sizes)])
+    params = (Param("weight", "scale", f"{names} -> {names}", sizes),)
+    epsilon = number(layer, "epsilon", 1e-6)
+    if axes == tuple(range(rank - len(axes), rank)):
+        return [TorchStep("nn.RMSNorm", {"normalized_shape": sizes, "eps": epsilon}, params)]
+    return [TorchStep("compat.RMSNorm", {"shape": sizes, "axes": axes, "eps": epsilon}, params)]
+
+
+@layer(
+    "GroupNormalization",
+    weights=(Weight("gamma", when="scale"), Weight("beta", when="center")),
+    examples=(
+        Example({"groups": 2}, ((6,),)),
+        Example({"groups": 2}, ((5, 6),)),
+        Example({"groups": -1, "center": False}, ((3, 4, 2),)),
+        Example({"groups": 2, "axis": 1, "epsilon": 1e-5}, ((4, 5),)),
+        Example({"groups": 3, "axis": 2, "scale": False}, ((2, 6, 3),)),
+    ),
+)
+def group_normalization(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+    """Return `nn.GroupNorm` where the channels lie on axis 1, ours elsewhere."""
+    rank, axis = len(shapes[0]), integer(layer, "axis", -1)
+    channels = shapes[0][axis]
+    groups = integer(layer, "groups", 32)
+    if channels is None or groups == 0 or channels % groups:
+        raise unsupported(layer, "groups", needed=f"a divisor of the {channels} channels")
+    groups = channels if groups == -1 else groups
+    scale, center = flag(layer, "scale", default=True), flag(layer, "center", default=True)
     names = {"weight": ("gamma", scale), "bias": ("beta", center)}
-    params = [
-        Param(name, role, f"{axis_names} -> {axis_names}", sizes)
-        for name, (role, there) in names.items()
-        if there
-    ]
-    return [TorchStep("nn.LayerNorm", kwargs, tuple(params))]
+    params = tuple(
+        Param(name, role, "c -> c", (channels,)) for name, (role, there) in names.items() if there
+    )
+    epsilon = number(layer, "epsilon", 1e-3)
+    if axis % rank == 1 and scale == center:
+        kwargs: dict[str, Plain] = {
+            "num_groups": groups,
+            "num_channels": channels,
+            "eps": epsilon,
+        }
+        kwargs |= {} if scale else {"affine": False}
+        return [TorchStep("nn.GroupNorm", kwargs, params)]
+    kwargs = {"groups": groups, "channels": channels, "axis": axis, "eps": epsilon}
+    kwargs |= {} if scale else {"scale": False}
+    kwargs |= {} if center else {"center": False}
+    return [TorchStep("compat.GroupNorm", kwargs, params)]
+
+
+@layer(
+    "UnitNormalization",
+    examples=(Example({}, ((6,),)), Example({"axis": [1, 2]}, ((5, 4),))),
+)
+def unit_normalization(layer: Layer, *_shapes: Shape) -> list[TorchStep]:
+    """Return x divided by its Euclidean length."""
+    axes = integers(layer, "axis") if "axis" in layer.config else (-1,)
+    return [TorchStep("compat.unit_length", {"dim": axes})]

@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 from converters.graph import Layer
+from converters.layers.noise import shared_axes
 from converters.registry import Example, Shape, TorchStep, layer
-from converters.settings import number, unsupported
+from converters.settings import number
 
 
-@layer("Dropout", examples=(Example({"rate": 0.3}, ((6,),)),), random_in_training=True)
-def dropout(layer: Layer, *_shapes: Shape) -> list[TorchStep]:
+@layer(
+    "Dropout",
+    examples=(
+        Example({"rate": 0.3}, ((6,),)),
+        Example({"rate": 0.3, "noise_shape": (None, 1, 4)}, ((5, 4),)),
+    ),
+    random_in_training=True,
+)
+def dropout(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     """Return `nn.Dropout`: both frameworks scale the kept values by 1 / (1 - rate)."""
-    if layer.config.get("noise_shape") is not None:
-        raise unsupported(layer, "noise_shape", needed="null")
+    axes = shared_axes(layer, shapes[0])
+    if axes:
+        return [TorchStep("compat.SharedDropout", {"p": number(layer, "rate"), "axes": axes})]
     return [TorchStep("nn.Dropout", {"p": number(layer, "rate")})]
+
+
+@layer("ActivityRegularization", examples=(Example({"l1": 0.1, "l2": 0.2}, ((6,),)),))
+@layer("Identity", examples=(Example({}, ((6,),)),))
+def identity(_layer: Layer, *_shapes: Shape) -> list[TorchStep]:
+    """Return nothing: the output is the input. A penalty on activities is part of the loss, not of the network."""
+    return []

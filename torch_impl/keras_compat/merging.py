@@ -28,3 +28,12 @@ def minimum(*inputs: Tensor) -> Tensor:
     for x in inputs[1:]:
         result = torch.where(result <= x, result, x)
     return result
+
+
+def cosine(first: Tensor, second: Tensor, *, equation: str, axes: tuple[int, int]) -> Tensor:
+    """Return the einsum of two tensors of length 1 along one axis each (at least 1e-7 counts as their length)."""
+    units = []
+    for x, axis in ((first, axes[0]), (second, axes[1])):
+        length = torch.rsqrt((x * x).sum(axis, keepdim=True))
+        units.append(x * torch.clamp(length, max=1e7))
+    return torch.einsum(equation, units[0], units[1])

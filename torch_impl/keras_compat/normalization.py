@@ -78,3 +78,106 @@ class BatchNorm(nn.Module):
             momentum = momentum * before / (1 - momentum**self.debiased_updates)
         self.running_mean.mul_(momentum).add_(mean, alpha=1 - momentum)
         self.running_var.mul_(momentum).add_(variance, alpha=1 - momentum)
+
+
+class LayerNorm(nn.Module):
+    """Layer normalization over any axes: y = (x - mean) / sqrt(variance + eps) * weight + bias.
+
+    `nn.LayerNorm` takes the last axes only, and no bias without a weight.
+
+    Args:
+        shape: of the weight, as it is stored.
+        axes: the normalized axes, counted with the batch.
+        scale: False leaves out the weight.
+        center: False leaves out the bias.
+        keep_mean: y = x / sqrt(variance + eps) * weight, what Keras calls `rms_scaling`.
+
+    Source: keras 3.15.1, ops/nn.py, `_layer_normalization`.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        *,
+        axes: tuple[int, ...],
+        eps: float = 1e-3,
+        scale: bool = True,
+        center: bool = True,
+        keep_mean: bool = False,
+    ) -> None:
+        super().__init__()
+        self.axes, self.eps, self.keep_mean = axes, eps, keep_mean
+        self.weight = nn.Parameter(torch.ones(shape)) if scale else None
+        self.bias = nn.Parameter(torch.zeros(shape)) if center else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return x normalized."""
+        sizes = [size if axis in self.axes else 1 for axis, size in enumerate(x.shape)]
+        variance = x.var(self.axes, correction=0, keepdim=True)
+        centered = x if self.keep_mean else x - x.mean(self.axes, keepdim=True)
+        y = centered * torch.rsqrt(variance + self.eps)
+        if self.weight is not None:
+            y = y * self.weight.reshape(sizes)
+        if self.bias is not None:
+            y = y + self.bias.reshape(sizes)
+        return y
+
+
+class RMSNorm(nn.Module):
+    """y = x / sqrt(mean(x^2) + eps) * weight over any axes; the weight lies along the last axes, as in Keras.
+
+    `nn.RMSNorm` takes the last axes only. Source: keras 3.15.1, ops/nn.py, `_rms_normalization`.
+    """
+
+    def __init__(self, shape: tuple[int, ...], *, axes: tuple[int, ...], eps: float = 1e-6) -> None:
+        super().__init__()
+        self.axes, self.eps = axes, eps
+        self.weight = nn.Parameter(torch.ones(shape))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return x normalized."""
+        return x * torch.rsqrt((x * x).mean(self.axes, keepdim=True) + self.eps) * self.weight
+
+
+class GroupNorm(nn.Module):
+    """Group normalization with the channels on any axis, with or without weight and bias.
+
+    `nn.GroupNorm` needs them on axis 1, and has both or neither.
+
+    Args:
+        groups: number of groups of neighbouring channels.
+        channels: size of the channel axis.
+        axis: of the channels, counted with the batch.
+
+    Source: keras 3.15.1, layers/normalization/group_normalization.py.
+    """
+
+    def __init__(
+        self,
+        groups: int,
+        channels: int,
+        *,
+        axis: int = -1,
+        eps: float = 1e-3,
+        scale: bool = True,
+        center: bool = True,
+    ) -> None:
+        super().__init__()
+        self.groups, self.axis, self.eps = groups, axis, eps
+        self.weight = nn.Parameter(torch.ones(channels)) if scale else None
+        self.bias = nn.Parameter(torch.zeros(channels)) if center else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return x normalized over each group's channels and all other axes but the batch."""
+        y = nn.functional.group_norm(x.movedim(self.axis, 1), self.groups, eps=self.eps)
+        y = y.movedim(1, -1)
+        if self.weight is not None:
+            y = y * self.weight
+        if self.bias is not None:
+            y = y + self.bias
+        return y.movedim(-1, self.axis)
+
+
+def unit_length(x: Tensor, *, dim: tuple[int, ...]) -> Tensor:
+    """Return x divided by its Euclidean length over some axes, which counts as 1e-12 if it is smaller."""
+    return x * torch.clamp(torch.rsqrt((x * x).sum(dim, keepdim=True)), max=1e12)

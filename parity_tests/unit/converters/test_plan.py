@@ -220,7 +220,7 @@ def edit_nothing_inside(config: Any) -> None:
         (edit_axis, MismatchError, "layer 'sum' (Concatenate): settings and inputs do not fit"),
         (edit_units, UnsupportedError, "setting 'units' is 'three', needed is an integer"),
         (edit_activation, UnsupportedError, "no rule for activation 'my_activation'"),
-        (edit_no_inputs, UnsupportedError, "layer 'sum' (Add): inputs of different rank"),
+        (edit_no_inputs, MismatchError, "layer 'sum' (Add): settings and inputs do not fit"),
         (edit_shape, UnreadableFileError, "model configuration is not readable: ValueError"),
         (edit_scalar_input, MismatchError, "layer 'hidden' (Dense)"),
         (edit_nothing_inside, UnreadableFileError, "model configuration is not readable"),

@@ -1,0 +1,32 @@
+"""Tables that are looked up."""
+
+from __future__ import annotations
+
+from converters.graph import Layer
+from converters.registry import Example, Param, Shape, TorchStep, Weight, layer
+from converters.settings import integer, unsupported
+
+
+@layer(
+    "Embedding",
+    weights=(Weight("embeddings", formerly="W"),),
+    examples=(
+        Example({"input_dim": 5, "output_dim": 3}, ((4,),), below=5),
+        Example({"input_dim": 7, "output_dim": 2}, ((3, 2),), below=7),
+    ),
+)
+def embedding(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+    """Return `nn.Embedding`. Keras takes indices of any type and cuts off their fraction."""
+    if layer.config.get("quantization_config") is not None or layer.config.get("lora_rank"):
+        raise unsupported(layer, "quantization_config", needed="null, and no lora_rank")
+    size, width = integer(layer, "input_dim"), integer(layer, "output_dim")
+    table = Param("weight", "embeddings", "row out -> row out", (size, width))
+    return [
+        TorchStep("compat.as_indices"),
+        TorchStep(
+            "nn.Embedding",
+            {"num_embeddings": size, "embedding_dim": width},
+            (table,),
+            shape=(*shapes[0], width),
+        ),
+    ]

@@ -1,0 +1,146 @@
+"""Preprocessing layers that compute on tensors."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from converters.graph import Layer
+from converters.registry import Example, Param, Plain, Shape, TorchStep, Weight, layer
+from converters.settings import flag, integer, integers, number, text, unsupported
+
+NORMALIZATION_EPSILON = 1e-7
+"""keras.backend.epsilon(): the least standard deviation Normalization divides by."""
+
+
+@layer(
+    "Rescaling",
+    examples=(
+        Example({"scale": 1 / 255}, ((6,),)),
+        Example({"scale": 2.0, "offset": -1.0}, ((3, 4),)),
+    ),
+)
+def rescaling(layer: Layer, *_shapes: Shape) -> list[TorchStep]:
+    """Return x * scale + offset."""
+    scale, offset = number(layer, "scale"), number(layer, "offset", 0.0)
+    steps = [TorchStep("operator.mul", {"right": scale})]
+    return [*steps, TorchStep("operator.add", {"right": offset})] if offset else steps
+
+
+def _adapted(config: Mapping[str, object]) -> bool:
+    return config.get("mean") is None
+
+
+@layer(
+    "Normalization",
+    weights=tuple(
+        Weight(role, when=_adapted, trainable=False) for role in ("mean", "variance", "count")
+    ),
+    examples=(
+        Example({}, ((6,),)),
+        Example({"axis": 1, "invert": True}, ((5, 4),)),
+        Example({"mean": 1.5, "variance": 0.25}, ((6,),)),
+        Example({"mean": [0.5, 1.0, -1.0], "variance": [0.25, 4.0, 1.0]}, ((2, 3),)),
+    ),
+)
+def normalization(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+    """Return (x - mean) / standard deviation; the statistics come from the file or the configuration."""
+    shape, invert = shapes[0], flag(layer, "invert", default=False)
+    kwargs: dict[str, Plain] = {"invert": True} if invert else {}
+    axes = tuple(sorted(axis % len(shape) for axis in _axes(layer)))
+    if not _adapted(layer.config):
+        if axes not in ((), (len(shape) - 1,)):
+            raise unsupported(
+                layer, "axis", needed="the last axis, where mean and variance are set"
+            )
+        means, variances = _numbers(layer, "mean"), _numbers(layer, "variance")
+        kwargs["mean"] = means
+        kwargs["deviation"] = tuple(
+            max(math.sqrt(variance), NORMALIZATION_EPSILON) for variance in variances
+        )
+        return [TorchStep("compat.normalize", kwargs)]
+    sizes = tuple(shape[axis] for axis in axes)
+    names = " ".join("abcdef"[: len(sizes)])
+    params = [Param(role, role, f"{names} -> {names}", sizes) for role in ("mean", "variance")]
+    params.append(Param("count", "count", " -> ", ()))
+    kwargs |= {"shape": sizes, "axes": axes}
+    return [TorchStep("compat.Normalization", kwargs, tuple(params))]
+
+
+def _axes(layer: Layer) -> tuple[int, ...]:
+    if "axis" not in layer.config:
+        return (-1,)
+    return () if layer.config["axis"] is None else integers(layer, "axis")
+
+
+def _numbers(layer: Layer, key: str) -> tuple[float, ...]:
+    value = layer.config.get(key)
+    while isinstance(value, (list, tuple)) and len(value) == 1 and isinstance(value[0], list):
+        value = value[0]  # Keras stores numpy arrays with their axes of 1
+    values = value if isinstance(value, (list, tuple)) else [value]
+    numbers = tuple(float(item) for item in values if isinstance(item, (int, float)))
+    if not numbers or len(numbers) != len(values) or not all(map(math.isfinite, numbers)):
+        raise unsupported(layer, key, needed="finite numbers along one axis")
+    return numbers
+
+
+@layer(
+    "Discretization",
+    examples=(
+        Example({"bin_boundaries": [-1.0, 0.0, 0.5, 2.0]}, ((6,),)),
+        Example({"bin_boundaries": [0.0, 1.0], "output_mode": "one_hot"}, ((6,),)),
+        Example({"bin_boundaries": [0.0, 1.0], "output_mode": "multi_hot"}, ((6,),)),
+        Example({"bin_boundaries": [0.0, 1.0], "output_mode": "count"}, ((6,),)),
+    ),
+)
+def discretization(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+    """Return the index of each element's bin, or its encoding."""
+    boundaries = layer.config.get("bin_boundaries")
+    if not isinstance(boundaries, (list, tuple)) or not all(
+        isinstance(value, (int, float)) and math.isfinite(value) for value in boundaries
+    ):
+        raise unsupported(layer, "bin_boundaries", needed="a list of finite numbers")
+    values = tuple(float(value) for value in boundaries)
+    steps = [TorchStep("compat.bucketize", {"boundaries": values})]
+    if text(layer, "output_mode", "int") == "int":
+        return steps
+    return [*steps, _encoding(layer, shapes[0], len(values) + 1)]
+
+
+@layer(
+    "CategoryEncoding",
+    examples=(
+        Example({"num_tokens": 5}, ((3,),), below=5),
+        Example({"num_tokens": 5, "output_mode": "one_hot"}, ((1,),), below=5),
+        Example({"num_tokens": 5, "output_mode": "one_hot"}, ((3,),), below=5),
+        Example({"num_tokens": 5, "output_mode": "count"}, ((4,),), below=5),
+    ),
+)
+def category_encoding(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+    """Return indices as vectors."""
+    return [_encoding(layer, shapes[0], integer(layer, "num_tokens"))]
+
+
+def _encoding(layer: Layer, shape: Shape, size: int) -> TorchStep:
+    mode = text(layer, "output_mode", "multi_hot")
+    if layer.config.get("sparse"):
+        raise unsupported(layer, "sparse", needed="false")
+    kwargs: dict[str, Plain] = {"size": size, "dtype": _dtype(layer)}
+    if mode == "one_hot":
+        kept = shape[:-1] if len(shape) > 1 and shape[-1] == 1 else shape
+        return TorchStep("compat.one_hot", kwargs, shape=(*kept, size))
+    if mode not in ("multi_hot", "count"):
+        raise unsupported(layer, "output_mode", needed="one_hot, multi_hot or count")
+    if len(shape) != 2:
+        msg = f"{mode} of an input of shape {shape}"
+        raise ValueError(msg)
+    if mode == "multi_hot":
+        kwargs["once"] = True
+    return TorchStep("compat.count_indices", kwargs, shape=(shape[0], size))
+
+
+def _dtype(layer: Layer) -> str:
+    value = layer.config.get("dtype")
+    inner = value.get("config") if isinstance(value, Mapping) else None
+    name = inner.get("name") if isinstance(inner, Mapping) else value
+    return name if isinstance(name, str) else "float32"
