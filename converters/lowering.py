@@ -17,7 +17,7 @@ from converters.errors import (
     UnreadableFileError,
     UnsupportedError,
 )
-from converters.graph import Graph, Layer, TensorRef
+from converters.graph import Call, Graph, Layer, TensorRef
 from converters.matching import Path, leaves, stored_weights
 from converters.names import class_identifier, identifier, unique
 from converters.passes.channels import settle_channels
@@ -151,6 +151,7 @@ def _lower_calls(
                 values[TensorRef(call.layer, call.call, index)] = result
         else:
             try:
+                _check_call(call)
                 found = _lower_layer(layer, (*prefix, layer.name), arguments, lowering)
                 for index, result in enumerate(found):
                     values[TensorRef(call.layer, call.call, index)] = result
@@ -162,6 +163,13 @@ def _lower_calls(
                 shapes = ", ".join(str(shape) for _, shape in arguments) or "none"
                 msg = f"layer '{name}' ({layer.class_name}): settings and inputs do not fit; inputs: {shapes}"
                 lowering.problems.append(MismatchError(msg))
+
+
+def _check_call(call: Call) -> None:
+    """Raise UnsupportedError for a mask: what is masked would be computed like anything else."""
+    if call.kwargs.get("mask") is not None:
+        msg = f"layer '{call.layer}' is called with a mask; no rule for that"
+        raise UnsupportedError(msg)
 
 
 def _lower_nested(

@@ -21,6 +21,9 @@ from converters.optimizers.plan import OptimizerPlan
 from converters.registry import find_layer_rule
 from converters.training_state import plan_optimizer_state, plan_slots, regularization
 
+MASKED_LAYERS = ("SimpleRNN", "LSTM", "GRU", "Bidirectional", "TimeDistributed")
+"""Layers that skip masked time steps, as the output of Embedding(mask_zero=True) and Masking has them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -139,8 +142,26 @@ def _check_rules(graph: Graph) -> None:
                 find_layer_rule(each.class_name)
         except UnsupportedError as error:
             problems.append(UnsupportedError(f"layer '{'/'.join(path)}': {error}", hint=error.hint))
+    problems += _masks(graph)
     if problems:
         raise _joined(problems)
+
+
+def _masks(graph: Graph) -> list[ConversionError]:
+    """Return a problem for every layer that computes otherwise because an earlier one marks steps as masked."""
+    found = dict(leaves(graph))
+    sources = [
+        "/".join(path)
+        for path, layer in found.items()
+        if layer.class_name == "Masking" or layer.config.get("mask_zero") is True
+    ]
+    return [
+        UnsupportedError(
+            f"layer '{'/'.join(path)}' ({layer.class_name}) skips the steps that '{sources[0]}' masks; no rule for that"
+        )
+        for path, layer in found.items()
+        if sources and layer.class_name in MASKED_LAYERS
+    ]
 
 
 def _joined(problems: Sequence[ConversionError]) -> ConversionError:

@@ -71,7 +71,9 @@ class LSTM(nn.Module):
         drops_state = self.training and self.recurrent_dropout > 0
         if self.training and self.dropout > 0 and not drops_state:
             x = x * nn.functional.dropout(torch.ones_like(x[:, :1]), self.dropout)
-        if self.is_fused and not drops_state:
+        # torch 2.13 cannot trace the backward pass of its LSTM kernel; compiled, the loop is fused anyway.
+        traced = torch.compiler.is_dynamo_compiling() and torch.is_grad_enabled()
+        if self.is_fused and not drops_state and not traced:
             weights: list[Tensor] = [self.weight_ih, self.weight_hh]
             if self.bias is not None:
                 weights += [self.bias, torch.zeros_like(self.bias)]
