@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from converters.graph import Layer
 from converters.registry import Example, Plain, Shape, TorchStep, layer
-from converters.settings import number, text
+from converters.settings import number, text, unsupported
 
 
 @layer("GaussianNoise", examples=(Example({"stddev": 0.3}, ((6,),)),), random_in_training=True)
@@ -41,21 +41,20 @@ def shared_axes(layer: Layer, shape: Shape) -> tuple[int, ...]:
     """Return the axes along which `noise_shape` gives all elements one draw.
 
     Raises:
-        ValueError: It has another rank, or sizes that are not the input's.
+        UnsupportedError: It has another rank, or sizes that are not the input's.
     """
     noise = layer.config.get("noise_shape")
     if noise is None:
         return ()
+    needed = f"null, or 1 or the size for each axis of {shape}"
     if not isinstance(noise, (list, tuple)) or len(noise) != len(shape):
-        msg = f"noise_shape {noise!r:.60} beside an input of shape {shape}"
-        raise ValueError(msg)
+        raise unsupported(layer, "noise_shape", needed=needed)
     shared = []
     for axis, (drawn, size) in enumerate(zip(noise, shape, strict=True)):
         if drawn == 1 and size != 1:
             shared.append(axis)
         elif drawn not in (None, size):
-            msg = f"noise_shape {noise!r:.60} beside an input of shape {shape}"
-            raise ValueError(msg)
+            raise unsupported(layer, "noise_shape", needed=needed)
     return tuple(shared)
 
 
