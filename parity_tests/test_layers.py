@@ -53,6 +53,10 @@ BENDS = {
     "PReLU": "at 0 Keras's relu(x) - alpha * relu(-x) has slope 0, nn.PReLU alpha",
 }
 """Gradients exactly at a bend are a convention: there these inputs are moved off it. All others must agree there too."""
+TIES = {
+    "MaxPooling3D": "TensorFlow gives every largest cell of a window the whole gradient, torch the first"
+}
+"""As BENDS: without equal cells there. In one and two dimensions both give it to the first."""
 CORNERS = (0.0, 1.0, -1.0, 6.0, 0.5, 3.0, -3.0, -0.5, 2.0)
 """Where activations bend: the first feature of every sample takes one of them."""
 
@@ -235,7 +239,8 @@ def inputs_of(case: Case) -> list[NDArray[np.float32]]:
         flat = x.reshape(BATCH, -1)
         # The same in every input: ties for Maximum and Minimum.
         flat[:, 0] = np.add(CORNERS, 0.125) if case.avoids_bends else CORNERS
-        flat[3] = 0.25  # all equal: ties inside the row
+        if case.class_name not in TIES:
+            flat[3] = 0.25  # all equal: ties inside the row
         flat[4, -1] *= 40.0
         result.append(x)
     return result

@@ -38,9 +38,14 @@ CONTINUATION_FACTOR = 10
 ROUNDING_ONLY = dict.fromkeys(
     ("k315_nested_bn", "tf215_nested_bn"), (("dense", "bias"), ("dense_1", "bias"))
 )
+ROUNDING_ONLY |= dict.fromkeys(
+    ("k315_conv_bn", "tf212_conv_bn", "tf215_conv_bn"), (("depthwise_conv2d", "bias"),)
+)
 """Biases directly before a batch normalization: their exact gradient is 0, Adam divides its rounding noise by its own
 size and moves them anywhere within lr of the last step. They change no output in training and are checked by that bound."""
 
+ROLES = {"depthwise_kernel": "kernel"}
+"""Names of weights before Keras 3, to today's."""
 LOSS_WEIGHTS = dict.fromkeys(
     ("k224_a3c_two_heads", "k315_actor_critic", "tf212_actor_critic", "tf215_actor_critic"),
     (1.0, 0.5),
@@ -422,7 +427,7 @@ def recorded_weights(item: Recorded, known: set[str]) -> dict[tuple[str, str], N
         layer = next((part for part in reversed(parts[:-1]) if part in known), parts[-2])
         if str(item) in WRITTEN_BY_HAND and "trunk" in json.dumps(WRITTEN_BY_HAND[str(item)]):
             layer = ATTRIBUTES[NUMBERED.index(layer)]
-        weights[layer, parts[-1]] = item.arrays[f"after_{index:03}"]
+        weights[layer, ROLES.get(parts[-1], parts[-1])] = item.arrays[f"after_{index:03}"]
     assert len(weights) == len(order)
     return weights
 
