@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from converters.checkpoint import ArrayInfo, LayerArrays
 from converters.errors import MismatchError
 from converters.graph import Graph, Layer
+from converters.keras1_gates import join_gates
 from converters.registry import Weight, find_layer_rule
 
 Path = tuple[str, ...]
@@ -22,6 +23,7 @@ CONTAINERS = ("layers", "_layer_checkpoint_dependencies")
 # Keras 1 names; `running_std` held the variance (FORMATS of Keras 1.2: the name is historical).
 KERAS1_ROLES = {
     "W": "kernel",
+    "U": "recurrent_kernel",
     "b": "bias",
     "running_mean": "moving_mean",
     "running_std": "moving_variance",
@@ -114,6 +116,7 @@ def _match_names(
             needed.sort(key=lambda item: not item[1].trainable)
             _assign_by_order(entry, needed, found, problems)
         else:
+            entry = replace(entry, arrays=join_gates(layer.class_name, entry.arrays))
             _assign(entry, parts[0][0], [weight for _, weight in needed], found, problems)
     problems += [f"the architecture has no layer for the arrays of '{name}'" for name in by_name]
 

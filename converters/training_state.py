@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from converters.checkpoint import ArrayInfo, Checkpoint
 from converters.errors import AmbiguousTargetError, UnsupportedError
 from converters.graph import Graph
+from converters.keras1_gates import is_joined
 from converters.layouts import Layout
 from converters.lowering import Lowering
 from converters.matching import Path, leaves, stored_weights
@@ -30,7 +31,12 @@ def plan_optimizer_state(
     """
     if checkpoint.optimizer is None:
         return None, []
-    weights = [(info.name, info.shape) for _, info in _trainable_arrays(graph, arrays)]
+    infos = [info for _, info in _trainable_arrays(graph, arrays)]
+    if any(is_joined(info) for info in infos):
+        return None, [
+            "the optimizer state is not converted: Keras 1 kept it for every gate by itself"
+        ]
+    weights = [(info.name, info.shape) for info in infos]
     try:
         plan = plan_optimizer(checkpoint.optimizer, weights)
     except (UnsupportedError, AmbiguousTargetError) as error:

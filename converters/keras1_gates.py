@@ -1,0 +1,44 @@
+"""Keras 1 stored a matrix for every gate of a recurrent layer; later ones store them side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converters.checkpoint import ArrayInfo
+
+GATES = {"LSTM": "ifco", "GRU": "zrh"}
+"""Letters of the gates, in the order in which Keras 2 and 3 store them."""
+JOINT = " + "
+"""Between the names of joined arrays."""
+
+
+def join_gates(class_name: str, arrays: Mapping[str, ArrayInfo]) -> Mapping[str, ArrayInfo]:
+    """Return the arrays of a layer with `W_i`, `W_f`, ... joined to `W` along the last axis, as Keras 2 stores them.
+
+    Arrays that are not exactly these, or whose gates differ in size, are returned as they are: they fit no layer.
+    """
+    gates = GATES.get(class_name, "")
+    roles = [f"{kind}_{gate}" for kind in "WUb" for gate in gates]
+    if not gates or set(arrays) != set(roles):
+        return arrays
+    joined = {kind: [arrays[f"{kind}_{gate}"] for gate in gates] for kind in "WUb"}
+    if any(len({(part.shape, part.dtype) for part in parts}) > 1 for parts in joined.values()):
+        return arrays
+    return {kind: _joined(parts) for kind, parts in joined.items()}
+
+
+def is_joined(info: ArrayInfo) -> bool:
+    """True for an array that `join_gates` made."""
+    return JOINT in info.name
+
+
+def _joined(parts: Sequence[ArrayInfo]) -> ArrayInfo:
+    def read() -> NDArray:  # type: ignore[type-arg]
+        return np.concatenate([part.read() for part in parts], axis=-1)
+
+    first = parts[0]
+    shape = (*first.shape[:-1], first.shape[-1] * len(parts))
+    return ArrayInfo(JOINT.join(part.name for part in parts), shape, first.dtype, read)
