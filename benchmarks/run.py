@@ -67,7 +67,7 @@ class Settings:
         """Return why the variant means nothing for this pair, as far as that is known without its agents."""
         if variant.agent or is_guides(self.pair, self.pairs):
             return None
-        return f"it does the update of the guide's pair {GUIDE_PAIR!r}, not that of {self.pair!r}"
+        return f"it does the work of the guide's pair {GUIDE_PAIR!r} only"
 
 
 def worker_command_of(settings: Settings) -> Sequence[str]:

@@ -71,7 +71,7 @@ DQN_PRESETS: Mapping[str, Preset] = MappingProxyType(
 def find_preset(pair: str, environment: str) -> Preset:
     """Return how to train the pair on the environment.
 
-    A pair that is not ours gets its own defaults and the loop's: nothing is known of its arguments.
+    A pair without presets gets its own defaults and the loop's: nothing is known of its arguments.
     """
     if pair != "dqn":
         return Preset({}, TrainingSettings(), steps=50_000)

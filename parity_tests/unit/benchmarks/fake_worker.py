@@ -1,6 +1,7 @@
 """Speaks the lines of benchmarks.worker without any framework: `python fake_worker.py SECONDS_PER_OPERATION_JSON`.
 
-The argument maps the key of a variant to the seconds of one operation, or to a text: then opening it fails.
+The argument maps the key of a variant to the seconds of one operation, or to a text: then opening it fails. A text
+that begins with "not for" is the reason of a variant that is left out.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ for line in sys.stdin:
         if wanted == "die":
             sys.stderr.write("out of luck\n")
             sys.exit(7)
-        if isinstance(wanted, str):
+        if isinstance(wanted, str) and wanted.startswith("not for"):
+            answer = {"left_out": wanted}
+        elif isinstance(wanted, str):
             answer = {"missing": wanted}
         else:
             answer = {"details": {"task": request["task"]}}

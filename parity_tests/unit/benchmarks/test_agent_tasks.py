@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numpy as np
 import pytest
 
-from benchmarks.subjects import Prepared
-from benchmarks.subjects.agent_tasks import TARGET_EVERY_STEPS, prepare_task
+from benchmarks.subjects import NotApplicableError, Prepared
+from benchmarks.subjects.agent_tasks import BATCHES, TARGET_EVERY_STEPS, fill_memory, prepare_task
 from benchmarks.subjects.transitions import ACTIONS, MEMORY_SIZE, OBSERVATION_SIZE, make_transitions
 
 pytest.importorskip("gymnasium")
@@ -43,6 +45,34 @@ class ManyAtOnce(CountingAgent):
 
     def update_many(self, count: int, rng: np.random.Generator) -> None:
         self.replayed += count
+
+
+class WholeEpisodes:
+    """Learns from whole episodes; counts, too."""
+
+    last: WholeEpisodes
+
+    def __init__(self, **settings: object) -> None:
+        self.settings = settings
+        self.batches = list[Any]()
+        self.remembered = self.finished = 0
+        type(self).last = self
+
+    def act(
+        self, observation: np.ndarray, rng: np.random.Generator, *, explore: bool
+    ) -> np.ndarray:
+        return np.zeros(observation.shape[:-1], dtype=np.int64)
+
+    def update(self, batch: Any) -> dict[str, float]:
+        self.batches.append(batch)
+        return {}
+
+    def remember(self, *_: object) -> None:
+        self.remembered += 1
+
+    def finish_episode(self, rng: np.random.Generator) -> float:
+        self.finished += 1
+        return 0.0
 
 
 def run(
@@ -113,3 +143,54 @@ def test_every_agent_learns_from_the_same_sensible_transitions() -> None:
     assert one.observation.dtype == one.reward.dtype == np.float32
     assert set(np.unique(one.action)) == set(range(ACTIONS))
     assert 0 < one.terminated.mean() < 0.2
+
+
+def test_without_a_memory_an_update_takes_one_batch_after_the_other() -> None:
+    prepared = prepare_task("updates", WholeEpisodes, updates_a_call=64)
+    agent = WholeEpisodes.last
+    agent.batches.clear()
+
+    prepared.operation(BATCHES + 1)
+
+    assert prepared.multiple == 1
+    assert len(agent.batches) == BATCHES + 1
+    assert {len(batch.observation) for batch in agent.batches} == {64}
+    assert len({id(batch) for batch in agent.batches}) == BATCHES
+    assert agent.remembered == 0
+
+
+def test_without_a_memory_the_first_step_is_an_update() -> None:
+    prepare_task("first-step", WholeEpisodes).operation(1)
+
+    assert [len(batch.observation) for batch in WholeEpisodes.last.batches] == [32]
+
+
+def test_what_learns_from_whole_episodes_does_so_at_their_ends() -> None:
+    prepared = prepare_task("training", WholeEpisodes)
+    agent = WholeEpisodes.last
+    agent.remembered = agent.finished = 0
+
+    prepared.operation(60)
+
+    # An episode of the guide's environment has 20 steps.
+    assert (agent.remembered, agent.finished, agent.batches) == (60, 3, [])
+    assert (agent.settings["state_size"], agent.settings["action_size"]) == (12, 5)
+
+
+class ActsOnly:
+    def __init__(self, **settings: object) -> None:
+        del settings
+
+
+def test_an_agent_that_learns_from_no_loop_is_left_out_of_training() -> None:
+    with pytest.raises(NotApplicableError, match="replay or finish_episode, of ActsOnly"):
+        prepare_task("training", ActsOnly)
+
+
+class Returns(NamedTuple):
+    observation: np.ndarray
+
+
+def test_a_memory_of_something_else_than_transitions_is_left_out() -> None:
+    with pytest.raises(NotApplicableError, match="CountingAgent replays Returns"):
+        fill_memory(CountingAgent(), Returns(np.zeros((3, 12))))  # type: ignore[arg-type]

@@ -8,16 +8,24 @@ import pytest
 
 from benchmarks.results import WorkloadResult
 from benchmarks.run import OPERATIONS, Processes, Settings, run_workload
-from benchmarks.workloads import WORKLOADS
+from benchmarks.workloads import GUIDE_PAIR, WORKLOADS
 
 FAKE = Path(__file__).with_name("fake_worker.py")
 
 
 def run(
-    name: str, seconds: dict[str, object], folder: Path, *, shared: bool = True
+    name: str,
+    seconds: dict[str, object],
+    folder: Path,
+    *,
+    shared: bool = True,
+    pair: str = GUIDE_PAIR,
+    pairs: str | None = None,
 ) -> WorkloadResult:
     command = (sys.executable, str(FAKE), json.dumps(seconds))
-    settings = Settings(repeats=3, turn_s=0.0, shared=shared, command=command)
+    settings = Settings(
+        repeats=3, turn_s=0.0, shared=shared, command=command, pair=pair, pairs=pairs
+    )
     with Processes(settings, folder) as processes:
         return run_workload(WORKLOADS[name], settings, processes, folder, lambda _: None)
 
@@ -52,6 +60,35 @@ def test_a_missing_package_leaves_the_other_variants_alone(tmp_path: Path) -> No
     assert missing.problem == "not measured: pip install it"
     assert present is not None
     assert len(present.values) == 3
+
+
+@pytest.mark.parametrize("shared", [True, False], ids=["shared", "alone"])
+@pytest.mark.parametrize("name", ["updates", "startup", "memory"])
+def test_a_style_that_the_agent_has_not_is_left_out_with_its_reason(
+    tmp_path: Path, name: str, shared: bool
+) -> None:
+    result = run(name, {"torch-compile": "not for it"}, tmp_path, shared=shared)
+
+    left_out, present = result.of("torch-compile", ""), result.of("torch-eager", "")
+    assert left_out is not None
+    assert (left_out.values, left_out.problem) == ((), "left out: not for it")
+    assert present is not None
+    assert (len(present.values) > 0, present.problem) == (True, None)
+
+
+@pytest.mark.parametrize(
+    ("pair", "pairs"), [("other", None), (GUIDE_PAIR, "mine:PAIRS")], ids=["other", "namesake"]
+)
+def test_what_does_the_guides_work_is_not_put_beside_another_pair(
+    tmp_path: Path, pair: str, pairs: str | None
+) -> None:
+    result = run("updates", {"sb3": "die"}, tmp_path, shared=False, pair=pair, pairs=pairs)
+
+    for name in ("handwritten", "sb3"):
+        found = result.of(name, "")
+        assert found is not None
+        assert found.problem == "left out: it does the work of the guide's pair 'dqn' only"
+        assert not (tmp_path / f"{name}.log").exists()  # no process was started for it
 
 
 def test_a_process_that_dies_is_reported_with_its_last_words(tmp_path: Path) -> None:

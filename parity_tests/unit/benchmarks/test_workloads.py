@@ -68,3 +68,39 @@ def test_a_variant_can_be_left_out_with_what_is_promised_of_it() -> None:
     assert "torch-compile" not in updates.variants
     assert updates.requirements == ()
     assert updates.notes[-1] == "Left out of this run: PyTorch, compiled."
+
+
+def test_the_guides_pair_is_measured_as_the_registry_says() -> None:
+    for name, workload in WORKLOADS.items():
+        assert choose((name,), quick=False) == [workload]
+
+
+@pytest.mark.parametrize("name", ["training", "updates", "inference", "startup", "memory", "size"])
+def test_another_pair_is_also_measured_in_a_style_of_its_own(name: str) -> None:
+    [workload] = choose((name,), quick=False, pair="other")
+
+    own = workload.variants.index("legacy-own")
+    assert {VARIANTS[each].framework for each in workload.variants[:own]} == {"legacy"}
+    assert VARIANTS[workload.variants[own + 1]].framework == "torch"
+    assert workload.requirements == ()
+
+
+def test_no_text_about_another_pair_is_of_the_guides_network() -> None:
+    for name in ("training", "updates", "inference", "startup", "memory", "size"):
+        [workload] = choose((name,), quick=False, pair="other")
+
+        assert not any(
+            word in workload.what + workload.title for word in ("DQN", "12,165", "guide")
+        )
+
+
+def test_a_style_of_its_own_can_be_left_out() -> None:
+    [updates] = choose(("updates",), quick=False, without=("legacy-own",), pair="other")
+
+    assert "legacy-own" not in updates.variants
+
+
+def test_a_users_pair_of_the_guides_name_is_not_the_guides() -> None:
+    [updates] = choose(("updates",), quick=False, pair="dqn", pairs="mine:PAIRS")
+
+    assert updates.title == "Updates"

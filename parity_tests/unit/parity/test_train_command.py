@@ -107,7 +107,34 @@ class Broken(Agent):
         sys.exit(9)
 
 
-class Bare:  # learns from whole episodes, not from a memory
+class Episodic:  # learns from whole episodes: no memory, no exploration rate, no history, no target
+    def __init__(self, state_size, action_size, *, rate=0.5, seed=0):
+        self.weights, self.rate, self.steps = np.zeros(state_size), rate, []
+
+    def act(self, observation, rng, *, explore):
+        chance = 1 / (1 + np.exp(-np.asarray(observation) @ self.weights))
+        return np.asarray(chance > (rng.random() if explore else 0.5)).astype(int)
+
+    def remember(self, observation, action, reward, next_observation, terminated):
+        self.steps.append((2 * action - 1) * observation)
+
+    def finish_episode(self, rng):
+        self.weights = self.weights + self.rate * len(self.steps) / 100 * np.mean(self.steps, axis=0)
+        self.steps = []
+        return float(np.abs(self.weights).sum())
+
+    def save(self, path):
+        path.with_suffix(".json").write_text(json.dumps([self.weights.tolist(), self.rate]))
+
+    @classmethod
+    def load(cls, path):
+        weights, rate = json.loads(path.with_suffix(".json").read_text())
+        agent = cls(len(weights), 2, rate=rate)
+        agent.weights = np.array(weights)
+        return agent
+
+
+class Bare:  # has nothing to learn by
     def __init__(self, state_size, action_size, *, seed=0):
         self.state_size = state_size
 
@@ -116,6 +143,7 @@ class Bare:  # learns from whole episodes, not from a memory
 
 PAIRS = (
     AgentPair("bare", "table_agents:Bare", "table_agents:Bare", {}, (), "CartPole-v1"),
+    AgentPair("episodic", "table_agents:Episodic", "table_agents:Episodic", {}, (), "CartPole-v1"),
     AgentPair("table", "table_agents:Noisy", "table_agents:Agent", {}, (), "CartPole-v1"),
     AgentPair("mortal", "table_agents:Mortal", "table_agents:Mortal", {}, (), "CartPole-v1"),
     AgentPair("broken", "table_agents:Broken", "table_agents:Broken", {}, (), "CartPole-v1"),
@@ -162,12 +190,12 @@ def wait_for(path: Path, lines: int) -> None:
 def read_run(run: Path) -> dict[str, Any]:
     """Return what must be equal of two equal runs; the folder's name and the seconds are not."""
     (state,) = run.glob("checkpoints/*/state.json")
-    content = json.loads(state.read_text())
+    content, memory = json.loads(state.read_text()), state.parent / "memory.npz"
     del content["log"]
     return {
         "state": content,
         "progress": (run / "progress.csv").read_bytes(),
-        "memory": (state.parent / "memory.npz").read_bytes(),
+        "memory": memory.read_bytes() if memory.exists() else None,
         "last": (state.parent / "agent.json").read_bytes(),
         "agent": (run / "agent.json").read_bytes(),
     }
@@ -301,6 +329,19 @@ def test_a_finished_run_takes_a_larger_budget(folder: Path) -> None:
     assert read_run(folder / "parts") == read_run(folder / "whole")
 
 
+@pytest.mark.parametrize("framework", ["torch", "tensorflow"])
+def test_an_agent_of_whole_episodes_is_trained_and_continued(folder: Path, framework: str) -> None:
+    common = ["episodic", *ARGUMENTS, "--framework", framework]
+    train(*common, "--episodes", "20", "--run-folder", "whole")
+    train(*common, "--episodes", "8", "--run-folder", "parts")
+
+    assert train("--resume", "parts", "--episodes", "20") == 0
+
+    whole = read_run(folder / "whole")
+    assert read_run(folder / "parts") == whole
+    assert (whole["memory"], whole["state"]["counters"]["updates"]) == (None, 20)
+
+
 def test_resuming_with_other_settings_is_refused(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -329,11 +370,22 @@ def test_an_existing_folder_is_not_written_to(
         (["table", "--pairs", "table_agents:PAIRS", "--env", "Pendulum-v1"], "Discrete"),
         (["table", "--pairs", "table_agents:PAIRS", "--env", "Cartpole-v1"], "CartPole"),
         (["bare", "--pairs", "table_agents:PAIRS"], "Bare has no remember; neither a memory"),
+        (["episodic", "--pairs", "table_agents:PAIRS", "--set", "train_every=2"], "no replay"),
         (["dqn", "--set", "learning_rate"], "name=value"),
         (["dqn", "--set", "train_every=0"], "below 1"),
         (["dqn", "--set", "exploration=[1]"], "LinearSchedule"),
     ],
-    ids=["pair", "framework", "actions", "environment", "loop", "no-value", "range", "exploration"],
+    ids=[
+        "pair",
+        "framework",
+        "actions",
+        "environment",
+        "loop",
+        "no-memory",
+        "no-value",
+        "range",
+        "exploration",
+    ],
 )
 def test_a_wrong_call_is_one_line_and_exit_code_2(
     folder: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], part: str
