@@ -396,10 +396,17 @@ def test_every_rule_has_examples_or_is_worked_by_hand() -> None:
     assert sorted(without) == sorted(KERAS_2_ONLY)
 
 
-@pytest.mark.parametrize("fault", ["transposed kernel", "epsilon", "momentum"])
+PLANTED = {
+    "transposed kernel": "Dense",
+    "epsilon": "BatchNormalization",
+    "momentum": "BatchNormalization",
+    "order of gates": "GRU",
+}
+
+
+@pytest.mark.parametrize("fault", PLANTED)
 def test_planted_fault_is_caught(fault: str, legacy: Legacy, tmp_path: Path) -> None:
-    name, index = ("Dense", 0) if fault == "transposed kernel" else ("BatchNormalization", 0)
-    case = Case(name, index, "float64")
+    case = Case(PLANTED[fault], 0, "float64")
     model = legacy.build(case, "float64")
     model.save(tmp_path / "model.keras")
     torchward.convert(tmp_path / "model.keras", tmp_path / "model.pth")
@@ -408,6 +415,9 @@ def test_planted_fault_is_caught(fault: str, legacy: Legacy, tmp_path: Path) -> 
     module: Any = converted.get_submodule("layer")
     if fault == "transposed kernel":
         module.weight.data = module.weight.data.flip(0)
+    elif fault == "order of gates":
+        first, second, third = module.weight_ih.data.chunk(3)
+        module.weight_ih.data = torch.cat([second, first, third])
     elif fault == "epsilon":
         module.eps = 1e-5
     else:
