@@ -57,6 +57,7 @@ _RECURRENT = (
     "return_sequences",
     "return_state",
     "go_backwards",
+    "stateful",
     "dropout",
     "recurrent_dropout",
 )

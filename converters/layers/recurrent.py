@@ -56,7 +56,7 @@ def _recurrent_step(layer: Layer, shapes: Sequence[Shape], params: Sequence[Para
         kwargs["reset_after"] = False
     if not flag(layer, "use_bias", default=True):
         kwargs["use_bias"] = False
-    for name in ("return_sequences", "return_state", "go_backwards"):
+    for name in ("return_sequences", "return_state", "go_backwards", "stateful"):
         if flag(layer, name, default=False):
             kwargs[name] = True
     for name in ("dropout", "recurrent_dropout"):
@@ -76,8 +76,6 @@ def _recurrent_step(layer: Layer, shapes: Sequence[Shape], params: Sequence[Para
 
 
 def _check_recurrent(layer: Layer, shapes: Sequence[Shape]) -> None:
-    if flag(layer, "stateful", default=False):
-        raise unsupported(layer, "stateful", needed="false: states between calls are not kept")
     if flag(layer, "time_major", default=False):
         raise unsupported(layer, "time_major", needed="false")
     states = len(_STATES[layer.class_name])

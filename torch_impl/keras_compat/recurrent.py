@@ -29,6 +29,7 @@ class LSTM(nn.Module):
         return_sequences: return h of every time step, not only of the last.
         return_state: return (output, h, cell).
         go_backwards: start at the last time step; the output keeps the order in which it was computed.
+        stateful: start where the last call ended, until `reset_state`; gradients do not reach back into it.
         dropout: share of input features that are zero in training, the same for all time steps.
         recurrent_dropout: the same for h; then every gate has masks of its own.
 
@@ -46,6 +47,7 @@ class LSTM(nn.Module):
         return_sequences: bool = False,
         return_state: bool = False,
         go_backwards: bool = False,
+        stateful: bool = False,
         dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
     ) -> None:
@@ -53,7 +55,8 @@ class LSTM(nn.Module):
         self.units, self.activation = units, activation
         self.recurrent_activation = recurrent_activation
         self.return_sequences, self.return_state = return_sequences, return_state
-        self.go_backwards = go_backwards
+        self.go_backwards, self.stateful = go_backwards, stateful
+        self.state: tuple[Tensor, ...] = ()
         self.dropout, self.recurrent_dropout = dropout, recurrent_dropout
         self.is_fused = activation is torch.tanh and recurrent_activation is torch.sigmoid
         self.weight_ih = nn.Parameter(torch.empty(4 * units, input_size))
@@ -67,7 +70,7 @@ class LSTM(nn.Module):
         if self.go_backwards:
             x = x.flip(1)
         zero = x.new_zeros(x.shape[0], self.units)
-        h, cell = initial_state or (zero, zero)
+        h, cell = initial_state or self.state or (zero, zero)
         drops_state = self.training and self.recurrent_dropout > 0
         if self.training and self.dropout > 0 and not drops_state:
             x = x * nn.functional.dropout(torch.ones_like(x[:, :1]), self.dropout)
@@ -84,8 +87,14 @@ class LSTM(nn.Module):
             h, cell = h[0], cell[0]
         else:
             y, h, cell = self._loop(x, h, cell)
+        if self.stateful:
+            self.state = (h.detach(), cell.detach())
         y = y if self.return_sequences else h
         return (y, h, cell) if self.return_state else y
+
+    def reset_state(self) -> None:
+        """Let the next call of a stateful layer start from zeros."""
+        self.state = ()
 
     def _loop(self, x: Tensor, h: Tensor, cell: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         linear, drop = nn.functional.linear, nn.functional.dropout
@@ -132,6 +141,7 @@ class GRU(nn.Module):
         return_sequences: return h of every time step, not only of the last.
         return_state: return (output, h).
         go_backwards: start at the last time step; the output keeps the order in which it was computed.
+        stateful: start where the last call ended, until `reset_state`; gradients do not reach back into it.
         dropout: share of input features that are zero in training, the same for all time steps.
         recurrent_dropout: the same for h; then every gate has masks of its own.
 
@@ -150,6 +160,7 @@ class GRU(nn.Module):
         return_sequences: bool = False,
         return_state: bool = False,
         go_backwards: bool = False,
+        stateful: bool = False,
         dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
     ) -> None:
@@ -157,7 +168,8 @@ class GRU(nn.Module):
         self.units, self.activation = units, activation
         self.recurrent_activation, self.reset_after = recurrent_activation, reset_after
         self.return_sequences, self.return_state = return_sequences, return_state
-        self.go_backwards = go_backwards
+        self.go_backwards, self.stateful = go_backwards, stateful
+        self.state: tuple[Tensor, ...] = ()
         self.dropout, self.recurrent_dropout = dropout, recurrent_dropout
         defaults = activation is torch.tanh and recurrent_activation is torch.sigmoid
         self.is_fused = defaults and reset_after
@@ -172,7 +184,7 @@ class GRU(nn.Module):
         """Return h of the last time step (batch, units), or as the arguments say, for (batch, time, input_size)."""
         if self.go_backwards:
             x = x.flip(1)
-        h = initial_state[0] if initial_state else x.new_zeros(x.shape[0], self.units)
+        h, *_ = initial_state or self.state or (x.new_zeros(x.shape[0], self.units),)
         drops_state = self.training and self.recurrent_dropout > 0
         if self.training and self.dropout > 0 and not drops_state:
             x = x * nn.functional.dropout(torch.ones_like(x[:, :1]), self.dropout)
@@ -186,8 +198,14 @@ class GRU(nn.Module):
             h = h[0]
         else:
             y, h = self._loop(x, h)
+        if self.stateful:
+            self.state = (h.detach(),)
         y = y if self.return_sequences else h
         return (y, h) if self.return_state else y
+
+    def reset_state(self) -> None:
+        """Let the next call of a stateful layer start from zeros."""
+        self.state = ()
 
     def _loop(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         linear, drop = nn.functional.linear, nn.functional.dropout
@@ -236,6 +254,7 @@ class SimpleRNN(nn.Module):
         return_sequences: return h of every time step, not only of the last.
         return_state: return (output, h).
         go_backwards: start at the last time step; the output keeps the order in which it was computed.
+        stateful: start where the last call ended, until `reset_state`; gradients do not reach back into it.
         dropout: share of input features that are zero in training, the same for all time steps.
         recurrent_dropout: the same for h.
 
@@ -252,13 +271,15 @@ class SimpleRNN(nn.Module):
         return_sequences: bool = False,
         return_state: bool = False,
         go_backwards: bool = False,
+        stateful: bool = False,
         dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.units, self.activation = units, activation
         self.return_sequences, self.return_state = return_sequences, return_state
-        self.go_backwards = go_backwards
+        self.go_backwards, self.stateful = go_backwards, stateful
+        self.state: tuple[Tensor, ...] = ()
         self.dropout, self.recurrent_dropout = dropout, recurrent_dropout
         self.weight_ih = nn.Parameter(torch.empty(units, input_size))
         self.weight_hh = nn.Parameter(torch.empty(units, units))
@@ -270,7 +291,7 @@ class SimpleRNN(nn.Module):
         """Return h of the last time step (batch, units), or as the arguments say, for (batch, time, input_size)."""
         if self.go_backwards:
             x = x.flip(1)
-        h = initial_state[0] if initial_state else x.new_zeros(x.shape[0], self.units)
+        h, *_ = initial_state or self.state or (x.new_zeros(x.shape[0], self.units),)
         if self.training and self.dropout > 0:
             x = x * nn.functional.dropout(torch.ones_like(x[:, :1]), self.dropout)
         drops_state = self.training and self.recurrent_dropout > 0
@@ -284,8 +305,14 @@ class SimpleRNN(nn.Module):
             h = h[0]
         else:
             y, h = self._loop(x, h)
+        if self.stateful:
+            self.state = (h.detach(),)
         y = y if self.return_sequences else h
         return (y, h) if self.return_state else y
+
+    def reset_state(self) -> None:
+        """Let the next call of a stateful layer start from zeros."""
+        self.state = ()
 
     def _loop(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         mask = torch.ones_like(h[:1])

@@ -21,7 +21,8 @@ SIZE, UNITS, TIME = 4, 3, 5
 
 
 def draw(*shape: int, seed: int = 0) -> NDArray[np.float32]:
-    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+    values: NDArray[np.float32] = np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+    return values
 
 
 def gated(gates: int, *, seed: int = 0, rows: int = 1) -> Arrays:
@@ -175,7 +176,6 @@ def test_unused_states_are_outputs_all_the_same(
 SIMPLE = {"class_name": "SimpleRNN", "config": {"name": "rnn", "units": UNITS}}
 MOVING = {"class_name": "BatchNormalization", "config": {"name": "norm"}}
 REFUSED: dict[str, tuple[str, dict[str, object], str]] = {
-    "stateful": ("LSTM", {"units": UNITS, "stateful": True}, "stateful"),
     "time first": ("GRU", {"units": UNITS, "time_major": True}, "time_major"),
     "unknown activation": ("LSTM", {"units": UNITS, "activation": "sine"}, "sine"),
     "units": ("SimpleRNN", {"units": "many"}, "units"),

@@ -31,7 +31,11 @@ def sequence() -> Tensor:
 
 def stock(layer: Layer) -> nn.RNNBase:
     """Return torch's own module with the same weights and Keras's one bias in `bias_ih`."""
-    kinds: dict[type[nn.Module], type[nn.RNNBase]] = {LSTM: nn.LSTM, GRU: nn.GRU, SimpleRNN: nn.RNN}
+    kinds: dict[type[nn.Module], Callable[..., nn.RNNBase]] = {
+        LSTM: nn.LSTM,
+        GRU: nn.GRU,
+        SimpleRNN: nn.RNN,
+    }
     module = kinds[type(layer)](SIZE, UNITS, batch_first=True).double()
     assert layer.bias is not None
     bias = layer.bias.detach()
@@ -80,6 +84,21 @@ def test_states_carry_a_sequence_over_two_calls(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_stateful_layer_goes_on_where_it_ended_until_it_is_reset(kind: str) -> None:
+    layer, x = make(kind, stateful=True), sequence()
+    plain = make(kind)
+    plain.load_state_dict(layer.state_dict())
+
+    layer(x[:, :2])
+    continued = layer(x[:, 2:])
+    layer.reset_state()
+
+    torch.testing.assert_close(continued, plain(x), rtol=0, atol=1e-14)
+    assert torch.equal(layer(x), plain(x))
+    assert not layer.state[0].requires_grad
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_backwards_is_the_turned_sequence_in_computed_order(kind: str) -> None:
     layer, x = make(kind, return_sequences=True), sequence()
     backwards = make(kind, return_sequences=True, go_backwards=True)
@@ -92,8 +111,8 @@ def test_backwards_is_the_turned_sequence_in_computed_order(kind: str) -> None:
 def test_gru_follows_its_formula(reset_after: bool) -> None:
     layer, x = make("gru", reset_after=reset_after), sequence()
     assert layer.bias is not None
-    w_r, w_z, w_n = layer.weight_ih.split(UNITS)
-    u_r, u_z, u_n = layer.weight_hh.split(UNITS)
+    w_r, w_z, w_n = torch.split(layer.weight_ih, UNITS)
+    u_r, u_z, u_n = torch.split(layer.weight_hh, UNITS)
     b, c = (layer.bias[0], layer.bias[1]) if reset_after else (layer.bias, 0 * layer.bias)
 
     h = torch.zeros(BATCH, UNITS, dtype=torch.float64)
