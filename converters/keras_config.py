@@ -19,6 +19,8 @@ from converters.limits import Limits
 from converters.spatial_words import RENAMED_CLASSES, SPATIAL_SETTINGS, settle_spatial
 
 MODEL_CLASSES = ("Sequential", "Functional", "Model")
+CELLS = {"LSTMCell": "LSTM", "GRUCell": "GRU", "SimpleRNNCell": "SimpleRNN"}
+"""Cells that RNN repeats over time, and the layer that is the two together."""
 CODE_CLASSES = ("Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer")
 """Layers whose configuration holds or names code; nothing of them is ever run."""
 
@@ -210,7 +212,7 @@ def _parse_layer(entry: Mapping[str, object], dialect: _Dialect) -> Layer:
             or graph.name
         )
         return Layer(name, class_name, {}, graph=graph)
-    config = cast("Mapping[str, object]", raw)
+    class_name, config = _unfold_cell(class_name, cast("Mapping[str, object]", raw))
     name = str(entry.get("name") or config["name"])
     if class_name in CODE_CLASSES:
         msg = f"layer '{name}' is a {class_name} and holds code; code from a file is never run"
@@ -225,6 +227,17 @@ def _parse_layer(entry: Mapping[str, object], dialect: _Dialect) -> Layer:
         trainable=bool(config.get("trainable", True)),
         inner=_parse_inner(class_name, config, dialect),
     )
+
+
+def _unfold_cell(class_name: str, config: Mapping[str, object]) -> tuple[str, Mapping[str, object]]:
+    """Return RNN(LSTMCell(...)) as the LSTM it is; the other cells likewise."""
+    cell = config.get("cell")
+    if class_name != "RNN" or not isinstance(cell, Mapping) or cell.get("class_name") not in CELLS:
+        return class_name, config
+    inner = cast("Mapping[str, object]", cell["config"])
+    around = {key: value for key, value in config.items() if key != "cell"}
+    trainable = bool(config.get("trainable", True)) and bool(inner.get("trainable", True))
+    return CELLS[str(cell["class_name"])], {**inner, **around, "trainable": trainable}
 
 
 def _parse_inner(

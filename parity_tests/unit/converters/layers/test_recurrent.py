@@ -230,3 +230,24 @@ def test_gates_of_another_size_do_not_fit(write_model: WriteModel, configs: Any)
 
     with pytest.raises(MismatchError, match=r"recurrent_kernel.*found \(3, 9\) +needed \(3, 12\)"):
         plan_of(model_of(write_model, configs, configs.layer("LSTM", "layer", units=UNITS), arrays))
+
+
+def test_cell_repeated_over_time_is_the_layer(write_model: WriteModel, configs: Any) -> None:
+    cell = {"class_name": "LSTMCell", "config": {"name": "cell", "units": UNITS, "dropout": 0.25}}
+    entry = configs.layer("RNN", "layer", cell=cell, return_sequences=True)
+
+    (step,) = plan_of(model_of(write_model, configs, entry, gated(4))).architecture.steps
+
+    assert step.op == "compat.LSTM"
+    assert step.attribute == "layer"
+    assert step.kwargs["units"] == UNITS
+    assert step.kwargs["dropout"] == 0.25
+    assert step.kwargs["return_sequences"] is True
+
+
+def test_cell_of_a_users_own_is_refused(write_model: WriteModel, configs: Any) -> None:
+    cell = {"class_name": "mine>Cell", "config": {"name": "cell", "units": UNITS}}
+    entry = configs.layer("RNN", "layer", cell=cell)
+
+    with pytest.raises(UnsupportedError, match="no rule for Keras layer 'RNN'"):
+        plan_of(model_of(write_model, configs, entry, gated(4)))
