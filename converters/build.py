@@ -183,6 +183,9 @@ def _named_function(value: object) -> Operation:
 def _function(step: Step, target: Target) -> Operation:
     function = cast("Operation", resolve(target))
     kwargs = _arguments(step, target)
+    if step.op == "operator.getitem":
+        index = _index(kwargs.get("index"))
+        return lambda x: x[index]
     leading = [kwargs.pop(key) for key in target.unnamed if key in kwargs]
     if leading:
         return lambda *inputs: function(*leading, *inputs, **kwargs)
@@ -195,6 +198,12 @@ def _function(step: Step, target: Target) -> Operation:
     if target.infix and len(step.inputs) > 2:  # a + b + c, left to right
         return lambda *inputs: _fold(function, inputs)
     return (lambda *inputs: function(*inputs, **kwargs)) if kwargs else function
+
+
+def _index(value: object) -> tuple[object, ...]:
+    """Return what stands between the brackets: ("slice", 1, None, 2) is 1::2, None a new axis."""
+    items = value if isinstance(value, tuple) else ()
+    return tuple(slice(*item[1:]) if isinstance(item, tuple) else item for item in items)
 
 
 def _fold(function: Operation, operands: tuple[Any, ...]) -> Tensor:

@@ -214,6 +214,9 @@ def _call(written: str, arguments: list[str], step: Step | None) -> str:
         operands += arguments
         operands += [_operand(step.kwargs["right"])] if "right" in step.kwargs else []
         return f" {target.infix} ".join(operands)
+    if step and step.op == "operator.getitem":
+        whole = arguments[0] if arguments[0].isidentifier() else f"({arguments[0]})"
+        return f"{whole}[{_index(step.kwargs['index'])}]"
     shown = list(arguments)
     if target and target.listed:
         shown = [f"[{', '.join(arguments)}]"]
@@ -226,6 +229,19 @@ def _call(written: str, arguments: list[str], step: Step | None) -> str:
         for key, value in kwargs.items()
     ]
     return f"{written}({', '.join(shown)})"
+
+
+def _index(value: Plain) -> str:
+    """Return the source between the brackets: `:, 1:, None`."""
+    items = value if isinstance(value, tuple) else ()
+    written = []
+    for item in items:
+        if isinstance(item, tuple):
+            start, stop, step = ("" if bound is None else _literal(bound) for bound in item[1:])
+            written.append(f"{start}:{stop}" + (f":{step}" if step else ""))
+        else:
+            written.append(_literal(item))
+    return ", ".join(written)
 
 
 def _operand(value: Plain) -> str:

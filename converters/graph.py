@@ -39,13 +39,23 @@ class TensorRef:
 
 
 @dataclass(frozen=True, slots=True)
+class Operand:
+    """The place of a tensor among the arguments of a call."""
+
+    index: int  # into the call's inputs
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
     """One use of a layer: what goes in, in order. A layer that is used twice has two calls."""
 
     layer: str
     call: int
     inputs: tuple[TensorRef, ...]
-    kwargs: Mapping[str, object]  # "training", "mask" and the like, as stored
+    kwargs: Mapping[str, object]  # "training", "mask" and the like; tensors are `Operand`
+    args: tuple[
+        object, ...
+    ] = ()  # what came without a name: `Operand`, numbers, lists and slices of them
 
 
 @dataclass(frozen=True, slots=True)

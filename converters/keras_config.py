@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
+from converters.call_nodes import Node, parse_node, parse_ref
 from converters.errors import UnreadableFileError, UnsupportedError
-from converters.graph import Call, Graph, Input, Layer, TensorRef
+from converters.graph import Call, Graph, Input, Layer, Operand, TensorRef
 from converters.json_text import parse_json
 from converters.limits import Limits
 from converters.spatial_words import RENAMED_CLASSES, SPATIAL_SETTINGS, settle_spatial
@@ -132,7 +133,10 @@ def _parse_sequential(config: object, dialect: _Dialect) -> Graph:
         dtype = first.inputs[0].dtype if first else _dtype(layers[0].config, "float32")
         layers.insert(0, Layer(_free_name(layers, "input"), "InputLayer", {"dtype": dtype}))
     names = [layer.name for layer in layers]
-    calls = [Call(name, 0, (TensorRef(before),), {}) for before, name in itertools.pairwise(names)]
+    calls = [
+        Call(name, 0, (TensorRef(before),), {}, (Operand(0),))
+        for before, name in itertools.pairwise(names)
+    ]
     source = TensorRef(names[0])
     return Graph(
         name=str(whole.get("name", "sequential")),
@@ -167,17 +171,19 @@ def _sequential_shape(
 def _parse_functional(config: Mapping[str, object], dialect: _Dialect) -> Graph:
     entries = cast("Sequence[Mapping[str, object]]", config["layers"])
     layers = _check_names([_parse_layer(entry, dialect) for entry in entries])
-    raw_calls: list[tuple[str, int, tuple[TensorRef, ...], Mapping[str, object]]] = []
+    nodes: list[tuple[str, int, Node]] = []
     for entry, layer in zip(entries, layers, strict=True):
-        nodes = cast("Sequence[object]", entry.get("inbound_nodes") or [])
-        raw_calls += [(layer.name, index, *_parse_node(node)) for index, node in enumerate(nodes)]
+        stored = cast("Sequence[object]", entry.get("inbound_nodes") or [])
+        nodes += [(layer.name, index, parse_node(node)) for index, node in enumerate(stored)]
     raw_outputs = config["output_layers"]
     structure, output_names, outputs = _parse_outputs(raw_outputs)
     inputs = _parse_outputs(config["input_layers"])[2]
-    offsets = _call_offsets(raw_calls, outputs)
+    offsets = _call_offsets(nodes, outputs)
     calls = [
-        Call(name, index, tuple(_shift(ref, offsets) for ref in refs), kwargs)
-        for name, index, refs, kwargs in raw_calls
+        Call(
+            name, index, tuple(_shift(ref, offsets) for ref in node.inputs), node.kwargs, node.args
+        )
+        for name, index, node in nodes
     ]
     by_name = {layer.name: layer for layer in layers}
     graph_inputs = []
@@ -204,6 +210,8 @@ def _parse_layer(entry: Mapping[str, object], dialect: _Dialect) -> Layer:
     if dialect.generation < 3:
         class_name = RENAMED_CLASSES.get(class_name, class_name)
     raw = entry["config"]
+    if _is_operation(entry, dialect):
+        class_name = f"ops.{class_name}"  # keras.ops.add and the layer Add have the same class name
     if class_name in MODEL_CLASSES:
         graph = _parse_model(entry, dialect)
         name = str(
@@ -240,6 +248,17 @@ def _unfold_cell(class_name: str, config: Mapping[str, object]) -> tuple[str, Ma
     return CELLS[str(cell["class_name"])], {**inner, **around, "trainable": trainable}
 
 
+def _is_operation(entry: Mapping[str, object], dialect: _Dialect) -> bool:
+    """True for a node of keras.ops; an .h5 does not say its module, but only layers have a dtype or are trainable."""
+    if dialect.generation < 3:
+        return False
+    if entry.get("module") is not None:
+        return str(entry["module"]).startswith("keras.src.ops")
+    config = entry["config"]
+    known = isinstance(config, Mapping) and ("dtype" in config or "trainable" in config)
+    return not known and bool(entry.get("inbound_nodes"))
+
+
 def _parse_inner(
     class_name: str, config: Mapping[str, object], dialect: _Dialect
 ) -> dict[str, Layer]:
@@ -269,7 +288,7 @@ def _translate(
     )
     result = {renamed.get(key, key): _plain(value) for key, value in config.items()}
     if dialect.generation < 3:
-        result = settle_spatial(class_name, result)
+        result = settle_spatial(class_name, result, standalone=dialect.standalone is not None)
         for key in ACTIVATION_SETTINGS:
             value = result.get(key)
             if isinstance(value, str):
@@ -305,57 +324,24 @@ def _settle_normalization(settings: dict[str, object], dialect: _Dialect) -> Non
         settings["axis"] = axis[0]
 
 
-def _parse_node(node: object) -> tuple[tuple[TensorRef, ...], Mapping[str, object]]:
-    if isinstance(node, Mapping):  # Keras 3: {"args": [...], "kwargs": {...}}
-        refs = tuple(_keras_tensors(node.get("args")))
-        kwargs = cast("Mapping[str, object]", node.get("kwargs") or {})
-        return (*refs, *_keras_tensors(kwargs)), {k: v for k, v in kwargs.items() if v is not None}
-    # Keras 1 and 2: [[layer, call, tensor, kwargs], ...], or one such entry without the outer list.
-    tensors = cast("Sequence[Sequence[object]]", node)
-    if tensors and isinstance(tensors[0], str):
-        tensors = [cast("Sequence[object]", tensors)]
-    merged: dict[str, object] = {}
-    for tensor in tensors:
-        if len(tensor) > 3:
-            merged.update(cast("Mapping[str, object]", tensor[3]))
-    return tuple(_ref(tensor) for tensor in tensors), merged
-
-
-def _keras_tensors(value: object) -> Iterable[TensorRef]:
-    if isinstance(value, Mapping):
-        if value.get("class_name") == "__keras_tensor__":
-            history = cast("Mapping[str, object]", value["config"])["keras_history"]
-            yield _ref(cast("Sequence[object]", history))
-        else:
-            for item in value.values():
-                yield from _keras_tensors(item)
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            yield from _keras_tensors(item)
-
-
-def _ref(entry: Sequence[object]) -> TensorRef:
-    return TensorRef(str(entry[0]), int(cast("int", entry[1])), int(cast("int", entry[2])))
-
-
 def _parse_outputs(value: object) -> tuple[str, tuple[str, ...], tuple[TensorRef, ...]]:
     if isinstance(value, Mapping):
         keys = tuple(str(key) for key in value)
         return (
             "dict",
             keys,
-            tuple(_ref(cast("Sequence[object]", entry)) for entry in value.values()),
+            tuple(parse_ref(cast("Sequence[object]", entry)) for entry in value.values()),
         )
     entries = cast("Sequence[object]", value)
     if entries and isinstance(entries[0], str):  # Keras 3 stores a single output bare
-        return "single", (), (_ref(entries),)
-    refs = tuple(_ref(cast("Sequence[object]", entry)) for entry in entries)
+        return "single", (), (parse_ref(entries),)
+    refs = tuple(parse_ref(cast("Sequence[object]", entry)) for entry in entries)
     # Keras 1 and 2 wrote a list in either case; a model with one output returned it bare.
     return ("single" if len(refs) == 1 else "list"), (), refs
 
 
 def _call_offsets(
-    calls: Sequence[tuple[str, int, tuple[TensorRef, ...], Mapping[str, object]]],
+    calls: Sequence[tuple[str, int, Node]],
     outputs: Sequence[TensorRef],
 ) -> dict[str, int]:
     """Return by how much references to a layer's calls are shifted.
@@ -363,10 +349,10 @@ def _call_offsets(
     A nested model was called once when it was made; some generations count that call, so references to it start at 1.
     """
     counts: dict[str, int] = {}
-    for name, _, _, _ in calls:
+    for name, _, _ in calls:
         counts[name] = counts.get(name, 0) + 1
     used: dict[str, set[int]] = {}
-    for ref in [*(ref for _, _, refs, _ in calls for ref in refs), *outputs]:
+    for ref in [*(ref for _, _, node in calls for ref in node.inputs), *outputs]:
         used.setdefault(ref.layer, set()).add(ref.call)
     return {
         name: 1 for name, indexes in used.items() if name in counts and max(indexes) >= counts[name]

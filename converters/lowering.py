@@ -131,7 +131,9 @@ def _parameter_dtype(graph: Graph, lowering: Lowering) -> str:
                 )
                 return "float32"  # a mixed policy keeps its variables in float32
             return name
-    return "float32"
+    # Nodes of keras.ops state none: they compute in the type of what comes in.
+    floating = [entry.dtype for entry in graph.inputs if entry.dtype.startswith("float")]
+    return floating[0] if floating else "float32"
 
 
 def _lower_calls(
@@ -152,6 +154,8 @@ def _lower_calls(
         else:
             try:
                 _check_call(call)
+                if find_layer_rule(layer.class_name).takes_call:
+                    layer = replace(layer, config={**layer.config, "call": call})
                 found = _lower_layer(layer, (*prefix, layer.name), arguments, lowering)
                 for index, result in enumerate(found):
                     values[TensorRef(call.layer, call.call, index)] = result

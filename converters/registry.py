@@ -114,6 +114,7 @@ class LayerRule:
     random_in_training: bool = (
         False  # draws in training mode, so that only inference can be compared
     )
+    takes_call: bool = False  # finds its `Call` in the configuration, as "call"
 
     def stored_weights(self, layer: Layer) -> tuple[Weight, ...]:
         """Return the weights that exist for this configuration, in stored order."""
@@ -129,6 +130,7 @@ def layer(
     weights: Iterable[Weight] = (),
     examples: Iterable[Example] = (),
     random_in_training: bool = False,
+    takes_call: bool = False,
 ) -> Callable[[Rule], Rule]:
     """Register the decorated function as the rule of these Keras classes.
 
@@ -142,7 +144,7 @@ def layer(
                 msg = f"Keras layer '{class_name}' has a rule already: {LAYERS[class_name].lower}"
                 raise ValueError(msg)
             LAYERS[class_name] = LayerRule(
-                class_name, tuple(weights), tuple(examples), rule, random_in_training
+                class_name, tuple(weights), tuple(examples), rule, random_in_training, takes_call
             )
         return rule
 

@@ -202,6 +202,7 @@ TARGETS: dict[str, Target] = {
     "operator.sub": Target("operator:sub", CONSTANTS, infix="-"),
     "operator.mul": Target("operator:mul", CONSTANTS, infix="*"),
     "operator.truediv": Target("operator:truediv", CONSTANTS, infix="/"),
+    "operator.getitem": Target("operator:getitem", ("index",)),
     "operator.pow": Target("operator:pow", CONSTANTS, infix="**"),
     "compat.pad_same": Target(f"{COMPAT}.padding:pad_same", ("window", "stride")),
     "compat.max_pool_same": Target(f"{COMPAT}.pooling:max_pool_same", ("kernel_size", "stride")),

@@ -36,6 +36,7 @@ ROUNDED_CONSTANTS = {
     "leaky_relu": "the slope is a float32 attribute of TensorFlow's LeakyRelu",
     "LeakyReLU": "as leaky_relu",
     "ReLU-0.1-6": "as leaky_relu",
+    "UpSampling2D-2-bilinear": "tf.image.resize gives float32 whatever it gets",
     "gelu": "tf.nn.gelu makes sqrt(2) a float32 constant before it casts it",
     "Rescaling": "Keras makes the scale a float32 constant before it casts it",
     "hard_sigmoid": "the backward pass of torch multiplies by a float32 sixth",
@@ -391,7 +392,11 @@ def test_all_formats_of_keras_3_convert_to_the_same(case: Case, legacy: Legacy) 
 
 def test_every_rule_has_examples_or_is_worked_by_hand() -> None:
     assert LAYERS
-    without = [name for name, rule in LAYERS.items() if not rule.examples]
+    without = [
+        name
+        for name, rule in LAYERS.items()
+        if not rule.examples and not name.startswith("ops.")  # test_operators.py
+    ]
 
     assert sorted(without) == sorted(KERAS_2_ONLY)
 

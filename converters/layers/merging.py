@@ -36,10 +36,11 @@ def _merge(op: str, shapes: tuple[Shape, ...]) -> list[TorchStep]:
             name = f"{name}_"
         aligned.append(shape)
         names.append(name)
-    return [*steps, TorchStep(op, shape=_broadcast(aligned), inputs=tuple(names))]
+    return [*steps, TorchStep(op, shape=broadcast_shape(aligned), inputs=tuple(names))]
 
 
-def _broadcast(shapes: Sequence[Shape]) -> Shape:
+def broadcast_shape(shapes: Sequence[Shape]) -> Shape:
+    """Return the shape of an elementwise operation on tensors of one rank."""
     result: list[int | None] = []
     for sizes in zip(*shapes, strict=True):
         known = {size for size in sizes if size not in (1, None)}

@@ -46,8 +46,8 @@ def test_target_exists_and_takes_its_arguments(key: str) -> None:
     except ValueError:  # built into torch, where no signature is kept
         assert module in STOCK_MODULES
     else:
-        if target.infix:  # a number beside the tensors, first or second
-            assert target.kwargs == ("left", "right")
+        if module == "operator":  # a number beside the tensors, or what stands between brackets
+            assert target.kwargs == (("left", "right") if target.infix else ("index",))
         elif not any(value.kind is value.VAR_POSITIONAL for value in parameters.values()):
             assert set(target.kwargs) <= set(parameters)
 
