@@ -44,8 +44,10 @@ _KERNEL_SIZES = {
 """Keras 1 stored the axes of a kernel one by one."""
 
 
-def settle_spatial(class_name: str, settings: Mapping[str, object]) -> dict[str, object]:
-    """Return renamed settings with Keras 3's values.
+def settle_spatial(
+    class_name: str, settings: Mapping[str, object], *, standalone: bool = False
+) -> dict[str, object]:
+    """Return renamed settings with Keras 3's values; `standalone`: written by Keras 2 as a package of its own.
 
     Raises:
         UnsupportedError: Keras 1 convolutions in Theano's order: their kernels are stored in another layout, and flipped
@@ -55,6 +57,8 @@ def settle_spatial(class_name: str, settings: Mapping[str, object]) -> dict[str,
     parts = _KERNEL_SIZES.get(class_name, ())
     if parts and all(part in result for part in parts):
         result["kernel_size"] = [result.pop(part) for part in parts]
+    if standalone and result.get("interpolation") == "bilinear":
+        result["interpolation"] = "bilinear between corners"  # TensorFlow 1; no torch mode is that
     order = result.get("data_format")
     if order == "th" and class_name in RENAMED_CLASSES.values():
         msg = f"layer '{result.get('name')}' ({class_name}): dim_ordering 'th' stores kernels in Theano's layout"

@@ -90,6 +90,17 @@ def test_only_tf_keras_2_normalized_images_with_the_fused_kernel(
     assert layer.config.get("fused_ranks") == ranks
 
 
+@pytest.mark.parametrize(
+    ("version", "word"), [("2.2.4", "bilinear between corners"), ("2.2.4-tf", "bilinear")]
+)
+def test_bilinear_of_standalone_keras_2_is_another(version: str, word: str) -> None:
+    config = {"interpolation": "bilinear"}
+
+    layer = parse_layer("UpSampling2D", config, generation=2, version=version)
+
+    assert layer.config["interpolation"] == word
+
+
 def test_number_stored_as_an_array_is_read_as_a_number() -> None:
     stored = {"class_name": "__numpy__", "config": {"value": 6.0, "dtype": "float32"}}
 

@@ -28,6 +28,10 @@ SPATIAL = [
     ("AveragePooling3D", 3, {"pool_size": 2, "strides": 1, "padding": "same"}),
     ("GlobalMaxPooling2D", 2, {"keepdims": True}),
     ("GlobalAveragePooling3D", 3, {"keepdims": True}),
+    ("ZeroPadding2D", 2, {"padding": [[0, 1], [2, 3]]}),
+    ("Cropping3D", 3, {"cropping": [[0, 1], [2, 1], [1, 0]]}),
+    ("UpSampling2D", 2, {"size": [2, 3]}),
+    ("UpSampling2D", 2, {"size": [2, 3], "interpolation": "bilinear"}),
 ]
 SIZES = (8, 7, 5)
 CHANNELS = 4
@@ -112,6 +116,10 @@ def test_stated_shape_is_that_of_the_result(
         ("Conv2DTranspose", {"filters": 3, "kernel_size": 3, "output_padding": [1]}),
         ("MaxPooling2D", {"padding": "causal"}),
         ("Conv1D", {"filters": 3, "kernel_size": 3}),
+        ("UpSampling2D", {"interpolation": "bicubic"}),
+        ("ZeroPadding2D", {"padding": [1, 2, 3]}),
+        ("ZeroPadding2D", {"padding": -1}),
+        ("Cropping2D", {"cropping": [[3, 4], [0, 0]]}),
     ],
 )
 def test_setting_without_a_counterpart_is_refused(
