@@ -169,7 +169,9 @@ def _parse(data: Mapping[str, object]) -> Architecture:
                 output=_identifier(step["output"]),
                 attribute=None if attribute is None else _identifier(attribute),
                 kwargs={_identifier(key): _freeze(value) for key, value in kwargs.items()},
-                state=_identifiers(step["state"]),
+                state=tuple(
+                    ".".join(_identifiers(name.split("."))) for name in _texts(step["state"])
+                ),
                 frozen=bool(step["frozen"]),
                 further_outputs=_identifiers(step.get("further_outputs", [])),
             )

@@ -25,6 +25,9 @@ CELLS = {"LSTMCell": "LSTM", "GRUCell": "GRU", "SimpleRNNCell": "SimpleRNN"}
 CODE_CLASSES = ("Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer")
 """Layers whose configuration holds or names code; nothing of them is ever run."""
 
+OWN_NAMES = {"GroupedQueryAttention": "GroupQueryAttention"}
+"""Classes whose own name, in .h5 files, is not the one that Keras exports."""
+
 _RECURRENT_SETTINGS = {
     "output_dim": "units",
     "inner_activation": "recurrent_activation",
@@ -210,6 +213,7 @@ def _parse_layer(entry: Mapping[str, object], dialect: _Dialect) -> Layer:
     if dialect.generation < 3:
         class_name = RENAMED_CLASSES.get(class_name, class_name)
     raw = entry["config"]
+    class_name = OWN_NAMES.get(class_name, class_name)
     if _is_operation(entry, dialect):
         class_name = f"ops.{class_name}"  # keras.ops.add and the layer Add have the same class name
     if class_name in MODEL_CLASSES:

@@ -28,6 +28,8 @@ KERAS1_ROLES = {
     "running_mean": "moving_mean",
     "running_std": "moving_variance",
 }
+EXPORTED_NAMES = {"GroupQueryAttention": "GroupedQueryAttention"}
+"""Classes that Keras exports, and stores in configurations, under another name than their own."""
 SEED_STATE = "the state of a Keras seed generator; torch draws from its own"
 
 
@@ -212,6 +214,7 @@ def _has_weights(layer: Layer) -> bool:
 
 def snake_case(class_name: str) -> str:
     """Return Keras's container name of a class: "GlobalAveragePooling1D" is "global_average_pooling1d"."""
+    class_name = EXPORTED_NAMES.get(class_name, class_name)
     name = re.sub(r"\W+", "", class_name.rsplit(">", 1)[-1])
     name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()

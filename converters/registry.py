@@ -92,6 +92,7 @@ class Example:
 
     kwargs: Mapping[str, object]
     shapes: tuple[tuple[int, ...], ...]
+    separate: bool = False  # inputs are arguments of their own, not one list
     below: int | None = None  # inputs are whole numbers from 0 up to this, not normal draws
 
 

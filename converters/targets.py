@@ -136,6 +136,14 @@ TARGETS: dict[str, Target] = {
     "compat.EinsumDense": _module(
         f"{COMPAT}.dense:EinsumDense", "equation", "kernel_shape", "bias_shape"
     ),
+    "compat.MultiHeadAttention": _module(
+        f"{COMPAT}.attention:MultiHeadAttention",
+        *("sizes", "heads", "key_size", "value_size", "output_shape", "key_heads"),
+        *("bias", "dropout", "causal"),
+    ),
+    "compat.Attention": _module(
+        f"{COMPAT}.attention:Attention", "score", "scale", "dropout", "causal"
+    ),
     "compat.as_indices": Target(f"{COMPAT}.preprocessing:as_indices"),
     "compat.normalize": Target(
         f"{COMPAT}.preprocessing:normalize", ("mean", "deviation", "invert")

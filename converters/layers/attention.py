@@ -1,0 +1,231 @@
+"""Attention layers, without masks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from converters.errors import UnsupportedError
+from converters.graph import Layer, Operand
+from converters.layers.operators import call_of
+from converters.registry import Example, Param, Plain, Shape, TorchStep, Weight, layer
+from converters.settings import flag, integer, integers, number, text, unsupported
+
+_PARTS = {
+    "query": "query_dense",
+    "key": "key_dense",
+    "value": "value_dense",
+    "attention_output": "output_dense",
+}
+_PROJECTIONS = tuple(
+    weight
+    for part, place in _PARTS.items()
+    for weight in (
+        Weight(f"{part}/kernel", place=f"{place}/0"),
+        Weight(f"{part}/bias", when="use_bias", place=f"{place}/1"),
+    )
+)
+
+
+def _inputs(layer: Layer, shapes: tuple[Shape, ...]) -> tuple[tuple[str, ...], list[Shape], bool]:
+    """Return the names and shapes of query, value and, if given, key; and whether attention is causal.
+
+    Raises:
+        UnsupportedError: The call has a mask, or asks for the scores.
+    """
+    call = call_of(layer)
+    first = call.args[0] if call.args else None
+    given = list(first if isinstance(first, tuple) else call.args)  # Attention takes a list
+    given += [call.kwargs[name] for name in ("query", "value", "key") if name in call.kwargs]
+    indexes = [value.index for value in given if isinstance(value, Operand)]
+    others = {
+        name: value for name, value in call.kwargs.items() if name not in ("query", "value", "key")
+    }
+    causal = others.pop("use_causal_mask", False)
+    if len(indexes) not in (2, 3) or len(indexes) != len(given) or not isinstance(causal, bool):
+        msg = f"layer '{layer.name}' ({layer.class_name}): called with {given!r:.60}, query and value are needed"
+        raise UnsupportedError(msg)
+    refused = sorted(name for name, value in others.items() if value not in (None, False))
+    if refused:
+        msg = f"layer '{layer.name}' ({layer.class_name}): called with {', '.join(refused)}; no rule for that"
+        raise UnsupportedError(msg)
+    return (
+        tuple(f"input_{index}" for index in indexes),
+        [shapes[index] for index in indexes],
+        causal,
+    )
+
+
+@layer(
+    "MultiHeadAttention",
+    weights=_PROJECTIONS,
+    examples=(
+        Example({"num_heads": 2, "key_dim": 3}, ((5, 4), (5, 4)), separate=True),
+        Example(
+            {"num_heads": 2, "key_dim": 3, "value_dim": 5, "use_bias": False},
+            ((5, 4), (3, 6), (3, 2)),
+            separate=True,
+        ),
+        Example(
+            {"num_heads": 2, "key_dim": 3, "output_shape": (2, 3)}, ((5, 4), (3, 6)), separate=True
+        ),
+        Example({"num_heads": 2, "key_dim": 3}, ((2, 3, 4), (2, 2, 4)), separate=True),
+    ),
+    takes_call=True,
+)
+def multi_head_attention(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+    """Return attention of several heads over all axes between the batch and the last."""
+    names, found, causal = _inputs(layer, shapes)
+    rank = len(found[0])
+    axes = layer.config.get("attention_axes")
+    if axes is not None and tuple(
+        sorted(axis % rank for axis in integers(layer, "attention_axes"))
+    ) != tuple(range(1, rank - 1)):
+        raise unsupported(layer, "attention_axes", needed="all axes but the batch and the last")
+    heads, key_size = integer(layer, "num_heads"), integer(layer, "key_dim")
+    value_size = key_size if layer.config.get("value_dim") is None else integer(layer, "value_dim")
+    given = layer.config.get("output_shape")
+    width = (found[0][-1] or 0,) if given is None else integers(layer, "output_shape")
+    return [_heads(layer, names, found, (heads, heads, key_size, value_size), width, causal=causal)]
+
+
+@layer(
+    "GroupQueryAttention",
+    weights=_PROJECTIONS,
+    examples=(
+        Example(
+            {"head_dim": 3, "num_query_heads": 4, "num_key_value_heads": 2},
+            ((5, 4), (3, 4)),
+            separate=True,
+        ),
+    ),
+    takes_call=True,
+)
+def grouped_query_attention(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+    """Return attention whose heads share keys and values in groups."""
+    names, found, causal = _inputs(layer, shapes)
+    size = integer(layer, "head_dim")
+    heads, key_heads = integer(layer, "num_query_heads"), integer(layer, "num_key_value_heads")
+    width = (found[0][-1] or 0,)
+    return [_heads(layer, names, found, (heads, key_heads, size, size), width, causal=causal)]
+
+
+def _heads(
+    layer: Layer,
+    names: tuple[str, ...],
+    shapes: list[Shape],
+    numbers: tuple[int, int, int, int],
+    width: tuple[int, ...],
+    *,
+    causal: bool,
+) -> TorchStep:
+    """Return the module; `numbers` are heads, heads of the key, size of a key and of a value."""
+    for key in ("use_gate", "sliding_window"):
+        if layer.config.get(key):
+            raise unsupported(layer, key, needed="null or false")
+    heads, key_heads, key_size, value_size = numbers
+    query, value, key_shape = shapes[0], shapes[1], shapes[-1]
+    bias, dropout = flag(layer, "use_bias", default=True), number(layer, "dropout", 0.0)
+    kwargs: dict[str, Plain] = {
+        "sizes": (query[-1], key_shape[-1], value[-1]),
+        "heads": heads,
+        "key_size": key_size,
+        "value_size": value_size,
+        "output_shape": width,
+        "key_heads": key_heads,
+    }
+    kwargs |= {} if bias else {"bias": False}
+    kwargs |= {"dropout": dropout} if dropout else {}
+    kwargs |= {"causal": True} if causal else {}
+    letters = " ".join("abcdef"[: len(width)])
+    merged = f"({letters})" if len(width) > 1 else letters
+    inner = {
+        "query": (query[-1], heads, key_size),
+        "key": (key_shape[-1], key_heads, key_size),
+        "value": (value[-1], key_heads, value_size),
+    }
+    params = []
+    for part, sizes in inner.items():
+        params.append(
+            Param(f"{part}.weight", f"{part}/kernel", "in head size -> (head size) in", sizes)
+        )
+        params.append(Param(f"{part}.bias", f"{part}/bias", "head size -> (head size)", sizes[1:]))
+    kernel = f"head size {letters} -> {merged} (head size)"
+    shape = (heads, value_size, *width)
+    params.append(Param("output.weight", "attention_output/kernel", kernel, shape))
+    params.append(Param("output.bias", "attention_output/bias", f"{letters} -> {merged}", width))
+    kept = tuple(param for param in params if bias or param.name.endswith("weight"))
+    result = (*query[:-1], *width)
+    return TorchStep("compat.MultiHeadAttention", kwargs, kept, shape=result, inputs=names)
+
+
+def _scaled(config: Mapping[str, object]) -> bool:
+    return bool(config.get("use_scale"))
+
+
+def _joined(config: Mapping[str, object]) -> bool:
+    return config.get("score_mode") == "concat"
+
+
+_CROSS = ((5, 4), (3, 4))
+
+
+@layer(
+    "Attention",
+    weights=(Weight("scale", when=_scaled), Weight("concat_score_weight", when=_joined)),
+    examples=(
+        Example({}, _CROSS),
+        Example({"use_scale": True}, ((5, 4), (3, 6), (3, 4))),
+        Example({"score_mode": "concat"}, _CROSS),
+        Example({"score_mode": "concat", "use_scale": True}, _CROSS),
+    ),
+    takes_call=True,
+)
+def attention(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+    """Return attention of one head without projections."""
+    names, found, causal = _inputs(layer, shapes)
+    score = text(layer, "score_mode", "dot")
+    if score not in ("dot", "concat"):
+        raise unsupported(layer, "score_mode", needed="dot or concat")
+    kwargs: dict[str, Plain] = {"score": score}
+    params = []
+    if _scaled(layer.config):
+        kwargs["scale"] = ()
+        params.append(Param("scale", "scale", " -> ", ()))
+    if score == "concat":
+        params.append(Param("weight", "concat_score_weight", " -> ", ()))
+    return [_single_head(layer, kwargs, params, (names, found, causal))]
+
+
+@layer(
+    "AdditiveAttention",
+    weights=(Weight("scale", when="use_scale"),),
+    examples=(Example({}, _CROSS), Example({"use_scale": False}, ((5, 4), (3, 6), (3, 4)))),
+    takes_call=True,
+)
+def additive_attention(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+    """Return attention by the sum of tanh(query + key), as Bahdanau et al. 2015."""
+    names, found, causal = _inputs(layer, shapes)
+    kwargs: dict[str, Plain] = {"score": "additive"}
+    params = []
+    if flag(layer, "use_scale", default=True):
+        size = found[0][-1]
+        kwargs["scale"] = (size,)
+        params.append(Param("scale", "scale", "c -> c", (size,)))
+    return [_single_head(layer, kwargs, params, (names, found, causal))]
+
+
+def _single_head(
+    layer: Layer,
+    kwargs: dict[str, Plain],
+    params: list[Param],
+    inputs: tuple[tuple[str, ...], list[Shape], bool],
+) -> TorchStep:
+    names, shapes, causal = inputs
+    dropout = number(layer, "dropout", 0.0)
+    if not math.isclose(dropout, 0.0):
+        kwargs["dropout"] = dropout
+    if causal:
+        kwargs["causal"] = True
+    result = (*shapes[0][:-1], shapes[1][-1])
+    return TorchStep("compat.Attention", kwargs, tuple(params), shape=result, inputs=names)

@@ -1,0 +1,117 @@
+"""Attention as Keras computes it. Each class stands alone: its source is emitted as it is."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class MultiHeadAttention(nn.Module):
+    """softmax(q k^T / sqrt(size)) v for every head, projected back; for grouped queries several heads share a key.
+
+    `nn.MultiheadAttention` ties the heads' size to the input's, has one size for keys and values, and one matrix for
+    all projections.
+
+    Args:
+        sizes: of the last axes of query, key and value.
+        heads: number of heads.
+        key_size: size of a head's query and key.
+        value_size: size of a head's value.
+        output_shape: of the last axes of the result.
+        key_heads: number of heads of key and value, a divisor of `heads`.
+        bias: whether the projections add one.
+        dropout: share of attention weights that are zero in training.
+        causal: whether a position sees only those up to its own.
+
+    Source: keras 3.15.1, layers/attention/multi_head_attention.py and grouped_query_attention.py.
+    """
+
+    def __init__(
+        self,
+        sizes: tuple[int, int, int],
+        *,
+        heads: int,
+        key_size: int,
+        value_size: int,
+        output_shape: tuple[int, ...],
+        key_heads: int,
+        bias: bool = True,
+        dropout: float = 0.0,
+        causal: bool = False,
+    ) -> None:
+        super().__init__()
+        self.key_size, self.value_size, self.output_shape = key_size, value_size, output_shape
+        self.repeats, self.dropout, self.causal = heads // key_heads, dropout, causal
+        width = 1
+        for size in output_shape:
+            width *= size
+        self.query = nn.Linear(sizes[0], heads * key_size, bias=bias)
+        self.key = nn.Linear(sizes[1], key_heads * key_size, bias=bias)
+        self.value = nn.Linear(sizes[2], key_heads * value_size, bias=bias)
+        self.output = nn.Linear(heads * value_size, width, bias=bias)
+
+    def forward(self, query: Tensor, value: Tensor, key: Tensor | None = None) -> Tensor:
+        """Return (batch, positions of the query, *output_shape); axes between batch and last are positions."""
+        positions = tuple(query.shape[1:-1])
+        key = value if key is None else key
+        q = self.query(query).flatten(1, -2).unflatten(-1, (-1, self.key_size)).transpose(1, 2)
+        k = self.key(key).flatten(1, -2).unflatten(-1, (-1, self.key_size)).transpose(1, 2)
+        v = self.value(value).flatten(1, -2).unflatten(-1, (-1, self.value_size)).transpose(1, 2)
+        if self.repeats > 1:
+            k, v = k.repeat_interleave(self.repeats, 1), v.repeat_interleave(self.repeats, 1)
+        attended = nn.functional.scaled_dot_product_attention(
+            q, k, v, dropout_p=self.dropout if self.training else 0.0, is_causal=self.causal
+        )
+        y: Tensor = self.output(attended.transpose(1, 2).flatten(-2))
+        if len(positions) > 1:
+            y = torch.unflatten(y, 1, positions)
+        if len(self.output_shape) > 1:
+            y = torch.unflatten(y, -1, self.output_shape)
+        return y
+
+
+class Attention(nn.Module):
+    """softmax(scores) v, with scores q k^T ("dot"), sum(tanh(q + k)) ("concat") or sum(scale tanh(q + k)) ("additive").
+
+    Args:
+        score: which of the three.
+        scale: the weight's shape: () for one number, which multiplies the scores ("dot") or q + k ("concat"); None: none.
+        dropout: share of attention weights that are zero in training.
+        causal: whether a position sees only those up to its own.
+
+    Source: keras 3.15.1, layers/attention/attention.py and additive_attention.py.
+    """
+
+    def __init__(
+        self,
+        *,
+        score: str = "dot",
+        scale: tuple[int, ...] | None = None,
+        dropout: float = 0.0,
+        causal: bool = False,
+    ) -> None:
+        super().__init__()
+        self.score, self.dropout, self.causal = score, dropout, causal
+        self.scale = None if scale is None else nn.Parameter(torch.ones(scale))
+        self.weight = nn.Parameter(torch.ones(())) if score == "concat" else None
+
+    def forward(self, query: Tensor, value: Tensor, key: Tensor | None = None) -> Tensor:
+        """Return (batch, positions of the query, size of the value)."""
+        scores = self._scores(query, value if key is None else key)
+        if self.causal:
+            seen = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
+            scores = torch.where(seen, scores, scores - 1e9)
+        weights = nn.functional.dropout(scores.softmax(-1), self.dropout, self.training)
+        return weights @ value
+
+    def _scores(self, query: Tensor, key: Tensor) -> Tensor:
+        if self.score == "dot":
+            scores = query @ key.transpose(-2, -1)
+            return scores if self.scale is None else scores * self.scale
+        joined = query.unsqueeze(-2) + key.unsqueeze(-3)
+        if self.score == "concat":
+            joined = joined if self.scale is None else self.scale * joined
+            summed = torch.tanh(joined).sum(-1)
+            return summed if self.weight is None else self.weight * summed
+        scaled = torch.tanh(joined)
+        return (scaled if self.scale is None else self.scale * scaled).sum(-1)
