@@ -272,16 +272,24 @@ def _written(target: Target) -> str:
 def _piece_source(target: Target) -> str:
     """Return the source of one of our own classes or functions, as it stands in its file."""
     module, _, name = target.path.partition(":")
-    spec = importlib.util.find_spec(module)
-    if spec is None or spec.origin is None:
-        msg = f"the source of {target.path} is not installed, so it cannot be emitted"
-        raise ConversionError(msg)
-    text = Path(spec.origin).read_text(encoding="utf-8")
+    text = _module_file(module).read_text(encoding="utf-8")
     for node in ast.parse(text).body:
         if isinstance(node, (ast.ClassDef, ast.FunctionDef)) and node.name == name:
             return "\n".join(text.splitlines()[node.lineno - 1 : node.end_lineno])
     msg = f"{target.path} has no definition of that name"
     raise ConversionError(msg)
+
+
+def _module_file(module: str) -> Path:
+    """Return the source file of a module: ours lie beside this package, a user's own was imported with --rules."""
+    own = Path(__file__).parents[1].joinpath(*module.split(".")).with_suffix(".py")
+    if own.is_file():
+        return own
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        msg = f"the source of {module} is not installed, so it cannot be emitted"
+        raise ConversionError(msg)
+    return Path(spec.origin)
 
 
 def _inert(text: str) -> str:
