@@ -21,8 +21,15 @@ from converters.optimizers.plan import OptimizerPlan
 from converters.registry import find_layer_rule
 from converters.training_state import plan_optimizer_state, plan_slots, regularization
 
-MASKED_LAYERS = ("SimpleRNN", "LSTM", "GRU", "Bidirectional", "TimeDistributed")
-"""Layers that skip masked time steps, as the output of Embedding(mask_zero=True) and Masking has them."""
+MASKED_LAYERS = (
+    *("SimpleRNN", "LSTM", "GRU", "Bidirectional", "TimeDistributed", "GlobalAveragePooling1D"),
+    *("MultiHeadAttention", "GroupQueryAttention", "Attention", "AdditiveAttention"),
+    *("BatchNormalization", "Softmax"),
+)
+"""Layers that skip masked time steps, as the output of Embedding(mask_zero=True) and Masking has them.
+
+BatchNormalization does so in its statistics (keras 3.15.1, layers/normalization/batch_normalization.py).
+"""
 
 
 @dataclass(frozen=True, slots=True)
