@@ -145,6 +145,7 @@ def _lower_calls(
         if missing:
             continue  # the step before failed; its problem is listed
         arguments = [values[ref] for ref in call.inputs]
+        _note_fixed_mode(layer, call, lowering)
         if layer.class_name == "InputLayer":
             values[TensorRef(call.layer, call.call)] = arguments[0]
         elif layer.graph is not None:
@@ -167,6 +168,37 @@ def _lower_calls(
                 shapes = ", ".join(str(shape) for _, shape in arguments) or "none"
                 msg = f"layer '{name}' ({layer.class_name}): settings and inputs do not fit; inputs: {shapes}"
                 lowering.problems.append(MismatchError(msg))
+
+
+def _note_fixed_mode(layer: Layer, call: Call, lowering: Lowering) -> None:
+    """Refuse layers that are called with a fixed training=True, and note training=False, where it makes a difference."""
+    fixed = call.kwargs.get("training")
+    parts = [part for _, part in leaves(layer.graph)] if layer.graph else [layer]
+    affected = [part.name for part in parts if _acts_in_training(part)]
+    if not affected or not isinstance(fixed, (bool, int)):
+        return
+    if fixed:
+        msg = (
+            f"layer '{layer.name}' ({layer.class_name}) is called with training=True, so that it draws or moves "
+            "statistics at inference, too"
+        )
+        lowering.problems.append(
+            UnsupportedError(msg, hint="save the model with the call's training left open")
+        )
+    else:
+        lowering.notes.append(
+            f"'{layer.name}' is called with training=False in Keras; model.train() switches it on here: "
+            f"keep {', '.join(affected[:3])} in eval mode"
+        )
+
+
+def _acts_in_training(layer: Layer) -> bool:
+    if layer.class_name == "InputLayer":
+        return False
+    return (
+        layer.class_name == "BatchNormalization"
+        or find_layer_rule(layer.class_name).random_in_training
+    )
 
 
 def _check_call(call: Call) -> None:
