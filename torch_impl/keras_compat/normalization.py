@@ -54,18 +54,31 @@ class BatchNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return x normalized; in training mode also move the statistics."""
+        if not self.training or self.frozen:
+            return self._normalize_by_moving_statistics(x)
         x = x.movedim(self.axis, -1)
-        mean, variance = self.running_mean, self.running_var
-        if self.training and not self.frozen:
-            axes = list(range(x.dim() - 1))
-            mean, variance = x.mean(axes), x.var(axes, correction=0)
-            self._move_statistics(mean.detach(), variance.detach(), x.numel() // x.shape[-1])
+        axes = list(range(x.dim() - 1))
+        mean, variance = x.mean(axes), x.var(axes, correction=0)
+        self._move_statistics(mean.detach(), variance.detach(), x.numel() // x.shape[-1])
         y = (x - mean) * torch.rsqrt(variance + self.eps)
         if self.weight is not None:
             y = y * self.weight
         if self.bias is not None:
             y = y + self.bias
         return y.movedim(-1, self.axis)
+
+    def _normalize_by_moving_statistics(self, x: Tensor) -> Tensor:
+        """One kernel, which wants the channels on axis 1; the moves are views."""
+        y = nn.functional.batch_norm(
+            x.movedim(self.axis, 1),
+            self.running_mean,
+            self.running_var,
+            self.weight,
+            self.bias,
+            training=False,
+            eps=self.eps,
+        )
+        return y.movedim(1, self.axis)
 
     def _move_statistics(self, mean: Tensor, variance: Tensor, count: int) -> None:
         if self.variance != "biased":
