@@ -15,6 +15,7 @@ from benchmarks.results import BenchResult
 
 pytest.importorskip("torch")
 pytest.importorskip("gymnasium")
+pytestmark = pytest.mark.slow  # starts measuring processes
 
 # Cross-entropy of played actions under a linear policy: on-policy, no memory, no style, nothing compiled.
 MODULE = """
