@@ -12,8 +12,8 @@ from converters.graph import Graph, TensorRef
 from converters.keras_config import CODE_CLASSES, parse_model_config
 
 
-def parse(config: Any, *, generation: int = 3, version: str | None = None) -> Graph:
-    return parse_model_config(json.dumps(config), generation=generation, version=version)
+def parse(config: Any, *, generation: int = 3) -> Graph:
+    return parse_model_config(json.dumps(config), generation=generation)
 
 
 def sequential(*layers: Any) -> dict[str, Any]:
@@ -22,76 +22,6 @@ def sequential(*layers: Any) -> dict[str, Any]:
 
 def layer(class_name: str, **config: Any) -> dict[str, Any]:
     return {"class_name": class_name, "config": {"name": class_name.lower(), **config}}
-
-
-def settings(graph: Graph, name: str) -> Any:
-    return graph.layer(name).config
-
-
-@pytest.mark.parametrize("generation", [1, 2])
-def test_keras_1_words_become_those_of_keras_3(generation: int) -> None:
-    graph = parse(
-        sequential(
-            layer(
-                "Dense", output_dim=3, bias=False, batch_input_shape=[None, 4], W_regularizer=None
-            ),
-            layer("Dropout", p=0.25),
-            layer("LeakyReLU", alpha=0.1),
-        ),
-        generation=generation,
-    )
-
-    assert settings(graph, "dense")["units"] == 3
-    assert settings(graph, "dense")["use_bias"] is False
-    assert settings(graph, "dropout")["rate"] == 0.25
-    assert settings(graph, "leakyrelu")["negative_slope"] == 0.1
-    assert graph.inputs[0].shape == (None, 4)
-
-
-@pytest.mark.parametrize(
-    ("generation", "name"),
-    [(1, "hard_sigmoid_keras2"), (2, "hard_sigmoid_keras2"), (3, "hard_sigmoid")],
-)
-def test_hard_sigmoid_means_what_its_generation_meant(generation: int, name: str) -> None:
-    graph = parse(
-        sequential(layer("Dense", units=3, activation="hard_sigmoid")), generation=generation
-    )
-
-    assert settings(graph, "dense")["activation"] == name
-
-
-def test_bare_list_of_layers_is_a_sequential_model() -> None:
-    config = {"class_name": "Sequential", "config": [layer("Dense", output_dim=3, input_dim=6)]}
-
-    graph = parse(config, generation=1)
-
-    assert [entry.class_name for entry in graph.layers] == ["InputLayer", "Dense"]
-    assert graph.inputs[0].shape == (None, 6)
-    assert [(call.layer, call.inputs) for call in graph.calls] == [("dense", (TensorRef("input"),))]
-
-
-@pytest.mark.parametrize(
-    ("version", "variance", "average"),
-    [
-        ("2.0.8", None, "debiased"),
-        ("2.1.2", None, "debiased"),
-        ("2.1.3", "keras2", "debiased"),
-        ("2.3.1", "keras2", "debiased"),
-        ("2.2.4-tf", None, None),
-        ("2.4.0", None, None),
-        ("2.15.0", None, None),
-        (None, None, None),
-    ],
-)
-def test_standalone_keras_2_moves_its_statistics_in_its_own_way(
-    version: str | None, variance: str | None, average: str | None
-) -> None:
-    graph = parse(sequential(layer("BatchNormalization", axis=[1])), generation=2, version=version)
-
-    config = settings(graph, "batchnormalization")
-    assert config["axis"] == 1
-    assert config.get("moving_variance") == variance
-    assert config.get("moving_average") == average
 
 
 def tensor(name: str, call: int = 0) -> dict[str, Any]:

@@ -1,0 +1,97 @@
+"""What Keras 2 and tf.keras meant by their settings, and by leaving them out, in the words of Keras 3.
+
+The same settings computed otherwise over the years: `hard_sigmoid`, the defaults of recurrent layers, how batch
+normalization moves its statistics. Who wrote a file is its `Dialect`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import cast
+
+from converters.keras1_config import rename_settings
+from converters.spatial_words import settle_spatial
+
+# Keras 1 and 2 computed clip(0.2 x + 0.5), Keras 3 computes clip(x / 6 + 0.5).
+KERAS2_ACTIVATIONS = {"hard_sigmoid": "hard_sigmoid_keras2"}
+ACTIVATION_SETTINGS = ("activation", "recurrent_activation")
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """Whose words a configuration speaks."""
+
+    generation: int
+    standalone: (
+        tuple[int, int] | None
+    )  # (0, 8) for Keras 2.0.8 as a package of its own; None: tf.keras or Keras 3
+    fused_ranks: tuple[int, ...]  # of the inputs that TensorFlow's fused kernel normalized
+
+
+def find_dialect(generation: int, version: str | None) -> Dialect:
+    """Return the dialect of a Keras generation, and of the version where it is known ("2.2.4", "2.2.4-tf")."""
+    standalone = _standalone(version)
+    if generation != 2 or standalone is not None:
+        return Dialect(generation, standalone, ())
+    # tf.keras of TensorFlow 1 and of the first 2.x ("2.2.4-tf") fused images only, later ones volumes as well.
+    return Dialect(generation, None, (4,) if (version or "").endswith("-tf") else (4, 5))
+
+
+def _standalone(version: str | None) -> tuple[int, int] | None:
+    """Return minor version and patch of a Keras 2 that was its own package: not "2.2.4-tf", "2.12.0" or "2.4.3"."""
+    match = re.fullmatch(r"2\.([0-3])\.(\d+)", version or "")
+    return None if match is None else (int(match[1]), int(match[2]))
+
+
+def settle_settings(
+    class_name: str, config: Mapping[str, object], dialect: Dialect
+) -> dict[str, object]:
+    """Return a layer's settings in the words of Keras 3, with what the dialect meant by leaving them out."""
+    result = {key: _plain(value) for key, value in config.items()}
+    if dialect.generation < 3:
+        result = rename_settings(class_name, result)
+        result = settle_spatial(class_name, result, standalone=dialect.standalone is not None)
+        for key in ACTIVATION_SETTINGS:
+            value = result.get(key)
+            if isinstance(value, str):
+                result[key] = KERAS2_ACTIVATIONS.get(value, value)
+    if class_name in ("LSTM", "GRU") and dialect.generation < 3:
+        # Every file since Keras 2.3 states both; before, the defaults were these.
+        result.setdefault("recurrent_activation", "hard_sigmoid_keras2")
+    if class_name == "GRU" and dialect.generation < 3:
+        result.setdefault("reset_after", False)
+    if class_name == "BatchNormalization":
+        _settle_normalization(result, dialect)
+    return result
+
+
+def _plain(value: object) -> object:
+    """Return the number that TensorFlow 2.12 to 2.15 stored as an array of NumPy, anything else as it is."""
+    if isinstance(value, Mapping) and value.get("class_name") == "__numpy__":
+        return cast("Mapping[str, object]", value["config"])["value"]
+    return value
+
+
+def _settle_normalization(settings: dict[str, object], dialect: Dialect) -> None:
+    """Say in words of the rule how statistics move; no Keras states it."""
+    if dialect.standalone is not None:
+        settings["moving_average"] = "debiased"
+        # Since 2.1.3 the variance of the batch is scaled by n / (n - 1 - epsilon) before it is averaged.
+        if dialect.standalone >= (1, 3):
+            settings["moving_variance"] = "keras2"
+    if dtype_of(settings, "float32") != "float64" and settings.get("virtual_batch_size") is None:
+        settings["fused_ranks"] = dialect.fused_ranks  # the kernel has no float64
+    axis = settings.get("axis", -1)
+    if isinstance(axis, list) and len(axis) == 1:  # Keras 2 stored a list of one
+        settings["axis"] = axis[0]
+
+
+def dtype_of(config: Mapping[str, object], default: str) -> str:
+    """Return the dtype a layer computes in; Keras 3 stores a policy, older ones a name."""
+    value = config.get("dtype")
+    if isinstance(value, Mapping):
+        inner = cast("Mapping[str, object]", value.get("config") or {})
+        value = inner.get("name")
+    return value if isinstance(value, str) else default

@@ -1,0 +1,63 @@
+"""What Keras 2 meant, and tf.keras otherwise, is said in the words of Keras 3."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from converters.graph import Graph
+from converters.keras_config import parse_model_config
+
+
+def parse(config: Any, *, generation: int, version: str | None = None) -> Graph:
+    return parse_model_config(json.dumps(config), generation=generation, version=version)
+
+
+def sequential(*layers: Any) -> dict[str, Any]:
+    return {"class_name": "Sequential", "config": {"name": "net", "layers": list(layers)}}
+
+
+def layer(class_name: str, **config: Any) -> dict[str, Any]:
+    return {"class_name": class_name, "config": {"name": class_name.lower(), **config}}
+
+
+def settings(graph: Graph, name: str) -> Any:
+    return graph.layer(name).config
+
+
+@pytest.mark.parametrize(
+    ("generation", "name"),
+    [(1, "hard_sigmoid_keras2"), (2, "hard_sigmoid_keras2"), (3, "hard_sigmoid")],
+)
+def test_hard_sigmoid_means_what_its_generation_meant(generation: int, name: str) -> None:
+    graph = parse(
+        sequential(layer("Dense", units=3, activation="hard_sigmoid")), generation=generation
+    )
+
+    assert settings(graph, "dense")["activation"] == name
+
+
+@pytest.mark.parametrize(
+    ("version", "variance", "average"),
+    [
+        ("2.0.8", None, "debiased"),
+        ("2.1.2", None, "debiased"),
+        ("2.1.3", "keras2", "debiased"),
+        ("2.3.1", "keras2", "debiased"),
+        ("2.2.4-tf", None, None),
+        ("2.4.0", None, None),
+        ("2.15.0", None, None),
+        (None, None, None),
+    ],
+)
+def test_standalone_keras_2_moves_its_statistics_in_its_own_way(
+    version: str | None, variance: str | None, average: str | None
+) -> None:
+    graph = parse(sequential(layer("BatchNormalization", axis=[1])), generation=2, version=version)
+
+    config = settings(graph, "batchnormalization")
+    assert config["axis"] == 1
+    assert config.get("moving_variance") == variance
+    assert config.get("moving_average") == average
