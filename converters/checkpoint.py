@@ -86,6 +86,29 @@ class Provenance:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredFile:
+    """How a Keras file was laid out, so that one of the same kind can be written again.
+
+    Attributes:
+        format: as in `Provenance`.
+        groups: paths of all HDF5 groups.
+        attributes: group path to attribute name to text or list of texts, as far as Keras reads them.
+        arrays: dataset path to array, in the order of the file.
+        members: texts beside the arrays: "config.json" and "metadata.json" of an archive.
+        configuration: the model configuration that was used, wherever it came from; None: there is none.
+        version: of the Keras that wrote it.
+    """
+
+    format: str
+    groups: frozenset[str]
+    attributes: Mapping[str, Mapping[str, str | list[str]]]
+    arrays: Mapping[str, ArrayInfo]
+    members: Mapping[str, str]
+    configuration: str | None
+    version: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Checkpoint:
     """One legacy file in neutral form.
 
@@ -95,6 +118,7 @@ class Checkpoint:
         optimizer: None: the file has no optimizer state.
         training: `training_config` or `compile_config` as stored (loss, metrics), for the report.
         extras: arrays that belong to no layer and no optimizer (metrics, bare variables), for the report.
+        stored: for the way back; None: files of this kind are not written.
     """
 
     layers: Sequence[LayerArrays]
@@ -103,3 +127,4 @@ class Checkpoint:
     training: Mapping[str, object] | None
     extras: Sequence[ArrayInfo]
     provenance: Provenance
+    stored: StoredFile | None = None

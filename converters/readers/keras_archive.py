@@ -6,7 +6,7 @@ read where it lies in the archive, or from an anonymous copy when it is compress
 
 from __future__ import annotations
 
-from converters.checkpoint import Checkpoint
+from converters.checkpoint import Checkpoint, StoredFile
 from converters.errors import UnreadableFileError, UnsupportedError
 from converters.limits import Limits
 from converters.readers.files.archive import Archive, is_archive
@@ -38,11 +38,12 @@ class KerasArchive:
         """Return the content of the archive."""
         archive = Archive(source)
         _check_names(source, archive)
-        metadata = parse_object(_text(archive, METADATA, limits), source.name, METADATA, limits)
+        members = {name: _text(archive, name, limits) for name in (METADATA, CONFIG)}
+        metadata = parse_object(members[METADATA], source.name, METADATA, limits)
         version = metadata.get("keras_version")
         version = version if isinstance(version, str) else None
         own = parse_architecture(
-            _text(archive, CONFIG, limits),
+            members[CONFIG],
             source.name,
             limits,
             generation=major_version(version) if version else None,
@@ -67,6 +68,15 @@ class KerasArchive:
                 version=version,
                 generation=own.generation,
                 architecture=architecture,
+            ),
+            stored=StoredFile(
+                "keras-archive",
+                container.index.groups,
+                container.index.attributes,
+                container.index.arrays,
+                members,
+                architecture.text,
+                version,
             ),
         )
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
 
-from converters.checkpoint import ArrayInfo, Checkpoint, LayerArrays
+from converters.checkpoint import ArrayInfo, Checkpoint, LayerArrays, StoredFile
 from converters.errors import UnreadableFileError
 from converters.limits import Limits
 from converters.readers.files.keras_settings import (
@@ -57,6 +57,7 @@ class KerasH5:
         )
         training = _training(index, source.name, limits)
         variables = _optimizer_variables(index, source.name)
+        file_format = "keras-h5" if whole else "keras-h5-weights"
         return Checkpoint(
             layers=layers,
             graph=architecture.graph(limits) if architecture else None,
@@ -70,11 +71,20 @@ class KerasH5:
             extras=_extras(index, root, layers, source.name),
             provenance=provenance(
                 source,
-                "keras-h5" if whole else "keras-h5-weights",
+                file_format,
                 version=version,
                 generation=generation,
                 backend=index.text("", "backend") or index.text(root, "backend"),
                 architecture=architecture,
+            ),
+            stored=StoredFile(
+                file_format,
+                index.groups,
+                index.attributes,
+                index.arrays,
+                {},
+                architecture.text if architecture else None,
+                version,
             ),
         )
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from converters.checkpoint import ArrayInfo, Checkpoint, LayerArrays
+from converters.checkpoint import ArrayInfo, Checkpoint, LayerArrays, StoredFile
 from converters.limits import Limits
 from converters.readers.files.keras_settings import Architecture, optimizer_state, provenance
 from converters.readers.files.natural_order import natural_key
@@ -30,12 +30,14 @@ class Container:
         variables: the optimizer's, those of `optimizer/vars` first, then of optimizers inside it.
         extras: metrics, variables of the model itself, anything else.
         generation: 2 or 3 where the file tells, else None.
+        index: all of the HDF5 file.
     """
 
     layers: Sequence[LayerArrays]
     variables: Sequence[ArrayInfo]
     extras: Sequence[ArrayInfo]
     generation: int | None
+    index: Hdf5Index
 
 
 class KerasWeightsH5:
@@ -49,6 +51,7 @@ class KerasWeightsH5:
     def read(self, source: Source, architecture: Architecture | None, limits: Limits) -> Checkpoint:
         """Return the content of the file."""
         container = read_container(require_index(source, limits))
+        index = container.index
         generation = container.generation or (architecture.generation if architecture else 3)
         training = architecture.training if architecture else None
         return Checkpoint(
@@ -65,6 +68,15 @@ class KerasWeightsH5:
                 version=None,
                 generation=generation,
                 architecture=architecture,
+            ),
+            stored=StoredFile(
+                "keras-weights-h5",
+                index.groups,
+                index.attributes,
+                index.arrays,
+                {},
+                architecture.text if architecture else None,
+                architecture.version if architecture else None,
             ),
         )
 
@@ -102,7 +114,7 @@ def read_container(index: Hdf5Index) -> Container:
             arrays = {array.name.rsplit("/", 1)[-1]: array for array in members.get(group, [])}
             layers.append(LayerArrays(owner, index.text(group, "name"), arrays))
     variables.sort(key=lambda array: (array.name.count("/"), natural_key(array.name)))
-    return Container(layers, variables, extras, _generation(index))
+    return Container(layers, variables, extras, _generation(index), index)
 
 
 def _generation(index: Hdf5Index) -> int | None:
