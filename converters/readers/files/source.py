@@ -14,6 +14,7 @@ import stat
 import threading
 import weakref
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -169,31 +170,69 @@ class _Window(io.RawIOBase):
 
 
 class Source:
-    """An input file: its name for messages, its first bytes, its hash."""
+    """An input: its name for messages, the first bytes of its main file, its hash.
 
-    def __init__(self, path: Path) -> None:
+    Most formats are one file. A checkpoint of TensorFlow is several that belong together: the main one, and companions
+    in the same folder, whose names are worked out by the reader and never taken from a file.
+
+    Args:
+        path: as the user gave it: a file, the prefix of a checkpoint, a folder.
+        main: the file to start with, where that is not `path` itself.
+    """
+
+    def __init__(self, path: Path, main: Path | None = None) -> None:
         self.path = path
+        self.main = main or path
         self.name = quote(path.name)[1:-1]
-        self.file = _open_regular(path, self.name)
-        self.size = self.file.size
-        if self.size == 0:
+        self.file = _open_regular(self.main, self.name)
+        if self.file.size == 0:
             message = f"{self.name}: the file is empty."
             raise UnreadableFileError(message)
         self.prefix = self.file.read(0, PREFIX_BYTES)
-        self._digest = Background(self._hash)
+        self._digests = {self.main.name: Background(partial(_hash, self.file))}
+        self._companions: dict[str, OpenFile] = {}
+
+    @property
+    def size(self) -> int:
+        """Bytes of the main file and the companions opened so far."""
+        return self.file.size + sum(file.size for file in self._companions.values())
+
+    def companion(self, relative: str) -> OpenFile:
+        """Return a file that belongs to the main one, by its path from the main file's folder.
+
+        Raises:
+            UnreadableFileError: There is no such file.
+            UnsafeFileError: It is a link or no regular file.
+        """
+        if relative not in self._companions:
+            path = self.main.parent / relative
+            if path.is_symlink():
+                message = f"{self.name}: '{relative}' is a link; links are not followed."
+                raise UnsafeFileError(message, hint="copy the files themselves: cp -rL")
+            file = _open_regular(path, f"{self.name}: {quote(relative)[1:-1]}")
+            self._companions[relative] = file
+            self._digests[relative] = Background(partial(_hash, file))
+        return self._companions[relative]
 
     def sha256(self) -> str:
-        """Return the hexadecimal SHA-256 of the whole file; it is calculated while the file is parsed."""
-        return self._digest.result()
+        """Return the hexadecimal SHA-256, which is calculated while the files are parsed.
 
-    def _hash(self) -> str:
-        digest = hashlib.sha256()
-        buffer = memoryview(bytearray(min(BLOCK_BYTES, self.size)))
-        offset = 0
-        while count := self.file.read_into(buffer, offset):
-            digest.update(buffer[:count])
-            offset += count
-        return digest.hexdigest()
+        Of several files it is that of the lines `sha256sum` prints for them, in the order of their names.
+        """
+        if not self._companions:
+            return self._digests[self.main.name].result()
+        lines = [f"{digest.result()}  {name}\n" for name, digest in sorted(self._digests.items())]
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _hash(file: OpenFile) -> str:
+    digest = hashlib.sha256()
+    buffer = memoryview(bytearray(max(1, min(BLOCK_BYTES, file.size))))
+    offset = 0
+    while count := file.read_into(buffer, offset):
+        digest.update(buffer[:count])
+        offset += count
+    return digest.hexdigest()
 
 
 def _open_regular(path: Path, name: str) -> OpenFile:
