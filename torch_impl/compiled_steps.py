@@ -20,8 +20,8 @@ from torch.func import functional_call, grad_and_value
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from torch_impl.keras_compat.gradient_clipping import global_clip_scale
-from torch_impl.keras_compat.keras_optimizer import Group
 from torch_impl.keras_compat.optimizers import Adam, adam_step_size, adam_update
+from torch_impl.keras_compat.parameter_groups import Group
 from torch_impl.losses import Network, TensorBatch
 
 Masks = Mapping[str, Tensor]
@@ -262,7 +262,10 @@ def _step_sizes(optimizer: Adam, group: Group, *, count: int) -> list[float]:
 
 def check_optimizer(optimizer: Adam) -> None:
     """Raise CompilingError for what the compiled step leaves out."""
-    options = ("weight_decay", "clipnorm", "clipvalue", "use_ema")
+    options = (
+        *("weight_decay", "clipnorm", "clipvalue", "use_ema", "gradient_accumulation_steps"),
+        *("loss_scale_factor", "dynamic_scale"),
+    )
     groups = optimizer.param_groups
     found = [name for name in options if any(group[name] for group in groups)]
     if len(groups) != 1 or found or not isinstance(optimizer, Adam):

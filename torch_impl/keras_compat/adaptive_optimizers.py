@@ -1,4 +1,4 @@
-"""Adagrad, Adadelta, Adamax, Nadam and Ftrl with the formulas of Keras; the usual ones are in `optimizers.py`.
+"""Adagrad, Adadelta, Adamax, Nadam, Ftrl and ScheduleFreeAdamW with the formulas of Keras; the usual ones are in `optimizers.py`.
 
 Source of the formulas: keras 3.15.1, optimizers/<name>.py; options name where Keras <= 2.10 computes otherwise
 (tensorflow 2.21, python/keras/optimizer_v2/<name>.py).
@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 
 from torch_impl.keras_compat.keras_optimizer import (
-    Group,
     KerasOptimizer,
     Parameters,
     SharedOptions,
     Slots,
 )
+from torch_impl.keras_compat.parameter_groups import Group, updates_done
 from torch_impl.keras_compat.rounding import float32, rounding_of
 from torch_impl.keras_compat.schedules import Schedule
 from torch_impl.keras_compat.tensor_lists import decay_squares, roots, subtract_ratio
@@ -153,7 +153,7 @@ class Adamax(KerasOptimizer):
         torch._foreach_mul_(norms, group["beta_2"])
         torch._foreach_maximum_(norms, torch._foreach_abs(gradients))
         rounded = rounding_of(parameters[0].dtype)
-        power = rounded(float32(group["beta_1"]) ** (group["iterations"] + 1))
+        power = rounded(float32(group["beta_1"]) ** (updates_done(group) + 1))
         step_size = rounded(lr / rounded(1.0 - power))
         denominators = list(torch._foreach_add(norms, group["epsilon"]))
         subtract_ratio(parameters, moments, denominators, step_size)
@@ -201,7 +201,7 @@ class Nadam(KerasOptimizer):
     ) -> None:
         """See the class."""
         rounded = rounding_of(parameters[0].dtype)
-        step = group["iterations"] + 1
+        step = updates_done(group) + 1
         # The running product uses the numbers as configured, everything else their float32 roundings.
         if group["mu_product"] is None:
             past = (self._momentum(group, i, group["beta_1"], 0.96) for i in range(1, step))
@@ -293,3 +293,72 @@ class Ftrl(KerasOptimizer):
         torch._foreach_add_(new_powers, 2 * l2)
         for parameter, linear, quadratic in zip(parameters, linears, new_powers, strict=True):
             torch.div(linear.clamp(-limit, limit).sub_(linear), quadratic, out=parameter)
+
+
+class ScheduleFreeAdamW(KerasOptimizer):
+    """Adam that needs no learning-rate schedule: it trains a mean of all weights so far; torch.optim has no such class.
+
+        v += (g**2 - v) * (1 - beta_2)
+        z -= lr * min(t / warmup_steps, 1) * g / (sqrt(v / (1 - beta_2**t)) + epsilon)
+        x = (p - (1 - beta_1) * z) / beta_1
+        x = (1 - 1 / t) * x + z / t
+        p = (1 - beta_1) * z + beta_1 * x
+
+    The paper takes x from z before its step. So does the code of Keras, but what it keeps is a reference to the variable,
+    which TensorFlow reads after the step (keras 3.15.1 on TensorFlow 2.21). State: base (z), which starts as p, and
+    exp_avg_sq (v).
+    """
+
+    def __init__(
+        self,
+        params: Parameters,
+        learning_rate: float | Schedule = 0.0025,
+        *,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        warmup_steps: int = 0,
+        **shared: Unpack[SharedOptions],
+    ) -> None:
+        own = {"beta_1": beta_1, "beta_2": beta_2, "epsilon": epsilon}
+        super().__init__(params, learning_rate, {**own, "warmup_steps": warmup_steps}, **shared)
+
+    def slots(self, group: Group) -> Mapping[str, float]:
+        """Return base, which starts as the parameter whatever number stands here, and exp_avg_sq from 0."""
+        return {"base": 0.0, "exp_avg_sq": 0.0}
+
+    def _step_group(self, group: Group, parameters: list[Tensor]) -> None:
+        """Let base start as the parameter is before weight decay, then do as every optimizer."""
+        for parameter in parameters:
+            if "base" not in self.state[parameter]:
+                self.state[parameter]["base"] = parameter.detach().clone()
+        super()._step_group(group, parameters)
+
+    def update(
+        self,
+        group: Group,
+        parameters: list[Tensor],
+        gradients: list[Tensor],
+        slots: Slots,
+        lr: float,
+    ) -> None:
+        """See the class."""
+        rounded, step = rounding_of(parameters[0].dtype), updates_done(group) + 1
+        if group["warmup_steps"] > 0:
+            lr = rounded(lr * min(rounded(step / group["warmup_steps"]), 1.0))
+        beta_1, beta_2 = float32(group["beta_1"]), float32(group["beta_2"])
+        rest = rounded(1.0 - rounded(beta_2**step))
+        weight = rounded(1 / step)
+        bases, squares = slots["base"], slots["exp_avg_sq"]
+        squared = torch._foreach_mul(gradients, gradients)
+        torch._foreach_lerp_(squares, squared, rounded(1 - beta_2))
+        denominators = roots(
+            torch._foreach_div(squares, rest), float32(group["epsilon"]), inside=False
+        )
+        for parameter, base, g, denominator in zip(
+            parameters, bases, gradients, denominators, strict=True
+        ):
+            base.sub_(lr * g / denominator)
+            mean = (parameter - rounded(1 - beta_1) * base) / beta_1
+            mean = rounded(1 - weight) * mean + weight * base
+            parameter.copy_(rounded(1 - beta_1) * base + beta_1 * mean)

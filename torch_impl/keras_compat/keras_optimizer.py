@@ -16,16 +16,26 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from torch_impl.keras_compat.gradient_clipping import (
-    clip_each_norm,
-    clip_each_value,
-    clip_global_norm,
+from torch_impl.keras_compat.loss_scaling import (
+    are_finite,
+    count_scaled_step,
+    loss_scale,
+    shrink_scale,
+    unscaled,
+)
+from torch_impl.keras_compat.parameter_groups import (
+    Group,
+    check_group,
+    clip_gradients,
+    decay,
+    parameters_with_decay,
+    regularize,
+    split_learning_rate,
+    updates_done,
 )
 from torch_impl.keras_compat.rounding import exact, float32, rounding_of
-from torch_impl.keras_compat.schedules import Schedule, learning_rate_at, plain_schedule
+from torch_impl.keras_compat.schedules import Schedule, learning_rate_at
 
-# A parameter group maps option names to plain data and "params" to tensors, as torch.optim defines it.
-Group = dict[str, Any]
 Parameters = Iterable[Tensor] | Iterable[Group]
 Slots = Mapping[str, list[Tensor]]
 
@@ -47,6 +57,14 @@ class SharedOptions(TypedDict, total=False):
             the one of `compile`; do not add it there again.
         learning_rate_dtype: "float32" as Keras keeps the learning rate, "float64" for one made under
             `set_floatx("float64")`. Matters for float64 parameters only.
+        gradient_accumulation_steps: calls of `step` that make one update with the mean of their gradients.
+        loss_scale_factor: factor on the loss (`scale_loss`), which the gradients are divided by.
+        dynamic_scale: the same, following the gradients as Keras's LossScaleOptimizer does; 2**15 is its start.
+        scaled_steps: steps since `dynamic_scale` changed.
+        dynamic_growth_steps: steps after which it is doubled.
+        smallest_scale: it is not halved below this; 1 in Keras 2.
+        without_weight_decay: places in the group of parameters that `weight_decay` leaves alone
+            (`exclude_from_weight_decay`).
     """
 
     weight_decay: float | None
@@ -59,6 +77,13 @@ class SharedOptions(TypedDict, total=False):
     decay: float
     regularization: Sequence[Sequence[float]] | None
     learning_rate_dtype: str
+    gradient_accumulation_steps: int | None
+    loss_scale_factor: float | None
+    dynamic_scale: float | None
+    scaled_steps: int
+    dynamic_growth_steps: int
+    smallest_scale: float
+    without_weight_decay: Sequence[int]
 
 
 SHARED_DEFAULTS: SharedOptions = {
@@ -72,6 +97,13 @@ SHARED_DEFAULTS: SharedOptions = {
     "decay": 0.0,
     "regularization": None,
     "learning_rate_dtype": "float32",
+    "gradient_accumulation_steps": None,
+    "loss_scale_factor": None,
+    "dynamic_scale": None,
+    "scaled_steps": 0,
+    "dynamic_growth_steps": 2000,
+    "smallest_scale": 0.0,
+    "without_weight_decay": (),
 }
 
 
@@ -133,8 +165,8 @@ class KerasOptimizer(Optimizer):
         """
         _without_compiler(Optimizer.add_param_group)(self, param_group)
         group = self.param_groups[-1]
-        _split_learning_rate(group)
-        _check_group(group)
+        split_learning_rate(group)
+        check_group(group)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over a saved state; options that a saved group does not name stay as they are.
@@ -148,7 +180,7 @@ class KerasOptimizer(Optimizer):
         for own, saved in zip(self.param_groups, state_dict["param_groups"], strict=True):
             group = {**{key: value for key, value in own.items() if key != "params"}, **saved}
             if "learning_rate" in group:
-                _split_learning_rate(group)
+                split_learning_rate(group)
             groups.append(group)
         whole = {**state_dict, "param_groups": groups}
         _without_compiler(Optimizer.load_state_dict)(self, whole)
@@ -156,6 +188,10 @@ class KerasOptimizer(Optimizer):
     def slots(self, group: Group) -> Mapping[str, float]:
         """Return the names of the state tensors that the group's options need, and what they start with."""
         raise NotImplementedError
+
+    def slot_shape(self, parameter: Tensor, name: str) -> torch.Size:  # for subclasses
+        """Return the shape of a state tensor: that of its parameter."""
+        return parameter.shape
 
     def update(
         self,
@@ -165,7 +201,7 @@ class KerasOptimizer(Optimizer):
         slots: Slots,
         lr: float,
     ) -> None:
-        """Change `parameters` and `slots` in place by one step; `group["iterations"]` counts those before it."""
+        """Change `parameters` and `slots` in place by one step; `updates_done(group)` counts those before it."""
         raise NotImplementedError
 
     # torch declares two overloads of step; one optional closure says the same.
@@ -176,11 +212,32 @@ class KerasOptimizer(Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
+        scaled = [group for group in self.param_groups if group["dynamic_scale"]]
+        if scaled:
+            found = [p.grad for group in scaled for p in group["params"] if p.grad is not None]
+            if found and not are_finite(found):
+                for group in scaled:
+                    shrink_scale(group)
+                return loss
         for group in self.param_groups:
             parameters = [p for p in group["params"] if p.grad is not None]
             if parameters:
                 self._step_group(group, parameters)
+        for group in scaled:
+            count_scaled_step(group)
         return loss
+
+    def scale_loss(self, loss: Tensor) -> Tensor:
+        """Return the loss times the loss scale; `backward` on it, `step` divides again."""
+        scale = loss_scale(self.param_groups[0])
+        return loss if scale is None else loss * scale
+
+    def exclude_from_weight_decay(self, parameters: Iterable[Tensor]) -> None:
+        """Let `weight_decay` leave these parameters alone from now on, as Keras's method of this name does."""
+        excluded = {id(parameter) for parameter in parameters}
+        for group in self.param_groups:
+            places = [i for i, p in enumerate(group["params"]) if id(p) in excluded]
+            group["without_weight_decay"] = sorted({*group["without_weight_decay"], *places})
 
     @torch.no_grad()
     def regularization_loss(self) -> Tensor:
@@ -211,7 +268,7 @@ class KerasOptimizer(Optimizer):
         for group in self.param_groups:
             group.update(numbers, iterations=iterations)
         parameters = [p for group in self.param_groups for p in group["params"]]
-        known = set(self.slots(self.param_groups[0])) | {"average"}
+        known = {*self.slots(self.param_groups[0]), "average", "gradient_accumulator"}
         for name, tensors in slots.items():
             if name not in known or len(tensors) != len(parameters):
                 message = f"{len(tensors)} tensors {name!r} for {len(parameters)} parameters; names: {sorted(known)}"
@@ -219,7 +276,7 @@ class KerasOptimizer(Optimizer):
             for parameter, tensor in zip(parameters, tensors, strict=True):
                 if tensor is None:
                     continue
-                if tensor.shape != parameter.shape:
+                if tensor.shape != self.slot_shape(parameter, name):
                     message = (
                         f"{name} {tuple(tensor.shape)} for a parameter {tuple(parameter.shape)}"
                     )
@@ -241,20 +298,45 @@ class KerasOptimizer(Optimizer):
         return rate
 
     def _step_group(self, group: Group, parameters: list[Tensor]) -> None:
-        """Regularize, clip, decay, update, average, count: the order of Keras."""
+        """Regularize, accumulate, clip, decay, update, average, count: the order of Keras."""
         gradients = [p.grad for p in parameters if p.grad is not None]
+        if any(gradient.is_sparse for gradient in gradients):
+            message = "sparse gradients are not supported; build the embedding with sparse=False"
+            raise ValueError(message)
+        gradients = unscaled(group, gradients)
         if group["regularization"]:
-            gradients = _regularize(group, parameters, gradients)
-        gradients = _clip(group, gradients)
-        lr = self.learning_rate(group)
-        if group["weight_decay"] is not None:
-            # p + (-wd * lr) * p, not p * (1 - wd * lr): the factor next to 1 would lose most digits in float32.
-            torch._foreach_add_(parameters, parameters, alpha=-float32(group["weight_decay"]) * lr)
-        slots = self.slot_tensors(parameters, self.slots(group))
-        self.update(group, parameters, gradients, slots, lr)
+            gradients = regularize(group, parameters, gradients)
+        if group["gradient_accumulation_steps"]:
+            gradients = self._accumulate(group, parameters, gradients)
+        if gradients:
+            gradients = clip_gradients(group, gradients)
+            lr = self.learning_rate(group)
+            self.decay_weights(group, parameters, lr)
+            slots = self.slot_tensors(parameters, self.slots(group))
+            self.update(group, parameters, gradients, slots, lr)
         if group["use_ema"]:
             self._average(group)
         group["iterations"] += 1
+
+    def decay_weights(self, group: Group, parameters: list[Tensor], lr: float) -> None:
+        """Subtract learning_rate * weight_decay * p from every parameter p that is not excluded."""
+        if group["weight_decay"] is not None:
+            decay(parameters_with_decay(group, parameters), group["weight_decay"], lr)
+
+    def _accumulate(
+        self, group: Group, parameters: list[Tensor], gradients: list[Tensor]
+    ) -> list[Tensor]:
+        """Return the mean gradients over the last steps, or an empty list while there are not enough."""
+        count = group["gradient_accumulation_steps"]
+        sums = self.slot_tensors(parameters, {"gradient_accumulator": 0.0})["gradient_accumulator"]
+        if (group["iterations"] + 1) % count:
+            torch._foreach_add_(sums, gradients)
+            return []
+        means = list(torch._foreach_add(gradients, sums))
+        torch._foreach_div_(means, count)
+        everyone = {"gradient_accumulator": 0.0}
+        torch._foreach_zero_(self.slot_tensors(group["params"], everyone)["gradient_accumulator"])
+        return means
 
     def slot_tensors(self, parameters: list[Tensor], names: Mapping[str, float]) -> Slots:
         """Return the state tensors of `parameters` by name, made where missing."""
@@ -273,61 +355,10 @@ class KerasOptimizer(Optimizer):
         averages = self.slot_tensors(parameters, {"average": 0.0})["average"]
         # Keras ignores the averages at the first update and computes 1 - momentum in the dtype of the weights.
         rounded = rounding_of(parameters[0].dtype)
-        momentum = rounded(group["ema_momentum"]) if group["iterations"] else 0.0
+        updates = updates_done(group)
+        momentum = rounded(group["ema_momentum"]) if updates else 0.0
         torch._foreach_mul_(averages, momentum)
         torch._foreach_add_(averages, parameters, alpha=1 - momentum)
         every = group["ema_overwrite_frequency"]
-        if every and (group["iterations"] + 1) % every == 0:
+        if every and (updates + 1) % every == 0:
             torch._foreach_copy_(parameters, averages)
-
-
-def _regularize(group: Group, parameters: list[Tensor], gradients: list[Tensor]) -> list[Tensor]:
-    """Return gradient + l1 * sign(p) + 2 * l2 * p for the parameters that have factors."""
-    factors = dict(zip(map(id, group["params"]), group["regularization"], strict=True))
-    result = []
-    for parameter, gradient in zip(parameters, gradients, strict=True):
-        l1, l2 = factors[id(parameter)]
-        added = gradient + 2 * l2 * parameter if l2 else gradient
-        result.append(added + l1 * parameter.sign() if l1 else added)
-    return result
-
-
-def _clip(group: Group, gradients: list[Tensor]) -> list[Tensor]:
-    """Return the gradients clipped as the group's options say. Raises ValueError for sparse ones."""
-    if any(gradient.is_sparse for gradient in gradients):
-        message = "sparse gradients are not supported; build the embedding with sparse=False"
-        raise ValueError(message)
-    if group["clipnorm"]:
-        return clip_each_norm(gradients, group["clipnorm"])
-    if group["global_clipnorm"]:
-        return clip_global_norm(gradients, group["global_clipnorm"])
-    if group["clipvalue"]:
-        return clip_each_value(gradients, group["clipvalue"])
-    return gradients
-
-
-def _split_learning_rate(group: Group) -> None:
-    """Replace `learning_rate`, a number or a schedule, by `lr` and `schedule`."""
-    rate = group.pop("learning_rate")
-    if isinstance(rate, Mapping):
-        group["schedule"] = plain_schedule(rate)
-        group["lr"] = learning_rate_at(group["schedule"], group["iterations"])
-    else:
-        group["schedule"], group["lr"] = None, float(rate)
-
-
-def _check_group(group: Group) -> None:
-    """Raise ValueError where the options of a group contradict each other or its parameters differ in dtype."""
-    clips = [n for n in ("clipnorm", "global_clipnorm", "clipvalue") if group[n] is not None]
-    if len(clips) > 1:
-        message = f"only one clipping may be set, found {', '.join(clips)}"
-        raise ValueError(message)
-    if group["learning_rate_dtype"] not in ("float32", "float64"):
-        message = (
-            f"learning_rate_dtype is {group['learning_rate_dtype']!r}, not 'float32' or 'float64'"
-        )
-        raise ValueError(message)
-    dtypes = {parameter.dtype for parameter in group["params"]}
-    if len(dtypes) > 1:
-        message = f"the parameters of one group have dtypes {sorted(map(str, dtypes))}; make one group for each"
-        raise ValueError(message)

@@ -2,7 +2,7 @@
 
 Each class holds its formula once and differs from torch.optim as its docstring says; docs/numerics.md has the measured
 differences. What they share is in `keras_optimizer.py`, the less usual ones
-are in `adaptive_optimizers.py` and found here as well. Two names of one formula (Adam's step size and update) are free
+are in `adaptive_optimizers.py` and `whole_weight_optimizers.py` and found here as well. Two names of one formula (Adam's step size and update) are free
 functions of plain tensors, for training steps that are compiled as a whole.
 
 Source of the formulas: keras 3.15.1, optimizers/<name>.py; options name where Keras <= 2.10 computes otherwise.
@@ -17,29 +17,41 @@ from typing import Unpack
 import torch
 from torch import Tensor
 
-from torch_impl.keras_compat.adaptive_optimizers import Adadelta, Adagrad, Adamax, Ftrl, Nadam
+from torch_impl.keras_compat.adaptive_optimizers import (
+    Adadelta,
+    Adagrad,
+    Adamax,
+    Ftrl,
+    Nadam,
+    ScheduleFreeAdamW,
+)
 from torch_impl.keras_compat.keras_optimizer import (
-    Group,
     KerasOptimizer,
     Parameters,
     SharedOptions,
     Slots,
 )
+from torch_impl.keras_compat.parameter_groups import Group, updates_done
 from torch_impl.keras_compat.rounding import float32, rounding_of
 from torch_impl.keras_compat.schedules import Schedule
 from torch_impl.keras_compat.tensor_lists import decay_squares, roots, subtract_ratio
+from torch_impl.keras_compat.whole_weight_optimizers import Adafactor, Lamb, Muon
 
 __all__ = [
     "SGD",
     "Adadelta",
+    "Adafactor",
     "Adagrad",
     "Adam",
     "AdamW",
     "Adamax",
     "Ftrl",
+    "Lamb",
     "Lion",
+    "Muon",
     "Nadam",
     "RMSprop",
+    "ScheduleFreeAdamW",
     "adam_step_size",
     "adam_update",
 ]
@@ -146,7 +158,7 @@ class Adam(KerasOptimizer):
             gradients,
             slots["exp_avg"],
             slots["exp_avg_sq"],
-            adam_step_size(lr, beta_1, beta_2, group["iterations"], parameters[0].dtype),
+            adam_step_size(lr, beta_1, beta_2, updates_done(group), parameters[0].dtype),
             beta_1=beta_1,
             beta_2=beta_2,
             epsilon=group["epsilon"],

@@ -45,3 +45,15 @@ def decay_squares(averages: list[Tensor], values: Sequence[Tensor], rho: float) 
     """Set every average to rho * average + (1 - rho) * value**2, in place."""
     torch._foreach_mul_(averages, rho)
     torch._foreach_addcmul_(averages, list(values), list(values), value=1 - rho)
+
+
+def adam_average(
+    moments: list[Tensor],
+    squares: list[Tensor],
+    gradients: list[Tensor],
+    beta_1: float,
+    beta_2: float,
+) -> None:
+    """Move the averages of gradients and of squared gradients: m += (g - m) * (1 - beta_1), v likewise, in place."""
+    torch._foreach_lerp_(moments, gradients, 1 - beta_1)
+    torch._foreach_lerp_(squares, torch._foreach_mul(gradients, gradients), 1 - beta_2)

@@ -16,7 +16,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from torch_impl.keras_compat import keras_optimizer, optimizers
+from torch_impl.keras_compat import optimizers, parameter_groups
 from torch_impl.keras_compat.keras_optimizer import KerasOptimizer
 from torch_impl.keras_compat.rounding import float32
 
@@ -51,6 +51,16 @@ CASES: list[tuple[str, Options]] = [
     ("Ftrl", {"l1_regularization_strength": 0.01, "beta": 0.3, "learning_rate_power": -0.7}),
     ("Ftrl", {"l2_regularization_strength": 0.1, "l2_shrinkage_regularization_strength": 0.2}),
     ("Lion", {"beta_1": 0.8, "weight_decay": 0.01}),
+    ("Lamb", {"beta_2": 0.95}),
+    ("Adafactor", {}),
+    ("Adafactor", {"clip_threshold": 0.5, "beta_2_decay": -0.6, "epsilon_2": 0.1}),
+    ("Muon", {"rms_rate": None, "adam_lr_ratio": 0.5}),
+    ("Muon", {"rms_rate": None, "nesterov": False, "ns_steps": 2, "weight_decay": None}),
+    ("ScheduleFreeAdamW", {"weight_decay": 0.01}),
+    ("ScheduleFreeAdamW", {"warmup_steps": 7, "beta_1": 0.8}),
+    ("Adam", {"gradient_accumulation_steps": 3, "use_ema": True, "ema_overwrite_frequency": 4}),
+    ("Nadam", {"gradient_accumulation_steps": 4}),
+    ("SGD", {"loss_scale_factor": 3.0, "momentum": 0.9, "clipvalue": 0.01}),
 ]
 IDS = ["-".join([name, *options]) for name, options in CASES]
 
@@ -223,12 +233,12 @@ def unrounded_momentum(monkeypatch: pytest.MonkeyPatch) -> tuple[str, Options]:
 
 
 def one_clip_for_all(monkeypatch: pytest.MonkeyPatch) -> tuple[str, Options]:
-    monkeypatch.setattr(keras_optimizer, "clip_each_norm", keras_optimizer.clip_global_norm)
+    monkeypatch.setattr(parameter_groups, "clip_each_norm", parameter_groups.clip_global_norm)
     return "SGD", {"clipnorm": 0.5}
 
 
 def coupled_decay(monkeypatch: pytest.MonkeyPatch) -> tuple[str, Options]:
-    monkeypatch.setattr(keras_optimizer, "float32", lambda value: value)
+    monkeypatch.setattr(parameter_groups, "float32", lambda value: value)
     return "Adam", {"weight_decay": 0.05}
 
 
