@@ -14,6 +14,7 @@ import numpy as np
 
 from converters.emit import emit_source
 from converters.errors import OutputError, UnsupportedError
+from converters.legacy_record import make_record
 from converters.limits import Limits
 from converters.plan import Plan, plan_conversion
 from converters.readers import read_checkpoint
@@ -78,7 +79,9 @@ def convert(
     with contextlib.ExitStack() as stack:
         output = stack.enter_context(OutputFile(target))
         describe = partial(make_report, checkpoint, plan, format=writer.format, warnings=warnings)
-        writer.write(output, make_content(plan, lambda: describe().metadata()))
+        record = make_record(checkpoint, plan)
+        legacy = {} if record is None else {"legacy": record.to_data()}
+        writer.write(output, make_content(plan, lambda: describe().metadata() | legacy))
         output.finish()
         files = [output]
         report = describe().with_output(target.name, output.sha256, output.size)

@@ -91,6 +91,23 @@ class Layout:
                 moved = np.concatenate([pieces[part] for part in order], axis=index)
         return moved
 
+    def undo(self, array: NDArray, shape: Sequence[int], **sizes: int) -> NDArray:  # type: ignore[type-arg]
+        """Return the array of `shape` that `apply` made `array` from.
+
+        Args:
+            array: one axis per group on the right.
+            shape: on the left.
+            sizes: as for `apply`.
+
+        Raises:
+            ValueError: The array does not have the shape that `apply` gives for `shape`.
+        """
+        needed = self.shape(shape, **sizes)
+        if array.shape != needed:
+            msg = f"layout '{self}' gives {needed} for {tuple(shape)}, the array has {array.shape}"
+            raise ValueError(msg)
+        return self.inverse.apply(array, **self._sizes(tuple(shape), sizes))
+
     def _sizes(self, shape: tuple[int, ...], given: dict[str, int]) -> dict[str, int]:
         if len(shape) != len(self.left):
             msg = f"layout '{self}' needs {len(self.left)} axes, the array has shape {shape}"

@@ -1,0 +1,310 @@
+"""What a converted file remembers of the legacy file, so that the way back needs nothing else.
+
+`converters.convert` makes the record and stores it as plain data under metadata["legacy"]; `converters.export` reads it.
+It holds groups, attributes, texts and the names of all arrays, where the optimizer's arrays went, and the values of
+the few small arrays that have no place in torch (metrics, seeds, placeholders). Where the model's arrays went is
+in the mapping that every converted file has (metadata["tensors"]).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converters.checkpoint import ArrayInfo, Checkpoint, StoredFile
+from converters.errors import UnreadableFileError
+from converters.keras1_gates import JOINT
+from converters.limits import MAX_ARRAY_BYTES
+from converters.optimizers.stored_names import dialect_of
+from converters.plan import Plan
+
+MAX_KEPT_BYTES = 256 * 1024
+"""Of all arrays that are kept as they are, together; larger ones are left out and named in the export's report."""
+OPTIMIZER_GROUPS = {
+    "keras-h5": "optimizer_weights",
+    "keras-h5-weights": "optimizer_weights",
+    "keras-weights-h5": "optimizer",
+    "keras-archive": "optimizer",
+}
+"""Group of the optimizer's arrays by format; these are the formats that can be written."""
+_DTYPE_LENGTH = 3  # "<f4"
+
+Attributes = Mapping[str, Mapping[str, str | list[str]]]
+
+
+@dataclass(frozen=True, slots=True)
+class OptimizerRecord:
+    """Where the optimizer's stored arrays went.
+
+    Attributes:
+        kind: class name in Keras.
+        dialect: who wrote the variables, as `converters.optimizers.stored_names` tells.
+        slots: name in the torch state to the path of the array of every trainable parameter, in the module's order.
+        numbers: entry of the torch group ("iterations", "learning_rate") to the path of its array.
+    """
+
+    kind: str
+    dialect: str
+    slots: Mapping[str, tuple[str, ...]]
+    numbers: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class LegacyRecord:
+    """The legacy file without its weights.
+
+    Attributes:
+        format: "keras-h5", "keras-h5-weights", "keras-weights-h5" or "keras-archive".
+        generation: of Keras, 1 to 3.
+        version: the same in full, if the file says so.
+        configuration: of the model; None: the file has none and none was given.
+        arrays: path to dtype and shape.
+        kept: path to the bytes of an array that has no place in torch; those of one element where all are equal.
+    """
+
+    format: str
+    generation: int
+    version: str | None
+    configuration: str | None
+    groups: tuple[str, ...]
+    attributes: Attributes
+    members: Mapping[str, str]
+    arrays: Mapping[str, tuple[str, tuple[int, ...]]]
+    kept: Mapping[str, bytes]
+    optimizer: OptimizerRecord | None
+
+    def kept_array(self, path: str) -> NDArray:  # type: ignore[type-arg]  # any dtype
+        """Return the values of an array that was kept."""
+        dtype, shape = self.arrays[path]
+        return np.broadcast_to(
+            np.frombuffer(self.kept[path], dtype).reshape(
+                shape if len(self.kept[path]) == _nbytes(dtype, shape) else ()
+            ),
+            shape,
+        )
+
+    def to_data(self) -> dict[str, object]:
+        """Return plain data; equal files give equal data."""
+        own = self.attributes.get("", {}).get("model_config") or self.members.get("config.json")
+        return {
+            "format": self.format,
+            "generation": self.generation,
+            "version": self.version,
+            # The text is stored once; it stands here where it came from another file (--architecture).
+            "configuration": None if self.configuration == own else self.configuration,
+            "groups": list(self.groups),
+            "attributes": {group: dict(found) for group, found in self.attributes.items()},
+            "members": dict(self.members),
+            "arrays": [[path, dtype, list(shape)] for path, (dtype, shape) in self.arrays.items()],
+            "kept": {
+                path: base64.b64encode(data).decode("ascii") for path, data in self.kept.items()
+            },
+            "optimizer": None
+            if self.optimizer is None
+            else {
+                "kind": self.optimizer.kind,
+                "dialect": self.optimizer.dialect,
+                "slots": {slot: list(paths) for slot, paths in self.optimizer.slots.items()},
+                "numbers": dict(self.optimizer.numbers),
+            },
+        }
+
+    @staticmethod
+    def from_data(data: object) -> LegacyRecord:
+        """Return the record that `to_data` gave; the data may come from anyone.
+
+        Raises:
+            UnreadableFileError: The data has another form.
+        """
+        try:
+            return _parse(_mapping(data))
+        except (KeyError, TypeError, ValueError, AttributeError, binascii.Error) as error:
+            msg = f"what the file remembers of the legacy file is not readable: {error!r}"
+            raise UnreadableFileError(msg) from error
+
+
+def make_record(checkpoint: Checkpoint, plan: Plan) -> LegacyRecord | None:
+    """Return the record of a checkpoint, or None for a kind of file that is not written."""
+    stored = checkpoint.stored
+    if stored is None or stored.format not in OPTIMIZER_GROUPS:
+        return None
+    prefix = OPTIMIZER_GROUPS[stored.format]
+    optimizer = _optimizer_record(checkpoint, plan, stored)
+    placed = {
+        part for move in plan.moves for part in (move.source.name, *move.source.name.split(JOINT))
+    }
+    if optimizer is not None:
+        placed |= {path for paths in optimizer.slots.values() for path in paths}
+        placed |= set(optimizer.numbers.values())
+    rest = [
+        info
+        for path, info in stored.arrays.items()
+        # Optimizer state that does not convert would be out of date after the first step in torch.
+        if path not in placed and (optimizer is not None or not path.startswith(f"{prefix}/"))
+    ]
+    return LegacyRecord(
+        format=stored.format,
+        generation=checkpoint.provenance.generation,
+        version=stored.version,
+        configuration=stored.configuration,
+        groups=tuple(sorted(stored.groups)),
+        attributes={group: stored.attributes[group] for group in sorted(stored.attributes)},
+        members=stored.members,
+        arrays={path: (info.dtype.str, info.shape) for path, info in stored.arrays.items()},
+        kept=_keep(rest),
+        optimizer=optimizer,
+    )
+
+
+def _optimizer_record(
+    checkpoint: Checkpoint, plan: Plan, stored: StoredFile
+) -> OptimizerRecord | None:
+    if plan.optimizer is None or checkpoint.optimizer is None:
+        return None
+    prefix = OPTIMIZER_GROUPS[stored.format]
+
+    def path(info: ArrayInfo) -> str:
+        # Readers name an optimizer's variables as `weight_names` does, without the group.
+        return info.name if info.name in stored.arrays else f"{prefix}/{info.name}"
+
+    numbers = {
+        "iterations": plan.optimizer.iterations,
+        "learning_rate": plan.optimizer.learning_rate,
+        **plan.optimizer.numbers,
+    }
+    slots = {
+        slot: tuple(path(moves[slot].source) for moves in plan.slots)
+        for slot in plan.optimizer.slots
+    }
+    return OptimizerRecord(
+        kind=plan.optimizer.target.rpartition(".")[2],
+        dialect=dialect_of(checkpoint.optimizer),
+        slots=slots,
+        numbers={
+            entry: path(info) for entry, info in numbers.items() if isinstance(info, ArrayInfo)
+        },
+    )
+
+
+def _keep(infos: Sequence[ArrayInfo]) -> dict[str, bytes]:
+    """Return the bytes of small arrays, and one element of those that repeat it."""
+    kept: dict[str, bytes] = {}
+    total = 0
+    for info in infos:
+        array = np.ascontiguousarray(info.read())
+        data = array.reshape(-1)[:1].tobytes()
+        if array.tobytes() != data * array.size:
+            data = array.tobytes()
+        if total + len(data) <= MAX_KEPT_BYTES:
+            kept[info.name] = data
+            total += len(data)
+    return kept
+
+
+def _nbytes(dtype: str, shape: Sequence[int]) -> int:
+    return math.prod(shape) * np.dtype(dtype).itemsize
+
+
+def _parse(data: Mapping[object, object]) -> LegacyRecord:
+    attributes = {
+        _text(group): {_text(name): _text_or_list(value) for name, value in _mapping(found).items()}
+        for group, found in _mapping(data["attributes"]).items()
+    }
+    members = _texts(data["members"])
+    own = attributes.get("", {}).get("model_config") or members.get("config.json")
+    given = data["configuration"]
+    arrays: dict[str, tuple[str, tuple[int, ...]]] = {}
+    for path, dtype, shape in cast("list[tuple[object, object, Sequence[object]]]", data["arrays"]):
+        arrays[_text(path)] = _checked(_text(dtype), tuple(map(_size, shape)))
+    kept = {
+        path: base64.b64decode(text, validate=True) for path, text in _texts(data["kept"]).items()
+    }
+    for path, content in kept.items():
+        if len(content) not in (np.dtype(arrays[path][0]).itemsize, _nbytes(*arrays[path])):
+            msg = f"{len(content)} bytes are kept of '{path}'"
+            raise ValueError(msg)
+    version = data["version"]
+    record = LegacyRecord(
+        format=_text(data["format"]),
+        generation=_size(data["generation"]),
+        version=None if version is None else _text(version),
+        configuration=(own if isinstance(own, str) else None) if given is None else _text(given),
+        groups=tuple(map(_text, cast("list[object]", data["groups"]))),
+        attributes=attributes,
+        members=members,
+        arrays=arrays,
+        kept=kept,
+        optimizer=None
+        if data["optimizer"] is None
+        else _parse_optimizer(data["optimizer"], arrays),
+    )
+    if record.format not in OPTIMIZER_GROUPS:
+        msg = f"format {record.format!r}"
+        raise ValueError(msg)
+    return record
+
+
+def _parse_optimizer(value: object, arrays: Mapping[str, object]) -> OptimizerRecord:
+    data = _mapping(value)
+    record = OptimizerRecord(
+        kind=_text(data["kind"]),
+        dialect=_text(data["dialect"]),
+        slots={
+            _text(slot): tuple(map(_text, cast("list[object]", paths)))
+            for slot, paths in _mapping(data["slots"]).items()
+        },
+        numbers=_texts(data["numbers"]),
+    )
+    named = [*record.numbers.values(), *(path for paths in record.slots.values() for path in paths)]
+    missing = [path for path in named if path not in arrays]
+    if missing:
+        msg = f"no array '{missing[0]}'"
+        raise ValueError(msg)
+    return record
+
+
+def _checked(dtype: str, shape: tuple[int, ...]) -> tuple[str, tuple[int, ...]]:
+    """Return the arguments. Raises ValueError for a dtype that no reader gives, or an array that is too large."""
+    if len(dtype) != _DTYPE_LENGTH or np.dtype(dtype).kind not in "fiub":
+        msg = f"dtype {dtype!r}"
+        raise ValueError(msg)
+    if _nbytes(dtype, shape) > MAX_ARRAY_BYTES:
+        msg = f"an array of shape {shape}"
+        raise ValueError(msg)
+    return dtype, shape
+
+
+def _mapping(value: object) -> Mapping[object, object]:
+    if not isinstance(value, Mapping):
+        msg = f"a {type(value).__name__} where a mapping is needed"
+        raise TypeError(msg)
+    return value
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        msg = f"{value!r:.40} is not text"
+        raise TypeError(msg)
+    return value
+
+
+def _texts(value: object) -> dict[str, str]:
+    return {_text(key): _text(entry) for key, entry in _mapping(value).items()}
+
+
+def _text_or_list(value: object) -> str | list[str]:
+    return list(map(_text, value)) if isinstance(value, (list, tuple)) else _text(value)
+
+
+def _size(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        msg = f"{value!r:.40} is not a size"
+        raise TypeError(msg)
+    return value
