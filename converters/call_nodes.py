@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
-from converters.graph import Operand, TensorRef
+from converters.graph import Constant, Operand, TensorRef
 
 _CONSTANT = "_CONSTANT_VALUE"  # what tf.keras writes in place of a layer's name before a number
 
@@ -68,6 +68,10 @@ def _argument(value: object, parsed: Node, *, bare: bool = False) -> object:
             return parsed.operand(parse_ref(cast("Sequence[object]", config["keras_history"])))
         if kind == "__slice__" and isinstance(config, Mapping):
             return slice(config.get("start"), config.get("stop"), config.get("step"))
+        if kind in ("__numpy__", "__tensor__") and isinstance(config, Mapping):
+            return Constant(_frozen(config["value"]), cast("str | None", config.get("dtype")))
+        if kind == "__ellipsis__":
+            return ...
         if bare and set(value) == {"start", "stop", "step"}:
             return slice(value["start"], value["stop"], value["step"])
         return {name: _argument(item, parsed, bare=bare) for name, item in value.items()}
@@ -77,3 +81,7 @@ def _argument(value: object, parsed: Node, *, bare: bool = False) -> object:
             return parsed.operand(parse_ref(value))
         return tuple(_argument(item, parsed, bare=bare) for item in value)
     return value
+
+
+def _frozen(value: object) -> object:
+    return tuple(_frozen(item) for item in value) if isinstance(value, list) else value

@@ -47,7 +47,7 @@ def _header(architecture: Architecture, origin: str, weights: str) -> str:
     pieces = [_piece_source(target) for target in used if target.is_piece]
     functional = any(target.path.startswith("torch.nn.functional:") for target in used)
     plain = (
-        any(target.path.startswith("torch:") for target in used)
+        any(target.path.startswith(("torch:", "torch.linalg:")) for target in used)
         or any("torch." in piece for piece in pieces)
         or architecture.dtype != "float32"
     )
@@ -264,7 +264,9 @@ def _literal(value: Plain) -> str:
 
 def _written(target: Target) -> str:
     module, _, name = target.path.partition(":")
-    prefix = {"torch.nn": "nn.", "torch.nn.functional": "F.", "torch": "torch."}.get(module, "")
+    prefix = {"torch.nn": "nn.", "torch.nn.functional": "F."}.get(module, "")
+    if module in ("torch", "torch.linalg"):
+        prefix = f"{module}."
     return f"{prefix}{name}"
 
 

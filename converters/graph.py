@@ -46,6 +46,14 @@ class Operand:
 
 
 @dataclass(frozen=True, slots=True)
+class Constant:
+    """An array among the arguments of a call."""
+
+    values: object  # numbers, or nested tuples of them
+    dtype: str | None  # None where the file does not say
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
     """One use of a layer: what goes in, in order. A layer that is used twice has two calls."""
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from converters.torch_functions import INFIX, LINEAR_ALGEBRA, OPERATIONS, TORCH_FUNCTIONS
+
 COMPAT = "torch_impl.keras_compat"
-STOCK_MODULES = ("torch", "torch.nn", "torch.nn.functional", "operator")
+STOCK_MODULES = ("torch", "torch.nn", "torch.nn.functional", "torch.linalg", "operator")
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +231,19 @@ TARGETS: dict[str, Target] = {
     "compat.sparse_plus": Target(f"{COMPAT}.activations:sparse_plus"),
     "compat.sparse_sigmoid": Target(f"{COMPAT}.activations:sparse_sigmoid"),
     "compat.sparsemax": Target(f"{COMPAT}.activations:sparsemax"),
+    **{f"torch.{name}": Target(f"torch:{name}", known) for name, known in TORCH_FUNCTIONS.items()},
+    **{
+        f"linalg.{name}": Target(f"torch.linalg:{name}", known)
+        for name, known in LINEAR_ALGEBRA.items()
+    },
+    **{
+        f"operator.{name}": Target(f"operator:{name}", CONSTANTS, infix=sign)
+        for name, sign in INFIX.items()
+    },
+    **{
+        f"compat.{name}": Target(f"{COMPAT}.operations:{name}", known)
+        for name, known in OPERATIONS.items()
+    },
 }
 """Key in plans and .pth files to operation. `register_target` adds a user's own."""
 

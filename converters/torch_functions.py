@@ -1,0 +1,97 @@
+"""Functions of torch and of Python's `operator` that nodes of `keras.ops` become: names and arguments, as plain data.
+
+`converters.targets` makes entries of its table from them; rules in `converters.layers.operators` use them.
+"""
+
+from __future__ import annotations
+
+_OF_EVERY_ELEMENT = (
+    *("sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "asinh", "acosh", "atanh"),
+    *("exp2", "expm1", "log1p", "log2", "log10", "rsqrt", "reciprocal", "sign", "signbit"),
+    *("floor", "ceil", "trunc", "isfinite", "isinf", "isnan", "isneginf", "isposinf"),
+    *("logical_not", "bitwise_not", "erf", "erfc", "erfinv", "deg2rad", "rad2deg", "sinc", "i0"),
+    *("digamma", "lgamma"),
+)
+_OF_TWO = (
+    *("atan2", "hypot", "logaddexp", "logaddexp2", "logical_and", "logical_or", "logical_xor"),
+    *("fmod", "nextafter", "outer", "kron", "heaviside", "gcd", "lcm", "where", "isclose"),
+    *("inner", "vdot", "ldexp", "maximum", "minimum", "fmax", "fmin"),
+)
+TORCH_FUNCTIONS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys((*_OF_EVERY_ELEMENT, *_OF_TWO), ()),
+    "round": ("decimals",),
+    "argmax": ("dim", "keepdim"),
+    "argmin": ("dim", "keepdim"),
+    "logsumexp": ("dim", "keepdim"),
+    "any": ("dim", "keepdim"),
+    "all": ("dim", "keepdim"),
+    "var": ("dim", "keepdim", "correction"),
+    "std": ("dim", "keepdim", "correction"),
+    "count_nonzero": ("dim",),
+    "quantile": ("q", "dim", "keepdim", "interpolation"),
+    "cumsum": ("dim",),
+    "cumprod": ("dim",),
+    "diff": ("n", "dim"),
+    "roll": ("shifts", "dims"),
+    "rot90": ("k", "dims"),
+    "repeat_interleave": ("repeats", "dim"),
+    "tril": ("diagonal",),
+    "triu": ("diagonal",),
+    "diagonal": ("offset", "dim1", "dim2"),
+    "diag_embed": ("offset",),
+    "trapezoid": ("dx", "dim"),
+    "nan_to_num": ("nan", "posinf", "neginf"),
+    "cross": ("dim",),
+    "tensordot": ("dims",),
+    "topk": ("k", "dim", "sorted"),
+    "unbind": ("dim",),
+    "split": ("split_size_or_sections", "dim"),
+    "tensor_split": ("indices_or_sections", "dim"),
+    "argsort": ("dim", "stable"),
+    "zeros_like": (),
+    "ones_like": (),
+    "full_like": ("fill_value",),
+    "broadcast_to": ("size",),
+    "take_along_dim": ("dim",),
+    "searchsorted": ("right",),
+}
+"""Function of `torch` to the arguments that may be given."""
+LINEAR_ALGEBRA: dict[str, tuple[str, ...]] = {
+    "vector_norm": ("ord", "dim", "keepdim"),
+    "matrix_norm": ("ord", "dim", "keepdim"),
+    **dict.fromkeys(("inv", "det", "cholesky", "solve", "pinv"), ()),
+    "solve_triangular": ("upper",),
+}
+"""Function of `torch.linalg` to the arguments that may be given."""
+INFIX: dict[str, str] = {
+    "floordiv": "//",
+    "mod": "%",
+    "gt": ">",
+    "ge": ">=",
+    "lt": "<",
+    "le": "<=",
+    "eq": "==",
+    "ne": "!=",
+    "and_": "&",
+    "or_": "|",
+    "xor": "^",
+    "lshift": "<<",
+    "rshift": ">>",
+}
+"""Function of `operator` to how it is written between its operands."""
+OPERATIONS: dict[str, tuple[str, ...]] = {
+    "constant": ("values", "dtype"),
+    "cast": ("dtype",),
+    "divide_no_nan": (),
+    "numpy_dot": (),
+    "one_hot_along": ("classes", "axis", "dtype"),
+    "multi_hot_along": ("classes", "axis", "dtype"),
+    "product_over": ("dim", "keepdim"),
+    "sort_along": ("dim",),
+    "take_places": ("indices", "dim"),
+    "gather_places": ("dim",),
+    "moments": ("dim", "keepdim"),
+    "reshape_by_batch": ("shape",),
+    "weighted_average": ("dim",),
+}
+"""Function of `torch_impl.keras_compat.operations` to its arguments."""

@@ -1,0 +1,93 @@
+"""Operations of `keras.ops` that are not one call in torch. Each stands alone: its source is emitted as it is."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def constant(x: Tensor, *, values: object, dtype: str) -> Tensor:
+    """Return numbers of the configuration as a tensor beside x: "like" is x's type if that is floating, else float32."""
+    if dtype == "like":
+        return torch.tensor(
+            values, device=x.device, dtype=x.dtype if x.is_floating_point() else torch.float32
+        )
+    return torch.tensor(values, device=x.device, dtype=getattr(torch, dtype))
+
+
+def cast(x: Tensor, *, dtype: str) -> Tensor:
+    """Return x in the type of that name; floating numbers lose what is behind the point."""
+    return x.to(getattr(torch, dtype))
+
+
+def divide_no_nan(x: Tensor, y: Tensor) -> Tensor:
+    """Return x / y, and 0 with gradients of 0 where y is 0."""
+    zero = y == 0
+    return torch.where(zero, torch.zeros_like(x), x) / torch.where(zero, torch.ones_like(y), y)
+
+
+def numpy_dot(x: Tensor, y: Tensor) -> Tensor:
+    """Return the sum of products over the last axis of x and the last but one of y, as NumPy's dot."""
+    if x.dim() == 0 or y.dim() == 0:
+        return x * y
+    return torch.tensordot(x, y, dims=([x.dim() - 1], [max(y.dim() - 2, 0)]))
+
+
+def one_hot_along(x: Tensor, *, classes: int, axis: int, dtype: str) -> Tensor:
+    """Return 1 at the index that x gives on a new axis, 0 elsewhere; indices out of range have no 1."""
+    places = torch.arange(classes, device=x.device)
+    return (x.unsqueeze(-1) == places).to(getattr(torch, dtype)).movedim(-1, axis)
+
+
+def multi_hot_along(x: Tensor, *, classes: int, axis: int, dtype: str) -> Tensor:
+    """Return for every sample which indices are among those of its last axis."""
+    places = torch.arange(classes, device=x.device)
+    found = (x.unsqueeze(-1) == places).any(-2 if x.dim() > 1 else -1 - x.dim())
+    return found.to(getattr(torch, dtype)).movedim(-1, axis)
+
+
+def product_over(x: Tensor, *, dim: tuple[int, ...], keepdim: bool = False) -> Tensor:
+    """Return the product over some axes."""
+    for axis in sorted(dim, reverse=True):
+        x = torch.prod(x, dim=axis, keepdim=keepdim)
+    return x
+
+
+def sort_along(x: Tensor, *, dim: int) -> Tensor:
+    """Return x with ascending elements along an axis; equal ones keep their order."""
+    return torch.sort(x, dim=dim, stable=True).values
+
+
+def take_places(x: Tensor, *, indices: object, dim: int) -> Tensor:
+    """Return the elements at fixed places of an axis; `indices` is a number or nested tuples of them."""
+    places = torch.tensor(indices, device=x.device)
+    taken = torch.index_select(x, dim, places.reshape(-1))
+    return taken.reshape(x.shape[:dim] + places.shape + x.shape[dim + 1 :])
+
+
+def gather_places(x: Tensor, indices: Tensor, *, dim: int) -> Tensor:
+    """Return the elements of an axis at the places that a tensor of whole numbers gives; its shape replaces the axis."""
+    places = indices.reshape(-1).long()
+    places = torch.where(places < 0, places + x.shape[dim], places)
+    taken = torch.index_select(x, dim, places)
+    return taken.reshape(x.shape[:dim] + indices.shape + x.shape[dim + 1 :])
+
+
+def moments(x: Tensor, *, dim: tuple[int, ...], keepdim: bool = False) -> tuple[Tensor, Tensor]:
+    """Return the mean and the variance over some axes; the variance of all elements, not of a sample."""
+    return x.mean(dim, keepdim=keepdim), x.var(dim, correction=0, keepdim=keepdim)
+
+
+def reshape_by_batch(x: Tensor, *, shape: tuple[int | None, ...]) -> Tensor:
+    """Return x in another shape, in which None stands for the size of the batch."""
+    return x.reshape([x.shape[0] if size is None else size for size in shape])
+
+
+def weighted_average(x: Tensor, weights: Tensor, *, dim: int | None) -> Tensor:
+    """Return the mean with weights of x's shape, or of one number for every element of the axis."""
+    if dim is None:
+        return (x * weights).sum() / weights.sum()
+    if weights.dim() != x.dim():
+        weights = weights.reshape([-1 if axis == dim % x.dim() else 1 for axis in range(x.dim())])
+        weights = weights.expand_as(x)
+    return (x * weights).sum(dim) / weights.sum(dim)
