@@ -173,8 +173,15 @@ def _lower_calls(
 def _note_fixed_mode(layer: Layer, call: Call, lowering: Lowering) -> None:
     """Refuse layers that are called with a fixed training=True, and note training=False, where it makes a difference."""
     fixed = call.kwargs.get("training")
+    _note_idle_layers(layer, call, lowering)
     parts = [part for _, part in leaves(layer.graph)] if layer.graph else [layer]
     affected = [part.name for part in parts if _acts_in_training(part)]
+    if fixed is False:
+        affected = [
+            part.name
+            for part in parts
+            if part.name in affected and not find_layer_rule(part.class_name).idle_in_training
+        ]
     if not affected or not isinstance(fixed, (bool, int)):
         return
     if fixed:
@@ -190,6 +197,20 @@ def _note_fixed_mode(layer: Layer, call: Call, lowering: Lowering) -> None:
             f"'{layer.name}' is called with training=False in Keras; model.train() switches it on here: "
             f"keep {', '.join(affected[:3])} in eval mode"
         )
+
+
+def _note_idle_layers(layer: Layer, call: Call, lowering: Lowering) -> None:
+    """Note once a layer that changes what Keras trains on, and nothing here."""
+    parts = [part for _, part in leaves(layer.graph)] if layer.graph else [layer]
+    for part in parts:
+        if part.class_name == "InputLayer" or call.kwargs.get("training") is False:
+            continue
+        if find_layer_rule(part.class_name).idle_in_training:
+            note = (
+                f"'{part.name}' ({part.class_name}) augments in training in Keras; the module leaves its input as it "
+                "is: augment where the data is loaded (torchvision.transforms.v2)"
+            )
+            lowering.notes += [] if note in lowering.notes else [note]
 
 
 def _acts_in_training(layer: Layer) -> bool:

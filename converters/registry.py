@@ -116,6 +116,8 @@ class LayerRule:
         False  # draws in training mode, so that only inference can be compared
     )
     takes_call: bool = False  # finds its `Call` in the configuration, as "call"
+    # Keras draws here in training and the converted module does not: an augmentation.
+    idle_in_training: bool = False
 
     def stored_weights(self, layer: Layer) -> tuple[Weight, ...]:
         """Return the weights that exist for this configuration, in stored order."""
@@ -132,6 +134,7 @@ def layer(
     examples: Iterable[Example] = (),
     random_in_training: bool = False,
     takes_call: bool = False,
+    idle_in_training: bool = False,
 ) -> Callable[[Rule], Rule]:
     """Register the decorated function as the rule of these Keras classes.
 
@@ -145,7 +148,13 @@ def layer(
                 msg = f"Keras layer '{class_name}' has a rule already: {LAYERS[class_name].lower}"
                 raise ValueError(msg)
             LAYERS[class_name] = LayerRule(
-                class_name, tuple(weights), tuple(examples), rule, random_in_training, takes_call
+                class_name,
+                tuple(weights),
+                tuple(examples),
+                rule,
+                random_in_training or idle_in_training,
+                takes_call,
+                idle_in_training,
             )
         return rule
 

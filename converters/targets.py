@@ -43,8 +43,10 @@ class Target:
         return self.path.partition(":")[0] not in STOCK_MODULES
 
 
-def _module(path: str, *kwargs: str, unnamed: tuple[str, ...] = ()) -> Target:
-    return Target(path, (*unnamed, *kwargs), module=True, unnamed=unnamed)
+def _module(
+    path: str, *kwargs: str, unnamed: tuple[str, ...] = (), functions: tuple[str, ...] = ()
+) -> Target:
+    return Target(path, (*unnamed, *kwargs), module=True, functions=functions, unnamed=unnamed)
 
 
 CONSTANTS = ("left", "right")
@@ -110,6 +112,12 @@ TARGETS: dict[str, Target] = {
     "compat.LSTM": _recurrent("LSTM", _GATED),
     "compat.GRU": _recurrent("GRU", _GATED, "reset_after"),
     "compat.SimpleRNN": _recurrent("SimpleRNN", ("activation",)),
+    "compat.ConvLSTM": _module(
+        f"{COMPAT}.conv_recurrent:ConvLSTM",
+        *("stride", "dilation", "pad", *_GATED, *_RECURRENT),
+        unnamed=("in_channels", "filters", "kernel_size"),
+        functions=_GATED,
+    ),
     "compat.linear_activation": Target(f"{COMPAT}.recurrent:linear_activation"),
     "compat.split_time": Target(f"{COMPAT}.recurrent:split_time"),
     "compat.PReLU": _module(f"{COMPAT}.activations:PReLU", "shape"),
@@ -159,7 +167,7 @@ TARGETS: dict[str, Target] = {
     "compat.cosine": Target(f"{COMPAT}.merging:cosine", ("equation", "axes")),
     "F.pad": Target("torch.nn.functional:pad", ("pad",)),
     "F.interpolate": Target(
-        "torch.nn.functional:interpolate", ("scale_factor", "mode", "align_corners")
+        "torch.nn.functional:interpolate", ("size", "scale_factor", "mode", "align_corners")
     ),
     "F.relu": Target("torch.nn.functional:relu"),
     "F.relu6": Target("torch.nn.functional:relu6"),
@@ -219,6 +227,9 @@ TARGETS: dict[str, Target] = {
     "compat.average_pool_same": Target(
         f"{COMPAT}.pooling:average_pool_same", ("kernel_size", "stride")
     ),
+    "compat.resample": Target(f"{COMPAT}.resampling:resample", ("size", "kernel", "antialias")),
+    "compat.crop_to_ratio": Target(f"{COMPAT}.resampling:crop_to_ratio", ("size",)),
+    "compat.pad_to_ratio": Target(f"{COMPAT}.resampling:pad_to_ratio", ("size", "value")),
     "compat.average": Target(f"{COMPAT}.merging:average"),
     "compat.maximum": Target(f"{COMPAT}.merging:maximum"),
     "compat.minimum": Target(f"{COMPAT}.merging:minimum"),

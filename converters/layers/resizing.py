@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from converters.graph import Layer
 from converters.layers.convolution import pad_argument
+from converters.layers.images import resize_step
 from converters.registry import Example, Plain, Shape, TorchStep, layer
 from converters.settings import text, unsupported
 from converters.windows import Frame, compact, extents
@@ -111,10 +112,19 @@ def _upsampling(layer: Layer, shape: Shape, rank: int) -> list[TorchStep]:
     interpolation = text(layer, "interpolation", "nearest")
     # torch's "nearest" multiplies by a rounded 1 / factor; "nearest-exact" looks at the middles of the cells.
     kwargs: dict[str, Plain] = {"scale_factor": compact(factors), "mode": "nearest-exact"}
-    if interpolation == "bilinear" and rank == 2:
+    if interpolation != "nearest" and rank != 2:
+        raise unsupported(layer, "interpolation", needed="nearest")
+    if interpolation == "bilinear":
         kwargs |= {"mode": "bilinear", "align_corners": False}
     elif interpolation != "nearest":
-        raise unsupported(layer, "interpolation", needed="nearest or, in two dimensions, bilinear")
+        if None in sizes:
+            raise unsupported(layer, "interpolation", needed="nearest or bilinear for a free size")
+        fixed = (sizes[0] or 0, sizes[1] or 0)
+        return [
+            *frame.enter(),
+            resize_step(layer, frame, fixed),
+            *frame.leave(frame.channels, sizes),
+        ]
     step = TorchStep("F.interpolate", kwargs, shape=frame.shape(frame.channels, sizes))
     return [*frame.enter(), step, *frame.leave(frame.channels, sizes)]
 
@@ -131,6 +141,7 @@ def up_sampling1d(layer: Layer, *shapes: Shape) -> list[TorchStep]:
         Example({}, ((4, 5, 3),)),
         Example({"size": [2, 3]}, ((4, 5, 3),)),
         Example({"size": 2, "interpolation": "bilinear"}, ((4, 5, 3),)),
+        Example({"size": 3, "interpolation": "bicubic"}, ((4, 5, 3),)),
         Example({"size": [3, 2], "data_format": "channels_first"}, ((3, 4, 5),)),
     ),
 )

@@ -1,0 +1,160 @@
+"""Image layers: resizing and cropping, and augmentations, which change nothing at inference."""
+
+from __future__ import annotations
+
+from converters.graph import Layer
+from converters.registry import Example, Plain, Shape, TorchStep, layer
+from converters.settings import flag, integer, number, text, unsupported
+from converters.windows import Frame
+
+KERNELS = ("bilinear", "bicubic", "lanczos3", "lanczos5", "gaussian", "mitchellcubic", "area")
+"""Interpolations besides "nearest". Keras 3 has the first four, Keras 2 all."""
+
+
+def resize_step(
+    layer: Layer, frame: Frame, size: tuple[int, int], *, antialias: bool = False
+) -> TorchStep:
+    """Return the step that resizes (batch, channels, height, width) with the layer's interpolation.
+
+    Raises:
+        UnsupportedError: No Keras has such an interpolation.
+    """
+    kernel = text(layer, "interpolation", "bilinear")
+    shape = frame.shape(frame.channels, size)
+    kwargs: dict[str, Plain] = {"size": size, "mode": "nearest-exact"}
+    if kernel == "nearest":  # "nearest-exact" looks at the middles of the cells, as TensorFlow does
+        return TorchStep("F.interpolate", kwargs, shape=shape)
+    if kernel == "bilinear" and not antialias:
+        kwargs |= {"mode": "bilinear", "align_corners": False}
+        return TorchStep("F.interpolate", kwargs, shape=shape)
+    if kernel not in KERNELS:
+        raise unsupported(layer, "interpolation", needed=f"nearest, {', '.join(KERNELS)}")
+    kwargs = {"size": size, "kernel": kernel, **({"antialias": True} if antialias else {})}
+    return TorchStep("compat.resample", kwargs, shape=shape)
+
+
+def _ratio_step(layer: Layer, frame: Frame, size: tuple[int, int], op: str) -> TorchStep:
+    kwargs: dict[str, Plain] = {"size": size}
+    if op == "compat.pad_to_ratio" and (value := number(layer, "fill_value", 0.0)):
+        kwargs["value"] = value
+    return TorchStep(op, kwargs, shape=frame.shape(frame.channels, (None, None)))
+
+
+def _size(layer: Layer) -> tuple[int, int]:
+    size = integer(layer, "height"), integer(layer, "width")
+    if min(size) < 1:
+        raise unsupported(layer, "height", needed="height and width of 1 or more")
+    return size
+
+
+@layer(
+    "Resizing",
+    examples=(
+        Example({"height": 7, "width": 4}, ((5, 6, 3),)),
+        Example({"height": 3, "width": 8, "interpolation": "nearest"}, ((5, 6, 3),)),
+        Example({"height": 9, "width": 4, "interpolation": "bicubic"}, ((5, 6, 3),)),
+        Example(
+            {"height": 3, "width": 2, "interpolation": "lanczos3", "antialias": True}, ((7, 6, 3),)
+        ),
+        Example({"height": 4, "width": 3, "crop_to_aspect_ratio": True}, ((5, 6, 2),)),
+        Example(
+            {"height": 4, "width": 4, "pad_to_aspect_ratio": True, "fill_value": 2.5}, ((5, 8, 2),)
+        ),
+        Example({"height": 3, "width": 8, "data_format": "channels_first"}, ((3, 5, 6),)),
+    ),
+)
+def resizing(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+    """Return images of a fixed size."""
+    frame, size = Frame.of(layer, shapes[0], 2), _size(layer)
+    steps = []
+    if flag(layer, "crop_to_aspect_ratio", default=False):
+        steps.append(_ratio_step(layer, frame, size, "compat.crop_to_ratio"))
+    elif flag(layer, "pad_to_aspect_ratio", default=False):
+        if text(layer, "fill_mode", "constant") != "constant":
+            raise unsupported(layer, "fill_mode", needed="constant")
+        steps.append(_ratio_step(layer, frame, size, "compat.pad_to_ratio"))
+    antialias = flag(layer, "antialias", default=False)
+    steps.append(resize_step(layer, frame, size, antialias=antialias))
+    return [*frame.enter(), *steps, *frame.leave(frame.channels, size)]
+
+
+@layer(
+    "CenterCrop",
+    examples=(
+        Example({"height": 3, "width": 4}, ((6, 7, 2),)),
+        Example({"height": 3, "width": 3, "data_format": "channels_first"}, ((2, 5, 6),)),
+        Example({"height": 6, "width": 4}, ((5, 7, 2),)),
+    ),
+)
+def center_crop(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+    """Return the middle of the images; smaller images are cut to the ratio and enlarged."""
+    frame, size = Frame.of(layer, shapes[0], 2), _size(layer)
+    if None in frame.sizes:
+        raise unsupported(layer, "height", needed="an input of known height and width")
+    spare = [(found or 0) - wanted for found, wanted in zip(frame.sizes, size, strict=True)]
+    if min(spare) < 0:
+        return _fitted(layer, frame, size)
+    starts = [cells // 2 for cells in spare]
+    axes = frame.spatial_axes
+    cuts: list[Plain] = [("slice", None, None, None)] * (axes[1] + 1)
+    for axis, start, count in zip(axes, starts, size, strict=True):
+        cuts[axis] = ("slice", start, start + count, None)
+    shape = list(shapes[0])
+    shape[axes[0]], shape[axes[1]] = size
+    return [TorchStep("operator.getitem", {"index": tuple(cuts)}, shape=tuple(shape))]
+
+
+def _fitted(layer: Layer, frame: Frame, size: tuple[int, int]) -> list[TorchStep]:
+    steps = [
+        _ratio_step(layer, frame, size, "compat.crop_to_ratio"),
+        resize_step(layer, frame, size),
+    ]
+    return [*frame.enter(), *steps, *frame.leave(frame.channels, size)]
+
+
+@layer(
+    "RandomCrop",
+    idle_in_training=True,
+    examples=(Example({"height": 3, "width": 4}, ((3, 4, 2),)),),
+)
+def random_crop(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+    """Return what Keras gives at inference: Keras 2 resizes the middle, Keras 3 leaves images as they are.
+
+    Source: tf.keras 2.15, layers/preprocessing/image_preprocessing.py; keras 3.15.1,
+    layers/preprocessing/image_preprocessing/random_crop.py, `transform_images`.
+    """
+    frame, size = Frame.of(layer, shapes[0], 2), _size(layer)
+    if "data_format" not in layer.config and frame.sizes != size:  # Keras 2 has no such setting
+        return _fitted(layer, frame, size)
+    return []
+
+
+def _idle(**kwargs: object) -> tuple[Example, ...]:
+    return (Example(kwargs, ((5, 4, 3),)),)
+
+
+@layer(
+    *("RandomFlip", "RandomGrayscale", "RandomGaussianBlur", "RandomErasing", "RandomShear"),
+    *("RandomElasticTransform", "RandomPerspective", "RandomColorJitter", "Solarization"),
+    *("AugMix", "CutMix", "MixUp", "RandAugment"),
+    idle_in_training=True,
+    examples=_idle(),
+)
+@layer(
+    *("RandomBrightness", "RandomContrast", "RandomColorDegeneration", "RandomHue"),
+    *("RandomInvert", "RandomRotation", "RandomSaturation", "RandomSharpness"),
+    idle_in_training=True,
+    examples=_idle(factor=0.25),
+)
+@layer("RandomPosterization", idle_in_training=True, examples=_idle(factor=4))
+@layer("RandomHeight", "RandomWidth", idle_in_training=True)
+@layer("RandomZoom", idle_in_training=True, examples=_idle(height_factor=0.25))
+@layer(
+    "RandomTranslation",
+    idle_in_training=True,
+    examples=_idle(height_factor=0.25, width_factor=0.25),
+)
+@layer("MaxNumBoundingBoxes", idle_in_training=True, examples=_idle(max_number=3))
+def augmentation(_layer: Layer, *_shapes: Shape) -> list[TorchStep]:
+    """Return nothing: at inference images stay as they are."""
+    return []
