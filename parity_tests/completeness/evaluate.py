@@ -1,0 +1,290 @@
+"""One case on both sides: built and saved by Keras, converted, run live and as emitted source at two batch sizes."""
+# ruff: noqa: ANN401  # TensorFlow and Keras have no types
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import traceback
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+import torchward
+from converters.errors import ConversionError
+from parity_tests.completeness.collect import LayerCase, Tensor
+
+TOLERANCES = {"float32": 1e-5, "preprocessing": 1e-5, "quantized": 1e-4, "half": 2e-2}
+"""Relative to the largest value, at least 1, by group.
+
+float32 and preprocessing: sums of some hundred products in another order, a few ten roundings of 6e-8. quantized: a value
+beside a rounding edge moves by one of 127 steps times a weight. half: Keras computes in 10 bits of mantissa, the
+module in 23.
+"""
+BATCHES = (2, 5)
+STRINGS = "string"
+
+
+class KerasRefusesError(Exception):
+    """Keras itself does not build, save or run the case as a model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of a case: "pass", "fail" or "excluded", and why."""
+
+    case: str
+    class_name: str
+    group: str
+    outcome: str
+    reason: str = ""
+    worst: float = 0.0  # largest difference relative to the largest value
+
+
+def evaluate(case: LayerCase, folder: Path) -> Result:
+    """Return what becomes of a case. Whatever goes wrong in the conversion is a failure, never an exception."""
+    if case.excluded:
+        return Result(case.name, case.class_name, case.group, "excluded", case.excluded)
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        worst = _compare_case(case, folder)
+    except KerasRefusesError as error:
+        return Result(case.name, case.class_name, case.group, "excluded", f"Keras: {error}")
+    except ConversionError as error:
+        reason = f"{type(error).__name__}: {error}"
+    except AssertionError as error:
+        reason = str(error)
+    except Exception as error:  # a bug of ours is a failed case, not the end of the run
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        reason = f"{type(error).__name__} in {Path(place.filename).name}:{place.lineno}: {error}"
+    else:
+        return Result(case.name, case.class_name, case.group, "pass", worst=worst)
+    return Result(case.name, case.class_name, case.group, "fail", reason)
+
+
+def _compare_case(case: LayerCase, folder: Path) -> float:
+    import keras
+
+    keras.utils.clear_session()
+    model, arguments = _attempt(lambda: _build(case))
+    _attempt(lambda: model.save(folder / "model.keras"))
+    torchward.convert(
+        folder / "model.keras", folder / "model.pth", source_code=folder / "network.py", force=True
+    )
+    converted = torchward.load(folder / "model.pth").eval()
+    emitted = _load_source(folder / "network.py", converted.architecture.name)
+    state = torch.load(folder / "model.pth", weights_only=True)["model_state_dict"]
+    emitted.load_state_dict(state)
+    emitted.eval()
+    _compare_weights_file(model, folder, state)
+    fixed = model.inputs[0].shape[0] if model.inputs else None
+    worst = 0.0
+    for batch in (fixed,) if fixed else BATCHES:
+        values = [_values(case, tensor, batch, index) for index, tensor in enumerate(arguments)]
+        legacy = _flat(_attempt(lambda values=values: _run_legacy(model, values)))  # type: ignore[misc]
+        with torch.no_grad():
+            tensors = [torch.from_numpy(value) for value in values]
+            # The source states the types it takes; the live module brings other floats to them.
+            taken = [
+                tensor.to(getattr(torch, entry.dtype))
+                for tensor, entry in zip(tensors, converted.architecture.inputs, strict=True)
+            ]
+            live, source = _flat(converted(*tensors)), _flat(emitted(*taken))
+        for index, value in enumerate(live):
+            if index >= len(source) or not _same(value, source[index]):
+                msg = f"output {index}: the emitted source computes something else than the live module"
+                raise AssertionError(msg)
+        worst = max(worst, _difference(legacy, live, TOLERANCES[case.group], batch))
+    return worst
+
+
+def _attempt(call: Callable[[], Any]) -> Any:
+    try:
+        return call()
+    except Exception as error:
+        first = str(error).strip().splitlines() or [""]
+        msg = f"{type(error).__name__}: {first[0]}"
+        raise KerasRefusesError(msg) from error
+
+
+def _build(case: LayerCase) -> tuple[Any, list[Tensor]]:
+    """Return the Keras model of a case and its inputs in the order of the model's."""
+    import keras
+
+    layer = keras.saving.deserialize_keras_object(case.layer, safe_mode=False)
+    arguments: list[Tensor] = []
+    symbols: list[Any] = []
+    stateful = bool(getattr(layer, "stateful", False))
+
+    def symbol(tensor: Tensor) -> Any:
+        arguments.append(tensor)
+        size = tensor.shape[:1] if stateful else (None,)
+        symbols.append(
+            keras.Input(
+                batch_shape=(*size, *tensor.shape[1:]), dtype=tensor.dtype, name=f"x{len(symbols)}"
+            )
+        )
+        return symbols[-1]
+
+    inputs = _map(case.inputs, symbol)
+    call = _map(dict(case.call), symbol)
+    outputs = layer(**inputs, **call) if isinstance(inputs, dict) else layer(inputs, **call)
+    model = keras.Model(symbols, outputs)
+    _randomize(case, model)
+    return model, arguments
+
+
+def _map(tree: Any, change: Callable[[Tensor], Any]) -> Any:
+    if isinstance(tree, Tensor):
+        return change(tree)
+    if isinstance(tree, dict):
+        return {key: _map(part, change) for key, part in tree.items()}
+    if isinstance(tree, (list, tuple)):
+        return type(tree)(_map(part, change) for part in tree)
+    return tree
+
+
+def _randomize(case: LayerCase, model: Any) -> None:
+    """Fill every weight, so that a wrong order or a left out bias shows; state of preprocessing stays as adapted."""
+    if case.is_preprocessing:
+        return
+    draws = _draws(case, "weights")
+    for weight in model.weights:
+        name = weight.path.rsplit("/", 1)[-1]
+        kind = str(weight.dtype)
+        if "seed" in weight.path or kind in ("bool", "uint32", "int32", "int64"):
+            continue
+        if kind in ("int8", "uint8"):
+            low = 0 if kind == "uint8" else -127
+            weight.assign(draws.integers(low, 128, weight.shape))
+            continue
+        value = 0.5 * draws.normal(size=weight.shape)
+        weight.assign(np.abs(value) + 0.1 if "variance" in name or "scale" in name else value)
+    for layer in model.layers:
+        if hasattr(layer, "finalize_state"):
+            layer.finalize_state()
+
+
+def _values(case: LayerCase, tensor: Tensor, batch: int, index: int) -> NDArray[Any]:
+    """Return values of an input for a batch: the test's own, repeated, or drawn."""
+    shape = (batch, *tensor.shape[1:])
+    if tensor.values is not None and tensor.values.ndim:
+        return np.resize(tensor.values, shape).astype(
+            np.str_ if tensor.dtype == STRINGS else tensor.dtype
+        )
+    draws = _draws(case, f"input {index} {batch}")
+    if tensor.dtype == "bool":
+        return draws.integers(0, 2, shape).astype(bool)
+    if tensor.dtype.startswith(("int", "uint")):
+        return draws.integers(0, 2, shape).astype(tensor.dtype)
+    low_bits = "float32" if tensor.dtype == "bfloat16" else tensor.dtype
+    if case.is_preprocessing:
+        return draws.uniform(0, 255, shape).astype(low_bits)
+    return draws.normal(size=shape).astype(low_bits)
+
+
+def _draws(case: LayerCase, purpose: str) -> np.random.Generator:
+    return np.random.default_rng(zlib.crc32(f"{case.name} {purpose}".encode()))
+
+
+def _run_legacy(model: Any, values: Sequence[NDArray[Any]]) -> Any:
+    import keras
+
+    outputs = model(list(values) if len(values) > 1 else values[0], training=False)
+    return keras.tree.map_structure(
+        lambda x: (
+            keras.ops.convert_to_numpy(keras.ops.cast(x, "float32"))
+            if str(x.dtype) == "bfloat16"
+            else keras.ops.convert_to_numpy(x)
+        ),
+        outputs,
+    )
+
+
+def _flat(tree: Any) -> list[NDArray[Any]]:
+    if isinstance(tree, Mapping):
+        return [leaf for key in sorted(tree) for leaf in _flat(tree[key])]
+    if isinstance(tree, (list, tuple)):
+        return [leaf for part in tree for leaf in _flat(part)]
+    if isinstance(tree, torch.Tensor):
+        return [(tree.float() if tree.dtype == torch.bfloat16 else tree).numpy()]
+    return [np.asarray(tree)]
+
+
+def _same(first: NDArray[Any], second: NDArray[Any]) -> bool:
+    return first.shape == second.shape and np.array_equal(
+        first, second, equal_nan=first.dtype.kind == "f"
+    )
+
+
+def _difference(
+    legacy: Sequence[NDArray[Any]], found: Sequence[NDArray[Any]], tolerance: float, batch: int
+) -> float:
+    """Return the largest relative difference. Raises AssertionError with the first that is too large."""
+    if len(legacy) != len(found):
+        msg = f"Keras gives {len(legacy)} outputs, the module {len(found)}"
+        raise AssertionError(msg)
+    worst = 0.0
+    for index, (x, y) in enumerate(zip(legacy, found, strict=True)):
+        if x.shape != y.shape:
+            msg = f"output {index} at batch {batch}: legacy {x.shape}, torch {y.shape}"
+            raise AssertionError(msg)
+        if x.size == 0:
+            continue
+        left, right = x.astype(np.float64), y.astype(np.float64)
+        if not np.array_equal(np.isfinite(left), np.isfinite(right)):
+            msg = f"output {index} at batch {batch}: not finite at other places"
+            raise AssertionError(msg)
+        finite = np.isfinite(left)
+        if not np.array_equal(left[~finite], right[~finite], equal_nan=True):
+            msg = f"output {index} at batch {batch}: other values that are not finite"
+            raise AssertionError(msg)
+        largest = max(1.0, float(np.abs(left[finite]).max(initial=0.0)))
+        error = float(np.abs(left[finite] - right[finite]).max(initial=0.0)) / largest
+        if error > tolerance:
+            msg = f"output {index} at batch {batch}: off by {error:.1e}, allowed {tolerance:.0e}"
+            raise AssertionError(msg)
+        worst = max(worst, error)
+    return worst
+
+
+def _compare_weights_file(model: Any, folder: Path, state: Mapping[str, torch.Tensor]) -> None:
+    """Convert the weights alone with the configuration: the state must be the same."""
+    if not model.weights:
+        return
+    _attempt(lambda: model.save_weights(folder / "model.weights.h5"))
+    (folder / "model.json").write_text(model.to_json(), encoding="utf-8")
+    torchward.convert(
+        folder / "model.weights.h5",
+        folder / "weights.pth",
+        architecture=folder / "model.json",
+        force=True,
+    )
+    other = torch.load(folder / "weights.pth", weights_only=True)["model_state_dict"]
+    if list(other) != list(state) or not all(
+        torch.equal(value, state[name]) for name, value in other.items()
+    ):
+        msg = "the weights alone convert to another state than the whole model"
+        raise AssertionError(msg)
+
+
+def _load_source(path: Path, name: str) -> torch.nn.Module:
+    """Return an instance of the class of an emitted file, under a name of its own so that no other is reused."""
+    spec = importlib.util.spec_from_file_location(f"emitted_{zlib.crc32(str(path).encode())}", path)
+    if spec is None or spec.loader is None:
+        msg = f"{path}: not a Python file"
+        raise ImportError(msg)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        del sys.modules[spec.name]
+    network: torch.nn.Module = getattr(module, name)()
+    return network
