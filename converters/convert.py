@@ -66,7 +66,7 @@ def convert(
     target = _destination(path, destination, writer)
     code = None if source_code is None else Path(source_code)
     report_path = target.with_name(f"{target.name}.json")
-    _check_outputs([target, report_path, *([code] if code else [])], path, force=force)
+    check_outputs([target, report_path, *([code] if code else [])], path, force=force)
     for module in rules:
         importlib.import_module(module)
     checkpoint = read_checkpoint(
@@ -137,7 +137,8 @@ def _destination(source: Path, destination: PathLike | None, writer: Writer) -> 
     return target / f"{source.stem}{writer.suffix}" if target.is_dir() else target
 
 
-def _check_outputs(targets: Iterable[Path], source: Path, *, force: bool) -> None:
+def check_outputs(targets: Iterable[Path], source: Path, *, force: bool) -> None:
+    """Raise OutputError for outputs that exist, cannot exist or would replace the source."""
     for target in targets:
         if not target.parent.is_dir():
             msg = f"{target}: the folder {target.parent} does not exist"

@@ -26,7 +26,7 @@ from converters.optimizers.stored_names import dialect_of
 from converters.plan import Plan
 
 MAX_KEPT_BYTES = 256 * 1024
-"""Of all arrays that are kept as they are, together; larger ones are left out and named in the export's report."""
+"""Of all arrays that are kept as they are, together; the way back needs the legacy file itself for larger ones."""
 OPTIMIZER_GROUPS = {
     "keras-h5": "optimizer_weights",
     "keras-h5-weights": "optimizer_weights",
@@ -46,14 +46,23 @@ class OptimizerRecord:
     Attributes:
         kind: class name in Keras.
         dialect: who wrote the variables, as `converters.optimizers.stored_names` tells.
-        slots: name in the torch state to the path of the array of every trainable parameter, in the module's order.
+        slots: name in the torch state to the path of the array of every trainable parameter, in the module's order;
+            None for a parameter without that slot.
+        layouts: path to layout, of the slots that do not have their parameter's.
         numbers: entry of the torch group ("iterations", "learning_rate") to the path of its array.
     """
 
     kind: str
     dialect: str
-    slots: Mapping[str, tuple[str, ...]]
+    slots: Mapping[str, tuple[str | None, ...]]
+    layouts: Mapping[str, str]
     numbers: Mapping[str, str]
+
+    @property
+    def paths(self) -> list[str]:
+        """All arrays, in no order that means anything."""
+        slots = [path for paths in self.slots.values() for path in paths if path is not None]
+        return [*self.numbers.values(), *slots]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +121,7 @@ class LegacyRecord:
                 "kind": self.optimizer.kind,
                 "dialect": self.optimizer.dialect,
                 "slots": {slot: list(paths) for slot, paths in self.optimizer.slots.items()},
+                "layouts": dict(self.optimizer.layouts),
                 "numbers": dict(self.optimizer.numbers),
             },
         }
@@ -130,7 +140,9 @@ class LegacyRecord:
             raise UnreadableFileError(msg) from error
 
 
-def make_record(checkpoint: Checkpoint, plan: Plan) -> LegacyRecord | None:
+def make_record(
+    checkpoint: Checkpoint, plan: Plan, *, max_kept_bytes: int = MAX_KEPT_BYTES
+) -> LegacyRecord | None:
     """Return the record of a checkpoint, or None for a kind of file that is not written."""
     stored = checkpoint.stored
     if stored is None or stored.format not in OPTIMIZER_GROUPS:
@@ -141,8 +153,7 @@ def make_record(checkpoint: Checkpoint, plan: Plan) -> LegacyRecord | None:
         part for move in plan.moves for part in (move.source.name, *move.source.name.split(JOINT))
     }
     if optimizer is not None:
-        placed |= {path for paths in optimizer.slots.values() for path in paths}
-        placed |= set(optimizer.numbers.values())
+        placed |= set(optimizer.paths)
     rest = [
         info
         for path, info in stored.arrays.items()
@@ -158,7 +169,7 @@ def make_record(checkpoint: Checkpoint, plan: Plan) -> LegacyRecord | None:
         attributes={group: stored.attributes[group] for group in sorted(stored.attributes)},
         members=stored.members,
         arrays={path: (info.dtype.str, info.shape) for path, info in stored.arrays.items()},
-        kept=_keep(rest),
+        kept=_keep(rest, max_kept_bytes),
         optimizer=optimizer,
     )
 
@@ -166,8 +177,8 @@ def make_record(checkpoint: Checkpoint, plan: Plan) -> LegacyRecord | None:
 def _optimizer_record(
     checkpoint: Checkpoint, plan: Plan, stored: StoredFile
 ) -> OptimizerRecord | None:
-    if plan.optimizer is None or checkpoint.optimizer is None:
-        return None
+    if plan.optimizer is None or checkpoint.optimizer is None or plan.optimizer.partial:
+        return None  # slots that not every weight has are not written back
     prefix = OPTIMIZER_GROUPS[stored.format]
 
     def path(info: ArrayInfo) -> str:
@@ -179,21 +190,30 @@ def _optimizer_record(
         "learning_rate": plan.optimizer.learning_rate,
         **plan.optimizer.numbers,
     }
+    names = dict.fromkeys(slot for moves in plan.slots for slot in moves)
     slots = {
-        slot: tuple(path(moves[slot].source) for moves in plan.slots)
-        for slot in plan.optimizer.slots
+        slot: tuple(path(moves[slot].source) if slot in moves else None for moves in plan.slots)
+        for slot in names
+    }
+    own = {move.target: move.layout for move in plan.moves}
+    layouts = {
+        path(move.source): str(move.layout)
+        for key, moves in zip(plan.parameters, plan.slots, strict=False)
+        for move in moves.values()
+        if move.layout != own[key]
     }
     return OptimizerRecord(
         kind=plan.optimizer.target.rpartition(".")[2],
         dialect=dialect_of(checkpoint.optimizer),
         slots=slots,
+        layouts=layouts,
         numbers={
             entry: path(info) for entry, info in numbers.items() if isinstance(info, ArrayInfo)
         },
     )
 
 
-def _keep(infos: Sequence[ArrayInfo]) -> dict[str, bytes]:
+def _keep(infos: Sequence[ArrayInfo], limit: int) -> dict[str, bytes]:
     """Return the bytes of small arrays, and one element of those that repeat it."""
     kept: dict[str, bytes] = {}
     total = 0
@@ -202,7 +222,7 @@ def _keep(infos: Sequence[ArrayInfo]) -> dict[str, bytes]:
         data = array.reshape(-1)[:1].tobytes()
         if array.tobytes() != data * array.size:
             data = array.tobytes()
-        if total + len(data) <= MAX_KEPT_BYTES:
+        if total + len(data) <= limit:
             kept[info.name] = data
             total += len(data)
     return kept
@@ -257,13 +277,15 @@ def _parse_optimizer(value: object, arrays: Mapping[str, object]) -> OptimizerRe
         kind=_text(data["kind"]),
         dialect=_text(data["dialect"]),
         slots={
-            _text(slot): tuple(map(_text, cast("list[object]", paths)))
+            _text(slot): tuple(
+                None if path is None else _text(path) for path in cast("list[object]", paths)
+            )
             for slot, paths in _mapping(data["slots"]).items()
         },
+        layouts=_texts(data["layouts"]),
         numbers=_texts(data["numbers"]),
     )
-    named = [*record.numbers.values(), *(path for paths in record.slots.values() for path in paths)]
-    missing = [path for path in named if path not in arrays]
+    missing = [path for path in record.paths if path not in arrays]
     if missing:
         msg = f"no array '{missing[0]}'"
         raise ValueError(msg)

@@ -13,6 +13,7 @@ from converters.layouts import Layout
 from converters.lowering import Lowering
 from converters.matching import Path, leaves, stored_weights
 from converters.moves import Move
+from converters.optimizers.keras_order import keras_order, order_of_slot
 from converters.optimizers.plan import OptimizerPlan, plan_optimizer
 
 Arrays = Mapping[Path, Mapping[str, ArrayInfo]]
@@ -31,14 +32,20 @@ def plan_optimizer_state(
     """
     if checkpoint.optimizer is None:
         return None, []
-    infos = [info for _, info in _trainable_arrays(graph, arrays)]
+    places = trainable_arrays(graph, arrays)
+    infos = [info for _, info in places]
     if any(is_joined(info) for info in infos):
         return None, [
             "the optimizer state is not converted: Keras 1 kept it for every gate by itself"
         ]
     weights = [(info.name, info.shape) for info in infos]
+    paths = ["/".join((*path, role)) for (path, role), _ in places]
+    # The weights of a Sequential are named after it, unless it was used inside another model first.
+    forms = [[f"{graph.name}/{path}" for path in paths], paths]
+    if graph.class_name != "Sequential":
+        forms.reverse()
     try:
-        plan = plan_optimizer(checkpoint.optimizer, weights)
+        plan = plan_optimizer(checkpoint.optimizer, weights, forms)
     except (UnsupportedError, AmbiguousTargetError) as error:
         return None, [f"the optimizer state is not converted: {error}"]
     return plan, list(plan.notes)
@@ -48,23 +55,52 @@ def plan_slots(
     plan: OptimizerPlan, graph: Graph, lowering: Lowering, arrays: Arrays
 ) -> tuple[Mapping[str, Move], ...]:
     """Return the optimizer's state by parameter, brought from Keras's order to the module's."""
-    places = [place for place, _ in _trainable_arrays(graph, arrays)]
+    places = [place for place, _ in trainable_arrays(graph, arrays)]
     position = {place: index for index, place in enumerate(places)}
     slots = []
     for key in lowering.trainable:
         path, param = lowering.params[key]
         index = position[path, param.source]
         layout = Layout.parse(param.layout)
+        found = {slot: infos[index] for slot, infos in plan.slots.items()}
+        found |= {slot: infos[index] for slot, infos in plan.partial.items() if index in infos}
         slots.append(
             {
-                slot: Move(infos[index], f"{key}/{slot}", layout)
-                for slot, infos in plan.slots.items()
+                slot: Move(info, f"{key}/{slot}", _slot_layout(plan, slot, layout))
+                for slot, info in found.items()
             }
         )
     return tuple(slots)
 
 
-def _trainable_arrays(graph: Graph, arrays: Arrays) -> list[tuple[tuple[Path, str], ArrayInfo]]:
+def _slot_layout(plan: OptimizerPlan, slot: str, layout: Layout) -> Layout:
+    """Return the layout of a slot for a weight of `layout`."""
+    dropped = plan.dropped_axes.get(slot)
+    return layout if dropped is None else order_of_slot(layout, dropped)
+
+
+def parameter_options(
+    plan: OptimizerPlan, graph: Graph, lowering: Lowering, arrays: Arrays, notes: list[str]
+) -> dict[str, object]:
+    """Return the optimizer's options that have an entry for each trainable parameter, in the module's order."""
+    places = trainable_arrays(graph, arrays)
+    position = {place: index for index, (place, _) in enumerate(places)}
+    indices, orders = [], []
+    for key in lowering.trainable:
+        path, param = lowering.params[key]
+        index = position[path, param.source]
+        indices.append(index)
+        orders.append(keras_order(Layout.parse(param.layout), places[index][1].shape))
+    options: dict[str, object] = {
+        name: [entries[index] for index in indices] for name, entries in plan.for_weights.items()
+    }
+    if plan.in_keras_order and any(orders):
+        options["keras_order"] = orders
+    factors = regularization(graph, lowering, notes)
+    return options | ({"regularization": factors} if factors else {})
+
+
+def trainable_arrays(graph: Graph, arrays: Arrays) -> list[tuple[tuple[Path, str], ArrayInfo]]:
     """Return the arrays an optimizer of Keras has slots for, in its order."""
     return [
         ((path, weight.role), arrays[path][weight.role])

@@ -43,13 +43,9 @@ class KerasH5:
     def read(self, source: Source, architecture: Architecture | None, limits: Limits) -> Checkpoint:
         """Return the content of the file."""
         index = require_index(source, limits)
-        root = _weights_root(index)
-        whole = root is None or root == "model_weights"
-        root = root if root is not None else "model_weights"
-        layers = [
-            _layer(index, root, name, source.name)
-            for name in _layer_names(index, root, source.name)
-        ]
+        whole = _weights_root(index) != ""
+        root = "model_weights" if whole else ""
+        layers = read_layers(index, source.name)
         version = index.text("", "keras_version") or index.text(root, "keras_version")
         generation = _generation(version, index, root, layers)
         architecture = architecture or _own_architecture(
@@ -90,6 +86,13 @@ class KerasH5:
 
 
 READER = KerasH5()
+
+
+def read_layers(index: Hdf5Index, file: str) -> list[LayerArrays]:
+    """Return the arrays layer by layer, in stored order. Raises UnreadableFileError."""
+    root = _weights_root(index)
+    root = "model_weights" if root is None else root
+    return [_layer(index, root, name, file) for name in _layer_names(index, root, file)]
 
 
 def _weights_root(index: Hdf5Index) -> str | None:

@@ -1,0 +1,168 @@
+"""The texts of a Keras file for another of its formats: `model_config` and `training_config`, or the members of an archive.
+
+Both say the same; an archive names the module of every object, an .h5 file does not. Nothing is translated between
+generations.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import cast
+
+from converters.errors import UnsupportedError
+from converters.json_text import parse_json
+from converters.legacy_record import LegacyRecord
+from converters.limits import Limits
+
+DATE = "1980-01-01@00:00:00"
+"""Where Keras writes the time: the same input gives the same bytes."""
+OF_ARCHIVES = ("module", "registered_name", "build_config", "compile_config", "shared_object_id")
+"""Entries that say where a class is, or how it was built; .h5 files do without."""
+FUNCTIONAL_MODULE = "keras.src.models.functional"
+
+Json = dict[str, object]
+
+
+def archive_members(record: LegacyRecord) -> dict[str, str]:
+    """Return "metadata.json" and "config.json" of the model.
+
+    Raises:
+        UnsupportedError: There is no configuration, or one that no archive may hold.
+    """
+    if record.members:
+        return dict(record.members)
+    config = dict(_configuration(record))
+    version = record.version or "3.0.0"
+    if "module" not in config:
+        if record.generation < 3:
+            msg = (
+                f"the model's configuration is of Keras {record.version or record.generation}, which .keras files "
+                "of Keras 3 do not hold"
+            )
+            raise UnsupportedError(
+                msg, hint="export to .h5, which Keras 3 loads as well: -o model.h5"
+            )
+        config = _with_modules(config)
+    training = _training(record)
+    if training is not None and "compile_config" not in config:
+        config["compile_config"] = training
+    return {
+        "metadata.json": json.dumps({"keras_version": version, "date_saved": DATE}),
+        "config.json": json.dumps(config),
+    }
+
+
+def h5_attributes(record: LegacyRecord) -> dict[str, str]:
+    """Return the attributes of a whole-model .h5. Raises UnsupportedError: There is no configuration."""
+    stored = record.attributes.get("", {})
+    if "model_config" in stored:
+        return {name: text for name, text in stored.items() if isinstance(text, str)}
+    config = _configuration(record)
+    found = {
+        "keras_version": record.version or f"{record.generation}.0.0",
+        "backend": "tensorflow",
+        "model_config": json.dumps(_without_modules(config)),
+    }
+    training = config.get("compile_config")
+    if isinstance(training, Mapping):
+        rest = {key: value for key, value in training.items() if key != "optimizer"}
+        optimizer = training.get("optimizer")
+        if isinstance(optimizer, Mapping):
+            name = str(optimizer.get("class_name"))
+            # Keras 2.11 to 2.15 told its new optimizers from the old ones by this.
+            prefix = "Custom>" if record.generation == 2 and ">" not in name else ""
+            rest["optimizer_config"] = {
+                "class_name": f"{prefix}{name}",
+                "config": optimizer.get("config"),
+            }
+            found["training_config"] = json.dumps(rest)
+    return found
+
+
+def with_changed_options(record: LegacyRecord, changed: Mapping[str, object]) -> LegacyRecord:
+    """Return the record with hyper-parameters of the optimizer replaced in its texts, where they stand in them."""
+    from dataclasses import replace
+
+    root = dict(record.attributes.get("", {}))
+    members = dict(record.members)
+    if isinstance(text := root.get("training_config"), str):
+        root["training_config"] = _changed(text, ("optimizer_config",), changed)
+    if "config.json" in members:
+        place = ("compile_config", "optimizer")
+        members["config.json"] = _changed(members["config.json"], place, changed)
+    return replace(record, attributes={**record.attributes, "": root}, members=members)
+
+
+def _changed(text: str, place: tuple[str, ...], changed: Mapping[str, object]) -> str:
+    """Return the JSON text with settings of the optimizer replaced, or the same text where nothing differs."""
+    data = entry = _object(text)
+    for key in place:
+        found = entry.get(key)
+        if not isinstance(found, dict):
+            return text
+        entry = found
+    settings = entry.get("config")
+    if not isinstance(settings, dict):
+        return text
+    for name, value in changed.items():
+        names = ("learning_rate", "lr") if name == "learning_rate" else (name,)
+        settings.update({each: value for each in names if each in settings})
+    return json.dumps(data)
+
+
+def _configuration(record: LegacyRecord) -> Json:
+    if record.configuration is None:
+        msg = "the model's configuration is not in the file: the legacy file had weights only"
+        raise UnsupportedError(
+            msg, hint="export weights: -o model.weights.h5, or convert again with --architecture"
+        )
+    return _object(record.configuration)
+
+
+def _object(text: str) -> Json:
+    value = parse_json(text, what="configuration", limits=Limits())
+    return cast("Json", value) if isinstance(value, dict) else {}
+
+
+def _training(record: LegacyRecord) -> Json | None:
+    """Return `compile_config` from `training_config`."""
+    text = record.attributes.get("", {}).get("training_config")
+    if not isinstance(text, str):
+        return None
+    stored = _object(text)
+    optimizer = stored.pop("optimizer_config", None)
+    if not isinstance(optimizer, dict):
+        return None
+    found: Json = {
+        "module": "keras.optimizers",
+        "class_name": optimizer.get("class_name"),
+        "config": optimizer.get("config"),
+        "registered_name": None,
+    }
+    return {"optimizer": found, **stored}
+
+
+def _with_modules(config: Mapping[str, object]) -> Json:
+    """Return a model's entry with the module of its class; Keras reads the layers inside it either way."""
+    name = str(config.get("class_name"))
+    functional = name in ("Functional", "Model")
+    return {
+        "module": FUNCTIONAL_MODULE if functional else "keras",
+        "class_name": "Functional" if functional else name,
+        "config": config.get("config"),
+        "registered_name": "Functional" if functional else None,
+    }
+
+
+def _without_modules(entry: Mapping[str, object]) -> Json:
+    """Return the entry of a model or a layer as .h5 files have it, models inside models included."""
+    kept = {key: value for key, value in entry.items() if key not in OF_ARCHIVES}
+    config = entry.get("config")
+    layers = config.get("layers") if isinstance(config, Mapping) else None
+    if isinstance(config, Mapping) and isinstance(layers, list):
+        inner = [
+            _without_modules(layer) if isinstance(layer, Mapping) else layer for layer in layers
+        ]
+        kept["config"] = {**config, "layers": inner}
+    return kept
