@@ -20,6 +20,7 @@ from converters.optimizers.rules import RULES
 from converters.registry import nearest
 from torch_impl.checkpoints import CheckpointError, TorchCheckpoint, read_checkpoint
 from torch_impl.keras_compat import optimizers
+from torch_impl.keras_compat.keras_optimizer import KerasOptimizer
 
 _MAX_HEADER_BYTES = 100_000_000  # the bound of the safetensors library itself
 
@@ -138,7 +139,7 @@ def _read_safetensors(path: Path) -> TorchCheckpoint:
     )
 
 
-def load_optimizer(model: nn.Module, checkpoint: TorchCheckpoint, path: Path) -> Optimizer:
+def load_optimizer(model: nn.Module, checkpoint: TorchCheckpoint, path: Path) -> KerasOptimizer:
     """Return the optimizer of a converted file for the trainable parameters of `model`, with its state.
 
     Raises:
@@ -160,25 +161,33 @@ def load_optimizer(model: nn.Module, checkpoint: TorchCheckpoint, path: Path) ->
     optimizer = _make_optimizer(str(about["class"]), parameters)
     try:
         optimizer.load_state_dict(dict(stored))
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        wrong = _wrong_slots(optimizer, parameters)
+    except (ValueError, LookupError, TypeError, AttributeError, RuntimeError) as error:
         msg = f"{path}: the optimizer state does not fit the module: {error}"
         raise MismatchError(msg) from error
-    for index, parameter in enumerate(parameters):
-        for slot, value in optimizer.state.get(parameter, {}).items():
-            if isinstance(value, Tensor) and value.shape not in (parameter.shape, ()):
-                msg = (
-                    f"{path}: optimizer state '{slot}' of parameter {index} has shape {tuple(value.shape)}, "
-                    f"the parameter {tuple(parameter.shape)}"
-                )
-                raise MismatchError(msg)
+    if wrong:
+        msg = f"{path}: {wrong[0]}"
+        raise MismatchError(msg)
     return optimizer
 
 
-def _make_optimizer(key: str, parameters: list[nn.Parameter]) -> Optimizer:
+def _wrong_slots(optimizer: KerasOptimizer, parameters: Sequence[nn.Parameter]) -> list[str]:
+    """Return a sentence for every state tensor whose shape does not fit its parameter."""
+    return [
+        f"optimizer state '{slot}' of parameter {index} has shape {tuple(value.shape)}, "
+        f"the parameter {tuple(parameter.shape)}"
+        for index, parameter in enumerate(parameters)
+        for slot, value in optimizer.state.get(parameter, {}).items()
+        if isinstance(value, Tensor)
+        and value.shape not in (optimizer.slot_shape(parameter, slot), ())
+    ]
+
+
+def _make_optimizer(key: str, parameters: list[nn.Parameter]) -> KerasOptimizer:
     """Return an optimizer with default options by its key, "keras_compat.Adam"; only those a rule names exist."""
     known = {rule.target: rule.kind for rule in RULES}
     if key not in known:
         msg = f"the file asks for optimizer '{key}', which is not a known one{nearest(key, known)}"
         raise UnreadableFileError(msg)
-    make = cast("Callable[[list[nn.Parameter]], Optimizer]", getattr(optimizers, known[key]))
+    make = cast("Callable[[list[nn.Parameter]], KerasOptimizer]", getattr(optimizers, known[key]))
     return make(parameters)

@@ -19,17 +19,7 @@ from converters.matching import Path, leaves, match_arrays
 from converters.moves import Move
 from converters.optimizers.plan import OptimizerPlan
 from converters.registry import find_layer_rule
-from converters.training_state import plan_optimizer_state, plan_slots, regularization
-
-MASKED_LAYERS = (
-    *("SimpleRNN", "LSTM", "GRU", "Bidirectional", "TimeDistributed", "GlobalAveragePooling1D"),
-    *("MultiHeadAttention", "GroupQueryAttention", "Attention", "AdditiveAttention"),
-    *("BatchNormalization", "Softmax"),
-)
-"""Layers that skip masked time steps, as the output of Embedding(mask_zero=True) and Masking has them.
-
-BatchNormalization does so in its statistics (keras 3.15.1, layers/normalization/batch_normalization.py).
-"""
+from converters.training_state import parameter_options, plan_optimizer_state, plan_slots
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +99,8 @@ def _plan(checkpoint: Checkpoint) -> Plan:
     if optimizer is not None:
         slots = plan_slots(optimizer, graph, lowering, matched.arrays)
         ignored += [(info.name, reason) for info, reason in optimizer.ignored]
-        factors = regularization(graph, lowering, notes)
-        if factors:
-            optimizer = replace(optimizer, options={**optimizer.options, "regularization": factors})
+        further = parameter_options(optimizer, graph, lowering, matched.arrays, notes)
+        optimizer = replace(optimizer, options={**optimizer.options, **further})
     elif checkpoint.optimizer is not None:
         ignored += [(info.name, notes[0]) for info in checkpoint.optimizer.variables]
     return Plan(
@@ -149,26 +138,8 @@ def _check_rules(graph: Graph) -> None:
                 find_layer_rule(each.class_name)
         except UnsupportedError as error:
             problems.append(UnsupportedError(f"layer '{'/'.join(path)}': {error}", hint=error.hint))
-    problems += _masks(graph)
     if problems:
         raise _joined(problems)
-
-
-def _masks(graph: Graph) -> list[ConversionError]:
-    """Return a problem for every layer that computes otherwise because an earlier one marks steps as masked."""
-    found = dict(leaves(graph))
-    sources = [
-        "/".join(path)
-        for path, layer in found.items()
-        if layer.class_name == "Masking" or layer.config.get("mask_zero") is True
-    ]
-    return [
-        UnsupportedError(
-            f"layer '{'/'.join(path)}' ({layer.class_name}) skips the steps that '{sources[0]}' masks; no rule for that"
-        )
-        for path, layer in found.items()
-        if sources and layer.class_name in MASKED_LAYERS
-    ]
 
 
 def _joined(problems: Sequence[ConversionError]) -> ConversionError:

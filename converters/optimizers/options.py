@@ -14,9 +14,14 @@ from converters.optimizers.stored_names import Dialect
 
 Plain = int | float | bool | str | None | Mapping[str, object]
 
-SHARED = ("weight_decay", "clipnorm", "global_clipnorm", "clipvalue", "decay")
+SHARED = (
+    *("weight_decay", "clipnorm", "global_clipnorm", "clipvalue", "decay"),
+    *("loss_scale_factor", "gradient_accumulation_steps"),
+)
 """Options of every optimizer; the default of each changes nothing."""
 EMA = ("use_ema", "ema_momentum", "ema_overwrite_frequency")
+NULLABLE = ("weight_decay", "adam_weight_decay", "rms_rate")
+"""Options that None turns off, where they are not off by default."""
 SCHEDULES = (
     "ExponentialDecay",
     "InverseTimeDecay",
@@ -48,10 +53,7 @@ def plan_options(
         notes.append("clipnorm of standalone Keras is the norm of all gradients: global_clipnorm")
     if dialect in ("legacy", "standalone"):
         options |= {n: _plain(n, v) for n, v in rule.legacy_options(config).items()}
-    if config.get("gradient_accumulation_steps"):
-        message = "gradient_accumulation_steps has no counterpart"
-        raise UnsupportedError(message, hint="convert the weights alone, without the optimizer")
-    left = set(config) - set(names) - WITHOUT_EFFECT
+    left = set(config) - set(names) - WITHOUT_EFFECT - set(rule.decided)
     notes += [
         f"option {name}={config[name]!r} is not carried over"
         for name in sorted(left)
@@ -69,7 +71,7 @@ def _matters(name: str, config: Mapping[str, object], rule: OptimizerRule) -> bo
     """Return whether an entry is there and says something else than the default of the torch class."""
     value = config.get(name)
     # No weight decay is said by None, which for AdamW is not the default.
-    if name == "weight_decay" and name in rule.options:
+    if name in NULLABLE and name in rule.options:
         return name in config
     return value is not None and not (name in SHARED and not value)
 

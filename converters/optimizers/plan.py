@@ -8,16 +8,18 @@ hands both to the torch class (`KerasOptimizer.load_slots`).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from converters.checkpoint import ArrayInfo, OptimizerState
 from converters.errors import AmbiguousTargetError, UnsupportedError
+from converters.optimizers.loss_scaling import unwrap_loss_scaling
 from converters.optimizers.options import plan_options, used_options
 from converters.optimizers.rules import RULES, OptimizerRule, find_rule
-from converters.optimizers.stored_names import Dialect, are_numbered, dialect_of, mentions
+from converters.optimizers.stored_names import are_numbered, dialect_of, mentions
 from converters.optimizers.stored_order import Split, Weights, split_variables, used_slots
+from converters.optimizers.uneven import ADAM, Kind, choose_kinds, split_uneven
 
 Plain = int | float | bool | str | None | Mapping[str, object]
 
@@ -35,6 +37,10 @@ class OptimizerPlan:
         numbers: further single numbers of the state by the name of the group entry.
         slots: name in the torch state to one array for each trainable weight, in the order and
             layout of the weights. Empty: the optimizer starts anew.
+        partial: the same for slots that not every weight has, by place of the weight.
+        dropped_axes: for slots of fewer axes than the weight the one of Keras that is missing.
+        for_weights: options that have an entry for each weight, in the order of the weights.
+        in_keras_order: the class needs `keras_order`.
         ignored: stored arrays that are not used, each with the reason.
         notes: what was assumed, or is lost.
     """
@@ -45,6 +51,10 @@ class OptimizerPlan:
     iterations: ArrayInfo | int
     numbers: Mapping[str, ArrayInfo] = field(default_factory=dict)
     slots: Mapping[str, tuple[ArrayInfo, ...]] = field(default_factory=dict)
+    partial: Mapping[str, Mapping[int, ArrayInfo]] = field(default_factory=dict)
+    dropped_axes: Mapping[str, int] = field(default_factory=dict)
+    for_weights: Mapping[str, tuple[bool, ...]] = field(default_factory=dict)
+    in_keras_order: bool = False
     ignored: tuple[tuple[ArrayInfo, str], ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -61,22 +71,29 @@ class OptimizerPlan:
 
     def read_numbers(self) -> dict[str, float]:
         """Return the further group entries."""
-        return {name: float(array.read()) for name, array in self.numbers.items()}
+        return {
+            name: int(array.read()) if array.dtype.kind in "iu" else float(array.read())
+            for name, array in self.numbers.items()
+        }
 
 
-def plan_optimizer(state: OptimizerState, weights: Weights) -> OptimizerPlan:
+def plan_optimizer(
+    state: OptimizerState, weights: Weights, paths: Sequence[Sequence[str]] = ()
+) -> OptimizerPlan:
     """Return where the optimizer state goes.
 
     Args:
         state: as the reader found it; variables in stored order.
         weights: stored name and shape (Keras layout) of every trainable weight, in model order.
+        paths: the paths Keras knows the weights by, in each of the forms they may have; default: the stored names.
 
     Raises:
         UnsupportedError: There is no rule for the optimizer, or an option has no counterpart.
         AmbiguousTargetError: The file does not name its optimizer and more than one fits.
         MismatchError: Variables and weights do not belong together.
     """
-    notes: list[str] = []
+    state, scaling = unwrap_loss_scaling(state)
+    notes: list[str] = [*scaling.notes]
     dialect = dialect_of(state)
     rule = find_rule(state.kind) if state.kind else _infer_rule(state.variables, weights, notes)
     rate, options = plan_options(rule, dialect, state.config, notes)
@@ -89,12 +106,39 @@ def plan_optimizer(state: OptimizerState, weights: Weights) -> OptimizerPlan:
             notes.append("momentum is not in the file; its buffer is, and 0.9 is assumed")
     scheduled = isinstance(rate, Mapping)
     split = split_variables(rule, dialect, state.variables, weights, used=used, scheduled=scheduled)
-    return _plan(rule, dialect, split, rate, options, notes)
+    plan = _plan(rule, split, rate, {**options, **scaling.options}, notes)
+    plan = replace(
+        plan,
+        numbers={**plan.numbers, **scaling.numbers},
+        ignored=(*plan.ignored, *scaling.ignored),
+    )
+    if rule.choose_kind is None:
+        return plan
+    forms = paths or ([name for name, _ in weights],)
+    kinds = choose_kinds(rule.choose_kind, state.config, forms, weights, split.rest)
+    return _with_kinds(plan, rule, kinds, split)
+
+
+def _with_kinds(
+    plan: OptimizerPlan, rule: OptimizerRule, kinds: Sequence[Kind], split: Split
+) -> OptimizerPlan:
+    """Return the plan with the slots of weights of different kinds."""
+    partial, ignored = split_uneven(kinds, split.rest) if split.rest else ({}, [])
+    slots = {slot for kind in kinds for slot in kind.slots if slot is not None}
+    return replace(
+        plan,
+        partial=partial,
+        dropped_axes={s.key: s.dropped_axis for s in slots if s.dropped_axis is not None},
+        for_weights={"with_adam": tuple(kind == ADAM for kind in kinds)}
+        if rule.kind == "Muon"
+        else {},
+        in_keras_order=rule.in_keras_order,
+        ignored=(*plan.ignored, *ignored),
+    )
 
 
 def _plan(
     rule: OptimizerRule,
-    dialect: Dialect,
     split: Split,
     rate: float | Mapping[str, object] | None,
     options: dict[str, Plain],

@@ -14,19 +14,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from converters.errors import UnsupportedError
+from converters.optimizers.slots import Slot
+from converters.optimizers.uneven import ChooseKind, adafactor_kind, muon_kind
 
 Config = Mapping[str, object]
-
-
-@dataclass(frozen=True, slots=True)
-class Slot:
-    """One tensor that an optimizer keeps for each weight."""
-
-    key: str  # in the state of the torch class: "exp_avg"
-    names: tuple[str, ...]  # what stored names call it, newest first: ("momentum", "m")
-    when: str | None = (
-        None  # the option without which the slot is not used, though it may be stored
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +31,9 @@ class OptimizerRule:
         legacy_blocks: the same for Keras <= 2.10, where it is not one block for each slot.
         legacy_options: arguments that optimizers of Keras <= 2.10 need besides, from their configuration.
         number: a single number stored besides the slots: the group entry of the torch class ("mu_product").
+        choose_kind: for optimizers that keep other slots for a matrix than for a bias; `blocks` is then empty.
+        decided: configuration entries that the conversion has used up, which are no arguments of the torch class.
+        in_keras_order: the torch class needs to know how the parameters lie in Keras.
     """
 
     kind: str
@@ -48,6 +42,9 @@ class OptimizerRule:
     legacy_blocks: tuple[tuple[Slot, ...], ...] | None = None
     legacy_options: Callable[[Config], Config] = lambda config: {}
     number: str | None = None
+    choose_kind: ChooseKind | None = None
+    decided: tuple[str, ...] = ()
+    in_keras_order: bool = False
 
     @property
     def target(self) -> str:
@@ -139,7 +136,38 @@ RULES: tuple[OptimizerRule, ...] = (
         legacy_blocks=FTRL_SLOTS,
     ),
     OptimizerRule("Lion", ("beta_1", "beta_2"), ((Slot("exp_avg", ("momentum", "m")),),)),
+    OptimizerRule("Lamb", ("beta_1", "beta_2", "epsilon"), (ADAM_SLOTS[0],)),
+    OptimizerRule(
+        "ScheduleFreeAdamW",
+        ("beta_1", "beta_2", "epsilon", "warmup_steps"),
+        ((Slot("base", ("momentum",)), Slot("exp_avg_sq", ("velocity",))),),
+    ),
+    OptimizerRule(
+        "Adafactor",
+        ("beta_2_decay", "epsilon_1", "epsilon_2", "clip_threshold", "relative_step"),
+        (),
+        choose_kind=adafactor_kind,
+        in_keras_order=True,
+    ),
+    OptimizerRule(
+        "Muon",
+        (
+            *("adam_beta_1", "adam_beta_2", "adam_weight_decay", "epsilon", "weight_decay"),
+            *("muon_a", "muon_b", "muon_c", "adam_lr_ratio"),
+            *("momentum", "ns_steps", "nesterov", "rms_rate"),
+        ),
+        (),
+        choose_kind=muon_kind,
+        decided=("exclude_layers", "exclude_embeddings"),
+        in_keras_order=True,
+    ),
 )
+
+WITHOUT_COUNTERPART = {
+    "tfoptimizer": "Keras wraps an optimizer of TensorFlow 1 and stores neither its settings nor its state",
+    "multioptimizer": "it updates some weights with one optimizer and some with another, which no torch class here does",
+}
+"""Optimizers of Keras that are known but not converted, with the reason."""
 
 _BY_NAME = {rule.kind.lower(): rule for rule in RULES}
 
@@ -158,8 +186,8 @@ def find_rule(kind: str) -> OptimizerRule:
     name = _plain_name(kind)
     if name in _BY_NAME:
         return _BY_NAME[name]
-    if name.startswith("lossscaleoptimizer"):
-        message = f"optimizer {kind!r}: the state of a mixed-precision optimizer is not converted"
+    if name in WITHOUT_COUNTERPART:
+        message = f"optimizer {kind!r}: {WITHOUT_COUNTERPART[name]}"
         raise UnsupportedError(message, hint="convert the weights alone, without the optimizer")
     near = difflib.get_close_matches(name, _BY_NAME, n=2, cutoff=0.5)
     named = ", ".join(_BY_NAME[match].kind for match in near) or "none"

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from converters.checkpoint import ArrayInfo, OptimizerState
-from converters.optimizers.rules import Slot
+from converters.optimizers.slots import Slot
 
 Dialect = Literal["standalone", "legacy", "keras2", "keras3"]
 """standalone: Keras without TensorFlow's name, to 2.3; legacy: Keras <= 2.10; keras2: 2.11 to 2.15; keras3."""

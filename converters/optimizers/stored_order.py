@@ -12,13 +12,19 @@ from itertools import product
 
 from converters.checkpoint import ArrayInfo
 from converters.errors import MismatchError
-from converters.optimizers.rules import OptimizerRule, Slot
+from converters.optimizers.rules import OptimizerRule
+from converters.optimizers.slots import Slot
 from converters.optimizers.stored_names import Dialect, mentions, weight_order
 
 Weights = Sequence[tuple[str, tuple[int, ...]]]
 Blocks = tuple[tuple[Slot, ...], ...]
 
 AVERAGE = Slot("average", ("average",), when="use_ema")
+ACCUMULATOR = Slot(
+    "gradient_accumulator", ("gradient_accumulator",), when="gradient_accumulation_steps"
+)
+LEADING = (AVERAGE, ACCUMULATOR)
+"""Slots of every optimizer, stored before its own."""
 PLACEHOLDER_SHAPE = (1,)
 """Standalone Keras 2.2 and 2.3 store one zero for each vhat that is not used."""
 MAX_LISTED = 8
@@ -33,6 +39,7 @@ class Split:
     learning_rate: ArrayInfo | None = None
     number: ArrayInfo | None = None
     slots: dict[str, tuple[ArrayInfo, ...]] = field(default_factory=dict)
+    rest: list[ArrayInfo] = field(default_factory=list)  # slots of a rule that has no blocks
     ignored: list[tuple[ArrayInfo, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -68,6 +75,9 @@ def split_variables(
         if variables and used_slots(rule, used):
             split.notes.append("the file has no slots: the optimizer had not made its first step")
         return split
+    if rule.choose_kind is not None:
+        end = len(weights) * len([slot for slot in LEADING if slot.when in used])
+        body, split.rest = body[:end], body[end:]
     blocks = _choose_blocks(rule, dialect, len(body), len(weights), used)
     if blocks is None:
         message = _count_message(rule, dialect, body, weights)
@@ -119,8 +129,7 @@ def _choose_blocks(
 ) -> Blocks | None:
     """Return the blocks whose slots add up to `stored`: those in use, and as few of the others as need be."""
     blocks = rule.stored_blocks(legacy=dialect in ("legacy", "standalone"))
-    if "use_ema" in used:
-        blocks = ((AVERAGE,), *blocks)
+    blocks = (*((slot,) for slot in LEADING if slot.when in used), *blocks)
     unused = [block for block in blocks if not (block[0].when is None or block[0].when in used)]
     needed = tuple(block for block in blocks if block not in unused)
     # Slots nobody uses: standalone Keras stores them for every kind, Keras 2.11 to 2.15 for SGD.
@@ -167,7 +176,7 @@ def _check_names(rule: OptimizerRule, split: Split) -> None:
     Raises:
         MismatchError: A variable carries the name of another slot.
     """
-    slots = {slot.key: slot for block in (*rule.blocks, (AVERAGE,)) for slot in block}
+    slots = {slot.key: slot for block in (*rule.blocks, LEADING) for slot in block}
     for key, variables in split.slots.items():
         others = [slot for slot in slots.values() if slot.key != key]
         for variable in variables:

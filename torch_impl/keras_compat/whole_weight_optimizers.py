@@ -120,8 +120,7 @@ class Adafactor(KerasOptimizer):
         p -= rate * u / max(1, rms(u) / clip_threshold)
 
     torch.optim.Adafactor weighs its averages alike, but adds epsilon_1 to sqrt(v), of another default, and takes the last two
-    axes of the torch layout. Keras recomputes v at every step, so for matrices it is no state. State: row (r), column (c) in
-    Keras's order of axes, or square_avg (v) for vectors.
+    axes of the torch layout. State: square_avg (v), and for matrices row (r) and column (c) in Keras's order of axes.
 
     Args:
         params: as for every optimizer.
@@ -153,7 +152,7 @@ class Adafactor(KerasOptimizer):
         super().__init__(params, learning_rate, {**own, "keras_order": keras_order}, **shared)
 
     def slots(self, group: Group) -> Mapping[str, float]:
-        """Return row, column and square_avg from 0; a parameter has the first two or the last."""
+        """Return row, column and square_avg from 0; a vector has the last only."""
         return {"row": 0.0, "column": 0.0, "square_avg": 0.0}
 
     def slot_shape(self, parameter: Tensor, name: str) -> torch.Size:
@@ -187,6 +186,7 @@ class Adafactor(KerasOptimizer):
         for parameter, gradient, order in zip(parameters, gradients, orders, strict=True):
             weight, g = in_keras_order(parameter, order), in_keras_order(gradient, order)
             variance = self._variance(parameter, g.square() + group["epsilon_1"], kept)
+            self.state[parameter]["square_avg"] = from_keras_order(variance, parameter, order)
             scale = _root_mean_square(weight).clamp(min=float32(group["epsilon_2"])) * rate
             change = g / variance.sqrt()
             change = change / (_root_mean_square(change) / group["clip_threshold"]).clamp(min=1.0)
@@ -196,7 +196,7 @@ class Adafactor(KerasOptimizer):
         """Return v, with the averages it is made of moved towards `squares`, in Keras's order of axes."""
         matrix = squares.dim() > 1
         state = self.state[parameter]
-        for name in ("row", "column") if matrix else ("square_avg",):
+        for name in ("row", "column") if matrix else _FACTORS[2:]:
             if name not in state:
                 state[name] = squares.new_zeros(self.slot_shape(parameter, name))
         if not matrix:
@@ -367,9 +367,10 @@ def _orthogonal(matrix: Tensor, group: Group) -> Tensor:
     b: float = group["muon_b"]
     c: float = group["muon_c"]
     tall = matrix.shape[-2] > matrix.shape[-1]
-    x = matrix.mT if tall else matrix
+    x: Tensor = matrix.mT if tall else matrix
     x = x / (torch.linalg.matrix_norm(x) + 1e-7)
     for _ in range(group["ns_steps"]):
         product = x @ x.mT
         x = a * x + (b * product + c * product @ product) @ x
-    return x.mT if tall else x
+    result: Tensor = x.mT if tall else x
+    return result

@@ -20,6 +20,7 @@ from converters.errors import AmbiguousTargetError, MismatchError, UnsupportedEr
 from converters.optimizers.options import SCHEDULES
 from converters.optimizers.plan import OptimizerPlan, plan_optimizer
 from converters.optimizers.rules import RULES, OptimizerRule
+from converters.optimizers.uneven import ADAM, FACTORED, MUON, WHOLE
 from torch_impl.keras_compat import optimizers, schedules
 
 FIXTURES = Path(__file__).parents[3] / "fixtures"
@@ -83,7 +84,7 @@ def read_archive(case: str) -> tuple[OptimizerState, list[tuple[str, Shape]]]:
 
 
 def numbers(plan: OptimizerPlan, slot: str) -> list[int]:
-    return [int(array.name.rsplit("/", 1)[1]) for array in plan.slots[slot]]
+    return [int(array.name.rsplit("/", 1)[-1]) for array in plan.slots[slot]]
 
 
 def names(plan: OptimizerPlan, slot: str) -> list[str]:
@@ -328,11 +329,16 @@ def test_optimizer_without_slots_starts_anew() -> None:
     ("kind", "config", "message"),
     [
         ("Adom", {}, "nearest: Adam"),
-        ("LossScaleOptimizerV3", {}, "mixed-precision"),
+        ("LossScaleOptimizerV3", {}, "which optimizer is inside"),
+        ("TFOptimizer", {}, "neither its settings nor its state"),
+        ("MultiOptimizer", {}, "some weights with one optimizer"),
         ("Adam", {"learning_rate": {"class_name": "Mine", "config": {}}}, "'Mine'"),
         ("Adam", {"learning_rate": "fast"}, "learning rate is a str"),
         ("Adam", {"beta_1": [0.9]}, "beta_1 is a list"),
-        ("Adam", {"gradient_accumulation_steps": 4}, "gradient_accumulation_steps"),
+        ("Muon", {"exclude_layers": ["(a+)+"]}, "may take long"),
+        ("Muon", {"exclude_layers": ["a*b*c*d*"]}, "may take long"),
+        ("Muon", {"exclude_layers": ["["]}, "is none"),
+        ("Muon", {"exclude_layers": [3]}, "is none"),
     ],
 )
 def test_what_has_no_counterpart_is_refused(
@@ -351,9 +357,143 @@ def test_clipnorm_of_standalone_keras_is_the_global_norm() -> None:
 
 
 def test_option_that_is_lost_is_noted() -> None:
-    config = {"learning_rate": 0.5, "loss_scale_factor": 128.0, "name": "adam"}
+    config = {"learning_rate": 0.5, "options_of_my_own": 128.0, "name": "adam"}
     plan = plan_optimizer(numbered(2, PAIRS, config), WEIGHTS)
-    assert plan.notes == ("option loss_scale_factor=128.0 is not carried over",)
+    assert plan.notes == ("option options_of_my_own=128.0 is not carried over",)
+
+
+def test_accumulated_gradients_lie_between_averages_and_slots() -> None:
+    config = {"use_ema": True, "gradient_accumulation_steps": 4, "learning_rate": 0.5}
+    three = [ONE, TWO, THREE]
+    plan = plan_optimizer(numbered(2, [*three, *three, *PAIRS], config), WEIGHTS)
+    assert numbers(plan, "gradient_accumulator") == [5, 6, 7]
+    assert numbers(plan, "exp_avg") == [8, 10, 12]
+    assert plan.options["gradient_accumulation_steps"] == 4
+
+
+def wrapped(own: Sequence[float], shapes: Sequence[Shape], inner: str = "Adam") -> OptimizerState:
+    """LossScaleOptimizer of Keras 3: its own numbers, then what the optimizer inside has."""
+    config = {"inner_optimizer": {"class_name": inner, "config": {"beta_1": 0.75}}}
+    variables = [
+        array(str(index), value=value, dtype="float32" if index % 2 else "int64")
+        for index, value in enumerate((*own, 7, 0.5))
+    ]
+    variables += [array(str(index), shape) for index, shape in enumerate(shapes, len(variables))]
+    settings = {"initial_scale": 64.0, "dynamic_growth_steps": 30}
+    return OptimizerState("LossScaleOptimizer", {**config, **settings}, variables, False, 3)
+
+
+def test_loss_scale_of_keras_3_stands_before_the_optimizer_inside() -> None:
+    state = wrapped((9, 0.0, 12, 128.0), PAIRS)
+    plan = plan_optimizer(state, WEIGHTS)
+    assert plan.target == "keras_compat.Adam"
+    assert plan.read_numbers() == {"scaled_steps": 12, "dynamic_scale": 128.0}
+    assert (plan.read_iterations(), plan.read_arguments()["learning_rate"]) == (7, 0.5)
+    assert plan.options["dynamic_growth_steps"] == 30
+    assert numbers(plan, "exp_avg_sq") == [7, 9, 11]
+    assert_complete(plan, state)
+
+
+def test_loss_scale_that_was_never_used_starts_as_configured() -> None:
+    plan = plan_optimizer(wrapped((9, 0.0), []), WEIGHTS)
+    assert plan.options["dynamic_scale"] == 64.0
+    assert (plan.read_iterations(), plan.slots) == (7, {})
+
+
+@pytest.mark.parametrize(
+    ("settings", "options"),
+    [
+        (
+            {"dynamic": True, "initial_scale": 64.0, "dynamic_growth_steps": 5},
+            {"dynamic_scale": 64.0, "dynamic_growth_steps": 5, "smallest_scale": 1.0},
+        ),
+        (
+            {"dynamic": False, "initial_scale": 64.0, "dynamic_growth_steps": None},
+            {"loss_scale_factor": 64.0},
+        ),
+        (
+            {
+                "loss_scale": {
+                    "class_name": "DynamicLossScale",
+                    "config": {"initial_loss_scale": 32.0, "increment_period": 9},
+                }
+            },
+            {"dynamic_scale": 32.0, "dynamic_growth_steps": 9, "smallest_scale": 1.0},
+        ),
+    ],
+    ids=["dynamic", "fixed", "tensorflow 2.3"],
+)
+def test_loss_scale_of_keras_2_is_what_was_configured(
+    settings: dict[str, Any], options: dict[str, Any]
+) -> None:
+    state, weights = read_h5("k231_dqn_cartpole")
+    inside = {"class_name": "Adam", "config": state.config}
+    whole = {"inner_optimizer": inside, **settings}
+    plan = plan_optimizer(
+        OptimizerState("LossScaleOptimizer", whole, state.variables, True, 2), weights
+    )
+    assert options.items() <= plan.options.items()
+    assert set(plan.slots) == {"exp_avg", "exp_avg_sq"}
+
+
+def partial(plan: OptimizerPlan) -> dict[str, dict[int, int]]:
+    return {
+        slot: {place: int(a.name.rsplit("/", 1)[-1]) for place, a in found.items()}
+        for slot, found in plan.partial.items()
+    }
+
+
+def test_adafactor_keeps_rows_and_columns_of_matrices_only() -> None:
+    shapes = [(4,), (3,), ONE, (), (), TWO, (3,), (2,), THREE]
+    state = numbered(2, shapes, {"learning_rate": 0.5}, "Adafactor")
+    plan = plan_optimizer(state, WEIGHTS)
+    assert partial(plan) == {
+        "row": {0: 2, 2: 8},
+        "column": {0: 3, 2: 9},
+        "square_avg": {0: 4, 1: 7, 2: 10},
+    }
+    assert plan.dropped_axes == {"row": -1, "column": -2}
+    assert [reason.split(":")[0] for _, reason in plan.ignored] == ["placeholder"] * 2
+
+
+@pytest.mark.parametrize(
+    ("excluded", "shapes", "adam"),
+    [
+        ([], [ONE, TWO, TWO, THREE], (False, True, False)),
+        (["dense_1/.*kernel"], [ONE, TWO, TWO, THREE, THREE], (False, True, True)),
+    ],
+    ids=["biases", "a layer by name"],
+)
+def test_muon_leaves_to_adam_what_is_no_matrix_or_named(
+    excluded: list[str], shapes: list[Shape], adam: tuple[bool, ...]
+) -> None:
+    config = {"exclude_layers": excluded, "learning_rate": 0.5, "rms_rate": None}
+    plan = plan_optimizer(numbered(2, shapes, config, "Muon"), WEIGHTS)
+    assert plan.for_weights == {"with_adam": adam}
+    assert set(plan.partial["exp_avg_sq"]) == {i for i, own in enumerate(adam) if own}
+    assert plan.options["rms_rate"] is None
+    assert not plan.notes
+
+
+def test_muon_takes_the_names_that_fit_what_is_stored() -> None:
+    config = {"exclude_layers": ["^net/b/"], "learning_rate": 0.5}
+    weights = [("0", (2, 2)), ("1", (2, 2))]
+    state = numbered(2, [(2, 2)] * 3, config, "Muon")
+    plan = plan_optimizer(
+        state, weights, [["a/kernel", "b/kernel"], ["net/a/kernel", "net/b/kernel"]]
+    )
+    assert plan.for_weights == {"with_adam": (False, True)}
+    with pytest.raises(MismatchError, match="found 3 optimizer arrays, needed 2"):
+        plan_optimizer(state, weights, [["a/kernel", "b/kernel"]])
+
+
+def test_embeddings_are_left_to_adam_unless_muon_takes_them() -> None:
+    weights, paths = [("0", (5, 2))], [["tokens/embeddings"]]
+    slots = {True: [(5, 2)] * 2, False: [(5, 2)]}
+    for excluded, shapes in slots.items():
+        config = {"exclude_embeddings": excluded, "learning_rate": 0.5}
+        plan = plan_optimizer(numbered(2, shapes, config, "Muon"), weights, paths)
+        assert plan.for_weights == {"with_adam": (excluded,)}
 
 
 def legacy(name: str, config: dict[str, Any], last: Sequence[str]) -> OptimizerState:
@@ -404,7 +544,10 @@ def test_rule_fits_its_torch_class(rule: OptimizerRule) -> None:
     optimizer = chosen([torch.nn.Parameter(torch.zeros(1))], **switches)
     group = optimizer.param_groups[0]
     assert set(rule.options) | set(rule.legacy_options({})) <= set(group)
-    assert {slot.key for block in rule.blocks for slot in block} == set(optimizer.slots(group))
+    kinds = (FACTORED, WHOLE) if rule.kind == "Adafactor" else (ADAM, MUON)
+    uneven = {s.key for kind in kinds for s in kind.slots if s} if rule.choose_kind else set()
+    even = {slot.key for block in rule.blocks for slot in block}
+    assert even | uneven == set(optimizer.slots(group))
     assert rule.number is None or rule.number in group
 
 

@@ -16,7 +16,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from torch_impl.keras_compat import optimizers, parameter_groups
+from torch_impl.keras_compat import gradient_clipping, optimizers, parameter_groups
 from torch_impl.keras_compat.keras_optimizer import KerasOptimizer
 from torch_impl.keras_compat.rounding import float32
 
@@ -233,7 +233,7 @@ def unrounded_momentum(monkeypatch: pytest.MonkeyPatch) -> tuple[str, Options]:
 
 
 def one_clip_for_all(monkeypatch: pytest.MonkeyPatch) -> tuple[str, Options]:
-    monkeypatch.setattr(parameter_groups, "clip_each_norm", parameter_groups.clip_global_norm)
+    monkeypatch.setattr(parameter_groups, "clip_each_norm", gradient_clipping.clip_global_norm)
     return "SGD", {"clipnorm": 0.5}
 
 
