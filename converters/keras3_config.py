@@ -9,9 +9,9 @@ OWN_NAMES = {"GroupedQueryAttention": "GroupQueryAttention"}
 
 
 def is_operation(entry: Mapping[str, object]) -> bool:
-    """True for a node of keras.ops; an .h5 does not say its module, but only layers have a dtype or are trainable."""
+    """True for a node of keras.ops; an .h5 does not say its module, but every layer says whether it is trainable."""
     if entry.get("module") is not None:
         return str(entry["module"]).startswith("keras.src.ops")
     config = entry["config"]
-    known = isinstance(config, Mapping) and ("dtype" in config or "trainable" in config)
+    known = isinstance(config, Mapping) and "trainable" in config
     return not known and bool(entry.get("inbound_nodes"))

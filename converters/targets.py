@@ -90,6 +90,13 @@ TARGETS: dict[str, Target] = {
     "nn.AvgPool1d": _module("torch.nn:AvgPool1d", *_POOLING, "count_include_pad"),
     "nn.AvgPool2d": _module("torch.nn:AvgPool2d", *_POOLING, "count_include_pad"),
     "nn.AvgPool3d": _module("torch.nn:AvgPool3d", *_POOLING, "count_include_pad"),
+    **{
+        f"nn.Adaptive{kind}Pool{rank}d": _module(
+            f"torch.nn:Adaptive{kind}Pool{rank}d", unnamed=("output_size",)
+        )
+        for kind in ("Avg", "Max")
+        for rank in (1, 2, 3)
+    },
     "nn.Dropout": _module("torch.nn:Dropout", unnamed=("p",)),
     "nn.LayerNorm": _module(
         "torch.nn:LayerNorm", "normalized_shape", "eps", "elementwise_affine", "bias"
@@ -165,7 +172,7 @@ TARGETS: dict[str, Target] = {
     ),
     "compat.unit_length": Target(f"{COMPAT}.normalization:unit_length", ("dim",)),
     "compat.cosine": Target(f"{COMPAT}.merging:cosine", ("equation", "axes")),
-    "F.pad": Target("torch.nn.functional:pad", ("pad",)),
+    "F.pad": Target("torch.nn.functional:pad", ("pad", "value")),
     "F.interpolate": Target(
         "torch.nn.functional:interpolate", ("size", "scale_factor", "mode", "align_corners")
     ),
@@ -181,6 +188,7 @@ TARGETS: dict[str, Target] = {
     "F.glu": Target("torch.nn.functional:glu", ("dim",)),
     "F.softmax": Target("torch.nn.functional:softmax", ("dim",)),
     "F.log_softmax": Target("torch.nn.functional:log_softmax", ("dim",)),
+    "F.normalize": Target("torch.nn.functional:normalize", ("p", "dim", "eps")),
     "F.softplus": Target("torch.nn.functional:softplus", ("threshold",)),
     "F.softsign": Target("torch.nn.functional:softsign"),
     "F.hardsigmoid": Target("torch.nn.functional:hardsigmoid"),

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from converters.errors import UnsupportedError
 from converters.graph import Layer, Operand
-from converters.layers.operators import call_of
+from converters.operations import call_of
 from converters.registry import Example, Param, Plain, Shape, TorchStep, Weight, layer
 from converters.settings import flag, integer, integers, number, text, unsupported
 
@@ -72,6 +72,7 @@ def _inputs(layer: Layer, shapes: tuple[Shape, ...]) -> tuple[tuple[str, ...], l
         Example({"num_heads": 2, "key_dim": 3}, ((2, 3, 4), (2, 2, 4)), separate=True),
     ),
     takes_call=True,
+    mask="use",
 )
 def multi_head_attention(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     """Return attention of several heads over all axes between the batch and the last."""
@@ -100,6 +101,7 @@ def multi_head_attention(layer: Layer, *shapes: Shape) -> list[TorchStep]:
         ),
     ),
     takes_call=True,
+    mask="use",
 )
 def grouped_query_attention(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     """Return attention whose heads share keys and values in groups."""
@@ -180,6 +182,7 @@ _CROSS = ((5, 4), (3, 4))
         Example({"score_mode": "concat", "use_scale": True}, _CROSS),
     ),
     takes_call=True,
+    mask="use",
 )
 def attention(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     """Return attention of one head without projections."""
@@ -202,6 +205,7 @@ def attention(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     weights=(Weight("scale", when="use_scale"),),
     examples=(Example({}, _CROSS), Example({"use_scale": False}, ((5, 4), (3, 6), (3, 4)))),
     takes_call=True,
+    mask="use",
 )
 def additive_attention(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     """Return attention by the sum of tanh(query + key), as Bahdanau et al. 2015."""

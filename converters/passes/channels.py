@@ -63,7 +63,7 @@ class _Walk:
         self.origins.append(origin)
         self.computed.update(step.results)
 
-    def in_order(self, value: str, origin: Path) -> str:
+    def in_order(self, value: str, origin: Path, blocks: tuple[tuple[str, int], ...] = ()) -> str:
         """Return the name of a computed value with the axes in the order that was asked for."""
         if value not in self.views:
             return value
@@ -72,7 +72,8 @@ class _Walk:
             return base
         if (base, order) not in self.made:
             name = self.fresh(value) if value in self.computed else value
-            self.add(Step("torch.permute", (base,), name, kwargs={"dims": order}), origin)
+            move = Step("torch.permute", (base,), name, kwargs={"dims": order}, blocks=blocks)
+            self.add(move, origin)
             self.made[base, order] = name
         return self.made[base, order]
 
@@ -91,7 +92,7 @@ class _Walk:
         if first is not None and all(view and view[1] == first[1] for view in found):
             changed = self.rewritten(step, first[1])
         if first is None or changed is None:
-            inputs = tuple(self.in_order(value, origin) for value in step.inputs)
+            inputs = tuple(self.in_order(value, origin, step.blocks) for value in step.inputs)
             self.add(replace(step, inputs=inputs), origin)
             return
         kwargs, order = changed
@@ -109,7 +110,7 @@ class _Walk:
             axis = kwargs.get(key, -1)
             return ({**kwargs, key: order[axis]}, order) if isinstance(axis, int) else None
         if step.op == "F.pad" and isinstance(pads := kwargs["pad"], tuple):
-            return {"pad": moved_pads(pads, order)}, order
+            return {**kwargs, "pad": moved_pads(pads, order)}, order
         if step.op in REDUCTIONS:
             return _reduced(kwargs, order)
         return None

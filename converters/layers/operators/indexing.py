@@ -1,0 +1,274 @@
+"""Operations that pick, split, sort and encode."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+from converters.graph import Constant, Layer, Operand
+from converters.operations import (
+    Operation,
+    axis_of,
+    dtype_of,
+    flat,
+    plain_numbers,
+    refused,
+    shape_of,
+)
+from converters.registry import Lowered, Plain, Shape, TorchStep, layer
+from converters.settings import flag, integer, integers, unsupported
+
+
+@layer("ops.GetItem", takes_call=True)
+def get_item(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+    """Return x[index] for whole numbers, slices, new axes and an ellipsis."""
+    operation = Operation.of(layer, shapes, "x", "key")
+    operation.tensor("x")
+    operation.only("x")
+    given = operation.settings.get("key")
+    return _item(layer, shapes[0], list(given) if isinstance(given, (list, tuple)) else [given])
+
+
+def _item(layer: Layer, whole: Shape, index: list[object]) -> list[TorchStep]:
+    used = sum(item is not None and item is not ... for item in index)
+    if ... in index:
+        place = index.index(...)
+        rest = [slice(None)] * (len(whole) - used)
+        index[place : place + 1] = rest
+    elif used > len(whole):
+        raise refused(layer, f"{used} indices of {len(whole)} axes")
+    while index and index[-1] == slice(None):
+        index.pop()
+    plain: list[Plain] = []
+    shape: list[int | None] = []
+    sizes = iter(whole)
+    for item in index:
+        if item is None:
+            plain.append(None)
+            shape.append(1)
+        elif isinstance(item, slice):
+            plain.append(("slice", *_bounds(layer, item)))
+            shape.append(_sliced(item, next(sizes)))
+        elif isinstance(item, int) and not isinstance(item, bool):
+            plain.append(item)
+            next(sizes)
+        else:
+            raise refused(layer, f"index {item!r:.60}, a whole number or a slice is needed")
+    if not plain:
+        return []
+    return [TorchStep("operator.getitem", {"index": tuple(plain)}, shape=(*shape, *sizes))]
+
+
+def _bounds(layer: Layer, item: slice) -> Sequence[int | None]:
+    bounds = (item.start, item.stop, item.step)
+    whole = all(value is None or isinstance(value, int) for value in bounds)
+    if not whole or (item.step is not None and item.step < 1):
+        raise refused(layer, f"slice {bounds}, whole numbers and a step above 0 are needed")
+    return bounds
+
+
+def _sliced(item: slice, size: int | None) -> int | None:
+    return None if size is None else len(range(*item.indices(size)))
+
+
+@layer("ops.Slice", takes_call=True)
+def slice_from(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+    """Return some elements of every axis from a start on; -1 are all that follow."""
+    operation = Operation.of(layer, shapes, "inputs", "start_indices", "shape")
+    operation.only("inputs")
+    starts, sizes = (integers(operation.layer, key) for key in ("start_indices", "shape"))
+    if len(starts) != len(shapes[0]) or len(sizes) != len(starts):
+        raise refused(layer, f"{len(starts)} starts of {len(shapes[0])} axes")
+    index = [
+        slice(start or None, None if size == -1 else start + size)
+        for start, size in zip(starts, sizes, strict=True)
+    ]
+    return _item(layer, shapes[0], list(index))
+
+
+@layer("ops.Take", takes_call=True)
+def take(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+    """Return the elements at some places of an axis; the places are fixed or a tensor."""
+    operation = Operation.of(layer, shapes, "x", "indices", "axis")
+    shape = operation.shape("x")
+    if operation.settings.get("axis") is None:
+        raise unsupported(operation.layer, "axis", needed="a whole number")
+    axis = axis_of(operation.layer, "axis", len(shape))
+    picked = (*shape[:axis], *operation.shape("indices"), *shape[axis + 1 :])
+    given = operation.settings.get("indices")
+    if isinstance(given, Operand):
+        names = [operation.value("x"), operation.tensor("indices")]
+        operation.result("compat.gather_places", {"dim": axis}, of=names, shape=picked)
+        return operation.steps
+    values = plain_numbers(layer, given.values if isinstance(given, Constant) else given)
+    size = shape[axis]
+    places = [item if isinstance(item, int) else -1 for item in flat(values)]
+    if min(places, default=0) < 0:
+        if size is None or min(places) < -size:
+            raise refused(layer, f"places {values!r:.60} of {size} elements")
+        values = _from_zero(values, size)
+    kwargs: dict[str, Plain] = {"indices": values, "dim": axis}
+    operation.result("compat.take_places", kwargs, of=[operation.tensor("x")], shape=picked)
+    return operation.steps
+
+
+def _from_zero(values: Plain, size: int) -> Plain:
+    if isinstance(values, tuple):
+        return tuple(_from_zero(item, size) for item in values)
+    return int(values or 0) % size
+
+
+@layer("ops.TakeAlongAxis", takes_call=True)
+def take_along_axis(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+    """Return for every place of an index tensor the element that it names on one axis."""
+    operation = Operation.of(layer, shapes, "x", "indices", "axis")
+    shape = operation.shape("x")
+    if operation.settings.get("axis") is None:
+        raise unsupported(operation.layer, "axis", needed="a whole number")
+    axis = axis_of(operation.layer, "axis", len(shape))
+    names = [operation.value("x"), operation.value("indices")]
+    places = operation.shape("indices")
+    whole = operation.result("compat.cast", {"dtype": "int64"}, of=[names[1]], shape=places)
+    picked = tuple(
+        places[axis] if place == axis else (size if each in (1, None) else each)
+        for place, (size, each) in enumerate(zip(shape, places, strict=True))
+    )
+    operation.result("torch.take_along_dim", {"dim": axis}, of=[names[0], whole], shape=picked)
+    return operation.steps
+
+
+@layer("ops.Split", "ops.ArraySplit", "ops.Hsplit", "ops.Vsplit", "ops.Dsplit", takes_call=True)
+def split(layer: Layer, *shapes: Shape) -> Lowered:
+    """Return equal parts of an axis, or the parts between some places."""
+    operation = Operation.of(layer, shapes, "x", "indices_or_sections", "axis")
+    operation.only("x")
+    shape = shapes[0]
+    fixed = {"ops.Vsplit": 0, "ops.Hsplit": min(1, len(shape) - 1), "ops.Dsplit": 2}
+    axis = fixed.get(layer.class_name)
+    axis = axis_of(operation.layer, "axis", len(shape), 0) if axis is None else axis
+    size = shape[axis]
+    given = operation.settings.get("indices_or_sections")
+    if size is None:
+        raise refused(layer, "an axis of a known size is needed")
+    if isinstance(given, int) and not isinstance(given, bool):
+        uneven = layer.class_name != "ops.ArraySplit" and size % max(given, 1)
+        if given < 1 or uneven:
+            raise refused(layer, f"{given} parts of {size} elements")
+        small, more = divmod(size, given)
+        parts = [small + 1] * more + [small] * (given - more)
+    else:
+        places = [0, *integers(operation.layer, "indices_or_sections"), size]
+        parts = [after - before for before, after in itertools.pairwise(places)]
+    return parts_of(layer, shape, axis, parts)
+
+
+def parts_of(layer: Layer, shape: Shape, axis: int, parts: Sequence[int]) -> Lowered:
+    """Return the parts of an axis, of the sizes that are given; their sum must be its size."""
+    if min(parts) < 0 or (shape[axis] is not None and sum(parts) != shape[axis]):
+        raise refused(layer, f"parts of {list(parts)} of {shape[axis]} elements")
+    names = tuple(f"part_{index}" for index in range(len(parts)))
+    found = [(*shape[:axis], part, *shape[axis + 1 :]) for part in parts]
+    if len(parts) == 1:
+        return Lowered((), ("input_0",))
+    kwargs: dict[str, Plain] = {"split_size_or_sections": tuple(parts), "dim": axis}
+    step = TorchStep(
+        "torch.split", kwargs, shape=found[0], results=names, further_shapes=tuple(found[1:])
+    )
+    return Lowered((step,), names)
+
+
+@layer("ops.Unstack", takes_call=True)
+def unstack(layer: Layer, *shapes: Shape) -> Lowered:
+    """Return the elements of one axis, each without it."""
+    operation = Operation.of(layer, shapes, "x", "num", "axis")
+    operation.only("x")
+    shape = shapes[0]
+    axis = axis_of(operation.layer, "axis", len(shape), 0)
+    count = (
+        shape[axis] if operation.settings.get("num") is None else integer(operation.layer, "num")
+    )
+    if count is None or count < 1 or shape[axis] not in (None, count):
+        raise refused(layer, f"{count} parts of {shape[axis]} elements")
+    rest = (*shape[:axis], *shape[axis + 1 :])
+    names = tuple(f"part_{index}" for index in range(count))
+    if count == 1:
+        step = TorchStep("torch.squeeze", {"dim": axis}, shape=rest, results=names)
+    else:
+        step = TorchStep(
+            "torch.unbind",
+            {"dim": axis},
+            shape=rest,
+            results=names,
+            further_shapes=(rest,) * (count - 1),
+        )
+    return Lowered((step,), names)
+
+
+@layer("ops.TopK", takes_call=True)
+def top_k(layer: Layer, *shapes: Shape) -> Lowered:
+    """Return the largest elements of the last axis and where they are."""
+    operation = Operation.of(layer, shapes, "x", "k", "sorted")
+    operation.only("x")
+    count = integer(operation.layer, "k")
+    kwargs: dict[str, Plain] = {"k": count, "dim": -1}
+    if not flag(operation.layer, "sorted", default=True):
+        kwargs["sorted"] = False
+    shape = (*shapes[0][:-1], count)
+    step = TorchStep(
+        "torch.topk", kwargs, shape=shape, results=("values", "places"), further_shapes=(shape,)
+    )
+    return Lowered((step,), ("values", "places"))
+
+
+@layer("ops.Sort", "ops.Argsort", takes_call=True)
+def sort(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+    """Return the elements of an axis ascending, or their places; equal ones keep their order."""
+    operation = Operation.of(layer, shapes, "x", "axis")
+    operation.only("x")
+    if operation.settings.get("axis", -1) is None:
+        raise unsupported(operation.layer, "axis", needed="a whole number")
+    axis = axis_of(operation.layer, "axis", len(shapes[0]), -1)
+    if layer.class_name == "ops.Sort":
+        return [TorchStep("compat.sort_along", {"dim": axis})]
+    return [TorchStep("torch.argsort", {"dim": axis, "stable": True})]
+
+
+@layer("ops.OneHot", "ops.MultiHot", takes_call=True)
+def encode(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+    """Return 1 where an index is, 0 elsewhere."""
+    operation = Operation.of(layer, shapes, "x", "num_classes", "axis", "dtype")
+    operation.only("x")
+    if operation.settings.get("sparse"):
+        raise unsupported(operation.layer, "sparse", needed="false")
+    several = layer.class_name == "ops.MultiHot"
+    before = shapes[0][:1] + shapes[0][2:] if several and len(shapes[0]) > 1 else shapes[0]
+    before = () if several and len(shapes[0]) == 1 else before
+    if several and len(shapes[0]) > 2:
+        raise refused(layer, f"input {shapes[0]}, one or two axes are needed")
+    classes = integer(operation.layer, "num_classes")
+    axis = axis_of(operation.layer, "axis", len(before) + 1, -1)
+    kwargs: dict[str, Plain] = {
+        "classes": classes,
+        "axis": axis,
+        "dtype": dtype_of(operation.layer, "dtype", "float32"),
+    }
+    op = "compat.multi_hot_along" if several else "compat.one_hot_along"
+    return [TorchStep(op, kwargs, shape=(*before[:axis], classes, *before[axis:]))]
+
+
+@layer("ops.Digitize", "ops.SearchSorted", takes_call=True)
+def bins(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+    """Return in which bin every element lies; the bins are fixed."""
+    digitize = layer.class_name == "ops.Digitize"
+    names = ("x", "bins") if digitize else ("sorted_sequence", "values", "side")
+    operation = Operation.of(layer, shapes, *names)
+    edges, values = (operation.settings.get("bins"), "x")
+    if not digitize:
+        edges, values = operation.settings.get("sorted_sequence"), "values"
+    if isinstance(edges, Operand) or len(shape_of(getattr(edges, "values", edges))) != 1:
+        raise refused(layer, "bins that are not a fixed list")
+    right = digitize or operation.settings.get("side") == "right"
+    given = [operation.constant(edges), operation.tensor(values)]
+    kwargs: dict[str, Plain] = {"right": True} if right else {}
+    operation.result("torch.searchsorted", kwargs, of=given, shape=operation.shape(values))
+    return operation.steps

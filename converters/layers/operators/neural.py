@@ -1,0 +1,193 @@
+"""Operations of neural networks: activations, poolings and resizing by the rules of their layers, and normalizing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from converters.graph import Layer
+from converters.layers.activations import ACTIVATIONS
+from converters.operations import Operation, axis_of, refused
+from converters.registry import Lowered, Plain, Shape, TorchStep, find_layer_rule, layer
+from converters.settings import flag, integers, number, text, unsupported
+
+PLAIN_ACTIVATIONS = {
+    "ops.Relu": "relu",
+    "ops.Relu6": "relu6",
+    "ops.Selu": "selu",
+    "ops.Silu": "silu",
+    "ops.Swish": "silu",
+    "ops.Mish": "mish",
+    "ops.Softplus": "softplus",
+    "ops.Softsign": "softsign",
+    "ops.LogSigmoid": "log_sigmoid",
+    "ops.HardSigmoid": "hard_sigmoid",
+    "ops.HardSilu": "hard_silu",
+    "ops.HardSwish": "hard_silu",
+    "ops.HardTanh": "hard_tanh",
+    "ops.TanhShrink": "tanh_shrink",
+    "ops.SparsePlus": "sparse_plus",
+    "ops.SparseSigmoid": "sparse_sigmoid",
+}
+"""Activations without settings; torch's function for each is in `converters.layers.activations`."""
+DEFAULT_SETTINGS: dict[str, tuple[str, dict[str, Plain]]] = {
+    "ops.Celu": ("celu", {"alpha": 1.0}),
+    "ops.HardShrink": ("hard_shrink", {"threshold": 0.5}),
+    "ops.SoftShrink": ("soft_shrink", {"threshold": 0.5}),
+    "ops.Squareplus": ("squareplus", {"b": 4}),
+    "ops.Sparsemax": ("sparsemax", {"axis": -1}),
+}
+"""Activations whose settings have one value that converts, the default."""
+EPSILON = 1e-7
+"""keras.backend.epsilon(): the least length that `normalize` divides by."""
+
+
+def _activation(name: str) -> list[TorchStep]:
+    known = ACTIVATIONS[name]
+    return [] if known is None else [TorchStep(known[0], dict(known[1]))]
+
+
+@layer(*PLAIN_ACTIVATIONS, takes_call=True)
+def activation(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+    """Return an activation without settings."""
+    operation = Operation.of(layer, shapes, "x")
+    operation.only("x")
+    operation.tensor("x")
+    return _activation(PLAIN_ACTIVATIONS[layer.class_name])
+
+
+@layer(*DEFAULT_SETTINGS, takes_call=True)
+def default_activation(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+    """Return an activation with the settings that it has by default."""
+    operation = Operation.of(layer, shapes, "x")
+    operation.only("x")
+    name, settings = DEFAULT_SETTINGS[layer.class_name]
+    for key, value in settings.items():
+        if operation.settings.get(key, value) != value:
+            raise unsupported(operation.layer, key, needed=str(value))
+    return _activation(name)
+
+
+@layer("ops.LeakyRelu", "ops.Elu", takes_call=True)
+def sloped_activation(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+    """Return an activation that leaks below 0."""
+    leaky = layer.class_name == "ops.LeakyRelu"
+    key, default = ("negative_slope", 0.2) if leaky else ("alpha", 1.0)
+    operation = Operation.of(layer, shapes, "x", key)
+    operation.only("x")
+    value = number(operation.layer, key, default)
+    if leaky:
+        return [TorchStep("F.leaky_relu", {key: value})]
+    return [TorchStep("F.elu", {} if value == default else {key: value})]
+
+
+@layer("ops.Gelu", takes_call=True)
+def gelu(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+    """Return the Gaussian error unit, or its approximation by tanh."""
+    operation = Operation.of(layer, shapes, "x", "approximate")
+    operation.only("x")
+    approximate = flag(operation.layer, "approximate", default=True)
+    return [TorchStep("F.gelu", {"approximate": "tanh"} if approximate else {})]
+
+
+@layer("ops.Threshold", takes_call=True)
+def threshold(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+    """Return x where it is above a threshold, a number elsewhere."""
+    operation = Operation.of(layer, shapes, "x", "threshold", "default_value")
+    operation.only("x")
+    bound = number(operation.layer, "threshold")
+    value = number(operation.layer, "default_value")
+    above = operation.result("operator.gt", {"right": bound}, of=["input_0"], shape=shapes[0])
+    other = operation.constant(value)
+    operation.result("torch.where", of=[above, "input_0", other], shape=shapes[0])
+    return operation.steps
+
+
+@layer("ops.Softmax", "ops.LogSoftmax", takes_call=True)
+def softmax(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+    """Return the softmax, or its logarithm, along one axis."""
+    operation = Operation.of(layer, shapes, "x", "axis")
+    operation.only("x")
+    if operation.settings.get("axis", -1) is None:
+        raise unsupported(operation.layer, "axis", needed="a whole number")
+    op = "F.softmax" if layer.class_name == "ops.Softmax" else "F.log_softmax"
+    given = operation.settings.get("axis", -1)
+    axis_of(operation.layer, "axis", len(shapes[0]), -1)
+    return [TorchStep(op, {"dim": given if isinstance(given, int) else -1})]
+
+
+@layer("ops.Glu", takes_call=True)
+def gated(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+    """Return the first half of an axis times the sigmoid of the second."""
+    operation = Operation.of(layer, shapes, "x", "axis")
+    operation.only("x")
+    axis = axis_of(operation.layer, "axis", len(shapes[0]), -1)
+    size = shapes[0][axis]
+    shape = (*shapes[0][:axis], None if size is None else size // 2, *shapes[0][axis + 1 :])
+    return [TorchStep("F.glu", {"dim": axis}, shape=shape)]
+
+
+@layer("ops.Normalize", takes_call=True)
+def normalize(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+    """Return x divided by its length along one axis."""
+    operation = Operation.of(layer, shapes, "x", "axis", "order", "epsilon")
+    operation.only("x")
+    axis = axis_of(operation.layer, "axis", len(shapes[0]), -1)
+    kwargs: dict[str, Plain] = {"dim": axis}
+    order = number(operation.layer, "order", 2)
+    if order < 1:
+        raise unsupported(operation.layer, "order", needed="a number from 1 on")
+    if order != 2:
+        kwargs["p"] = order
+    epsilon = operation.settings.get("epsilon")
+    kwargs["eps"] = EPSILON if epsilon is None else number(operation.layer, "epsilon")
+    return [TorchStep("F.normalize", kwargs)]
+
+
+@layer("ops.MaxPool", "ops.AveragePool", takes_call=True)
+def pool(layer: Layer, *shapes: Shape) -> list[TorchStep] | Lowered:
+    """Return what the pooling layer with these settings becomes."""
+    kind = "MaxPooling" if layer.class_name == "ops.MaxPool" else "AveragePooling"
+    return _as_layer(layer, shapes, f"{kind}{len(shapes[0]) - 2}D")
+
+
+@layer("ops.AdaptiveMaxPool", "ops.AdaptiveAveragePool", takes_call=True)
+def adaptive_pool(layer: Layer, *shapes: Shape) -> list[TorchStep] | Lowered:
+    """Return what the adaptive pooling layer with these settings becomes."""
+    kind = layer.class_name.removeprefix("ops.").removesuffix("Pool")
+    return _as_layer(layer, shapes, f"{kind}Pooling{len(shapes[0]) - 2}D")
+
+
+@layer("ops.Resize", takes_call=True)
+def resize(layer: Layer, *shapes: Shape) -> list[TorchStep] | Lowered:
+    """Return what the layer Resizing with this size becomes."""
+    if layer.config.get("antialias"):
+        raise unsupported(layer, "antialias", needed="false")
+    height, width = integers(layer, "size")
+    config = {**layer.config, "height": height, "width": width}
+    return _as_layer(replace(layer, config=config), shapes, "Resizing")
+
+
+def _as_layer(
+    layer: Layer, shapes: tuple[Shape, ...], class_name: str
+) -> list[TorchStep] | Lowered:
+    operation = Operation.of(layer, shapes, "x")
+    operation.only("x")
+    config = dict(operation.settings)
+    if config.get("data_format") is None:
+        config["data_format"] = "channels_last"
+    return find_layer_rule(class_name).lower(
+        replace(layer, class_name=class_name, config=config), *shapes
+    )
+
+
+@layer("ops.RGBToGrayscale", takes_call=True)
+def to_gray(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+    """Return 0.2989 red + 0.587 green + 0.114 blue."""
+    operation = Operation.of(layer, shapes, "images")
+    if text(layer, "data_format", "channels_last") != "channels_last" or shapes[0][-1] != 3:
+        raise refused(layer, f"images {shapes[0]}, three channels on the last axis are needed")
+    factors = operation.constant((0.2989, 0.587, 0.114))
+    scaled = operation.result("operator.mul", of=["input_0", factors], shape=shapes[0])
+    shape = (*shapes[0][:-1], 1)
+    operation.result("torch.sum", {"dim": -1, "keepdim": True}, of=[scaled], shape=shape)
+    return operation.steps
