@@ -72,7 +72,9 @@ def _of_keras_2(config: Mapping[str, object]) -> LossScaling:
 
 def _of_keras_3(inner: OptimizerState, state: OptimizerState) -> tuple[OptimizerState, LossScaling]:
     """Return the optimizer inside with what is left when the wrapper's own numbers are taken from the front."""
-    variables = list(state.variables)
+    # A .keras file holds what the optimizer inside has twice: with the wrapper, and by itself.
+    again = [variable for variable in state.variables if "inner_optimizer" in variable.name]
+    variables = [v for v in state.variables if "inner_optimizer" not in v.name]
     leading = next((i for i, v in enumerate(variables) if v.shape != ()), len(variables))
     own = variables[: OWN_NUMBERS if leading > OWN_NUMBERS else 2]
     options = {
@@ -80,7 +82,8 @@ def _of_keras_3(inner: OptimizerState, state: OptimizerState) -> tuple[Optimizer
         "dynamic_growth_steps": int(_number(state.config, "dynamic_growth_steps", 2000)),
     }
     numbers = dict(zip(("scaled_steps", "dynamic_scale"), own[2:], strict=False))
-    scaling = LossScaling(options, numbers, tuple((variable, UNUSED) for variable in own[:2]))
+    ignored = [*((v, UNUSED) for v in own[:2]), *((v, "stored a second time") for v in again)]
+    scaling = LossScaling(options, numbers, tuple(ignored))
     return replace(inner, variables=tuple(variables[len(own) :])), scaling
 
 
