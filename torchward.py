@@ -23,22 +23,27 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from converters.convert import convert
+    from converters.export import export
     from converters.inspection import inspect
     from converters.load import load
+    from converters.save import save
     from converters.verify import verify
 
-__all__ = ["convert", "inspect", "load", "main", "verify"]
+__all__ = ["convert", "export", "inspect", "load", "main", "save", "verify"]
 
 _API = {
     "convert": "converters.convert",
+    "export": "converters.export",
     "inspect": "converters.inspection",
     "load": "converters.load",
+    "save": "converters.save",
     "verify": "converters.verify",
 }
 COMMANDS = {
     "inspect": "converters.cli",
     "convert": "converters.cli",
     "verify": "converters.cli",
+    "export": "converters.export_command",
     "support": "converters.cli",
     "parity": "parity_tests.cli",
     "train": "parity_tests.train_command",

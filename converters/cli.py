@@ -49,7 +49,7 @@ def inspect(source: Source, architecture: Architecture = None, as_json: AsJson =
     from converters.inspection import inspect as inspect_file
 
     found = inspect_file(source, architecture=architecture)
-    _print_lines([json.dumps(found.to_data())] if as_json else format_inspection(found))
+    print_lines([json.dumps(found.to_data())] if as_json else format_inspection(found))
 
 
 def convert(
@@ -96,11 +96,11 @@ def convert(
         limits=Limits(max_array_bytes=max_size),
     )
     if as_json:
-        _print_lines([json.dumps(report.to_data())])
+        print_lines([json.dumps(report.to_data())])
     elif not quiet:
-        _print_lines(format_conversion(report, time.perf_counter() - started, show_all=show_all))
+        print_lines(format_conversion(report, time.perf_counter() - started, show_all=show_all))
         given = "" if architecture is None else f" --architecture {architecture}"
-        _print_lines(
+        print_lines(
             [
                 f"next            torchward verify {source} {_beside(source, output) / report.output}{given}"
             ]
@@ -144,9 +144,9 @@ def verify(
         rules=rules or (),
     )
     if as_json:
-        _print_lines([json.dumps(report.to_data())])
+        print_lines([json.dumps(report.to_data())])
     elif not quiet:
-        _print_lines(format_verification(report))
+        print_lines(format_verification(report))
     if not report.passed:
         failed = ", ".join(
             f"{check.name}: {check.problem}" for check in report.checks if not check.passed
@@ -171,10 +171,10 @@ def support(
         raise typer.BadParameter(msg)
     table = supported() if what is None else {what: supported()[what]}
     if as_json:
-        _print_lines([json.dumps(table)])
+        print_lines([json.dumps(table)])
         return
     for name, entries in table.items():
-        _print_lines([f"{name} ({len(entries)})", *(f"  {entry}" for entry in entries)])
+        print_lines([f"{name} ({len(entries)})", *(f"  {entry}" for entry in entries)])
 
 
 def format_inspection(found: Inspection) -> list[str]:
@@ -313,7 +313,7 @@ def _shape(shape: Sequence[int | None] | None) -> str:
     return f"({', '.join(sizes)}{',' if len(sizes) == 1 else ''})"
 
 
-def _print_lines(lines: Iterable[str]) -> None:
+def print_lines(lines: Iterable[str]) -> None:
     """Write to standard output; names from files may hold control characters, which must not move the cursor."""
     for line in lines:
         safe = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)

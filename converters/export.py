@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import math
 import os
@@ -15,11 +16,13 @@ from converters.errors import UnreadableFileError, UnsupportedError
 from converters.first_step import add_new_slots
 from converters.keras_texts import with_changed_options
 from converters.keras_trees import arrange
-from converters.legacy_record import make_record
+from converters.legacy_record import OPTIMIZER_GROUPS, make_record
 from converters.limits import MAX_ARRAY_BYTES
 from converters.load import read_converted
 from converters.plan import plan_conversion
 from converters.readers import read_checkpoint
+from converters.readers.files.natural_order import natural_key
+from converters.readers.hdf5.header import SIGNATURE
 from converters.report import make_report
 from converters.restore import Origin, Restored, TensorLike, restore_model, restore_optimizer
 from converters.writers.keras_files import KerasTree, write_keras_file
@@ -113,6 +116,7 @@ def export(
     path = Path(source)
     for module in rules:
         importlib.import_module(module)
+    _refuse_legacy(path)
     checkpoint = read_converted(path)
     origin = _read_origin(checkpoint.metadata, path, None if like is None else Path(like))
     target = _destination(path, destination, origin.record.format)
@@ -129,7 +133,7 @@ def export(
         source=path.name,
         format=file_format,
         version=origin.record.version,
-        arrays=tuple((name, info.shape) for name, info in tree.arrays.items()),
+        arrays=tuple((name, tree.arrays[name].shape) for name in sorted(tree.arrays, key=_rank)),
         parameters=sum(math.prod(place.shape) for _, place in origin.places),
         optimizer=None if restored.slots is None else (kind, int(cast("int", iterations))),
         lost=tuple(restored.lost),
@@ -138,6 +142,19 @@ def export(
         output_sha256=file.sha256,
         output_size=file.size,
     )
+
+
+def _rank(path: str) -> tuple[bool, object]:
+    """Sort the model's arrays before the optimizer's."""
+    return path.split("/")[0] in OPTIMIZER_GROUPS.values(), natural_key(path)
+
+
+def _refuse_legacy(path: Path) -> None:
+    """Raise UnreadableFileError for a file that is on the legacy side already; what is missing is said later."""
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        if file.read(len(SIGNATURE)) == SIGNATURE or path.suffix.lower() == ".keras":
+            msg = f"{path}: is a legacy file already; export starts from a .pth"
+            raise UnreadableFileError(msg, hint=f"torchward convert {path}")
 
 
 def _restore(

@@ -22,6 +22,8 @@ from torch_impl.checkpoints import CheckpointError, TorchCheckpoint, read_checkp
 from torch_impl.keras_compat import optimizers
 from torch_impl.keras_compat.keras_optimizer import KerasOptimizer
 
+METADATA_ATTRIBUTE = "converted_from"
+"""Attribute of a loaded model: the metadata of its file, for `converters.save`."""
 _MAX_HEADER_BYTES = 100_000_000  # the bound of the safetensors library itself
 
 
@@ -72,6 +74,7 @@ def load(
         name: tensor.to(device).contiguous() for name, tensor in checkpoint.model_state_dict.items()
     }
     model = build_model(Architecture.from_data(checkpoint.architecture), state)
+    setattr(model, METADATA_ATTRIBUTE, dict(checkpoint.metadata))
     if not optimizer:
         return model
     return model.train(), load_optimizer(model, checkpoint, Path(path))
