@@ -176,12 +176,6 @@ def _note_fixed_mode(layer: Layer, call: Call, lowering: Lowering) -> None:
     _note_idle_layers(layer, call, lowering)
     parts = [part for _, part in leaves(layer.graph)] if layer.graph else [layer]
     affected = [part.name for part in parts if _acts_in_training(part)]
-    if fixed is False:
-        affected = [
-            part.name
-            for part in parts
-            if part.name in affected and not find_layer_rule(part.class_name).idle_in_training
-        ]
     if not affected or not isinstance(fixed, (bool, int)):
         return
     if fixed:
@@ -216,9 +210,9 @@ def _note_idle_layers(layer: Layer, call: Call, lowering: Lowering) -> None:
 def _acts_in_training(layer: Layer) -> bool:
     if layer.class_name == "InputLayer":
         return False
-    return (
-        layer.class_name == "BatchNormalization"
-        or find_layer_rule(layer.class_name).random_in_training
+    rule = find_layer_rule(layer.class_name)
+    return layer.class_name == "BatchNormalization" or (
+        rule.random_in_training and not rule.idle_in_training
     )
 
 

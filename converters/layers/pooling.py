@@ -178,3 +178,55 @@ def global_max_pooling2d(layer: Layer, *shapes: Shape) -> list[TorchStep]:
 def global_max_pooling3d(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     """Return the largest over the three spatial axes; at a tie the gradient is shared, as in TensorFlow."""
     return _global(layer, shapes[0], 3, "torch.amax")
+
+
+def _adaptive(layer: Layer, shape: Shape, rank: int, kind: str) -> list[TorchStep]:
+    """Return torch's adaptive module: both cut the axis at floor(i size / count) and ceil((i + 1) size / count)."""
+    frame, sizes = Frame.of(layer, shape, rank), extents(layer, "output_size", rank)
+    pooled = frame.shape(frame.channels, sizes)
+    step = TorchStep(f"nn.Adaptive{kind}Pool{rank}d", {"output_size": compact(sizes)}, shape=pooled)
+    return [*frame.enter(), step, *frame.leave(frame.channels, sizes)]
+
+
+_ADAPTIVE_1D = (Example({"output_size": 3}, ((7, 2),)),)
+_ADAPTIVE_2D = (
+    Example({"output_size": [3, 2]}, ((7, 6, 2),)),
+    Example({"output_size": [4, 5], "data_format": "channels_first"}, ((2, 10, 7),)),
+)
+_ADAPTIVE_3D = (Example({"output_size": [2, 1, 3]}, ((3, 4, 5, 2),)),)
+
+
+@layer("AdaptiveAveragePooling1D", examples=_ADAPTIVE_1D)
+def adaptive_average_pooling1d(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+    """Return `nn.AdaptiveAvgPool1d`."""
+    return _adaptive(layer, shapes[0], 1, "Avg")
+
+
+@layer("AdaptiveAveragePooling2D", examples=_ADAPTIVE_2D)
+def adaptive_average_pooling2d(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+    """Return `nn.AdaptiveAvgPool2d`."""
+    return _adaptive(layer, shapes[0], 2, "Avg")
+
+
+@layer("AdaptiveAveragePooling3D", examples=_ADAPTIVE_3D)
+def adaptive_average_pooling3d(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+    """Return `nn.AdaptiveAvgPool3d`."""
+    return _adaptive(layer, shapes[0], 3, "Avg")
+
+
+@layer("AdaptiveMaxPooling1D", examples=_ADAPTIVE_1D)
+def adaptive_max_pooling1d(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+    """Return `nn.AdaptiveMaxPool1d`."""
+    return _adaptive(layer, shapes[0], 1, "Max")
+
+
+@layer("AdaptiveMaxPooling2D", examples=_ADAPTIVE_2D)
+def adaptive_max_pooling2d(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+    """Return `nn.AdaptiveMaxPool2d`."""
+    return _adaptive(layer, shapes[0], 2, "Max")
+
+
+@layer("AdaptiveMaxPooling3D", examples=_ADAPTIVE_3D)
+def adaptive_max_pooling3d(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+    """Return `nn.AdaptiveMaxPool3d`."""
+    return _adaptive(layer, shapes[0], 3, "Max")
