@@ -13,6 +13,9 @@ from typing import cast
 from converters.errors import UnreadableFileError
 from converters.registry import Plain
 
+MAX_NESTED_BLOCKS = 50
+"""Models inside of models; torch walks submodules recursively, and Python bounds that."""
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -22,11 +25,13 @@ class Step:
         op: key of `converters.targets.TARGETS`.
         inputs: names of the values it takes.
         output: name of the value it makes.
-        attribute: name of the submodule for modules; None for functions. Two steps with one attribute share it.
+        attribute: name of the submodule for modules, with dots where it lies in a block; None for functions. Two
+            steps with one attribute share it.
         kwargs: arguments of the constructor or the function.
         state: names of the module's own parameters and buffers that the file fills.
         frozen: True if the parameters do not train.
         further_outputs: names of the results after the first, where the operation gives a tuple.
+        blocks: the submodules the step belongs to, from the outside in: name, and which of its calls this is.
     """
 
     op: str
@@ -37,6 +42,7 @@ class Step:
     state: tuple[str, ...] = ()
     frozen: bool = False
     further_outputs: tuple[str, ...] = ()
+    blocks: tuple[tuple[str, int], ...] = ()
 
     @property
     def results(self) -> tuple[str, ...]:
@@ -96,6 +102,7 @@ class Architecture:
                     "state": list(step.state),
                     "frozen": step.frozen,
                     "further_outputs": list(step.further_outputs),
+                    "blocks": [list(block) for block in step.blocks],
                 }
                 for step in self.steps
             ],
@@ -142,6 +149,23 @@ def _identifiers(values: object) -> tuple[str, ...]:
     return tuple(_identifier(value) for value in values)
 
 
+def _attribute(value: object) -> str:
+    """Return the dotted name of a submodule."""
+    names = _identifiers(value.split(".") if isinstance(value, str) else value)
+    if len(names) > MAX_NESTED_BLOCKS + 1:
+        msg = f"submodules are nested {len(names)} deep; {MAX_NESTED_BLOCKS} blocks at most"
+        raise ValueError(msg)
+    return ".".join(names)
+
+
+def _blocks(values: object) -> tuple[tuple[str, int], ...]:
+    pairs = cast("list[tuple[object, object]]", values)
+    if len(pairs) > MAX_NESTED_BLOCKS or not all(isinstance(call, int) for _, call in pairs):
+        msg = "blocks are pairs of a name and a number"
+        raise ValueError(msg)
+    return tuple((_identifier(name), cast("int", call)) for name, call in pairs)
+
+
 def _texts(values: object) -> tuple[str, ...]:
     if not isinstance(values, (list, tuple)) or not all(isinstance(value, str) for value in values):
         msg = "a list of strings is needed"
@@ -167,13 +191,14 @@ def _parse(data: Mapping[str, object]) -> Architecture:
                 op=str(step["op"]),
                 inputs=_identifiers(step["inputs"]),
                 output=_identifier(step["output"]),
-                attribute=None if attribute is None else _identifier(attribute),
+                attribute=None if attribute is None else _attribute(attribute),
                 kwargs={_identifier(key): _freeze(value) for key, value in kwargs.items()},
                 state=tuple(
                     ".".join(_identifiers(name.split("."))) for name in _texts(step["state"])
                 ),
                 frozen=bool(step["frozen"]),
                 further_outputs=_identifiers(step.get("further_outputs", [])),
+                blocks=_blocks(step.get("blocks", [])),
             )
         )
     architecture = Architecture(

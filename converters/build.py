@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Mapping
 from functools import partial, reduce
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,21 @@ from converters.registry import nearest
 from converters.targets import TARGETS, Target
 
 Operation = Callable[..., Tensor]
+
+
+class _Call(NamedTuple):
+    """One step of the forward pass, ready to be made.
+
+    Attributes:
+        attribute: names that lead to the submodule; () for functions.
+        taken: places of the values it takes, in the list of all values.
+        made: how many values it adds to that list.
+    """
+
+    attribute: tuple[str, ...]
+    function: Operation | None
+    taken: tuple[int, ...]
+    made: int
 
 
 class ConvertedModel(nn.Module):
@@ -32,7 +47,8 @@ class ConvertedModel(nn.Module):
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
         self.architecture = architecture
-        functions: list[Operation | None] = []
+        places = {value.name: place for place, value in enumerate(architecture.inputs)}
+        calls = []
         for step in architecture.steps:
             target = find_target(step.op)
             if target.module != (step.attribute is not None):
@@ -41,11 +57,18 @@ class ConvertedModel(nn.Module):
                 raise UnreadableFileError(msg)
             if target.module:
                 self._add(step, target)
-                functions.append(None)
-            else:
-                functions.append(_function(step, target))
-        self._functions = tuple(functions)
-        self._attributes = tuple(step.attribute for step in architecture.steps)
+            for name in step.results:
+                places[name] = len(places)
+            calls.append(
+                _Call(
+                    tuple(step.attribute.split(".")) if step.attribute else (),
+                    None if target.module else _function(step, target),
+                    tuple(places[name] for name in step.inputs),
+                    len(step.results),
+                )
+            )
+        self._calls = tuple(calls)
+        self._outputs = tuple(places[name] for name in architecture.outputs)
         self._dtypes = tuple(_dtype(value.dtype) for value in architecture.inputs)
         self._is_chain = _is_chain(architecture)
 
@@ -55,45 +78,52 @@ class ConvertedModel(nn.Module):
             names = ", ".join(value.name for value in self.architecture.inputs)
             msg = f"{self.architecture.name} takes {len(self._dtypes)} inputs ({names}), got {len(inputs)}"
             raise TypeError(msg)
-        if not self._is_chain:
-            return self._forward_graph(inputs)
-        modules = self._modules
-        x = inputs[0]
-        if x.dtype != self._dtypes[0]:
-            x = x.to(self._dtypes[0])
-        for attribute, function in zip(self._attributes, self._functions, strict=True):
-            x = modules[attribute](x) if function is None else function(x)  # type: ignore[index, misc]
-        return x
-
-    def _forward_graph(
-        self, inputs: tuple[Tensor, ...]
-    ) -> Tensor | tuple[Tensor, ...] | dict[str, Tensor]:
-        architecture, modules = self.architecture, self._modules
-        values = {
-            entry.name: x.to(dtype)
-            for entry, x, dtype in zip(architecture.inputs, inputs, self._dtypes, strict=True)
-        }
-        for step, attribute, function in zip(
-            architecture.steps, self._attributes, self._functions, strict=True
-        ):
-            operation = modules[attribute] if function is None else function  # type: ignore[index]
-            result = operation(*[values[name] for name in step.inputs])  # type: ignore[misc]
-            if step.further_outputs:
-                values.update(zip(step.results, result, strict=True))
+        values = [
+            x if x.dtype == dtype else x.to(dtype)
+            for x, dtype in zip(inputs, self._dtypes, strict=True)
+        ]
+        if self._is_chain:
+            return self._forward_chain(values[0])
+        for attribute, function, taken, made in self._calls:
+            # Looked up at each call: whoever replaces a submodule has it used.
+            operation = self._find(attribute) if function is None else function
+            result = operation(*[values[place] for place in taken])
+            if made == 1:
+                values.append(result)
             else:
-                values[step.output] = result
-        outputs = tuple(values[name] for name in architecture.outputs)
+                values.extend(result)
+        outputs = tuple(values[place] for place in self._outputs)
+        architecture = self.architecture
         if architecture.structure == "dict":
             return dict(zip(architecture.output_names, outputs, strict=True))
         return outputs[0] if architecture.structure == "single" else outputs
 
+    def _forward_chain(self, x: Tensor) -> Tensor:
+        for attribute, function, _, _ in self._calls:
+            x = self._find(attribute)(x) if function is None else function(x)
+        return x
+
+    def _find(self, attribute: tuple[str, ...]) -> nn.Module:
+        module: nn.Module = self
+        for name in attribute:
+            module = module._modules[name]  # type: ignore[assignment]  # never None: `_add` put it there
+        return module
+
     def _add(self, step: Step, target: Target) -> None:
         attribute = cast("str", step.attribute)
-        if attribute in self._modules:
+        *blocks, name = attribute.split(".")
+        owner: nn.Module = self
+        for block in blocks:
+            if block not in owner._modules:
+                _check_free(owner, block)
+                owner.add_module(block, nn.Module())
+            owner = cast("nn.Module", owner._modules[block])
+            if type(owner) is not nn.Module:
+                msg = f"the architecture puts '{attribute}' into a module that is a layer itself"
+                raise UnreadableFileError(msg)
+        if name in owner._modules:
             return  # a shared layer is one module
-        if hasattr(self, attribute):
-            msg = f"the architecture names a module '{attribute}', which nn.Module uses itself"
-            raise UnreadableFileError(msg)
+        _check_free(owner, name)
         module = cast("nn.Module", resolve(target)(**_arguments(step, target)))
         own = tuple(name for name, _ in [*module.named_parameters(), *module.named_buffers()])
         if own != step.state:
@@ -101,7 +131,14 @@ class ConvertedModel(nn.Module):
             raise MismatchError(msg)
         if step.frozen:
             module.requires_grad_(requires_grad=False)
-        self.add_module(attribute, module)
+        owner.add_module(name, module)
+
+
+def _check_free(owner: nn.Module, name: str) -> None:
+    """Raise UnreadableFileError if a module of that name would hide what every module has."""
+    if hasattr(owner, name):
+        msg = f"the architecture names a module '{name}', which nn.Module uses itself"
+        raise UnreadableFileError(msg)
 
 
 def build_model(architecture: Architecture, state: Mapping[str, Tensor]) -> ConvertedModel:

@@ -1,25 +1,34 @@
 """An `Architecture` printed as the module a person would write: torch only, attributes named after the layers.
 
-Strings from files reach the source only as identifiers (`converters.names`) or through `repr`. The result is parsed
-again and compared with a short list of allowed syntax before it is returned.
+Strings from files reach the source only as identifiers (`converters.names`) or through `literal`. The result is parsed
+again and compared with a short list of allowed syntax before it is returned. How classes are found, statements put
+together and lines broken is in `converters.source_code`.
 """
 
 from __future__ import annotations
 
 import ast
-import importlib.util
 from collections.abc import Iterable
-from functools import cache
-from pathlib import Path
 
-from converters.architecture import Architecture, InputValue, Step
+from converters.architecture import Architecture, InputValue
 from converters.errors import ConversionError
-from converters.registry import Plain
-from converters.targets import TARGETS, Target
+from converters.names import SOURCE_NAMES
+from converters.source_code.blocks import Body, Entry, arrange
+from converters.source_code.expressions import constructor, literal
+from converters.source_code.lines import LINE, fitted
+from converters.source_code.pieces import piece_sources
+from converters.source_code.statements import VARIABLES, write_statements
+from converters.targets import piece_names
 
-_LINE = 100
 PARAMETER_DTYPES = ("float16", "bfloat16", "float32", "float64")
 """Types a network may be built in; torch makes parameters of float32 unless it is told."""
+_IMPORTS = {
+    "math": "import math",
+    "Callable": "from collections.abc import Callable",
+    "partial": "from functools import partial",
+    "torch": "import torch",
+    "F": "import torch.nn.functional as F",
+}
 
 
 def emit_source(architecture: Architecture, *, origin: str, weights: str) -> str:
@@ -30,27 +39,19 @@ def emit_source(architecture: Architecture, *, origin: str, weights: str) -> str
         origin: one line for the docstring: the file it was made from and its checksum.
         weights: file name of the .pth of the same run, for the usage lines.
     """
-    pieces = list(dict.fromkeys(t for t in _used_targets(architecture) if t.is_piece))
-    name = architecture.name
-    blocks = [
-        _header(architecture, origin, weights),
-        *[_piece_source(target) for target in pieces],
-        "\n".join([f"class {name}(nn.Module):", *_class_body(architecture, origin)]),
-    ]
-    source = "\n\n\n".join(blocks) + "\n"
+    pieces = piece_sources(architecture)
+    defined = {node.name for node in ast.parse("\n".join(pieces)).body if isinstance(node, _NAMED)}
+    taken = {*defined, *piece_names(), *SOURCE_NAMES, *_IMPORTS}
+    bodies = arrange(architecture, taken)
+    taken |= {body.name for body in bodies}
+    classes = [_class_source(body, architecture, origin, taken) for body in bodies]
+    code = "\n\n\n".join([*pieces, *classes]) + "\n"
+    source = f"{_header(architecture, code, origin, weights)}\n\n\n{code}"
     _check(source)
     return source
 
 
-def _header(architecture: Architecture, origin: str, weights: str) -> str:
-    used = _used_targets(architecture)
-    pieces = [_piece_source(target) for target in used if target.is_piece]
-    functional = any(target.path.startswith("torch.nn.functional:") for target in used)
-    plain = (
-        any(target.path.startswith(("torch:", "torch.linalg:")) for target in used)
-        or any("torch." in piece for piece in pieces)
-        or architecture.dtype != "float32"
-    )
+def _header(architecture: Architecture, code: str, origin: str, weights: str) -> str:
     doc = [
         f'"""Converted from {_inert(origin)}',
         "",
@@ -59,55 +60,46 @@ def _header(architecture: Architecture, origin: str, weights: str) -> str:
         "    model.load_state_dict(state)",
         "    model.eval()",
         '"""',
-    ]
-    imports = ["from __future__ import annotations", ""]
-    if any("Callable[" in piece for piece in pieces):
-        imports += ["from collections.abc import Callable"]
-    if any(
-        isinstance(step.kwargs.get(key), tuple)
-        for step in architecture.steps
-        for key in TARGETS[step.op].functions
-    ):
-        imports += ["from functools import partial"]
-    imports += [""] if imports[-1] else []
-    imports += ["import torch"] if plain else []
-    imports += ["import torch.nn.functional as F"] if functional else []
-    imports += ["from torch import Tensor, nn"]
-    return "\n".join([*doc, "", *imports])
-
-
-def _used_targets(architecture: Architecture) -> list[Target]:
-    """Return every operation of the steps and of their arguments, in order of use."""
-    used: list[Target] = []
-    for step in architecture.steps:
-        for key in TARGETS[step.op].functions:
-            if key in step.kwargs:
-                value = step.kwargs[key]
-                used.append(TARGETS[str(value[0] if isinstance(value, tuple) else value)])
-        used.append(TARGETS[step.op])
-    return used
-
-
-def _class_body(architecture: Architecture, origin: str) -> list[str]:
-    body = [
-        f'    """{_summary(architecture, origin)}"""',
         "",
-        "    def __init__(self) -> None:",
-        "        super().__init__()",
+        "from __future__ import annotations",
+        "",
     ]
-    seen: set[str] = set()
-    for step in architecture.steps:
-        if step.attribute is None or step.attribute in seen:
-            continue
-        seen.add(step.attribute)
-        body.append(
-            f"        self.{step.attribute} = {_call(_written(TARGETS[step.op]), [], step)}"
-        )
-        if step.frozen:
-            body.append(f"        self.{step.attribute}.requires_grad_(False)")
-    if architecture.dtype != "float32":
-        body.append(f"        self.to(torch.{_dtype(architecture)})")
-    return [*body, "", *_forward(architecture)]
+    used = {node.id for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Name)}
+    standard = [line for name, line in _IMPORTS.items() if name in used and "torch" not in line]
+    torch = [line for name, line in _IMPORTS.items() if name in used and "torch" in line]
+    return "\n".join(
+        [*doc, *standard, *([""] if standard else []), *torch, "from torch import Tensor, nn"]
+    )
+
+
+def _class_source(body: Body, architecture: Architecture, origin: str, taken: set[str]) -> str:
+    is_network = body.name == architecture.name
+    lines = [f"class {body.name}(nn.Module):"]
+    lines += [f'    """{_summary(body, architecture, origin, is_network=is_network)}"""', ""]
+    arguments = [f"{name}: {kind}" for name, kind in body.parameters.items()]
+    keywords = ", ".join(["self", *(["*"] if arguments else []), *arguments])
+    lines += fitted(f"def __init__({keywords}) -> None:", 4)
+    lines.append("        super().__init__()")
+    for entry in body.entries:
+        lines += _entry_lines(entry, body)
+    if is_network and architecture.dtype != "float32":
+        lines.append(f"        self.to(torch.{_dtype(architecture)})")
+    if body.items or is_network:
+        lines += ["", *_forward(body, architecture, taken, is_network=is_network)]
+    return "\n".join(lines)
+
+
+def _entry_lines(entry: Entry, body: Body) -> list[str]:
+    named = body.named.get(entry.name, {})
+    if entry.step is not None:
+        made = constructor(entry.step, named)
+    else:
+        given = [f"{key}={named.get(key, literal(value))}" for key, value in entry.kwargs.items()]
+        made = f"{entry.block}({', '.join(given)})"
+    lines = fitted(f"self.{entry.name} = {made}", 8)
+    if entry.step is not None and entry.step.frozen:
+        lines += fitted(f"self.{entry.name}.requires_grad_(False)", 8)
+    return lines
 
 
 def _dtype(architecture: Architecture) -> str:
@@ -118,12 +110,16 @@ def _dtype(architecture: Architecture) -> str:
     return architecture.dtype
 
 
-def _summary(architecture: Architecture, origin: str) -> str:
+def _summary(body: Body, architecture: Architecture, origin: str, *, is_network: bool) -> str:
+    if not is_network:
+        names = ", ".join(entry.name for entry in body.entries)
+        start = "" if body.items else "Holds "
+        return f"{start}{names}." if len(names) < LINE - 20 else f"{len(body.entries)} layers."
     shapes = "; ".join(
         f"{value.name} {_shape(value)}, {_inert(value.dtype)}" for value in architecture.inputs
     )
     text = f"Takes {shapes}."
-    return text if len(text) <= _LINE - 10 else f"The network of {_inert(origin)}"
+    return text if len(text) <= LINE - 10 else f"The network of {_inert(origin)}"
 
 
 def _shape(value: InputValue) -> str:
@@ -133,165 +129,33 @@ def _shape(value: InputValue) -> str:
     return f"({', '.join(sizes)}{',' if len(sizes) == 1 else ''})"
 
 
-def _forward(architecture: Architecture) -> list[str]:
-    names = _variable_names(architecture)
-    arguments = ", ".join(f"{names[value.name]}: Tensor" for value in architecture.inputs)
-    count = len(architecture.outputs)
-    returned = {"single": "Tensor", "dict": "dict[str, Tensor]"}.get(
-        architecture.structure, f"tuple[{', '.join(['Tensor'] * count)}]"
+def _forward(
+    body: Body, architecture: Architecture, taken: set[str], *, is_network: bool
+) -> list[str]:
+    structure = "list" if len(body.outputs) > 1 else "single"
+    structure = architecture.structure if is_network else structure
+    if len(body.inputs) == 1:
+        inputs = {body.inputs[0]: "x"}
+    elif is_network:
+        inputs = {value: value for value in body.inputs}
+    else:
+        numbered = [*VARIABLES, *(f"x_{number}" for number in range(4, len(body.inputs) + 1))]
+        inputs = dict(zip(body.inputs, numbered, strict=False))
+    arguments = ", ".join(["self", *(f"{name}: Tensor" for name in inputs.values())])
+    lines, results = write_statements(
+        body.items, inputs, body.outputs, taken=taken, named_outputs=structure != "single"
     )
-    lines = [f"    def forward(self, {arguments}) -> {returned}:"]
-    results = [names[output] for output in architecture.outputs]
-    if architecture.structure == "single":
-        result = results[0]
-    elif architecture.structure == "dict":
+    if structure == "dict":
         pairs = zip(architecture.output_names, results, strict=True)
-        result = "{" + ", ".join(f"{key!a}: {value}" for key, value in pairs) + "}"
+        result = "{" + ", ".join(f"{literal(key)}: {value}" for key, value in pairs) + "}"
     else:
-        result = ", ".join(results) + ("," if len(results) == 1 else "")
-    statements = _statements(architecture, names)
-    if (
-        statements
-        and architecture.structure == "single"
-        and statements[-1].startswith(f"{result} = ")
-    ):
-        statements[-1] = f"return {statements[-1].removeprefix(f'{result} = ')}"
-    else:
-        statements.append(f"return {result}")
-    return [*lines, *(f"        {statement}" for statement in statements)]
-
-
-def _statements(architecture: Architecture, names: dict[str, str]) -> list[str]:
-    """Return one assignment per layer: functions of one value are written around what they are applied to."""
-    uses = _uses(architecture)
-    statements: list[tuple[str, str]] = []
-    previous: str | None = None  # the value made by the statement before
-    for step in architecture.steps:
-        target = TARGETS[step.op]
-        arguments = [names[value] for value in step.inputs]
-        wraps = (
-            step.attribute is None
-            and step.inputs == (previous,)
-            and uses[previous] == 1
-            and target.infix is None
-            and previous not in architecture.outputs
-        )
-        if wraps and statements:
-            arguments = [statements.pop()[1]]
-        written = f"self.{step.attribute}" if step.attribute else _written(target)
-        expression = _call(written, arguments, None if step.attribute else step)
-        statements.append((", ".join(names[value] for value in step.results), expression))
-        previous = None if step.further_outputs else step.output
-    return [f"{name} = {expression}" for name, expression in statements]
-
-
-def _uses(architecture: Architecture) -> dict[str | None, int]:
-    uses: dict[str | None, int] = {}
-    for step in architecture.steps:
-        for value in step.inputs:
-            uses[value] = uses.get(value, 0) + 1
-    return uses
-
-
-def _variable_names(architecture: Architecture) -> dict[str, str]:
-    """Return the Python variable of each value: `x` throughout where one value follows from another."""
-    values = [value.name for value in architecture.inputs] + [
-        value for step in architecture.steps for value in step.results
-    ]
-    chain = len(architecture.inputs) == 1 and architecture.structure == "single"
-    before = architecture.inputs[0].name
-    for step in architecture.steps:
-        chain = chain and step.inputs == (before,) and not step.further_outputs
-        before = step.output
-    return dict.fromkeys(values, "x") if chain else {value: value for value in values}
-
-
-def _call(written: str, arguments: list[str], step: Step | None) -> str:
-    """Return the source of a call; constructors pass no tensors, modules no arguments."""
-    target = TARGETS[step.op] if step else None
-    if step and target and target.infix and arguments:
-        operands = [_operand(step.kwargs["left"])] if "left" in step.kwargs else []
-        operands += arguments
-        operands += [_operand(step.kwargs["right"])] if "right" in step.kwargs else []
-        return f" {target.infix} ".join(operands)
-    if step and step.op == "operator.getitem":
-        whole = arguments[0] if arguments[0].isidentifier() else f"({arguments[0]})"
-        return f"{whole}[{_index(step.kwargs['index'])}]"
-    shown = list(arguments)
-    if target and target.listed:
-        shown = [f"[{', '.join(arguments)}]"]
-    kwargs = dict(step.kwargs) if step else {}
-    if target and target.unnamed and target.module == (not arguments):
-        shown = [_literal(kwargs.pop(key)) for key in target.unnamed if key in kwargs] + shown
-    functions = target.functions if target else ()
-    shown += [
-        f"{key}={_function_name(value) if key in functions else _literal(value)}"
-        for key, value in kwargs.items()
-    ]
-    return f"{written}({', '.join(shown)})"
-
-
-def _index(value: Plain) -> str:
-    """Return the source between the brackets: `:, 1:, None`."""
-    items = value if isinstance(value, tuple) else ()
-    written = []
-    for item in items:
-        if isinstance(item, tuple):
-            start, stop, step = ("" if bound is None else _literal(bound) for bound in item[1:])
-            written.append(f"{start}:{stop}" + (f":{step}" if step else ""))
-        else:
-            written.append(_literal(item))
-    return ", ".join(written)
-
-
-def _operand(value: Plain) -> str:
-    """Return a number as it may stand beside an operator: `** -2.0` and `-2.0 **` differ from what they look like."""
-    written = _literal(value)
-    return f"({written})" if written.startswith("-") else written
-
-
-def _function_name(value: Plain) -> str:
-    """Return the source of a function given as an argument."""
-    name, *pairs = value if isinstance(value, tuple) else (value,)
-    written = _written(TARGETS[str(name)])
-    settings = [f"{pair[0]}={_literal(pair[1])}" for pair in pairs if isinstance(pair, tuple)]
-    return f"partial({', '.join([written, *settings])})" if settings else written
-
-
-def _literal(value: Plain) -> str:
-    return ascii(value)
-
-
-def _written(target: Target) -> str:
-    module, _, name = target.path.partition(":")
-    prefix = {"torch.nn": "nn.", "torch.nn.functional": "F."}.get(module, "")
-    if module in ("torch", "torch.linalg"):
-        prefix = f"{module}."
-    return f"{prefix}{name}"
-
-
-@cache
-def _piece_source(target: Target) -> str:
-    """Return the source of one of our own classes or functions, as it stands in its file."""
-    module, _, name = target.path.partition(":")
-    text = _module_file(module).read_text(encoding="utf-8")
-    for node in ast.parse(text).body:
-        if isinstance(node, (ast.ClassDef, ast.FunctionDef)) and node.name == name:
-            return "\n".join(text.splitlines()[node.lineno - 1 : node.end_lineno])
-    msg = f"{target.path} has no definition of that name"
-    raise ConversionError(msg)
-
-
-def _module_file(module: str) -> Path:
-    """Return the source file of a module: ours lie beside this package, a user's own was imported with --rules."""
-    own = Path(__file__).parents[1].joinpath(*module.split(".")).with_suffix(".py")
-    if own.is_file():
-        return own
-    spec = importlib.util.find_spec(module)
-    if spec is None or spec.origin is None:
-        msg = f"the source of {module} is not installed, so it cannot be emitted"
-        raise ConversionError(msg)
-    return Path(spec.origin)
+        one_of_list = structure == "list" and len(results) == 1
+        result = ", ".join(results) + ("," if one_of_list else "")
+    returned = {"single": "Tensor", "dict": "dict[str, Tensor]"}.get(
+        structure, f"tuple[{', '.join(['Tensor'] * len(results))}]"
+    )
+    head = fitted(f"def forward({arguments}) -> {returned}:", 4)
+    return [*head, *lines, *fitted(f"return {result}", 8)]
 
 
 def _inert(text: str) -> str:
@@ -314,6 +178,7 @@ _ALLOWED: tuple[type[ast.AST], ...] = (
 )  # fmt: skip
 
 
+_NAMED = (ast.ClassDef, ast.FunctionDef)
 _IMPORTED = ("torch", "__future__", "math", "collections", "functools")
 
 

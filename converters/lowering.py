@@ -6,10 +6,11 @@ comes from. Arrays are not looked at: `converters.plan` brings them in.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from converters.architecture import Architecture, InputValue, Step
+from converters.architecture import MAX_NESTED_BLOCKS, Architecture, InputValue, Step
 from converters.checkpoint import ArrayInfo
 from converters.errors import (
     ConversionError,
@@ -20,10 +21,12 @@ from converters.errors import (
 from converters.graph import Call, Graph, Layer, TensorRef
 from converters.matching import Path, leaves, stored_weights
 from converters.names import class_identifier, identifier, unique
+from converters.passes.blocks import depth_first, name_blocks
 from converters.passes.channels import settle_channels
 from converters.registry import Lowered, Param, Shape, TorchStep, find_layer_rule
 from converters.targets import TARGETS, piece_names
 
+_BLOCK = "."  # in place of a step's suffix: the submodule of a nested model
 _NONSENSE = (LookupError, ValueError, TypeError, ArithmeticError)
 
 
@@ -46,6 +49,8 @@ class Lowering:
     attributes: dict[tuple[Path, str], str] = field(default_factory=dict)
     values: set[str] = field(default_factory=piece_names)  # no variable may hide a function
     taken: set[str] = field(default_factory=set)
+    blocks: tuple[tuple[str, int], ...] = ()  # the nested models that are being walked
+    calls: Counter[Path] = field(default_factory=Counter)  # of nested models
     params: dict[str, tuple[Path, Param]] = field(
         default_factory=dict
     )  # state key to where it comes from
@@ -103,6 +108,7 @@ def lower_model(graph: Graph, lowering: Lowering) -> Architecture:
         outputs,
         fresh=lambda name: unique(name, lowering.values),
     )
+    _make_blocks(lowering)
     return Architecture(
         name=unique(class_identifier(graph.name), piece_names()),
         inputs=tuple(inputs),
@@ -112,6 +118,25 @@ def lower_model(graph: Graph, lowering: Lowering) -> Architecture:
         output_names=graph.output_names,
         dtype=dtype,
     )
+
+
+def _make_blocks(lowering: Lowering) -> None:
+    """Make submodules of repeated blocks, and bring parameters into the order that the module lists them in."""
+    lowering.steps, renamed = name_blocks(lowering.steps, lowering.origins, lowering.taken)
+
+    def new_key(key: str) -> str:
+        attribute, _, name = key.rpartition(".")
+        owner, inner = attribute, ""
+        while owner not in renamed and "." in owner:  # a parameter deeper inside of its module
+            owner, _, part = owner.rpartition(".")
+            inner = f"{part}.{inner}"
+        return f"{renamed[owner]}.{inner}{name}" if owner in renamed else key
+
+    params = {new_key(key): value for key, value in lowering.params.items()}
+    trainable = {new_key(key) for key in lowering.trainable}
+    order = depth_first(list(params))
+    lowering.params = {key: params[key] for key in order}
+    lowering.trainable = [key for key in order if key in trainable]
 
 
 def _input_dtype(stated: str, parameters: str) -> str:
@@ -240,7 +265,13 @@ def _lower_nested(
     inner = {
         entry.tensor: argument for entry, argument in zip(graph.inputs, arguments, strict=True)
     }
+    around = lowering.blocks
+    if len(around) < MAX_NESTED_BLOCKS:
+        name = _block_name(path, lowering).rpartition(".")[2]
+        lowering.blocks = (*around, (name, lowering.calls[path]))
+    lowering.calls[path] += 1
     _lower_calls(graph, path, inner, lowering)
+    lowering.blocks = around
     return {index: inner[ref] for index, ref in enumerate(graph.outputs) if ref in inner}
 
 
@@ -284,6 +315,7 @@ def _add_step(
             state=tuple(param.name for param in step.params),
             frozen=any(not _trains(layer, param.source) for param in step.params),
             further_outputs=tuple(names[1:]),
+            blocks=lowering.blocks,
         )
     )
     lowering.origins.append(path)
@@ -300,8 +332,9 @@ def _attribute(step: TorchStep, layer: Layer, path: Path, lowering: Lowering) ->
     known = lowering.attributes.get((path, step.suffix))
     if known is not None:
         return known  # a shared layer: the same module again
-    name = "_".join(path) + (f"_{step.suffix}" if step.suffix else "")
-    attribute = unique(identifier(name), lowering.taken)
+    block = _block_name(path[:-1], lowering)
+    name = path[-1] + (f"_{step.suffix}" if step.suffix else "")
+    attribute = unique((block and f"{block}.") + identifier(name), lowering.taken)
     lowering.attributes[path, step.suffix] = attribute
     roles = {weight.role: weight.trainable for weight in stored_weights(layer)}
     for param in step.params:
@@ -310,3 +343,17 @@ def _attribute(step: TorchStep, layer: Layer, path: Path, lowering: Lowering) ->
         if _trains(layer, param.source) and roles[param.source]:
             lowering.trainable.append(key)
     return attribute
+
+
+def _block_name(path: Path, lowering: Lowering) -> str:
+    """Return the dotted name of the submodule for a nested model, "" for the network itself."""
+    if not path:
+        return ""
+    known = lowering.attributes.get((path, _BLOCK))
+    if known is None:
+        around = _block_name(path[:-1], lowering)
+        if len(path) > MAX_NESTED_BLOCKS:
+            return around  # deeper ones share a submodule
+        known = unique((around and f"{around}.") + identifier(path[-1]), lowering.taken)
+        lowering.attributes[path, _BLOCK] = known
+    return known

@@ -1,0 +1,1 @@
+"""The parts of emitted source: expressions, statements, classes of blocks, pieces of our own."""

@@ -1,0 +1,109 @@
+"""Steps as Python expressions. Strings from files get here only as identifiers or through `literal`."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+
+from converters.architecture import Step
+from converters.registry import Plain
+from converters.targets import TARGETS, Target
+
+_PREFIXES = {"torch.nn": "nn.", "torch.nn.functional": "F."}
+
+
+def constructor(step: Step, names: Mapping[str, str]) -> str:
+    """Return the source that makes a step's module.
+
+    Args:
+        step: a step with an attribute.
+        names: arguments that are given by name of a variable instead of their value.
+    """
+    target = TARGETS[step.op]
+    rest: dict[str, Plain] = {
+        **step.kwargs,
+        **{key: None for key in names if key not in step.kwargs},
+    }
+    shown = [names.get(key) or literal(rest.pop(key)) for key in target.unnamed if key in rest]
+    for key, value in rest.items():
+        if key in target.unnamed:
+            continue
+        written = function_name(value) if key in target.functions else literal(value)
+        shown.append(f"{key}={names.get(key, written)}")
+    return f"{written_name(target)}({', '.join(shown)})"
+
+
+def function_call(step: Step, arguments: list[str]) -> str:
+    """Return the source of a step that is a function of these arguments."""
+    target = TARGETS[step.op]
+    kwargs = dict(step.kwargs)
+    if target.infix and arguments:
+        operands = [_operand(kwargs["left"])] if "left" in kwargs else []
+        operands += arguments
+        operands += [_operand(kwargs["right"])] if "right" in kwargs else []
+        return f" {target.infix} ".join(operands)
+    if step.op == "operator.getitem":
+        return f"{_whole(arguments[0])}[{_index(kwargs['index'])}]"
+    if step.op == "torch.permute" and isinstance(dims := kwargs["dims"], tuple):
+        return f"{_whole(arguments[0])}.permute({', '.join(map(literal, dims))})"
+    shown = [f"[{', '.join(arguments)}]"] if target.listed else list(arguments)
+    shown = [literal(kwargs.pop(key)) for key in target.unnamed if key in kwargs] + shown
+    shown += [
+        f"{key}={function_name(value) if key in target.functions else literal(value)}"
+        for key, value in kwargs.items()
+    ]
+    return f"{written_name(target)}({', '.join(shown)})"
+
+
+def written_name(target: Target) -> str:
+    """Return how an operation is called in the source: "nn.Linear", "torch.linalg.norm", "BatchNorm"."""
+    module, _, name = target.path.partition(":")
+    if module in ("torch", "torch.linalg"):
+        return f"{module}.{name}"
+    return f"{_PREFIXES.get(module, '')}{name}"
+
+
+def function_name(value: Plain) -> str:
+    """Return the source of a function given as an argument."""
+    name, *pairs = value if isinstance(value, tuple) else (value,)
+    written = written_name(TARGETS[str(name)])
+    settings = [f"{pair[0]}={literal(pair[1])}" for pair in pairs if isinstance(pair, tuple)]
+    return f"partial({', '.join([written, *settings])})" if settings else written
+
+
+def literal(value: Plain) -> str:
+    """Return ASCII source of plain data, strings in the quotes a formatter would choose."""
+    if isinstance(value, tuple):
+        items = ", ".join(literal(item) for item in value)
+        return f"({items},)" if len(value) == 1 else f"({items})"
+    written = ascii(value)
+    if isinstance(value, float) and written in ("inf", "-inf", "nan"):
+        return f'float("{written}")'
+    if isinstance(value, str) and written[0] == "'" and '"' not in written:
+        return f'"{written[1:-1]}"'
+    return written
+
+
+def _whole(argument: str) -> str:
+    """Return an expression in brackets if what follows would bind to its last part only."""
+    node = ast.parse(argument, mode="eval").body
+    return f"({argument})" if isinstance(node, (ast.BinOp, ast.UnaryOp)) else argument
+
+
+def _index(value: Plain) -> str:
+    """Return the source between the brackets: `:, 1:, None`."""
+    items = value if isinstance(value, tuple) else ()
+    written = []
+    for item in items:
+        if isinstance(item, tuple):
+            start, stop, step = ("" if bound is None else literal(bound) for bound in item[1:])
+            written.append(f"{start}:{stop}" + (f":{step}" if step else ""))
+        else:
+            written.append(literal(item))
+    return ", ".join(written)
+
+
+def _operand(value: Plain) -> str:
+    """Return a number as it may stand beside an operator: `** -2.0` and `-2.0 **` differ from what they look like."""
+    written = literal(value)
+    return f"({written})" if written.startswith("-") else written

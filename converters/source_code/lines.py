@@ -1,0 +1,106 @@
+"""Long lines broken as the usual formatters break them, so that formatting emitted source changes nothing."""
+
+from __future__ import annotations
+
+LINE = 88
+"""Columns of a line: what formatters take where nobody says otherwise."""
+_OPENING, _CLOSING = "([{", ")]}"
+
+
+def fitted(text: str, indent: int) -> list[str]:
+    """Return a statement as indented lines of at most `LINE` columns, where its brackets allow that."""
+    line = " " * indent + text
+    if len(line) <= LINE:
+        return [line]
+    start = _last_bracket(text)
+    if start is None:
+        return _in_brackets(text, indent)
+    close = max(text.rfind(bracket) for bracket in _CLOSING)
+    head, inner, tail = text[: start + 1], text[start + 1 : close], text[close:]
+    if not inner:
+        return [line]
+    one_line = " " * (indent + 4) + inner
+    if len(one_line) <= LINE and text[start] == "(" and not inner.endswith(","):
+        return [" " * indent + head, one_line, " " * indent + tail]
+    return [" " * indent + head, *_one_each(inner, indent + 4), " " * indent + tail]
+
+
+def split_outside(text: str, separator: str) -> list[str]:
+    """Return the parts of an expression between separators that lie in no bracket and no string."""
+    parts, depth, quote, start, place = [], 0, "", 0, 0
+    while place < len(text):
+        character = text[place]
+        if quote:
+            place += character == "\\"
+            quote = "" if character == quote else quote
+        elif character in "'\"":
+            quote = character
+        elif character in _OPENING:
+            depth += 1
+        elif character in _CLOSING:
+            depth -= 1
+        elif depth == 0 and text.startswith(separator, place):
+            parts.append(text[start:place])
+            start = place + len(separator)
+        place += 1
+    return [*parts, text[start:]]
+
+
+def _last_bracket(text: str) -> int | None:
+    """Return where the bracket opens that closes last, if nothing but a return type follows it."""
+    tail = text[max(text.rfind(bracket) for bracket in _CLOSING) + 1 :]
+    if tail and not tail.startswith((" -> ", ":")):
+        return None
+    parts = split_outside(text, "=") if not text.startswith("def ") else [text]
+    if len(split_outside(parts[-1], " ")) > 2 and not text.startswith("def "):
+        return None  # operators or several results lie outside of the brackets
+    depth, found, quote, place = 0, None, "", 0
+    while place < len(text):
+        character = text[place]
+        if quote:
+            place += character == "\\"
+            quote = "" if character == quote else quote
+        elif character in "'\"":
+            quote = character
+        elif character in _OPENING:
+            found = place if depth == 0 else found
+            depth += 1
+        elif character in _CLOSING:
+            depth -= 1
+        place += 1
+    return found
+
+
+def _one_each(inner: str, indent: int) -> list[str]:
+    lines = []
+    for part in split_outside(inner.rstrip(","), ", "):
+        pieces = fitted(f"{part},", indent) if len(part) + indent < LINE else _deeper(part, indent)
+        lines += pieces
+    return lines
+
+
+def _deeper(part: str, indent: int) -> list[str]:
+    lines = fitted(part, indent)
+    return [*lines[:-1], f"{lines[-1]},"]
+
+
+def _in_brackets(text: str, indent: int) -> list[str]:
+    """Return a long sum or a long list of results inside of brackets of its own."""
+    space = " " * indent
+    for head in ("return ", text.partition(" = ")[0] + " = "):
+        if not text.startswith(head):
+            continue
+        rest = text.removeprefix(head)
+        results = split_outside(rest, ", ")
+        if len(results) > 1:
+            return [f"{space}{head}(", *(f"{space}    {part}," for part in results), f"{space})"]
+        for sign in ("+", "-", "*", "/", "**"):
+            first, *others = split_outside(rest, f" {sign} ")
+            if others:
+                operands = [first, *(f"{sign} {part}" for part in others)]
+                return [
+                    f"{space}{head}(",
+                    *(f"{space}    {part}" for part in operands),
+                    f"{space})",
+                ]
+    return [space + text]
