@@ -25,6 +25,8 @@ from converters.limits import Limits
 MODEL_CLASSES = ("Sequential", "Functional", "Model")
 CELLS = {"LSTMCell": "LSTM", "GRUCell": "GRU", "SimpleRNNCell": "SimpleRNN"}
 """Cells that RNN repeats over time, and the layer that is the two together."""
+WRAPPERS = ("TimeDistributed", "Bidirectional", "SpectralNormalization")
+"""Layers that hold another as "layer"."""
 CODE_CLASSES = ("Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer")
 """Layers whose configuration holds or names code; nothing of them is ever run."""
 
@@ -185,7 +187,7 @@ def _parse_layer(entry: Mapping[str, object], dialect: Dialect) -> Layer:
     return Layer(
         name,
         class_name,
-        settle_settings(class_name, config, dialect),
+        settle_settings(CELLS.get(class_name, class_name), config, dialect),
         trainable=bool(config.get("trainable", True)),
         inner=_parse_inner(class_name, config, dialect),
     )
@@ -206,11 +208,16 @@ def _parse_inner(
     class_name: str, config: Mapping[str, object], dialect: Dialect
 ) -> dict[str, Layer]:
     """Return what a wrapper wraps, by the attribute that holds it in Keras."""
-    if class_name not in ("TimeDistributed", "Bidirectional"):
+    if class_name in ("RNN", "StackedRNNCells"):
+        return _parse_cells(config, dialect)
+    if class_name not in WRAPPERS:
         return {}
     wrapped = cast("Mapping[str, object]", config["layer"])
-    if class_name == "TimeDistributed":
-        return {"layer": _parse_layer(wrapped, dialect)}
+    if class_name != "Bidirectional":
+        inner = _parse_layer(wrapped, dialect)
+        if inner.graph is not None:
+            inner = replace(inner, inner={part.name: part for part in inner.graph.layers})
+        return {"layer": inner}
     forward = _parse_layer(wrapped, dialect)
     other = config.get("backward_layer")
     if other is not None:
@@ -219,6 +226,20 @@ def _parse_inner(
         turned = not forward.config.get("go_backwards", False)
         backward = replace(forward, config={**forward.config, "go_backwards": turned})
     return {"forward_layer": forward, "backward_layer": backward}
+
+
+def _parse_cells(config: Mapping[str, object], dialect: Dialect) -> dict[str, Layer]:
+    """Return the cells of a stack, or of an RNN, as the layers that repeat them over time."""
+    stack = config.get("cell", {"class_name": "StackedRNNCells", "config": config})
+    cells: object = [stack]
+    if isinstance(stack, Mapping) and stack.get("class_name") == "StackedRNNCells":
+        cells = cast("Mapping[str, object]", stack["config"])["cells"]
+    found = {}
+    for index, cell in enumerate(cast("Sequence[Mapping[str, object]]", cells)):
+        class_name = str(cell["class_name"])
+        whole = {**cell, "class_name": CELLS.get(class_name, class_name)}
+        found[f"cell_{index}"] = _parse_layer(whole, dialect)
+    return found
 
 
 def _parse_outputs(value: object) -> tuple[str, tuple[str, ...], tuple[TensorRef, ...]]:

@@ -113,9 +113,10 @@ def _match_names(
                     f"layer '{layer.name}': the file has no arrays for it, needed {_roles(needed)}"
                 )
             continue
+        if layer.graph or layer.inner:
+            # A nested model or a wrapper is one group: all trainable weights first, then the others.
+            needed.sort(key=lambda item: not (layer.trainable and item[1].trainable))
         if layer.graph:
-            # A nested model is one group: all trainable weights first, then the others.
-            needed.sort(key=lambda item: not item[1].trainable)
             _assign_by_order(entry, needed, found, problems)
         else:
             entry = replace(entry, arrays=join_gates(layer.class_name, entry.arrays))
@@ -170,12 +171,32 @@ def _match_containers(
 
 def _in_order(layer: Layer, entries: Sequence[LayerArrays]) -> Sequence[LayerArrays]:
     """Return the groups of a wrapper in the order of what it wraps; the file lists them by the alphabet."""
-    wrapped = list(layer.inner)
-    if not wrapped:
-        return entries
-    known = [entry for entry in entries if entry.path.split("/")[0] in wrapped]
-    others = [entry for entry in entries if entry not in known]
-    return [*sorted(known, key=lambda entry: wrapped.index(entry.path.split("/")[0])), *others]
+    return sorted(entries, key=lambda entry: _place_of(entry.path, layer)) if layer.inner else entries
+
+
+def _place_of(path: str, layer: Layer) -> tuple[int, ...]:
+    """Return where a group stands among what a wrapper holds, down to the innermost; its own arrays come first."""
+    prefixes = _inner_prefixes(layer, path.split("/", 1)[0])
+    for index, (prefix, inner) in enumerate(zip(prefixes, layer.inner.values(), strict=True)):
+        if f"{path}/".startswith(f"{prefix}/"):
+            return (index + 1, *_place_of(path.removeprefix(prefix).removeprefix("/"), inner))
+    return (0,)
+
+
+def _inner_prefixes(layer: Layer, first: str) -> list[str]:
+    """Return the group of each inner layer: by attribute, or by class and a counter where Keras has a list of them."""
+    cells = {"RNN": "cell/cells", "StackedRNNCells": "cells"}
+    if layer.graph is None and layer.class_name not in cells:
+        return list(layer.inner)
+    container = cells.get(layer.class_name, first if first in CONTAINERS else CONTAINERS[0])
+    counts: dict[str, int] = {}
+    prefixes = []
+    for inner in layer.inner.values():
+        name = snake_case(inner.class_name) + ("_cell" if layer.class_name in cells else "")
+        number = counts.setdefault(name, 0)
+        counts[name] += 1
+        prefixes.append(f"{container}/{name}_{number}" if number else f"{container}/{name}")
+    return prefixes
 
 
 def _container_keys(graph: Graph, children: Mapping[str, Sequence[LayerArrays]]) -> dict[str, str]:

@@ -249,5 +249,5 @@ def test_cell_of_a_users_own_is_refused(write_model: WriteModel, configs: Any) -
     cell = {"class_name": "mine>Cell", "config": {"name": "cell", "units": UNITS}}
     entry = configs.layer("RNN", "layer", cell=cell)
 
-    with pytest.raises(UnsupportedError, match="no rule for Keras layer 'RNN'"):
+    with pytest.raises(UnsupportedError, match="no rule for Keras layer 'mine>Cell'"):
         plan_of(model_of(write_model, configs, entry, gated(4)))
