@@ -138,6 +138,7 @@ TARGETS: dict[str, Target] = {
     "compat.GaussianDropout": _module(f"{COMPAT}.noise:GaussianDropout", "p"),
     "compat.SharedDropout": _module(f"{COMPAT}.noise:SharedDropout", "p", "axes"),
     "compat.SharedAlphaDropout": _module(f"{COMPAT}.noise:SharedAlphaDropout", "p", "axes"),
+    "compat.ChannelScale": _module(f"{COMPAT}.scaling:ChannelScale", unnamed=("channels",)),
     "compat.Normalization": _module(
         f"{COMPAT}.preprocessing:Normalization", "shape", "axes", "invert"
     ),

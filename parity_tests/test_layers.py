@@ -34,6 +34,8 @@ ELSEWHERE = (
     *("RNN", "StackedRNNCells", "LSTMCell", "GRUCell", "SimpleRNNCell"),  # test_cells.py
 )
 """Compared with Keras in unit/converters/layers: their arguments or calls are more than an example can say."""
+OF_APPLICATIONS = ("LayerScale", "StochasticDepth")
+"""Not in keras.layers: Keras has them for its own ConvNeXt."""
 KERAS_2_ONLY = ("ThresholdedReLU", "RandomHeight", "RandomWidth")
 """Keras 3 has no such class; worked by hand in unit/converters/test_registry.py."""
 NOT_IN_H5 = dict.fromkeys(
@@ -171,7 +173,7 @@ class Legacy:
             keras.Input(shape, name=f"x{index}", dtype=input_dtype(case, dtype))
             for index, shape in enumerate(case.example.shapes)
         ]
-        layer = getattr(keras.layers, case.class_name)(
+        layer = layer_class(case.class_name)(
             **self._arguments(case.example.kwargs, dtype), name="layer", dtype=dtype
         )
         first, *others = inputs
@@ -265,6 +267,14 @@ class Legacy:
                 model.save_weights(paths["model.weights.h5"])
                 paths["model.json"].write_text(model.to_json())
         return paths
+
+
+def layer_class(name: str) -> Any:
+    """Return the Keras class of a rule."""
+    import keras
+    from keras.src.applications import convnext
+
+    return getattr(convnext if name in OF_APPLICATIONS else keras.layers, name)
 
 
 def inputs_of(case: Case) -> list[NDArray[np.float32]]:

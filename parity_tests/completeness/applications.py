@@ -1,0 +1,195 @@
+"""Every network of keras.applications: random weights and statistics, saved, converted, compared and timed.
+
+Nothing is downloaded. Each network has a process of its own: the largest needs some gigabytes, and the times of one
+are not those of a process that another has filled. `python -m parity_tests.completeness.applications`.
+"""
+# ruff: noqa: ANN401  # TensorFlow and Keras have no types
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+MAX_RELATIVE_ERROR = 1e-5
+SIZE = 64
+SIZES = {
+    "Xception": 75,
+    "InceptionV3": 75,
+    "InceptionResNetV2": 75,
+    "NASNetLarge": 96,
+    "NASNetMobile": 96,
+}
+"""Inputs that are smaller than usual, so that hundreds of layers take seconds; some networks shrink theirs more."""
+BATCHES = (1, 3)
+NETWORK_TIMEOUT_S = 900
+MAX_REASON = 200
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkResult:
+    """What became of a network.
+
+    Attributes:
+        error: largest difference of two batches, relative to the largest value of Keras's output.
+        convert_s: from the saved .keras to the written .pth and report.
+        load_s: from the .pth to the module.
+        keras_load_s: from the saved .keras to the Keras model.
+        reason: why it fails; "" if it passes.
+    """
+
+    name: str
+    parameters: int = 0
+    error: float = 0.0
+    convert_s: float = 0.0
+    load_s: float = 0.0
+    keras_load_s: float = 0.0
+    reason: str = ""
+
+
+def list_networks() -> list[str]:
+    """Return the names of all networks of the installed Keras."""
+    import keras
+
+    return [name for name in dir(keras.applications) if name[0].isupper()]
+
+
+def evaluate_network(name: str, folder: Path, **arguments: object) -> NetworkResult:
+    """Return what becomes of a network; `arguments` of its constructor replace ours."""
+    import keras
+    import torch
+
+    import torchward
+    from converters.errors import ConversionError
+
+    size = SIZES.get(name, SIZE)
+    given = {"weights": None, "input_shape": (size, size, 3), **arguments}
+    legacy = getattr(keras.applications, name)(**given)
+    randomize_statistics(legacy, np.random.default_rng(zlib.crc32(name.encode())))
+    path = folder / "model.keras"
+    legacy.save(path)
+    started = time.perf_counter()
+    try:
+        torchward.convert(path, folder / "model.pth")
+    except ConversionError as error:
+        return NetworkResult(name, legacy.count_params(), reason=" ".join(str(error).split()))
+    converted = time.perf_counter()
+    model = torchward.load(folder / "model.pth").eval()
+    loaded = time.perf_counter()
+    keras.saving.load_model(path)
+    keras_loaded = time.perf_counter()
+    worst = 0.0
+    for batch in BATCHES:
+        images = _images(name, batch, legacy.input_shape[1:])
+        expected = legacy(images, training=False).numpy()
+        with torch.no_grad():
+            found = model(torch.from_numpy(images)).numpy()
+        worst = max(worst, float(np.abs(found - expected).max() / np.abs(expected).max()))
+    return NetworkResult(
+        name,
+        legacy.count_params(),
+        worst,
+        converted - started,
+        loaded - converted,
+        keras_loaded - loaded,
+        "" if worst < MAX_RELATIVE_ERROR else f"off by {worst:.1e}",
+    )
+
+
+def randomize_statistics(model: Any, draws: np.random.Generator) -> None:
+    """Fill what Keras initialises with equal numbers: biases, scales and statistics; a swap of two would not show.
+
+    Variances and scales stay around 1, so that hundreds of layers neither blow up nor die out.
+    """
+    for weight in model.weights:
+        name = weight.path.rsplit("/", 1)[-1]
+        if name in ("gamma", "moving_variance"):
+            weight.assign(draws.uniform(0.7, 1.3, weight.shape))
+        elif name in ("beta", "bias", "moving_mean"):
+            weight.assign(draws.normal(0.0, 0.1, weight.shape))
+
+
+def _images(name: str, batch: int, shape: Sequence[int]) -> Any:
+    draws = np.random.default_rng(zlib.crc32(f"{name} images {batch}".encode()))
+    return draws.uniform(0, 255, (batch, *shape)).astype(np.float32)
+
+
+def format_networks(results: Sequence[NetworkResult]) -> str:
+    """Return the results as Markdown."""
+    lines = [
+        "| network | parameters | relative error | convert, s | load, s | Keras loads, s | |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {result.name} | {result.parameters:,} | {result.error:.1e} | {result.convert_s:.2f} | "
+        f"{result.load_s:.2f} | {result.keras_load_s:.2f} | {result.reason[:MAX_REASON] or 'pass'} |"
+        for result in results
+    ]
+    passed = sum(not result.reason for result in results)
+    quicker = sum(not r.reason and r.convert_s + r.load_s < r.keras_load_s for r in results)
+    lines += [
+        "",
+        f"{passed} of {len(results)} pass; {quicker} converted and loaded in less time than Keras loads.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _run_in_process(name: str) -> NetworkResult:
+    command = [sys.executable, "-m", "parity_tests.completeness.applications", "--one", name]
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    try:
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            timeout=NETWORK_TIMEOUT_S,
+            env=environment,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return NetworkResult(name, reason=f"no result after {NETWORK_TIMEOUT_S} s")
+    if done.returncode:
+        last = done.stderr.strip().splitlines() or [f"ended with {done.returncode}"]
+        return NetworkResult(name, reason=last[-1])
+    data: Mapping[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return NetworkResult(**data)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run what is asked for; return 0 if every network passes."""
+    parser = argparse.ArgumentParser(prog="python -m parity_tests.completeness.applications")
+    parser.add_argument("names", nargs="*", help="networks; none: all")
+    parser.add_argument("--one", help="run this one in this process and print its result as JSON")
+    parser.add_argument("--json", type=Path, help="write the results here")
+    parser.add_argument("--table", type=Path, help="write the table here, too")
+    chosen = parser.parse_args(arguments)
+    if chosen.one:
+        with tempfile.TemporaryDirectory() as folder:
+            result = evaluate_network(chosen.one, Path(folder))
+        sys.stdout.write(json.dumps(asdict(result)) + "\n")
+        return 0
+    results = [_run_in_process(name) for name in chosen.names or list_networks()]
+    table = format_networks(results)
+    sys.stdout.write(table)
+    if chosen.table:
+        chosen.table.write_text(table, encoding="utf-8")
+    if chosen.json:
+        chosen.json.write_text(
+            json.dumps([asdict(result) for result in results], indent=1), encoding="utf-8"
+        )
+    return 0 if not any(result.reason for result in results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
