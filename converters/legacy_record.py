@@ -234,7 +234,9 @@ def _nbytes(dtype: str, shape: Sequence[int]) -> int:
 
 def _parse(data: Mapping[object, object]) -> LegacyRecord:
     attributes = {
-        _text(group): {_text(name): _text_or_list(value) for name, value in _mapping(found).items()}
+        _group(group): {
+            _text(name): _text_or_list(value) for name, value in _mapping(found).items()
+        }
         for group, found in _mapping(data["attributes"]).items()
     }
     members = _texts(data["members"])
@@ -242,7 +244,7 @@ def _parse(data: Mapping[object, object]) -> LegacyRecord:
     given = data["configuration"]
     arrays: dict[str, tuple[str, tuple[int, ...]]] = {}
     for path, dtype, shape in cast("list[tuple[object, object, Sequence[object]]]", data["arrays"]):
-        arrays[_text(path)] = _checked(_text(dtype), tuple(map(_size, shape)))
+        arrays[_path(path)] = _checked(_text(dtype), tuple(map(_size, shape)))
     kept = {
         path: base64.b64decode(text, validate=True) for path, text in _texts(data["kept"]).items()
     }
@@ -256,7 +258,7 @@ def _parse(data: Mapping[object, object]) -> LegacyRecord:
         generation=_size(data["generation"]),
         version=None if version is None else _text(version),
         configuration=(own if isinstance(own, str) else None) if given is None else _text(given),
-        groups=tuple(map(_text, cast("list[object]", data["groups"]))),
+        groups=tuple(map(_group, cast("list[object]", data["groups"]))),
         attributes=attributes,
         members=members,
         arrays=arrays,
@@ -315,6 +317,19 @@ def _text(value: object) -> str:
         msg = f"{value!r:.40} is not text"
         raise TypeError(msg)
     return value
+
+
+def _path(value: object) -> str:
+    """Return a path inside an HDF5 file. Raises ValueError for one that means another there."""
+    text = _text(value)
+    if "\0" in text or any(part in ("", ".", "..") for part in text.split("/")):
+        msg = f"path {text!r:.40}"
+        raise ValueError(msg)
+    return text
+
+
+def _group(value: object) -> str:
+    return "" if value == "" else _path(value)
 
 
 def _texts(value: object) -> dict[str, str]:
