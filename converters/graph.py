@@ -11,6 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 
+OPERATION_CLASSES = ("TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer")
+"""What Keras 2 made of operations of TensorFlow among the layers; those of Keras 3 are "ops." and a name."""
+
+
 @dataclass(frozen=True, slots=True)
 class Layer:
     """One layer (or nested model) of the configuration."""
@@ -22,6 +26,11 @@ class Layer:
     graph: Graph | None = None  # nested models carry their own graph
     inner: Mapping[str, Layer] = field(default_factory=dict)
     """What a wrapper wraps, by attribute: {"forward_layer": ..., "backward_layer": ...}."""
+
+    @property
+    def is_operation(self) -> bool:
+        """True for a function of tensors: it computes in the type of what comes in, whatever type it states."""
+        return self.class_name.startswith("ops.") or self.class_name in OPERATION_CLASSES
 
     def owner(self, role: str) -> tuple[Layer, str]:
         """Return the layer a weight belongs to and its role there: "layer/kernel" is a kernel of the wrapped layer."""

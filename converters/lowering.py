@@ -19,10 +19,22 @@ from converters.errors import (
     UnsupportedError,
 )
 from converters.graph import Call, Graph, Layer, TensorRef
+from converters.masking import (
+    Value,
+    check_masks,
+    mask_use,
+    masks_of,
+    named_masks,
+    output_masks,
+    split_masks,
+    with_given_masks,
+    with_masks,
+)
 from converters.matching import Path, leaves, stored_weights
 from converters.names import class_identifier, identifier, unique
 from converters.passes.blocks import depth_first, name_blocks
 from converters.passes.channels import settle_channels
+from converters.passes.masks import settle_masks
 from converters.registry import Lowered, Param, Shape, TorchStep, find_layer_rule
 from converters.targets import TARGETS, piece_names
 
@@ -41,6 +53,7 @@ class Lowering:
         trainable: state keys that train, in the module's order.
         problems: what cannot be converted, collected to be reported together.
         notes: what a user should know.
+        unmasked: values whose mask a layer has taken away.
     """
 
     iterations: int | None = None
@@ -57,6 +70,7 @@ class Lowering:
     trainable: list[str] = field(default_factory=list)  # state keys, in the module's order
     problems: list[ConversionError] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    unmasked: set[str] = field(default_factory=set)
 
 
 def with_input_shape(graph: Graph, arrays: Mapping[Path, Mapping[str, ArrayInfo]]) -> Graph:
@@ -89,19 +103,21 @@ def with_input_shape(graph: Graph, arrays: Mapping[Path, Mapping[str, ArrayInfo]
 
 def lower_model(graph: Graph, lowering: Lowering) -> Architecture:
     """Return the torch module of a graph; what each parameter comes from is noted in `lowering`."""
-    values: dict[TensorRef, tuple[str, Shape]] = {}
+    values: dict[TensorRef, Value] = {}
     inputs = []
     dtype = _parameter_dtype(graph, lowering)
     for entry in graph.inputs:
         name = unique(identifier(entry.tensor.layer, default="x"), lowering.values)
         inputs.append(InputValue(name, entry.shape, _input_dtype(entry.dtype, dtype)))
-        values[entry.tensor] = (name, entry.shape or ())
+        values[entry.tensor] = Value(name, entry.shape or ())
     _lower_calls(graph, (), values, lowering)
     missing = sorted({ref.layer for ref in graph.outputs if ref not in values})
     if missing and not lowering.problems:
         msg = f"the configuration names outputs that nothing computes: {', '.join(missing)}"
         raise UnreadableFileError(msg)
-    outputs = tuple(values[ref][0] for ref in graph.outputs if ref in values)
+    outputs = tuple(values[ref].name for ref in graph.outputs if ref in values)
+    _note_masked_outputs(graph, values, lowering)
+    lowering.steps, lowering.origins = settle_masks(lowering.steps, lowering.origins, outputs)
     lowering.steps, lowering.origins, outputs = settle_channels(
         lowering.steps,
         lowering.origins,
@@ -147,7 +163,7 @@ def _input_dtype(stated: str, parameters: str) -> str:
 def _parameter_dtype(graph: Graph, lowering: Lowering) -> str:
     for _, layer in leaves(graph):
         value = layer.config.get("dtype")
-        if layer.class_name != "InputLayer" and value is not None:
+        if layer.class_name != "InputLayer" and not layer.is_operation and value is not None:
             inner = value.get("config") if isinstance(value, Mapping) else None
             name = str(inner.get("name") if isinstance(inner, Mapping) else value)
             if name.startswith("mixed_"):
@@ -161,38 +177,60 @@ def _parameter_dtype(graph: Graph, lowering: Lowering) -> str:
     return floating[0] if floating else "float32"
 
 
+def _note_masked_outputs(
+    graph: Graph, values: Mapping[TensorRef, Value], lowering: Lowering
+) -> None:
+    for ref in graph.outputs:
+        if ref in values and _carried(values[ref], lowering).mask is not None:
+            lowering.notes.append(
+                f"output '{ref.layer}' has a mask: Keras multiplies its training loss and metrics by it; "
+                "the module returns the output alone"
+            )
+
+
+def _carried(value: Value, lowering: Lowering) -> Value:
+    """Return a value without the mask that a layer has taken from it."""
+    return replace(value, mask=None) if value.name in lowering.unmasked else value
+
+
 def _lower_calls(
-    graph: Graph, prefix: Path, values: dict[TensorRef, tuple[str, Shape]], lowering: Lowering
+    graph: Graph, prefix: Path, values: dict[TensorRef, Value], lowering: Lowering
 ) -> None:
     for call in graph.calls:
         layer = graph.layer(call.layer)
         missing = [ref for ref in call.inputs if ref not in values]
         if missing:
             continue  # the step before failed; its problem is listed
-        arguments = [values[ref] for ref in call.inputs]
+        arguments = [_carried(values[ref], lowering) for ref in call.inputs]
         _note_fixed_mode(layer, call, lowering)
         if layer.class_name == "InputLayer":
             values[TensorRef(call.layer, call.call)] = arguments[0]
-        elif layer.graph is not None:
-            results = _lower_nested(layer, layer.graph, (*prefix, layer.name), arguments, lowering)
-            for index, result in results.items():
-                values[TensorRef(call.layer, call.call, index)] = result
-        else:
-            try:
-                _check_call(call)
+            continue
+        given: dict[str, TensorRef] = {}
+        try:
+            if not layer.class_name.startswith("ops."):
+                call, given = split_masks(call)
+                arguments = [_carried(values[ref], lowering) for ref in call.inputs]
+            masks = named_masks(arguments, {name: values[ref] for name, ref in given.items()})
+            layer = with_masks(layer, masks, graph.generation)
+            path = (*prefix, layer.name)
+            if layer.graph is not None:
+                entering = with_given_masks(arguments, layer, masks)
+                results = _lower_nested(layer, layer.graph, path, entering, lowering)
+            else:
                 if find_layer_rule(layer.class_name).takes_call:
                     layer = replace(layer, config={**layer.config, "call": call})
-                found = _lower_layer(layer, (*prefix, layer.name), arguments, lowering)
-                for index, result in enumerate(found):
-                    values[TensorRef(call.layer, call.call, index)] = result
-            except ConversionError as error:
-                lowering.problems.append(error)
-            except _NONSENSE:
-                # Rules trust that a layer's settings fit its inputs, as Keras saw to; an edited file need not.
-                name = "/".join((*prefix, layer.name))
-                shapes = ", ".join(str(shape) for _, shape in arguments) or "none"
-                msg = f"layer '{name}' ({layer.class_name}): settings and inputs do not fit; inputs: {shapes}"
-                lowering.problems.append(MismatchError(msg))
+                results = dict(enumerate(_lower_layer(layer, path, arguments, masks, lowering)))
+            for index, result in results.items():
+                values[TensorRef(call.layer, call.call, index)] = result
+        except ConversionError as error:
+            lowering.problems.append(error)
+        except _NONSENSE:
+            # Rules trust that a layer's settings fit its inputs, as Keras saw to; an edited file need not.
+            name = "/".join((*prefix, layer.name))
+            shapes = ", ".join(str(argument.shape) for argument in arguments) or "none"
+            msg = f"layer '{name}' ({layer.class_name}): settings and inputs do not fit; inputs: {shapes}"
+            lowering.problems.append(MismatchError(msg))
 
 
 def _note_fixed_mode(layer: Layer, call: Call, lowering: Lowering) -> None:
@@ -224,6 +262,7 @@ def _note_idle_layers(layer: Layer, call: Call, lowering: Lowering) -> None:
     for part in parts:
         if part.class_name == "InputLayer" or call.kwargs.get("training") is False:
             continue
+        # Keras 3 stores training=True where an augmentation was called without it, and predicts with False.
         if find_layer_rule(part.class_name).idle_in_training:
             note = (
                 f"'{part.name}' ({part.class_name}) augments in training in Keras; the module leaves its input as it "
@@ -241,20 +280,13 @@ def _acts_in_training(layer: Layer) -> bool:
     )
 
 
-def _check_call(call: Call) -> None:
-    """Raise UnsupportedError for a mask: what is masked would be computed like anything else."""
-    if call.kwargs.get("mask") is not None:
-        msg = f"layer '{call.layer}' is called with a mask; no rule for that"
-        raise UnsupportedError(msg)
-
-
 def _lower_nested(
     layer: Layer,
     graph: Graph,
     path: Path,
-    arguments: Sequence[tuple[str, Shape]],
+    arguments: Sequence[Value],
     lowering: Lowering,
-) -> dict[int, tuple[str, Shape]]:
+) -> dict[int, Value]:
     """Lower a nested model; returns its outputs that could be computed, by position."""
     if len(graph.inputs) != len(arguments):
         msg = (
@@ -276,18 +308,36 @@ def _lower_nested(
 
 
 def _lower_layer(
-    layer: Layer, path: Path, arguments: Sequence[tuple[str, Shape]], lowering: Lowering
-) -> list[tuple[str, Shape]]:
+    layer: Layer,
+    path: Path,
+    arguments: Sequence[Value],
+    masks: Mapping[str, tuple[str, Shape]],
+    lowering: Lowering,
+) -> list[Value]:
+    """Lower a layer; returns its outputs with their masks."""
     if lowering.iterations is not None:
         layer = replace(layer, config={**layer.config, "training_iterations": lowering.iterations})
-    found = find_layer_rule(layer.class_name).lower(layer, *(shape for _, shape in arguments))
-    values = {f"input_{index}": argument for index, argument in enumerate(arguments)}
-    previous = list(arguments)
+    rule = find_layer_rule(layer.class_name)
+    use = mask_use(rule)
+    check_masks(layer, use, masks)
+    if masks and use == "drop" and not layer.class_name.startswith("ops."):
+        lowering.notes.append(
+            f"'{'/'.join(path)}' ({layer.class_name}) loses the mask of its input, as in Keras"
+        )
+    found = rule.lower(layer, *(argument.shape for argument in arguments))
+    previous = [(argument.name, argument.shape) for argument in arguments]
+    values = {f"input_{index}": argument for index, argument in enumerate(previous)} | dict(masks)
+    named = found if isinstance(found, Lowered) else None
     for step in found.steps if isinstance(found, Lowered) else found:
         taken = [values[name] for name in step.inputs] if step.inputs else previous
         previous = _add_step(step, layer, path, taken, lowering)
         values.update(zip(step.results, previous, strict=False))
-    return [values[name] for name in found.outputs] if isinstance(found, Lowered) else previous[:1]
+    outputs = previous[:1] if named is None else [values[name] for name in named.outputs]
+    if named is not None and named.unmasks and masks_of(layer).generation >= 3:
+        lowering.unmasked.update(argument.name for argument in arguments)
+    behind = output_masks(named, use, masks, values)
+    behind += [None] * (len(outputs) - len(behind))
+    return [Value(name, shape, mask) for (name, shape), mask in zip(outputs, behind, strict=False)]
 
 
 def _add_step(
@@ -300,6 +350,8 @@ def _add_step(
     """Note one step; returns the names and shapes of its results."""
     attribute = _attribute(step, layer, path, lowering) if TARGETS[step.op].module else None
     first = identifier("_".join(path), default="x")
+    if step.results[:1] == ("mask",):
+        first = f"{first}_mask"
     names = [unique(first, lowering.values)]
     names += [
         unique(identifier(f"{first}_{name}"), lowering.values)

@@ -64,7 +64,6 @@ LINEAR_ALGEBRA: dict[str, tuple[str, ...]] = {
 }
 """Function of `torch.linalg` to the arguments that may be given."""
 INFIX: dict[str, str] = {
-    "floordiv": "//",
     "mod": "%",
     "gt": ">",
     "ge": ">=",
@@ -83,6 +82,7 @@ OPERATIONS: dict[str, tuple[str, ...]] = {
     "constant": ("values", "dtype"),
     "cast": ("dtype",),
     "divide_no_nan": (),
+    "floor_divide": (),
     "numpy_dot": (),
     "one_hot_along": ("classes", "axis", "dtype"),
     "multi_hot_along": ("classes", "axis", "dtype"),

@@ -46,6 +46,39 @@ NETWORKS: dict[str, Build] = {
     "extremes": lambda ops, x: ops.maximum(ops.minimum(x, -x), ops.maximum(x, 0.3)),
     "stopped": lambda ops, x: x * ops.stop_gradient(ops.tanh(x)),
     "product": lambda ops, x: ops.matmul(x, ops.transpose(x, (0, 2, 1))),
+    "choices": lambda ops, x: (
+        ops.where(ops.logical_or(x > 0.5, x < -1.0), x, 2.0)
+        + ops.where(x > 0.0, 1.0, ops.cast(ops.argmax(x, axis=1, keepdims=True), "float64"))
+        + ops.floor_divide(x, 0.5)
+        + x % 0.75
+    ),
+    "arrays": lambda ops, x: ops.maximum(
+        ops.multiply(x, np.linspace(-1.0, 1.0, 6)), np.array([[0.1], [0], [1], [-1]])
+    ),
+    "parts": lambda ops, x: ops.concatenate(
+        [ops.split(x, [1, 3], axis=2)[1], ops.top_k(x, 3)[0], ops.unstack(x, axis=2)[4][..., None]],
+        axis=-1,
+    ),
+    "picked": lambda ops, x: (
+        ops.take(x, [[0, -1], [2, 1]], axis=2)
+        + ops.take_along_axis(x, ops.argsort(x, axis=1), axis=1)[:, :, :2, None]
+    ),
+    "encoded": lambda ops, x: (
+        ops.one_hot(ops.argmax(x, axis=-1), 6, dtype="float64") * x + ops.sort(x, axis=1)
+    ),
+    "moved": lambda ops, x: ops.roll(
+        ops.pad(ops.flip(ops.moveaxis(x, 1, 2), axis=1), [[0, 0], [1, 2], [0, 0]]), 2, axis=1
+    ),
+    "letters": lambda ops, x: (
+        ops.einsum("bij,bkj->bik", x, ops.tanh(x)) + ops.norm(x, axis=-1, keepdims=True)
+    ),
+    "statistics": lambda ops, x: (
+        ops.normalize(x - ops.moments(x, axes=[1])[0][:, None])
+        + ops.std(x, axis=1, keepdims=True)
+        + ops.logsumexp(x, axis=2, keepdims=True)
+        + ops.prod(x, axis=(1, 2), keepdims=True)
+        + ops.cumsum(x, axis=1)
+    ),
 }
 
 

@@ -26,6 +26,13 @@ def divide_no_nan(x: Tensor, y: Tensor) -> Tensor:
     return torch.where(zero, torch.zeros_like(x), x) / torch.where(zero, torch.ones_like(y), y)
 
 
+def floor_divide(x: Tensor, y: Tensor) -> Tensor:
+    """Return the whole number at or below x / y; of floating numbers with a gradient of 0, which torch's own lacks."""
+    if x.is_floating_point() or y.is_floating_point():
+        return torch.floor(x / y)
+    return torch.div(x, y, rounding_mode="floor")
+
+
 def numpy_dot(x: Tensor, y: Tensor) -> Tensor:
     """Return the sum of products over the last axis of x and the last but one of y, as NumPy's dot."""
     if x.dim() == 0 or y.dim() == 0:

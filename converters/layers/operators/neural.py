@@ -8,7 +8,7 @@ from converters.graph import Layer
 from converters.layers.activations import ACTIVATIONS
 from converters.operations import Operation, axis_of, refused
 from converters.registry import Lowered, Plain, Shape, TorchStep, find_layer_rule, layer
-from converters.settings import flag, integers, number, text, unsupported
+from converters.settings import flag, integers, number, unsupported
 
 PLAIN_ACTIVATIONS = {
     "ops.Relu": "relu",
@@ -160,9 +160,10 @@ def adaptive_pool(layer: Layer, *shapes: Shape) -> list[TorchStep] | Lowered:
 @layer("ops.Resize", takes_call=True)
 def resize(layer: Layer, *shapes: Shape) -> list[TorchStep] | Lowered:
     """Return what the layer Resizing with this size becomes."""
-    if layer.config.get("antialias"):
-        raise unsupported(layer, "antialias", needed="false")
-    height, width = integers(layer, "size")
+    bound = Operation.of(layer, shapes, "x").layer
+    if bound.config.get("antialias"):
+        raise unsupported(bound, "antialias", needed="false")
+    height, width = integers(bound, "size")
     config = {**layer.config, "height": height, "width": width}
     return _as_layer(replace(layer, config=config), shapes, "Resizing")
 
@@ -184,7 +185,7 @@ def _as_layer(
 def to_gray(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     """Return 0.2989 red + 0.587 green + 0.114 blue."""
     operation = Operation.of(layer, shapes, "images")
-    if text(layer, "data_format", "channels_last") != "channels_last" or shapes[0][-1] != 3:
+    if layer.config.get("data_format") == "channels_first" or shapes[0][-1] != 3:
         raise refused(layer, f"images {shapes[0]}, three channels on the last axis are needed")
     factors = operation.constant((0.2989, 0.587, 0.114))
     scaled = operation.result("operator.mul", of=["input_0", factors], shape=shapes[0])

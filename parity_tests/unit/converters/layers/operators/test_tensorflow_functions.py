@@ -1,0 +1,158 @@
+"""Functions of TensorFlow in configurations of Keras 2 compute what their documentation says, worked out with NumPy."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from converters.build import build_model
+from converters.errors import UnsupportedError
+from converters.keras_config import parse_model_config
+from converters.lowering import Lowering, lower_model
+
+X = np.random.default_rng(1).normal(size=(3, 4, 6))
+Y = np.random.default_rng(2).normal(size=(3, 4, 6))
+Reference = Callable[[NDArray[Any], NDArray[Any]], NDArray[Any]]
+
+
+def run(layers: list[dict[str, Any]]) -> Any:
+    """Return the last layer's output for X and Y, in a network of inputs "x" and "y" and these layers."""
+    inputs: list[dict[str, Any]] = [
+        {
+            "class_name": "InputLayer",
+            "name": name,
+            "config": {"name": name, "batch_input_shape": [None, 4, 6], "dtype": "float64"},
+            "inbound_nodes": [],
+        }
+        for name in ("x", "y")
+    ]
+    config = {
+        "name": "network",
+        "layers": [*inputs, *layers],
+        "input_layers": [["x", 0, 0], ["y", 0, 0]],
+        "output_layers": [[layers[-1]["name"], 0, 0]],
+    }
+    text = json.dumps({"class_name": "Functional", "config": config})
+    lowering = Lowering()
+    architecture = lower_model(parse_model_config(text, generation=2), lowering)
+    if lowering.problems:
+        raise lowering.problems[0]
+    return build_model(architecture, {})(torch.from_numpy(X), torch.from_numpy(Y)).numpy()
+
+
+def operation(
+    function: str, node: Any, name: str = "op", class_name: str = "TFOpLambda"
+) -> dict[str, Any]:
+    config = {"name": name, "trainable": True, "dtype": "float32", "function": function}
+    return {"class_name": class_name, "name": name, "config": config, "inbound_nodes": [node]}
+
+
+def softmax(x: NDArray[Any], axis: int = -1) -> NDArray[Any]:
+    e = np.exp(x - x.max(axis, keepdims=True))
+    return np.asarray(e / e.sum(axis, keepdims=True))
+
+
+def of_x(**kwargs: Any) -> list[Any]:
+    return ["x", 0, 0, kwargs]
+
+
+PAIR = [["x", 0, 0, {"axis": 1}], ["y", 0, 0, {"axis": 1}]]
+WITH_Y = of_x(y=["y", 0, 0])
+FUNCTIONS: dict[str, tuple[str, Any, Reference]] = {
+    "two tensors": ("math.add", WITH_Y, lambda x, y: x + y),
+    "operator": ("__operators__.add", of_x(y=2.0, name=None), lambda x, _: x + 2),
+    "number first": ("math.subtract", ["_CONSTANT_VALUE", -1, 0.5, {"y": ["x", 0, 0]}], lambda x, _: 0.5 - x),
+    "array": ("math.multiply", of_x(y=[1, 2, 3, 4, 5, 6]), lambda x, _: x * np.arange(1, 7)),
+    "maximum": ("math.maximum", WITH_Y, np.maximum),
+    "mean": ("math.reduce_mean", of_x(axis=-1, keepdims=True), lambda x, _: x.mean(-1, keepdims=True)),
+    "sum over all": ("math.reduce_sum", of_x(axis=None), lambda x, _: x.sum()),
+    "deviation": ("math.reduce_std", of_x(axis=[1, 2]), lambda x, _: x.std((1, 2))),
+    "argmax along the batch by default": ("math.argmax", of_x(), lambda x, _: x.argmax(0)),
+    "concat": ("concat", PAIR, lambda x, y: np.concatenate([x, y], 1)),
+    "stack": ("stack", PAIR, lambda x, y: np.stack([x, y], 1)),
+    "clip": ("clip_by_value", of_x(clip_value_min=-1, clip_value_max=0.5), lambda x, _: x.clip(-1, 0.5)),
+    "softmax": ("nn.softmax", of_x(axis=1), lambda x, _: softmax(x, 1)),
+    "leaky": ("nn.leaky_relu", of_x(alpha=0.25), lambda x, _: np.where(x > 0, x, 0.25 * x)),
+    "reshape": ("reshape", of_x(shape=[-1, 24]), lambda x, _: x.reshape(-1, 24)),
+    "transpose": ("compat.v1.transpose", of_x(perm=[0, 2, 1]), lambda x, _: x.transpose(0, 2, 1)),
+    "matmul": (
+        "linalg.matmul", of_x(b=["y", 0, 0], transpose_b=True), lambda x, y: x @ y.transpose(0, 2, 1)
+    ),
+    "where": (
+        "where",
+        ["_CONSTANT_VALUE", -1, [True, False, True, True, False, False], {"x": ["x", 0, 0], "y": 7.0}],
+        lambda x, _: np.where([True, False, True, True, False, False], x, 7.0),
+    ),
+    "gather": ("compat.v1.gather", of_x(indices=[2, 0], axis=1), lambda x, _: x[:, [2, 0]]),
+    "unit length": (
+        "math.l2_normalize", of_x(axis=-1), lambda x, _: x / np.sqrt((x * x).sum(-1, keepdims=True))
+    ),
+    "pad": (
+        "pad", of_x(paddings=[[0, 0], [1, 0], [0, 2]], constant_values=3.0),
+        lambda x, _: np.pad(x, [(0, 0), (1, 0), (0, 2)], constant_values=3.0),
+    ),
+    "cast": ("cast", of_x(dtype="int32"), lambda x, _: x.astype(np.int32)),
+    "reverse": ("reverse", of_x(axis=[1]), lambda x, _: x[:, ::-1]),
+    "running sum": ("math.cumsum", of_x(axis=2), lambda x, _: x.cumsum(2)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_function_computes_what_tensorflow_documents(name: str) -> None:
+    function, node, reference = FUNCTIONS[name]
+
+    found = run([operation(function, node)])
+
+    np.testing.assert_allclose(found, reference(X, Y), rtol=1e-12, atol=1e-12)
+
+
+def test_slices_are_read() -> None:
+    whole = {"start": None, "stop": None, "step": None}
+    node = of_x(slice_spec=[whole, 1, {"start": 1, "stop": None, "step": 2}])
+
+    found = run([operation("__operators__.getitem", node, class_name="SlicingOpLambda")])
+
+    np.testing.assert_array_equal(found, X[:, 1, 1::2])
+
+
+def test_second_part_of_a_split_is_found() -> None:
+    split = operation("split", of_x(num_or_size_splits=[2, 4], axis=-1), name="split")
+    doubled = operation("math.multiply", ["split", 0, 1, {"y": 2.0}])
+
+    np.testing.assert_allclose(run([split, doubled]), 2 * X[:, :, 2:])
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        ("math.reduce_meen", "no rule for the TensorFlow function 'math.reduce_meen'; nearest: reduce_mean"),
+        ("strings.split", "no rule for the TensorFlow function 'strings.split'"),
+        ("os.system", "no rule for the TensorFlow function 'os.system'"),
+        ("", "no rule for the TensorFlow function ''"),
+    ],
+)  # fmt: skip
+def test_unknown_function_is_refused_by_name(function: str, message: str) -> None:
+    with pytest.raises(UnsupportedError, match=message.replace("(", r"\(")):
+        run([operation(function, of_x())])
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments"),
+    [
+        ("math.cumsum", {"exclusive": True}),
+        ("one_hot", {"depth": 3, "on_value": 2.0}),
+        ("reshape", {"shape": [["y", 0, 0], 6]}),
+        ("math.add", {"y": 1.0, "other": 3}),
+        ("math.reduce_mean", {"axis": 7}),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_argument_without_counterpart_is_refused(function: str, arguments: dict[str, Any]) -> None:
+    with pytest.raises(UnsupportedError, match=r"layer 'op'"):
+        run([operation(function, of_x(**arguments))])
