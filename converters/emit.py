@@ -55,6 +55,8 @@ def _header(architecture: Architecture, code: str, origin: str, weights: str) ->
     doc = [
         f'"""Converted from {_inert(origin)}',
         "",
+        "With the weights of the same run:",
+        "",
         f"    model = {architecture.name}()",
         f'    state = torch.load({_inert(repr(weights))}, weights_only=True)["model_state_dict"]',
         "    model.load_state_dict(state)",

@@ -12,10 +12,10 @@ def fitted(text: str, indent: int) -> list[str]:
     line = " " * indent + text
     if len(line) <= LINE:
         return [line]
-    start = _last_bracket(text)
-    if start is None:
+    found = _outer_brackets(text)
+    if found is None:
         return _in_brackets(text, indent)
-    close = max(text.rfind(bracket) for bracket in _CLOSING)
+    start, close = found
     head, inner, tail = text[: start + 1], text[start + 1 : close], text[close:]
     if not inner:
         return [line]
@@ -46,15 +46,21 @@ def split_outside(text: str, separator: str) -> list[str]:
     return [*parts, text[start:]]
 
 
-def _last_bracket(text: str) -> int | None:
-    """Return where the bracket opens that closes last, if nothing but a return type follows it."""
-    tail = text[max(text.rfind(bracket) for bracket in _CLOSING) + 1 :]
-    if tail and not tail.startswith((" -> ", ":")):
+def _outer_brackets(text: str) -> tuple[int, int] | None:
+    """Return where the brackets open and close that a line may be broken at: a signature's, or those at the end."""
+    pairs = _bracket_pairs(text)
+    if not pairs:
         return None
-    parts = split_outside(text, "=") if not text.startswith("def ") else [text]
-    if len(split_outside(parts[-1], " ")) > 2 and not text.startswith("def "):
-        return None  # operators or several results lie outside of the brackets
-    depth, found, quote, place = 0, None, "", 0
+    if text.startswith("def "):
+        return pairs[0]
+    rest = split_outside(text.rstrip(","), " = ")[-1].removeprefix("return ")
+    ends = pairs[-1][1] == len(text.rstrip(",")) - 1
+    return pairs[-1] if ends and len(split_outside(rest, " ")) == 1 else None
+
+
+def _bracket_pairs(text: str) -> list[tuple[int, int]]:
+    """Return where the outermost brackets open and close, in order."""
+    pairs, depth, start, quote, place = [], 0, 0, "", 0
     while place < len(text):
         character = text[place]
         if quote:
@@ -63,12 +69,14 @@ def _last_bracket(text: str) -> int | None:
         elif character in "'\"":
             quote = character
         elif character in _OPENING:
-            found = place if depth == 0 else found
+            start = place if depth == 0 else start
             depth += 1
         elif character in _CLOSING:
             depth -= 1
+            if depth == 0:
+                pairs.append((start, place))
         place += 1
-    return found
+    return pairs
 
 
 def _one_each(inner: str, indent: int) -> list[str]:

@@ -67,7 +67,11 @@ class _Variables:
         if value in self.kept:
             chosen = unique(identifier(own), self.taken)
         else:
-            ending = {self.names[each] for each in inputs if self.last_use[each] <= place}
+            ending = {
+                self.names[each]
+                for each in inputs
+                if self.last_use[each] <= place and self.holders[self.names[each]] == each
+            }
             free = [name for name in VARIABLES if name in ending] or [
                 name for name in VARIABLES if self._is_free(name, place)
             ]
