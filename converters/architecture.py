@@ -59,6 +59,7 @@ class InputValue:
         tuple[int | None, ...] | None
     )  # batch first, None is free; None as a whole: not stated in the file
     dtype: str  # what Keras casts the argument to: "float32"
+    key: str | None = None  # what the legacy model calls it, in a dictionary of inputs
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +70,9 @@ class Architecture:
         name: Python class name for the emitted source.
         inputs: in the legacy model's order.
         outputs: value names in the legacy model's order.
-        structure: "single", "list" or "dict" (then `output_names` are its keys).
+        structure: "single", "list", "dict" (then `output_names` are its keys) or "nested" (then `nesting` is it).
         dtype: of floating parameters: "float32", "float64", ...
+        nesting: a number is an output's place; ("list", ...) and ("dict", (key, ...), ...) hold others.
     """
 
     name: str
@@ -80,18 +82,21 @@ class Architecture:
     structure: str = "single"
     output_names: tuple[str, ...] = ()
     dtype: str = "float32"
+    nesting: Plain = None
 
     def to_data(self) -> dict[str, object]:
         """Return lists, dicts, strings and numbers only, as stored in the .pth."""
         return {
             "name": self.name,
             "inputs": [
-                [i.name, None if i.shape is None else list(i.shape), i.dtype] for i in self.inputs
+                [i.name, None if i.shape is None else list(i.shape), i.dtype, i.key]
+                for i in self.inputs
             ],
             "outputs": list(self.outputs),
             "structure": self.structure,
             "output_names": list(self.output_names),
             "dtype": self.dtype,
+            "nesting": _thaw(self.nesting),
             "steps": [
                 {
                     "op": step.op,
@@ -175,13 +180,14 @@ def _texts(values: object) -> tuple[str, ...]:
 
 def _parse(data: Mapping[str, object]) -> Architecture:
     inputs = []
-    for name, shape, dtype in cast("list[tuple[object, object, object]]", data["inputs"]):
+    for name, shape, dtype, *key in cast("list[list[object]]", data["inputs"]):
         frozen = _freeze(shape)
         if frozen is not None and not isinstance(frozen, tuple):
             msg = "an input shape is a list"
             raise TypeError(msg)
         sizes = cast("tuple[int | None, ...] | None", frozen)
-        inputs.append(InputValue(_identifier(name), sizes, str(dtype)))
+        called = None if not key or key[0] is None else str(key[0])
+        inputs.append(InputValue(_identifier(name), sizes, str(dtype), called))
     steps = []
     for step in cast("list[Mapping[str, object]]", data["steps"]):
         attribute = step["attribute"]
@@ -209,9 +215,28 @@ def _parse(data: Mapping[str, object]) -> Architecture:
         structure=str(data["structure"]),
         output_names=_texts(data["output_names"]),
         dtype=str(data["dtype"]),
+        nesting=_freeze(data.get("nesting")),
     )
     _check_values(architecture)
     return architecture
+
+
+def _places(nesting: Plain) -> list[int]:
+    """Return the places of an arrangement. Raises ValueError for another form."""
+    if isinstance(nesting, int) and not isinstance(nesting, bool):
+        return [nesting]
+    if not isinstance(nesting, tuple) or not nesting or nesting[0] not in ("list", "dict"):
+        msg = f"{nesting!r} is no arrangement of outputs"
+        raise ValueError(msg)
+    found = []
+    for entry in nesting[1:]:
+        if nesting[0] == "dict":
+            if not isinstance(entry, tuple) or len(entry) != 2 or not isinstance(entry[0], str):
+                msg = f"{entry!r} is no key with an output"
+                raise ValueError(msg)
+            entry = entry[1]
+        found += _places(entry)
+    return found
 
 
 def _check_values(architecture: Architecture) -> None:
@@ -231,6 +256,8 @@ def _check_values(architecture: Architecture) -> None:
         known.update(step.results)
     count = len(architecture.outputs)
     counts = {"single": count == 1, "list": count > 0, "dict": count > 0}
+    if architecture.structure == "nested":
+        counts["nested"] = sorted(_places(architecture.nesting)) == list(range(count))
     if not counts.get(architecture.structure, False) or not known.issuperset(architecture.outputs):
         msg = f"outputs {architecture.outputs} as '{architecture.structure}' cannot be given"
         raise ValueError(msg)

@@ -12,10 +12,13 @@ from torch import Tensor, nn
 
 from converters.architecture import Architecture, Step
 from converters.errors import MismatchError, UnreadableFileError
-from converters.registry import nearest
+from converters.registry import Plain, nearest
 from converters.targets import TARGETS, Target
 
 Operation = Callable[..., Tensor]
+Outputs = (
+    Any  # a tensor, or tuples and dictionaries of them, as the legacy model arranges its outputs
+)
 
 
 class _Call(NamedTuple):
@@ -37,8 +40,8 @@ class ConvertedModel(nn.Module):
     """A converted network: submodules are named after the legacy layers, `forward` follows the architecture.
 
     `forward` takes the inputs in the legacy model's order and layout and returns its outputs in its order: a tensor,
-    a tuple, or a dict where the legacy model had named outputs. Inputs of another floating type are cast, as
-    Keras does. Build it with `build_model`.
+    a tuple, or a dict where the legacy model had named outputs. The inputs may also come by name, or as one list or
+    dictionary, as Keras takes them. Inputs of another floating type are cast, as Keras does. Build it with `build_model`.
 
     Attributes:
         architecture: the plain-data description, from which `converters.emit` prints the same model as source.
@@ -72,12 +75,10 @@ class ConvertedModel(nn.Module):
         self._dtypes = tuple(_dtype(value.dtype) for value in architecture.inputs)
         self._is_chain = _is_chain(architecture)
 
-    def forward(self, *inputs: Tensor) -> Tensor | tuple[Tensor, ...] | dict[str, Tensor]:
+    def forward(self, *inputs: Tensor, **named: Tensor) -> Outputs:
         """Return the outputs for (batch, ...) inputs."""
-        if len(inputs) != len(self._dtypes):
-            names = ", ".join(value.name for value in self.architecture.inputs)
-            msg = f"{self.architecture.name} takes {len(self._dtypes)} inputs ({names}), got {len(inputs)}"
-            raise TypeError(msg)
+        if named or len(inputs) != len(self._dtypes) or not isinstance(inputs[0], Tensor):
+            inputs = order_inputs(self.architecture, inputs, named)
         values = [
             x if x.dtype == dtype else x.to(dtype)
             for x, dtype in zip(inputs, self._dtypes, strict=True)
@@ -96,6 +97,8 @@ class ConvertedModel(nn.Module):
         architecture = self.architecture
         if architecture.structure == "dict":
             return dict(zip(architecture.output_names, outputs, strict=True))
+        if architecture.structure == "nested":
+            return _arranged(architecture.nesting, outputs)
         return outputs[0] if architecture.structure == "single" else outputs
 
     def _forward_chain(self, x: Tensor) -> Tensor:
@@ -139,6 +142,55 @@ def _check_free(owner: nn.Module, name: str) -> None:
     if hasattr(owner, name):
         msg = f"the architecture names a module '{name}', which nn.Module uses itself"
         raise UnreadableFileError(msg)
+
+
+def order_inputs(
+    architecture: Architecture, inputs: tuple[object, ...], named: Mapping[str, Tensor]
+) -> tuple[Tensor, ...]:
+    """Return a network's inputs in order, from however they were given.
+
+    Args:
+        architecture: of the network.
+        inputs: the arguments without names: the inputs, or one list or dictionary of them.
+        named: those with names.
+
+    Raises:
+        TypeError: One is missing, or there are others.
+    """
+    first = inputs[0] if len(inputs) == 1 and not named else None
+    if isinstance(first, Mapping):
+        inputs, named = (), first
+    found = [x for value in inputs for x in _flat(value)]
+    for value in architecture.inputs[len(found) :]:
+        key = value.key if value.key is not None and value.key in named else value.name
+        found += _flat(named[key]) if key in named else []
+    count = len(architecture.inputs)
+    if len(found) != count or len(named) > count:
+        names = ", ".join(value.key or value.name for value in architecture.inputs)
+        given = ", ".join(named) or f"{len(found)}"
+        msg = f"{architecture.name} takes {count} inputs ({names}), got {given}"
+        raise TypeError(msg)
+    return tuple(found)
+
+
+def _flat(value: object) -> list[Tensor]:
+    """Return the tensors of nested lists and dictionaries, the latter in the order of their keys, as Keras does."""
+    if isinstance(value, Mapping):
+        return [x for key in sorted(value) for x in _flat(value[key])]
+    if isinstance(value, (list, tuple)):
+        return [x for item in value for x in _flat(item)]
+    return [cast("Tensor", value)]
+
+
+def _arranged(nesting: Plain, outputs: tuple[Tensor, ...]) -> Outputs:
+    """Return outputs as nested tuples and dictionaries; the arrangement was checked when it was read."""
+    if not isinstance(nesting, tuple):
+        return outputs[int(nesting or 0)]
+    kind, *entries = nesting
+    if kind == "dict":
+        pairs = cast("list[tuple[str, Plain]]", entries)
+        return {key: _arranged(entry, outputs) for key, entry in pairs}
+    return tuple(_arranged(entry, outputs) for entry in entries)
 
 
 def build_model(architecture: Architecture, state: Mapping[str, Tensor]) -> ConvertedModel:
@@ -197,8 +249,20 @@ def _arguments(step: Step, target: Target) -> dict[str, object]:
     kwargs = dict(check_kwargs(step, target))
     for key in target.functions:
         if key in kwargs:
-            kwargs[key] = _named_function(kwargs[key])
+            is_layer = key in target.layers
+            kwargs[key] = _named_layer(kwargs[key]) if is_layer else _named_function(kwargs[key])
     return kwargs
+
+
+def _named_layer(value: object) -> nn.Module:
+    """Return the module that an argument describes: ("nn.Linear", ("in_features", 4), ("out_features", 3))."""
+    name, *pairs = value if isinstance(value, tuple) else (value,)
+    target = find_target(str(name))
+    step = Step(str(name), (), "", kwargs=dict(cast("list[tuple[str, Plain]]", pairs)))
+    if not target.module or target.layers:
+        msg = f"operation '{name}' is no module that another may hold"
+        raise UnreadableFileError(msg)
+    return cast("nn.Module", resolve(target)(**_arguments(step, target)))
 
 
 def _named_function(value: object) -> Operation:

@@ -46,7 +46,7 @@ def parse_node(node: object) -> Node:
         for tensor in tensors:
             named |= cast("Mapping[str, object]", tensor[3] if len(tensor) > 3 else {})
     for name, value in named.items():
-        if value is not None:
+        if not _is_nothing(value):
             parsed.kwargs[name] = _argument(value, parsed, bare=not isinstance(node, Mapping))
     return parsed
 
@@ -74,13 +74,23 @@ def _argument(value: object, parsed: Node, *, bare: bool = False) -> object:
             return ...
         if bare and set(value) == {"start", "stop", "step"}:
             return slice(value["start"], value["stop"], value["step"])
-        return {name: _argument(item, parsed, bare=bare) for name, item in value.items()}
+        # In the order of the keys, as Keras numbers the tensors of a dictionary.
+        return {name: _argument(value[name], parsed, bare=bare) for name in sorted(value)}
     if isinstance(value, (list, tuple)):
         whole = [type(item) for item in value]
         if bare and whole == [str, int, int]:
             return parsed.operand(parse_ref(value))
         return tuple(_argument(item, parsed, bare=bare) for item in value)
     return value
+
+
+def _is_nothing(value: object) -> bool:
+    """True for null, and for the null masks of several inputs."""
+    if isinstance(value, Mapping) and "class_name" not in value:
+        return bool(value) and all(_is_nothing(item) for item in value.values())
+    if isinstance(value, list):
+        return bool(value) and all(_is_nothing(item) for item in value)
+    return value is None
 
 
 def _frozen(value: object) -> object:

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from converters.architecture import Architecture, InputValue
 from converters.errors import ConversionError
 from converters.names import SOURCE_NAMES
+from converters.registry import Plain
 from converters.source_code.blocks import Body, Entry, arrange
 from converters.source_code.expressions import constructor, literal
 from converters.source_code.lines import LINE, fitted
@@ -150,14 +151,30 @@ def _forward(
     if structure == "dict":
         pairs = zip(architecture.output_names, results, strict=True)
         result = "{" + ", ".join(f"{literal(key)}: {value}" for key, value in pairs) + "}"
+    elif structure == "nested":
+        result = _arranged(architecture.nesting, results)
     else:
         one_of_list = structure == "list" and len(results) == 1
         result = ", ".join(results) + ("," if one_of_list else "")
-    returned = {"single": "Tensor", "dict": "dict[str, Tensor]"}.get(
+    nested = "tuple" if result.startswith("(") else "dict"
+    returned = {"single": "Tensor", "dict": "dict[str, Tensor]", "nested": nested}.get(
         structure, f"tuple[{', '.join(['Tensor'] * len(results))}]"
     )
     head = fitted(f"def forward({arguments}) -> {returned}:", 4)
     return [*head, *lines, *fitted(f"return {result}", 8)]
+
+
+def _arranged(nesting: Plain, results: list[str]) -> str:
+    """Return the source of nested tuples and dictionaries of results."""
+    if not isinstance(nesting, tuple):
+        return results[int(nesting or 0)]
+    kind, *entries = nesting
+    if kind == "dict":
+        pairs = [(entry[0], entry[1]) for entry in entries if isinstance(entry, tuple)]
+        shown = [f"{literal(key)}: {_arranged(value, results)}" for key, value in pairs]
+        return "{" + ", ".join(shown) + "}"
+    shown = [_arranged(entry, results) for entry in entries]
+    return f"({', '.join(shown)}{',' if len(shown) == 1 else ''})"
 
 
 def _inert(text: str) -> str:

@@ -82,6 +82,7 @@ class Input:
     tensor: TensorRef
     shape: tuple[int | None, ...] | None
     dtype: str
+    key: str | None = None  # where the model takes a dictionary
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,9 @@ class Graph:
     """A model: layers in configuration order, calls in an order that can be computed.
 
     Attributes:
-        structure: how the outputs were arranged: "single", "list" or "dict" (then `output_names` are its keys).
+        structure: how the outputs were arranged: "single", "list", "dict" (then `output_names` are its keys) or
+            "nested" (then `nesting` is the arrangement). Dictionaries count in the order of their keys.
+        nesting: a number is an output's place; ("list", ...) and ("dict", (key, ...), ...) hold others.
     """
 
     name: str
@@ -101,6 +104,7 @@ class Graph:
     outputs: tuple[TensorRef, ...]
     structure: str = "single"
     output_names: tuple[str, ...] = ()
+    nesting: object = None
 
     def layer(self, name: str) -> Layer:
         """Return the layer of that name. Raises KeyError."""

@@ -12,8 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import cast
 
-from converters.call_nodes import Node, parse_node, parse_ref
+from converters.call_nodes import Node, parse_node
 from converters.call_order import call_offsets, shift_ref, sort_calls
+from converters.call_structure import describe_structure, parse_structure
 from converters.errors import UnreadableFileError, UnsupportedError
 from converters.graph import Call, Graph, Input, Layer, Operand, TensorRef
 from converters.json_text import parse_json
@@ -126,9 +127,10 @@ def _parse_functional(config: Mapping[str, object], dialect: Dialect) -> Graph:
     for entry, layer in zip(entries, layers, strict=True):
         stored = cast("Sequence[object]", entry.get("inbound_nodes") or [])
         nodes += [(layer.name, index, parse_node(node)) for index, node in enumerate(stored)]
-    raw_outputs = config["output_layers"]
-    structure, output_names, outputs = _parse_outputs(raw_outputs)
-    inputs = _parse_outputs(config["input_layers"])[2]
+    outputs, nesting = parse_structure(config["output_layers"])
+    inputs, taken = parse_structure(config["input_layers"])
+    structure, output_names = describe_structure(nesting)
+    keys = describe_structure(taken)[1]
     offsets = call_offsets(nodes, outputs)
     calls = [
         Call(
@@ -142,11 +144,12 @@ def _parse_functional(config: Mapping[str, object], dialect: Dialect) -> Graph:
     ]
     by_name = {layer.name: layer for layer in layers}
     graph_inputs = []
-    for ref in inputs:
+    for place, ref in enumerate(inputs):
         source = by_name[ref.layer].config
         raw_shape = source.get("batch_shape")
         shape = _shape(raw_shape) if isinstance(raw_shape, (list, tuple)) else None
-        graph_inputs.append(Input(TensorRef(ref.layer), shape, dtype_of(source, "float32")))
+        key = keys[place] if keys else None
+        graph_inputs.append(Input(TensorRef(ref.layer), shape, dtype_of(source, "float32"), key))
     return Graph(
         name=str(config.get("name", "functional")),
         class_name="Functional",
@@ -157,6 +160,7 @@ def _parse_functional(config: Mapping[str, object], dialect: Dialect) -> Graph:
         outputs=tuple(shift_ref(ref, offsets) for ref in outputs),
         structure=structure,
         output_names=output_names,
+        nesting=nesting if structure == "nested" else None,
     )
 
 
@@ -240,22 +244,6 @@ def _parse_cells(config: Mapping[str, object], dialect: Dialect) -> dict[str, La
         whole = {**cell, "class_name": CELLS.get(class_name, class_name)}
         found[f"cell_{index}"] = _parse_layer(whole, dialect)
     return found
-
-
-def _parse_outputs(value: object) -> tuple[str, tuple[str, ...], tuple[TensorRef, ...]]:
-    if isinstance(value, Mapping):
-        keys = tuple(str(key) for key in value)
-        return (
-            "dict",
-            keys,
-            tuple(parse_ref(cast("Sequence[object]", entry)) for entry in value.values()),
-        )
-    entries = cast("Sequence[object]", value)
-    if entries and isinstance(entries[0], str):  # Keras 3 stores a single output bare
-        return "single", (), (parse_ref(entries),)
-    refs = tuple(parse_ref(cast("Sequence[object]", entry)) for entry in entries)
-    # Keras 1 and 2 wrote a list in either case; a model with one output returned it bare.
-    return ("single" if len(refs) == 1 else "list"), (), refs
 
 
 def _check_names(layers: list[Layer]) -> list[Layer]:

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import cast
 
 from converters.architecture import MAX_NESTED_BLOCKS, Architecture, InputValue, Step
+from converters.call_structure import operands_by_key
 from converters.checkpoint import ArrayInfo
 from converters.errors import (
     ConversionError,
@@ -35,7 +37,7 @@ from converters.names import class_identifier, identifier, unique
 from converters.passes.blocks import depth_first, name_blocks
 from converters.passes.channels import settle_channels
 from converters.passes.masks import settle_masks
-from converters.registry import Lowered, Param, Shape, TorchStep, find_layer_rule
+from converters.registry import Lowered, Param, Plain, Shape, TorchStep, find_layer_rule
 from converters.targets import TARGETS, piece_names
 
 _BLOCK = "."  # in place of a step's suffix: the submodule of a nested model
@@ -81,20 +83,8 @@ def with_input_shape(graph: Graph, arrays: Mapping[Path, Mapping[str, ArrayInfo]
         layer = graph.layer(call.layer)
         kernel = arrays.get((layer.name,), {}).get("kernel")
         if layer.class_name == "Dense" and kernel is not None and len(kernel.shape) == 2:
-            known = type(graph.inputs[0])(
-                graph.inputs[0].tensor, (None, kernel.shape[0]), graph.inputs[0].dtype
-            )
-            return Graph(
-                graph.name,
-                graph.class_name,
-                graph.generation,
-                graph.layers,
-                graph.calls,
-                (known,),
-                graph.outputs,
-                graph.structure,
-                graph.output_names,
-            )
+            known = replace(graph.inputs[0], shape=(None, kernel.shape[0]))
+            return replace(graph, inputs=(known,))
         if layer.class_name not in ("Dropout", "Activation", "ReLU"):
             break
     msg = "the configuration does not state the input's shape"
@@ -107,8 +97,9 @@ def lower_model(graph: Graph, lowering: Lowering) -> Architecture:
     inputs = []
     dtype = _parameter_dtype(graph, lowering)
     for entry in graph.inputs:
-        name = unique(identifier(entry.tensor.layer, default="x"), lowering.values)
-        inputs.append(InputValue(name, entry.shape, _input_dtype(entry.dtype, dtype)))
+        key = entry.key or entry.tensor.layer
+        name = unique(identifier(key, default="x"), lowering.values)
+        inputs.append(InputValue(name, entry.shape, _input_dtype(entry.dtype, dtype), key))
         values[entry.tensor] = Value(name, entry.shape or ())
     _lower_calls(graph, (), values, lowering)
     missing = sorted({ref.layer for ref in graph.outputs if ref not in values})
@@ -133,6 +124,7 @@ def lower_model(graph: Graph, lowering: Lowering) -> Architecture:
         structure=graph.structure,
         output_names=graph.output_names,
         dtype=dtype,
+        nesting=cast("Plain", graph.nesting),
     )
 
 
@@ -278,6 +270,17 @@ def _acts_in_training(layer: Layer) -> bool:
     return layer.class_name == "BatchNormalization" or (
         rule.random_in_training and not rule.idle_in_training
     )
+
+
+def _by_key(
+    graph: Graph, call: Call, arguments: Sequence[tuple[str, Shape]]
+) -> Sequence[tuple[str, Shape]]:
+    """Return the arguments in the order of a nested model's inputs, if it is called with a dictionary of them."""
+    places = operands_by_key(call.args[0]) if call.args else None
+    keys = [entry.key or entry.tensor.layer for entry in graph.inputs]
+    if places is None or not set(keys) <= set(places):
+        return arguments
+    return [arguments[places[key]] for key in keys]
 
 
 def _lower_nested(
