@@ -30,6 +30,7 @@ KERAS1_ROLES = {
 }
 EXPORTED_NAMES = {"GroupQueryAttention": "GroupedQueryAttention"}
 """Classes that Keras exports, and stores in configurations, under another name than their own."""
+KEPT_TWICE = "the kernel of the wrapped layer, which is stored there as well"
 SEED_STATE = "the state of a Keras seed generator; torch draws from its own"
 
 
@@ -84,7 +85,7 @@ def match_arrays(graph: Graph, entries: Sequence[LayerArrays]) -> Matched:
     if any(entry.path.split("/")[0] in CONTAINERS for entry in rest):
         # A layer made of layers has its name in a group without arrays of its own.
         rest += [entry for entry in entries if not entry.arrays]
-        _match_containers(graph, rest, (), found, problems)
+        _match_containers(graph, rest, (), found, problems, ignored)
     else:
         _match_names(graph, rest, found, problems)
     if problems:
@@ -130,6 +131,7 @@ def _match_containers(
     prefix: Path,
     found: dict[Path, dict[str, ArrayInfo]],
     problems: list[str],
+    ignored: list[tuple[str, str]],
 ) -> None:
     children: dict[str, list[LayerArrays]] = {}
     for entry in entries:
@@ -141,14 +143,14 @@ def _match_containers(
         path = (*prefix, layer.name)
         parts = list(leaves(layer.graph, path)) if layer.graph else [(path, layer)]
         needed = [(part, weight) for part, leaf in parts for weight in stored_weights(leaf)]
-        inside = children.pop(keys.get(layer.name, ""), [])
+        inside = _once(layer, children.pop(keys.get(layer.name, ""), []), ignored)
         if not any(entry.arrays for entry in inside):
             if needed:
                 problems.append(
                     f"layer '{layer.name}': the file has no arrays for it, needed {_roles(needed)}"
                 )
         elif layer.graph:
-            _match_containers(layer.graph, inside, path, found, problems)
+            _match_containers(layer.graph, inside, path, found, problems, ignored)
         else:
             arrays = {
                 (f"{entry.path}/{role}" if entry.path else role): info
@@ -167,6 +169,22 @@ def _match_containers(
         for key, left in children.items()
         if any(entry.arrays for entry in left)
     ]
+
+
+def _once(
+    layer: Layer, entries: Sequence[LayerArrays], ignored: list[tuple[str, str]]
+) -> Sequence[LayerArrays]:
+    """Return the groups of a layer without an array that Keras stores twice."""
+    if layer.class_name != "SpectralNormalization":
+        return entries
+    result = []
+    for entry in entries:
+        if entry.path == "" and len(entry.arrays) == 2:
+            (_, kernel), vector = entry.arrays.items()
+            ignored.append((kernel.name, KEPT_TWICE))
+            entry = replace(entry, arrays=dict([vector]))
+        result.append(entry)
+    return result
 
 
 def _in_order(layer: Layer, entries: Sequence[LayerArrays]) -> Sequence[LayerArrays]:

@@ -25,6 +25,7 @@ class Target:
         module: True for an nn.Module, False for a function of tensors.
         listed: the function takes its tensors as one list.
         functions: arguments that name an operation of this table: "torch.tanh", ("F.elu", ("alpha", 0.5)).
+        layers: those of them that name a module instead: ("nn.Linear", ("in_features", 4), ("out_features", 3)).
         infix: how the function is written between its operands, if it is an operator.
         unnamed: arguments of the constructor that everyone writes first and without their names.
     """
@@ -35,6 +36,7 @@ class Target:
     listed: bool = False
     infix: str | None = None
     functions: tuple[str, ...] = ()
+    layers: tuple[str, ...] = ()
     unnamed: tuple[str, ...] = ()
 
     @property
@@ -125,6 +127,15 @@ TARGETS: dict[str, Target] = {
         unnamed=("in_channels", "filters", "kernel_size"),
         functions=_GATED,
     ),
+    "compat.SpectralNorm": Target(
+        f"{COMPAT}.spectral:SpectralNorm",
+        ("layer", "axis", "groups", "power_iterations", "eps"),
+        module=True,
+        functions=("layer",),
+        layers=("layer",),
+        unnamed=("layer",),
+    ),
+    "compat.cast_as": Target(f"{COMPAT}.spectral:cast_as"),
     "compat.linear_activation": Target(f"{COMPAT}.recurrent:linear_activation"),
     "compat.split_time": Target(f"{COMPAT}.recurrent:split_time"),
     "compat.PReLU": _module(f"{COMPAT}.activations:PReLU", "shape"),

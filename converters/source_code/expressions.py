@@ -24,13 +24,26 @@ def constructor(step: Step, names: Mapping[str, str]) -> str:
         **step.kwargs,
         **{key: None for key in names if key not in step.kwargs},
     }
-    shown = [names.get(key) or literal(rest.pop(key)) for key in target.unnamed if key in rest]
+    shown = [
+        names.get(key) or _argument(key, rest.pop(key), target)
+        for key in target.unnamed
+        if key in rest
+    ]
     for key, value in rest.items():
         if key in target.unnamed:
             continue
-        written = function_name(value) if key in target.functions else literal(value)
+        written = _argument(key, value, target)
         shown.append(f"{key}={names.get(key, written)}")
     return f"{written_name(target)}({', '.join(shown)})"
+
+
+def _argument(key: str, value: Plain, target: Target) -> str:
+    """Return the source of an argument of a constructor."""
+    if key in target.layers and isinstance(value, tuple):
+        name, *pairs = value
+        inner = {str(pair[0]): pair[1] for pair in pairs if isinstance(pair, tuple)}
+        return constructor(Step(str(name), (), "", kwargs=inner), {})
+    return function_name(value) if key in target.functions else literal(value)
 
 
 def function_call(step: Step, arguments: list[str]) -> str:
