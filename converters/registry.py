@@ -80,10 +80,42 @@ class TorchStep:
 
 @dataclass(frozen=True, slots=True)
 class Lowered:
-    """The result of a rule for a layer with several outputs: steps, and the names of the layer's outputs in order."""
+    """The result of a rule for a layer with several outputs: steps, and the names of the layer's outputs in order.
+
+    Attributes:
+        masks: for rules of `mask="use"`: the name of every output's mask, None for an output without.
+        unmasks: Keras 3 takes the masks of the inputs away from all that use them later.
+    """
 
     steps: tuple[TorchStep, ...]
     outputs: tuple[str, ...]
+    masks: tuple[str | None, ...] = ()
+    unmasks: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Masks:
+    """What a rule of `mask="use"` finds in the configuration, as "masks".
+
+    Attributes:
+        shapes: of the masks there are, by the names that steps may take: "mask_0" is that of the first input; "mask",
+            "query_mask" and the like were given to the call by that name, a list of them as "mask_given_0", ...
+        generation: the Keras generation that wrote the file; merging layers join masks otherwise since Keras 3.
+    """
+
+    shapes: Mapping[str, Shape] = field(default_factory=dict)
+    generation: int = 3
+
+    def of_input(self, index: int = 0) -> str | None:
+        """Return the name of an input's mask: what the call was given, else what came along with the input."""
+        single = ("mask",) if index == 0 else ()
+        names = (*single, f"mask_given_{index}", f"mask_{index}")
+        return next((name for name in names if name in self.shapes), None)
+
+
+MASK_USES = ("pass", "drop", "end", "use")
+"""What a layer does with the mask of its input: the output has it as well; Keras warns that it is lost; it ends here
+without a warning; the rule computes with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +126,8 @@ class Example:
     shapes: tuple[tuple[int, ...], ...]
     separate: bool = False  # inputs are arguments of their own, not one list
     below: int | None = None  # inputs are whole numbers from 0 up to this, not normal draws
+    masked: tuple[int, ...] = ()  # inputs that come out of a Masking layer
+    pooled: bool = False  # followed by GlobalAveragePooling1D, which shows the output's mask
 
 
 class Rule(Protocol):
@@ -118,6 +152,7 @@ class LayerRule:
     takes_call: bool = False  # finds its `Call` in the configuration, as "call"
     # Keras draws here in training and the converted module does not: an augmentation.
     idle_in_training: bool = False
+    mask: str | None = None  # one of MASK_USES; None: not known, so that a mask is refused
 
     def stored_weights(self, layer: Layer) -> tuple[Weight, ...]:
         """Return the weights that exist for this configuration, in stored order."""
@@ -135,12 +170,16 @@ def layer(
     random_in_training: bool = False,
     takes_call: bool = False,
     idle_in_training: bool = False,
+    mask: str | None = None,
 ) -> Callable[[Rule], Rule]:
     """Register the decorated function as the rule of these Keras classes.
 
     Raises:
-        ValueError: One of the names has a rule already.
+        ValueError: One of the names has a rule already, or `mask` is not one of MASK_USES.
     """
+    if mask not in (None, *MASK_USES):
+        msg = f"mask={mask!r}: needed is one of {', '.join(MASK_USES)}"
+        raise ValueError(msg)
 
     def register(rule: Rule) -> Rule:
         for class_name in class_names:
@@ -155,6 +194,7 @@ def layer(
                 random_in_training or idle_in_training,
                 takes_call,
                 idle_in_training,
+                mask,
             )
         return rule
 

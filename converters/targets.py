@@ -76,6 +76,15 @@ def _recurrent(name: str, functions: tuple[str, ...], *kwargs: str) -> Target:
     return Target(path, known, module=True, functions=functions, unnamed=sizes)
 
 
+_HEADS = (
+    *("sizes", "heads", "key_size", "value_size", "output_shape", "key_heads"),
+    *("bias", "dropout", "causal"),
+)
+_SCORES = ("score", "scale", "dropout", "causal")
+_BATCH_NORM = (
+    *("num_features", "eps", "momentum", "axis", "scale", "center"),
+    *("variance", "debiased_updates", "frozen"),
+)
 _GATED = ("activation", "recurrent_activation")
 
 TARGETS: dict[str, Target] = {
@@ -104,23 +113,14 @@ TARGETS: dict[str, Target] = {
         "torch.nn:LayerNorm", "normalized_shape", "eps", "elementwise_affine", "bias"
     ),
     "nn.PReLU": _module("torch.nn:PReLU", "num_parameters"),
-    "compat.BatchNorm": _module(
-        f"{COMPAT}.normalization:BatchNorm",
-        *(
-            "num_features",
-            "eps",
-            "momentum",
-            "axis",
-            "scale",
-            "center",
-            "variance",
-            "debiased_updates",
-            "frozen",
-        ),
-    ),
+    "compat.BatchNorm": _module(f"{COMPAT}.normalization:BatchNorm", *_BATCH_NORM),
+    "compat.MaskedBatchNorm": _module(f"{COMPAT}.normalization:MaskedBatchNorm", *_BATCH_NORM),
     "compat.LSTM": _recurrent("LSTM", _GATED),
     "compat.GRU": _recurrent("GRU", _GATED, "reset_after"),
     "compat.SimpleRNN": _recurrent("SimpleRNN", ("activation",)),
+    "compat.MaskedLSTM": _recurrent("MaskedLSTM", _GATED),
+    "compat.MaskedGRU": _recurrent("MaskedGRU", _GATED, "reset_after"),
+    "compat.MaskedSimpleRNN": _recurrent("MaskedSimpleRNN", ("activation",)),
     "compat.ConvLSTM": _module(
         f"{COMPAT}.conv_recurrent:ConvLSTM",
         *("stride", "dilation", "pad", *_GATED, *_RECURRENT),
@@ -165,14 +165,12 @@ TARGETS: dict[str, Target] = {
     "compat.EinsumDense": _module(
         f"{COMPAT}.dense:EinsumDense", "equation", "kernel_shape", "bias_shape"
     ),
-    "compat.MultiHeadAttention": _module(
-        f"{COMPAT}.attention:MultiHeadAttention",
-        *("sizes", "heads", "key_size", "value_size", "output_shape", "key_heads"),
-        *("bias", "dropout", "causal"),
+    "compat.MultiHeadAttention": _module(f"{COMPAT}.attention:MultiHeadAttention", *_HEADS),
+    "compat.MaskedMultiHeadAttention": _module(
+        f"{COMPAT}.attention:MaskedMultiHeadAttention", *_HEADS
     ),
-    "compat.Attention": _module(
-        f"{COMPAT}.attention:Attention", "score", "scale", "dropout", "causal"
-    ),
+    "compat.Attention": _module(f"{COMPAT}.attention:Attention", *_SCORES),
+    "compat.MaskedAttention": _module(f"{COMPAT}.attention:MaskedAttention", *_SCORES),
     "compat.as_indices": Target(f"{COMPAT}.preprocessing:as_indices"),
     "compat.normalize": Target(
         f"{COMPAT}.preprocessing:normalize", ("mean", "deviation", "invert")
@@ -250,6 +248,11 @@ TARGETS: dict[str, Target] = {
     "compat.resample": Target(f"{COMPAT}.resampling:resample", ("size", "kernel", "antialias")),
     "compat.crop_to_ratio": Target(f"{COMPAT}.resampling:crop_to_ratio", ("size",)),
     "compat.pad_to_ratio": Target(f"{COMPAT}.resampling:pad_to_ratio", ("size", "value")),
+    "compat.mask_steps": Target(f"{COMPAT}.masks:mask_steps", ("value",)),
+    "compat.keep_all": Target(f"{COMPAT}.masks:keep_all"),
+    "compat.zero_masked": Target(f"{COMPAT}.masks:zero_masked"),
+    "compat.masked_mean": Target(f"{COMPAT}.masks:masked_mean", ("dim", "keepdim")),
+    "compat.masked_softmax": Target(f"{COMPAT}.masks:masked_softmax", ("dim",)),
     "compat.average": Target(f"{COMPAT}.merging:average"),
     "compat.maximum": Target(f"{COMPAT}.merging:maximum"),
     "compat.minimum": Target(f"{COMPAT}.merging:minimum"),

@@ -24,18 +24,22 @@ from converters.plan import Plan, plan_conversion
 from converters.readers import read_checkpoint
 from converters.registry import LAYERS, Example
 
-pytestmark = [pytest.mark.tf, pytest.mark.filterwarnings("ignore:You passed `rms_scaling")]
+pytestmark = [
+    pytest.mark.tf,
+    pytest.mark.filterwarnings("ignore:You passed `rms_scaling"),
+    pytest.mark.filterwarnings(r"ignore:(?s).*does not support masking"),
+]
 
 BATCH = 9
 TOLERANCE = {"float64": 1e-12, "float32": 5e-6}
 """Relative to the largest value, at least 1. float64 shows that the formulas are equal: a few roundings of 1e-16.
 float32 is held against the float64 reference: some ten roundings of 6e-8, and eight digits lost in an exponential."""
+OF_APPLICATIONS = ("LayerScale", "StochasticDepth")
+"""Not in keras.layers: Keras has them for its own ConvNeXt."""
 ELSEWHERE = (
     *("RNN", "StackedRNNCells", "LSTMCell", "GRUCell", "SimpleRNNCell"),  # test_cells.py
 )
 """Compared with Keras in unit/converters/layers: their arguments or calls are more than an example can say."""
-OF_APPLICATIONS = ("LayerScale", "StochasticDepth")
-"""Not in keras.layers: Keras has them for its own ConvNeXt."""
 KERAS_2_ONLY = ("ThresholdedReLU", "RandomHeight", "RandomWidth")
 """Keras 3 has no such class; worked by hand in unit/converters/test_registry.py."""
 NOT_IN_H5 = dict.fromkeys(
@@ -91,6 +95,28 @@ TIES = {
 """As BENDS: without equal cells there. In one and two dimensions both give it to the first."""
 CORNERS = (0.0, 1.0, -1.0, 6.0, 0.5, 3.0, -3.0, -0.5, 2.0)
 """Where activations bend: the first feature of every sample takes one of them."""
+
+
+PADDING = np.array(
+    [
+        [0, 0, 0, 0, 0, 0, 0],
+        [0, 0, 0, 1, 1, 1, 1],
+        [1, 1, 1, 1, 1, 1, 1],
+        [1, 1, 0, 0, 0, 0, 0],
+        [0, 1, 0, 0, 1, 0, 0],
+        [1, 0, 1, 1, 0, 1, 0],
+        [1, 1, 1, 1, 0, 0, 0],
+        [0, 0, 0, 0, 1, 1, 1],
+        [0, 1, 1, 1, 1, 1, 1],
+    ],
+    dtype=bool,
+)
+"""Masked steps of each sample, where an example masks: none, at the end, all, at the start, in between."""
+NEEDS_A_STEP = dict.fromkeys(
+    ("GlobalAveragePooling1D", "Attention", "AdditiveAttention"),
+    "without a step left, the mean is 0 / 0, and Keras's scores are what rounding leaves of them beside 1e9",
+)
+"""Their last step is never masked."""
 
 
 @dataclass(frozen=True)
@@ -176,13 +202,20 @@ class Legacy:
         layer = layer_class(case.class_name)(
             **self._arguments(case.example.kwargs, dtype), name="layer", dtype=dtype
         )
-        first, *others = inputs
+        first, *others = [
+            keras.layers.Masking(name=f"masking{index}", dtype=dtype)(x)
+            if index in case.example.masked
+            else x
+            for index, x in enumerate(inputs)
+        ]
         if hasattr(layer, "cell"):
             outputs = layer(first, initial_state=others or None)
         elif case.example.separate:
-            outputs = layer(*inputs)
+            outputs = layer(first, *others)
         else:
-            outputs = layer(inputs if others else first)
+            outputs = layer([first, *others] if others else first)
+        if case.example.pooled:
+            outputs = keras.layers.GlobalAveragePooling1D(name="pooling", dtype=dtype)(outputs)
         model = keras.Model(inputs, outputs, name="network")
         draws = case.draws
         for weight in layer.weights:
@@ -281,7 +314,7 @@ def inputs_of(case: Case) -> list[NDArray[np.float32]]:
     """Return inputs with negatives, zeros, corners of activations, and ties between inputs and inside rows."""
     draws = np.random.default_rng(zlib.crc32(f"inputs {case.class_name} {case.index}".encode()))
     result = []
-    for shape in case.example.shapes:
+    for index, shape in enumerate(case.example.shapes):
         if case.example.below is not None:
             result.append(
                 draws.integers(case.example.below, size=(BATCH, *shape)).astype(np.float32)
@@ -294,6 +327,10 @@ def inputs_of(case: Case) -> list[NDArray[np.float32]]:
         if case.class_name not in TIES:
             flat[3] = 0.25  # all equal: ties inside the row
         flat[4, -1] *= 40.0
+        if index in case.example.masked:
+            x[PADDING[:BATCH, index : index + x.shape[1]]] = 0.0
+            if case.example.pooled or case.class_name in NEEDS_A_STEP:
+                x[:, -1] += 0.5
         result.append(x)
     return result
 

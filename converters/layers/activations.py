@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from converters.errors import UnsupportedError
 from converters.graph import Layer
+from converters.masking import masks_of
 from converters.registry import (
     Example,
     Lowered,
@@ -104,6 +105,7 @@ def _nested_activation(layer: Layer, activation: Mapping[str, object]) -> list[T
         for name in ACTIVATIONS
         if name != "hard_sigmoid_keras2"
     ),
+    mask="pass",
 )
 def activation(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     """Return the named activation. `glu` halves the last axis."""
@@ -123,6 +125,7 @@ def activation(layer: Layer, *shapes: Shape) -> list[TorchStep]:
         Example({"negative_slope": 0.1}, ((6,),)),
         Example({"max_value": 2.0, "negative_slope": 0.1, "threshold": 0.5}, ((6,),)),
     ),
+    mask="pass",
 )
 def relu(layer: Layer, *_shapes: Shape) -> list[TorchStep]:
     """Return max_value above it, x from threshold on, negative_slope * (x - threshold) below."""
@@ -142,31 +145,48 @@ def relu(layer: Layer, *_shapes: Shape) -> list[TorchStep]:
     ]
 
 
-@layer("LeakyReLU", examples=(Example({}, ((6,),)), Example({"negative_slope": 0.05}, ((6,),))))
+@layer(
+    "LeakyReLU",
+    examples=(Example({}, ((6,),)), Example({"negative_slope": 0.05}, ((6,),))),
+    mask="pass",
+)
 def leaky_relu(layer: Layer, *_shapes: Shape) -> list[TorchStep]:
     """Return x for x > 0, negative_slope * x below (Keras's default 0.3, torch's 0.01)."""
     return [TorchStep("F.leaky_relu", {"negative_slope": number(layer, "negative_slope", 0.3)})]
 
 
-@layer("ELU", examples=(Example({}, ((6,),)), Example({"alpha": 0.7}, ((6,),))))
+@layer("ELU", examples=(Example({}, ((6,),)), Example({"alpha": 0.7}, ((6,),))), mask="pass")
 def elu(layer: Layer, *_shapes: Shape) -> list[TorchStep]:
     """Return x for x > 0, alpha * (exp(x) - 1) below."""
     return [TorchStep("F.elu", {"alpha": number(layer, "alpha", 1.0)})]
 
 
-@layer("ThresholdedReLU")
+@layer("ThresholdedReLU", mask="pass")
 def thresholded_relu(layer: Layer, *_shapes: Shape) -> list[TorchStep]:
     """Return x where x > theta, else 0 (Keras 1 and 2)."""
     return [TorchStep("compat.thresholded_relu", {"theta": number(layer, "theta", 1.0)})]
 
 
-@layer("Softmax", examples=(Example({}, ((6,),)), Example({"axis": 1}, ((5, 4),))))
-def softmax(layer: Layer, *_shapes: Shape) -> list[TorchStep]:
-    """Return the softmax over one axis."""
+@layer("Softmax", examples=(Example({}, ((6,),)), Example({"axis": 1}, ((5, 4),))), mask="use")
+def softmax(layer: Layer, *shapes: Shape) -> list[TorchStep] | Lowered:
+    """Return the softmax over one axis, of the elements that a mask keeps; behind it the mask is the same."""
     axes = integers(layer, "axis") if layer.config.get("axis") is not None else (-1,)
     if len(axes) != 1:
         raise unsupported(layer, "axis", needed="one axis")
-    return [TorchStep("F.softmax", {"dim": axes[0]})]
+    masks = masks_of(layer)
+    mask = masks.of_input()
+    if mask is None:
+        return [TorchStep("F.softmax", {"dim": axes[0]})]
+    if len(masks.shapes[mask]) != len(shapes[0]):
+        msg = (
+            f"layer '{layer.name}' (Softmax): its mask {masks.shapes[mask]} needs as many axes as its input "
+            f"{shapes[0]}"
+        )
+        raise UnsupportedError(msg)
+    step = TorchStep(
+        "compat.masked_softmax", {"dim": axes[0]}, inputs=("input_0", mask), results=("y",)
+    )
+    return Lowered((step,), ("y",), masks=(mask,))
 
 
 @layer(
@@ -176,6 +196,7 @@ def softmax(layer: Layer, *_shapes: Shape) -> list[TorchStep]:
         Example({"alpha_initializer": "glorot_uniform"}, ((6,),)),
         Example({"alpha_initializer": "glorot_uniform", "shared_axes": [1]}, ((5, 4),)),
     ),
+    mask="pass",
 )
 def prelu(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     """Return x for x > 0, alpha * x below; alpha has the shape of one sample, 1 along shared axes."""

@@ -1,14 +1,25 @@
-"""Attention layers, without masks."""
+"""Attention layers."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 from converters.errors import UnsupportedError
 from converters.graph import Layer, Operand
+from converters.masking import masks_of
 from converters.operations import call_of
-from converters.registry import Example, Param, Plain, Shape, TorchStep, Weight, layer
+from converters.registry import (
+    Example,
+    Lowered,
+    Param,
+    Plain,
+    Shape,
+    TorchStep,
+    Weight,
+    layer,
+)
 from converters.settings import flag, integer, integers, number, text, unsupported
 
 _PARTS = {
@@ -31,7 +42,7 @@ def _inputs(layer: Layer, shapes: tuple[Shape, ...]) -> tuple[tuple[str, ...], l
     """Return the names and shapes of query, value and, if given, key; and whether attention is causal.
 
     Raises:
-        UnsupportedError: The call has a mask, or asks for the scores.
+        UnsupportedError: The call asks for the scores.
     """
     call = call_of(layer)
     first = call.args[0] if call.args else None
@@ -70,11 +81,18 @@ def _inputs(layer: Layer, shapes: tuple[Shape, ...]) -> tuple[tuple[str, ...], l
             {"num_heads": 2, "key_dim": 3, "output_shape": (2, 3)}, ((5, 4), (3, 6)), separate=True
         ),
         Example({"num_heads": 2, "key_dim": 3}, ((2, 3, 4), (2, 2, 4)), separate=True),
+        Example({"num_heads": 2, "key_dim": 3}, ((5, 4), (3, 4)), separate=True, masked=(0, 1)),
+        Example(
+            {"num_heads": 2, "key_dim": 3, "dropout": 1e-12},
+            ((5, 4), (3, 4), (3, 4)),
+            separate=True,
+            masked=(1, 2),
+        ),
     ),
     takes_call=True,
     mask="use",
 )
-def multi_head_attention(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+def multi_head_attention(layer: Layer, *shapes: Shape) -> Lowered:
     """Return attention of several heads over all axes between the batch and the last."""
     names, found, causal = _inputs(layer, shapes)
     rank = len(found[0])
@@ -87,7 +105,14 @@ def multi_head_attention(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     value_size = key_size if layer.config.get("value_dim") is None else integer(layer, "value_dim")
     given = layer.config.get("output_shape")
     width = (found[0][-1] or 0,) if given is None else integers(layer, "output_shape")
-    return [_heads(layer, names, found, (heads, heads, key_size, value_size), width, causal=causal)]
+    if "query_mask" in masks_of(layer).shapes:
+        msg = (
+            f"layer '{layer.name}' (MultiHeadAttention) is called with query_mask, which Keras 3.15 does not look at; "
+            "no rule for that"
+        )
+        raise UnsupportedError(msg)
+    step = _heads(layer, names, found, (heads, heads, key_size, value_size), width, causal=causal)
+    return replace(_with_heads_mask(layer, step, names, rank), unmasks=True)
 
 
 @layer(
@@ -99,17 +124,73 @@ def multi_head_attention(layer: Layer, *shapes: Shape) -> list[TorchStep]:
             ((5, 4), (3, 4)),
             separate=True,
         ),
+        Example(
+            {"head_dim": 3, "num_query_heads": 4, "num_key_value_heads": 2},
+            ((5, 4), (5, 4)),
+            separate=True,
+            masked=(0, 1),
+        ),
     ),
     takes_call=True,
     mask="use",
 )
-def grouped_query_attention(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+def grouped_query_attention(layer: Layer, *shapes: Shape) -> Lowered:
     """Return attention whose heads share keys and values in groups."""
     names, found, causal = _inputs(layer, shapes)
     size = integer(layer, "head_dim")
     heads, key_heads = integer(layer, "num_query_heads"), integer(layer, "num_key_value_heads")
     width = (found[0][-1] or 0,)
-    return [_heads(layer, names, found, (heads, key_heads, size, size), width, causal=causal)]
+    step = _heads(layer, names, found, (heads, key_heads, size, size), width, causal=causal)
+    return _with_heads_mask(layer, step, names, len(found[0]))
+
+
+def _with_heads_mask(layer: Layer, step: TorchStep, names: tuple[str, ...], rank: int) -> Lowered:
+    """Return the step with what masks of query, value, key and scores say together; the query's goes on behind.
+
+    Raises:
+        UnsupportedError: There are several axes of positions, or the masks have another rank.
+    """
+    step = replace(step, results=("attended",))
+    masks = masks_of(layer)
+    carried = [name.replace("input", "mask") for name in names]
+    parts: list[TorchStep] = []
+    for part, own, dim in zip(("query", "value", "key"), carried, (-1, 1, 1), strict=False):
+        name = f"{part}_mask" if f"{part}_mask" in masks.shapes else own
+        if name in masks.shapes:
+            kwargs: dict[str, Plain] = {"dim": dim}
+            parts.append(_part("torch.unsqueeze", kwargs, name, f"{part}_seen"))
+    if "attention_mask" in masks.shapes:
+        parts.append(_part("compat.cast", {"dtype": "bool"}, "attention_mask", "seen"))
+    behind = carried[0] if carried[0] in masks.shapes else None
+    if not parts:
+        return Lowered((step,), step.results, masks=(behind,))
+    ranks = [len(masks.shapes[each.inputs[0]]) for each in parts]
+    alone = parts[0].inputs == ("attention_mask",)
+    fits = (
+        ranks[0] in (2, 3, 4)
+        if alone
+        else all(
+            found == 2 or (found == 3 and each.results == ("seen",))
+            for found, each in zip(ranks, parts, strict=True)
+        )
+    )
+    if rank != 3 or not fits:
+        found = ", ".join(str(masks.shapes[each.inputs[0]]) for each in parts)
+        msg = f"layer '{layer.name}' ({layer.class_name}): no rule for masks {found} beside {rank} axes"
+        raise UnsupportedError(msg)
+    ends = tuple(each.results[0] for each in parts)
+    steps = list(parts)
+    if len(ends) > 1:
+        steps.append(TorchStep("operator.and_", {}, (), (None, None, None), "", ends, ("mask",)))
+    else:
+        steps[-1] = replace(steps[-1], results=("mask",))
+    query, value, key = names if len(names) == 3 else (*names, names[1])
+    masked = replace(step, op="compat.MaskedMultiHeadAttention", inputs=(query, value, key, "mask"))
+    return Lowered((*steps, masked), step.results, masks=(behind,))
+
+
+def _part(op: str, kwargs: dict[str, Plain], name: str, result: str) -> TorchStep:
+    return TorchStep(op, kwargs, (), (None, None, None), "", (name,), (result,))
 
 
 def _heads(
@@ -180,11 +261,12 @@ _CROSS = ((5, 4), (3, 4))
         Example({"use_scale": True}, ((5, 4), (3, 6), (3, 4))),
         Example({"score_mode": "concat"}, _CROSS),
         Example({"score_mode": "concat", "use_scale": True}, _CROSS),
+        Example({}, _CROSS, masked=(0, 1)),
     ),
     takes_call=True,
     mask="use",
 )
-def attention(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+def attention(layer: Layer, *shapes: Shape) -> Lowered:
     """Return attention of one head without projections."""
     names, found, causal = _inputs(layer, shapes)
     score = text(layer, "score_mode", "dot")
@@ -197,17 +279,21 @@ def attention(layer: Layer, *shapes: Shape) -> list[TorchStep]:
         params.append(Param("scale", "scale", " -> ", ()))
     if score == "concat":
         params.append(Param("weight", "concat_score_weight", " -> ", ()))
-    return [_single_head(layer, kwargs, params, (names, found, causal))]
+    return _single_head(layer, kwargs, params, (names, found, causal))
 
 
 @layer(
     "AdditiveAttention",
     weights=(Weight("scale", when="use_scale"),),
-    examples=(Example({}, _CROSS), Example({"use_scale": False}, ((5, 4), (3, 6), (3, 4)))),
+    examples=(
+        Example({}, _CROSS),
+        Example({"use_scale": False}, ((5, 4), (3, 6), (3, 4))),
+        Example({}, _CROSS, masked=(1,)),
+    ),
     takes_call=True,
     mask="use",
 )
-def additive_attention(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+def additive_attention(layer: Layer, *shapes: Shape) -> Lowered:
     """Return attention by the sum of tanh(query + key), as Bahdanau et al. 2015."""
     names, found, causal = _inputs(layer, shapes)
     kwargs: dict[str, Plain] = {"score": "additive"}
@@ -216,7 +302,7 @@ def additive_attention(layer: Layer, *shapes: Shape) -> list[TorchStep]:
         size = found[0][-1]
         kwargs["scale"] = (size,)
         params.append(Param("scale", "scale", "c -> c", (size,)))
-    return [_single_head(layer, kwargs, params, (names, found, causal))]
+    return _single_head(layer, kwargs, params, (names, found, causal))
 
 
 def _single_head(
@@ -224,7 +310,7 @@ def _single_head(
     kwargs: dict[str, Plain],
     params: list[Param],
     inputs: tuple[tuple[str, ...], list[Shape], bool],
-) -> TorchStep:
+) -> Lowered:
     names, shapes, causal = inputs
     dropout = number(layer, "dropout", 0.0)
     if not math.isclose(dropout, 0.0):
@@ -232,4 +318,21 @@ def _single_head(
     if causal:
         kwargs["causal"] = True
     result = (*shapes[0][:-1], shapes[1][-1])
-    return TorchStep("compat.Attention", kwargs, tuple(params), shape=result, inputs=names)
+    step = TorchStep("compat.Attention", kwargs, tuple(params), result, "", names, ("attended",))
+    masks = masks_of(layer)
+    of_query, of_value = masks.of_input(0), masks.of_input(1)
+    if any(len(masks.shapes[name]) != 2 for name in (of_query, of_value) if name is not None):
+        msg = f"layer '{layer.name}' ({layer.class_name}): masks (batch, positions) are needed"
+        raise UnsupportedError(msg)
+    steps = [step]
+    if of_value is not None:
+        query, value, key = names if len(names) == 3 else (*names, names[1])
+        seen = _part("torch.unsqueeze", {"dim": 1}, of_value, "mask")
+        inside = (query, value, key, "mask")
+        steps = [seen, replace(step, op="compat.MaskedAttention", inputs=inside)]
+    if of_query is None:
+        return Lowered(tuple(steps), ("attended",), masks=(None,))
+    zeroed = TorchStep(
+        "compat.zero_masked", {}, (), result, "", ("attended", of_query), ("zeroed",)
+    )
+    return Lowered((*steps, zeroed), ("zeroed",), masks=(of_query,))

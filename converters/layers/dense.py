@@ -18,6 +18,7 @@ from converters.settings import flag, integer, text, unsupported
         Example({"units": 3, "use_bias": False, "activation": "tanh"}, ((4,),)),
         Example({"units": 5, "activation": "relu"}, ((7, 4),)),
     ),
+    mask="pass",
 )
 def dense(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     """Return `nn.Linear` and the activation. y = activation(x kernel + bias) on the last axis."""

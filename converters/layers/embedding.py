@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from converters.graph import Layer
-from converters.registry import Example, Param, Shape, TorchStep, Weight, layer
-from converters.settings import integer, unsupported
+from converters.registry import Example, Lowered, Param, Shape, TorchStep, Weight, layer
+from converters.settings import flag, integer, unsupported
 
 
 @layer(
@@ -13,20 +13,30 @@ from converters.settings import integer, unsupported
     examples=(
         Example({"input_dim": 5, "output_dim": 3}, ((4,),), below=5),
         Example({"input_dim": 7, "output_dim": 2}, ((3, 2),), below=7),
+        Example(
+            {"input_dim": 3, "output_dim": 2, "mask_zero": True}, ((6,),), below=3, pooled=True
+        ),
     ),
+    mask="use",
 )
-def embedding(layer: Layer, *shapes: Shape) -> list[TorchStep]:
-    """Return `nn.Embedding`. Keras takes indices of any type and cuts off their fraction."""
+def embedding(layer: Layer, *shapes: Shape) -> Lowered:
+    """Return `nn.Embedding`. Keras takes indices of any type and cuts off their fraction; a mask is made before that."""
     if layer.config.get("quantization_config") is not None or layer.config.get("lora_rank"):
         raise unsupported(layer, "quantization_config", needed="null, and no lora_rank")
     size, width = integer(layer, "input_dim"), integer(layer, "output_dim")
     table = Param("weight", "embeddings", "row out -> row out", (size, width))
-    return [
-        TorchStep("compat.as_indices"),
+    steps = (
+        TorchStep("compat.as_indices", inputs=("input_0",), results=("indices",)),
         TorchStep(
             "nn.Embedding",
             {"num_embeddings": size, "embedding_dim": width},
             (table,),
             shape=(*shapes[0], width),
+            inputs=("indices",),
+            results=("vectors",),
         ),
-    ]
+    )
+    if not flag(layer, "mask_zero", default=False):
+        return Lowered(steps, ("vectors",), masks=(None,))
+    mask = TorchStep("operator.ne", {"right": 0}, inputs=("input_0",), results=("mask",))
+    return Lowered((mask, *steps), ("vectors",), masks=("mask",))

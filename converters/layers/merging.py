@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from converters.errors import UnsupportedError
 from converters.graph import Layer
-from converters.registry import Example, Shape, TorchStep, layer
+from converters.masking import masks_of
+from converters.registry import Example, Lowered, Shape, TorchStep, layer
 from converters.settings import flag, integer, integers, unsupported
 
 _PAIR = (
@@ -14,9 +16,35 @@ _PAIR = (
     Example({}, ((5,), (3, 4, 5))),
 )
 _THREE = (*_PAIR, Example({}, ((5,), (5,), (5,))))
+_MASKED = Example({}, ((5, 4), (5, 4)), masked=(0, 1), pooled=True)
 
 
-def _merge(op: str, shapes: tuple[Shape, ...]) -> list[TorchStep]:
+def _joined(op: str, names: Sequence[str], shape: Shape) -> tuple[list[TorchStep], str]:
+    """Return the steps that join masks, and the name of the result."""
+    if len(set(names)) == 1:
+        return [], names[0]
+    return [TorchStep(op, shape=shape, inputs=tuple(names), results=("mask",))], "mask"
+
+
+def _merge_masks(layer: Layer, count: int) -> tuple[list[TorchStep], str | None]:
+    """Return the mask of a sum of inputs: any of theirs if all have one (Keras 3), or all of those there are (before).
+
+    Source: compute_mask in layers/merging/base_merge.py of keras 3.15.1 and 2.15.0.
+    """
+    masks = masks_of(layer)
+    given = [name for index in range(count) if (name := masks.of_input(index)) is not None]
+    if not given or (masks.generation >= 3 and len(given) < count):
+        return [], None
+    shapes = [masks.shapes[name] for name in given]
+    if len({len(shape) for shape in shapes}) > 1:
+        msg = f"layer '{layer.name}' ({layer.class_name}): masks of different rank: {shapes}"
+        raise UnsupportedError(msg)
+    op = "operator.or_" if masks.generation >= 3 else "operator.and_"
+    steps, name = _joined(op, given, broadcast_shape(shapes))
+    return steps, name
+
+
+def _merge(layer: Layer, op: str, shapes: tuple[Shape, ...]) -> Lowered:
     """Return the operation; inputs of lower rank get axes of 1 behind the batch first, as Keras gives them."""
     rank = max(len(shape) for shape in shapes)
     aligned, names, steps = [], [], []
@@ -36,7 +64,9 @@ def _merge(op: str, shapes: tuple[Shape, ...]) -> list[TorchStep]:
             name = f"{name}_"
         aligned.append(shape)
         names.append(name)
-    return [*steps, TorchStep(op, shape=broadcast_shape(aligned), inputs=tuple(names))]
+    merged = TorchStep(op, shape=broadcast_shape(aligned), inputs=tuple(names), results=("merged",))
+    before, mask = _merge_masks(layer, len(shapes))
+    return Lowered((*before, *steps, merged), ("merged",), masks=(mask,))
 
 
 def broadcast_shape(shapes: Sequence[Shape]) -> Shape:
@@ -49,53 +79,108 @@ def broadcast_shape(shapes: Sequence[Shape]) -> Shape:
     return tuple(result)
 
 
-@layer("Add", examples=_THREE)
-def add(_layer: Layer, *shapes: Shape) -> list[TorchStep]:
+@layer("Add", examples=(*_THREE, _MASKED), mask="use")
+def add(layer: Layer, *shapes: Shape) -> Lowered:
     """Return the sum, left to right."""
-    return _merge("operator.add", shapes)
+    return _merge(layer, "operator.add", shapes)
 
 
-@layer("Subtract", examples=_PAIR)
-def subtract(_layer: Layer, *shapes: Shape) -> list[TorchStep]:
+@layer("Subtract", examples=_PAIR, mask="use")
+def subtract(layer: Layer, *shapes: Shape) -> Lowered:
     """Return first minus second."""
-    return _merge("operator.sub", shapes)
+    return _merge(layer, "operator.sub", shapes)
 
 
-@layer("Multiply", examples=_THREE)
-def multiply(_layer: Layer, *shapes: Shape) -> list[TorchStep]:
+@layer("Multiply", examples=_THREE, mask="use")
+def multiply(layer: Layer, *shapes: Shape) -> Lowered:
     """Return the product, left to right."""
-    return _merge("operator.mul", shapes)
+    return _merge(layer, "operator.mul", shapes)
 
 
-@layer("Average", examples=_THREE)
-def average(_layer: Layer, *shapes: Shape) -> list[TorchStep]:
+@layer("Average", examples=_THREE, mask="use")
+def average(layer: Layer, *shapes: Shape) -> Lowered:
     """Return the mean."""
-    return _merge("compat.average", shapes)
+    return _merge(layer, "compat.average", shapes)
 
 
-@layer("Maximum", examples=_THREE)
-def maximum(_layer: Layer, *shapes: Shape) -> list[TorchStep]:
+@layer("Maximum", examples=_THREE, mask="use")
+def maximum(layer: Layer, *shapes: Shape) -> Lowered:
     """Return the largest; at a tie the gradient goes to the first, as in TensorFlow."""
-    return _merge("compat.maximum", shapes)
+    return _merge(layer, "compat.maximum", shapes)
 
 
-@layer("Minimum", examples=_THREE)
-def minimum(_layer: Layer, *shapes: Shape) -> list[TorchStep]:
+@layer("Minimum", examples=_THREE, mask="use")
+def minimum(layer: Layer, *shapes: Shape) -> Lowered:
     """Return the smallest; at a tie the gradient goes to the first, as in TensorFlow."""
-    return _merge("compat.minimum", shapes)
+    return _merge(layer, "compat.minimum", shapes)
 
 
 @layer(
     "Concatenate",
-    examples=(Example({}, ((5,), (3,))), Example({"axis": 1}, ((2, 4), (3, 4), (1, 4)))),
+    examples=(
+        Example({}, ((5,), (3,))),
+        Example({"axis": 1}, ((2, 4), (3, 4), (1, 4))),
+        Example({}, ((5, 4), (5, 2)), masked=(0, 1), pooled=True),
+        Example({"axis": 1}, ((5, 4), (3, 4)), masked=(0,), pooled=True),
+    ),
+    mask="use",
 )
-def concatenate(layer: Layer, *shapes: Shape) -> list[TorchStep]:
-    """Return the inputs joined along one axis."""
+def concatenate(layer: Layer, *shapes: Shape) -> Lowered:
+    """Return the inputs joined along one axis, and so their masks; along the last axis a step of the mask is one of all."""
     axis = integer(layer, "axis", -1)
     sizes = [shape[axis] for shape in shapes]
     joined = list(shapes[0])
     joined[axis] = None if None in sizes else sum(size for size in sizes if size is not None)
-    return [TorchStep("torch.cat", {"dim": axis}, shape=tuple(joined))]
+    inputs = tuple(f"input_{index}" for index in range(len(shapes)))
+    step = TorchStep(
+        "torch.cat", {"dim": axis}, shape=tuple(joined), inputs=inputs, results=("joined",)
+    )
+    before, mask = _concatenated_masks(layer, axis, shapes, tuple(joined))
+    return Lowered((*before, step), ("joined",), masks=(mask,))
+
+
+def _concatenated_masks(
+    layer: Layer, axis: int, shapes: tuple[Shape, ...], joined: Shape
+) -> tuple[list[TorchStep], str | None]:
+    """Return the mask of joined inputs; one without a mask counts as kept everywhere.
+
+    Source: compute_mask in layers/merging/concatenate.py of keras 3.15.1 (any) and 2.15.0 (all).
+    """
+    masks = masks_of(layer)
+    given = [masks.of_input(index) for index in range(len(shapes))]
+    if not any(given):
+        return [], None
+    steps, names = [], []
+    for index, (name, shape) in enumerate(zip(given, shapes, strict=True)):
+        if name is not None and len(masks.shapes[name]) != len(shape) - 1:
+            msg = (
+                f"layer '{layer.name}' (Concatenate): mask {masks.shapes[name]} of an input {shape}; needed is "
+                "one axis less"
+            )
+            raise UnsupportedError(msg)
+        if name is None:
+            name = f"kept_{index}"
+            steps.append(
+                TorchStep(
+                    "compat.keep_all",
+                    shape=shape[:-1],
+                    inputs=(f"input_{index}",),
+                    results=(name,),
+                )
+            )
+        names.append(name)
+    if axis % len(joined) == len(joined) - 1:
+        op = "operator.or_" if masks.generation >= 3 else "operator.and_"
+        further, mask = _joined(op, names, joined[:-1])
+        return [*steps, *further], mask
+    step = TorchStep(
+        "torch.cat",
+        {"dim": axis % len(joined)},
+        shape=joined[:-1],
+        inputs=tuple(names),
+        results=("mask",),
+    )
+    return [*steps, step], "mask"
 
 
 @layer(
@@ -108,6 +193,7 @@ def concatenate(layer: Layer, *shapes: Shape) -> list[TorchStep]:
         Example({"axes": (1, 2)}, ((5,), (3, 5))),
         Example({"axes": (2, 2)}, ((3, 5, 2), (4, 5))),
     ),
+    mask="end",
 )
 def dot(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     """Return the sum of products along one axis each, for every sample."""

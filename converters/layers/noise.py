@@ -7,14 +7,24 @@ from converters.registry import Example, Plain, Shape, TorchStep, layer
 from converters.settings import number, text, unsupported
 
 
-@layer("GaussianNoise", examples=(Example({"stddev": 0.3}, ((6,),)),), random_in_training=True)
+@layer(
+    "GaussianNoise",
+    examples=(Example({"stddev": 0.3}, ((6,),)),),
+    random_in_training=True,
+    mask="pass",
+)
 def gaussian_noise(layer: Layer, *_shapes: Shape) -> list[TorchStep]:
     """Return x + normal(0, stddev)."""
     name = "stddev" if "stddev" in layer.config else "sigma"  # Keras 1
     return [TorchStep("compat.GaussianNoise", {"stddev": number(layer, name)})]
 
 
-@layer("GaussianDropout", examples=(Example({"rate": 0.3}, ((6,),)),), random_in_training=True)
+@layer(
+    "GaussianDropout",
+    examples=(Example({"rate": 0.3}, ((6,),)),),
+    random_in_training=True,
+    mask="pass",
+)
 def gaussian_dropout(layer: Layer, *_shapes: Shape) -> list[TorchStep]:
     """Return x * normal(1, sqrt(rate / (1 - rate)))."""
     return [TorchStep("compat.GaussianDropout", {"p": number(layer, "rate")})]
@@ -27,6 +37,7 @@ def gaussian_dropout(layer: Layer, *_shapes: Shape) -> list[TorchStep]:
         Example({"rate": 0.3, "noise_shape": (None, 1, 4)}, ((5, 4),)),
     ),
     random_in_training=True,
+    mask="pass",
 )
 def alpha_dropout(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     """Return `nn.AlphaDropout`: dropped values become SELU's limit, then mean and variance are restored."""
@@ -58,7 +69,12 @@ def shared_axes(layer: Layer, shape: Shape) -> tuple[int, ...]:
     return tuple(shared)
 
 
-@layer("SpatialDropout1D", examples=(Example({"rate": 0.3}, ((5, 4),)),), random_in_training=True)
+@layer(
+    "SpatialDropout1D",
+    examples=(Example({"rate": 0.3}, ((5, 4),)),),
+    random_in_training=True,
+    mask="pass",
+)
 @layer(
     "SpatialDropout2D",
     examples=(
@@ -66,9 +82,13 @@ def shared_axes(layer: Layer, shape: Shape) -> tuple[int, ...]:
         Example({"rate": 0.3, "data_format": "channels_first"}, ((2, 3, 4),)),
     ),
     random_in_training=True,
+    mask="pass",
 )
 @layer(
-    "SpatialDropout3D", examples=(Example({"rate": 0.3}, ((3, 4, 2, 2),)),), random_in_training=True
+    "SpatialDropout3D",
+    examples=(Example({"rate": 0.3}, ((3, 4, 2, 2),)),),
+    random_in_training=True,
+    mask="pass",
 )
 def spatial_dropout(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     """Return dropout of whole channels; torch's own needs them on axis 1."""

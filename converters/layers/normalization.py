@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
+from converters.errors import UnsupportedError
 from converters.graph import Layer
-from converters.registry import Example, Param, Plain, Shape, TorchStep, Weight, layer
+from converters.masking import masks_of
+from converters.registry import Example, Lowered, Param, Plain, Shape, TorchStep, Weight, layer
 from converters.settings import flag, integer, integers, number, text, unsupported
 
 
@@ -22,9 +25,11 @@ from converters.settings import flag, integer, integers, number, text, unsupport
         Example({"scale": False, "momentum": 0.9, "epsilon": 1e-5}, ((6,),)),
         Example({"center": False}, ((5, 3),)),
         Example({"axis": 1}, ((5, 3),)),
+        Example({}, ((5, 3),), masked=(0,)),
     ),
+    mask="use",
 )
-def batch_normalization(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+def batch_normalization(layer: Layer, *shapes: Shape) -> list[TorchStep] | Lowered:
     """Return Keras's batch normalization: epsilon 1e-3, momentum of the old value, biased moving variance."""
     axis = integer(layer, "axis", -1)
     size = shapes[0][axis]
@@ -57,7 +62,28 @@ def batch_normalization(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     ]
     buffers = {"running_mean": "moving_mean", "running_var": "moving_variance"}
     params += [Param(name, role, "c -> c", (size,)) for name, role in buffers.items()]
-    return [TorchStep("compat.BatchNorm", kwargs, tuple(params))]
+    step = TorchStep("compat.BatchNorm", kwargs, tuple(params))
+    return _with_masked_statistics(layer, step, shapes[0])
+
+
+def _with_masked_statistics(
+    layer: Layer, step: TorchStep, shape: Shape
+) -> list[TorchStep] | Lowered:
+    """Return the step, with a mask if one reaches the layer; it goes on behind."""
+    masks = masks_of(layer)
+    mask = masks.of_input()
+    if mask is None:
+        return [step]
+    if len(masks.shapes[mask]) != len(shape) - 1:
+        msg = (
+            f"layer '{layer.name}' (BatchNormalization): its mask {masks.shapes[mask]} needs one axis less than "
+            f"its input {shape}"
+        )
+        raise UnsupportedError(msg)
+    masked = replace(
+        step, op="compat.MaskedBatchNorm", inputs=("input_0", mask), results=("normalized",)
+    )
+    return Lowered((masked,), ("normalized",), masks=(mask,))
 
 
 def _has_scale(config: Mapping[str, object]) -> bool:
@@ -94,6 +120,7 @@ def _stored_axes(layer: Layer, shape: Shape) -> tuple[tuple[int, ...], tuple[int
         Example({"scale": False}, ((6,),)),
         Example({"rms_scaling": True}, ((6,),)),
     ),
+    mask="pass",
 )
 def layer_normalization(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     """Return `nn.LayerNorm` with Keras's epsilon (1e-3; torch's is 1e-5), or ours where torch's has no such form."""
@@ -155,6 +182,7 @@ def rms_normalization(layer: Layer, *shapes: Shape) -> list[TorchStep]:
         Example({"groups": 2, "axis": 1, "epsilon": 1e-5}, ((4, 5),)),
         Example({"groups": 3, "axis": 2, "scale": False}, ((2, 6, 3),)),
     ),
+    mask="pass",
 )
 def group_normalization(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     """Return `nn.GroupNorm` where the channels lie on axis 1, ours elsewhere."""
@@ -187,6 +215,7 @@ def group_normalization(layer: Layer, *shapes: Shape) -> list[TorchStep]:
 @layer(
     "UnitNormalization",
     examples=(Example({}, ((6,),)), Example({"axis": [1, 2]}, ((5, 4),))),
+    mask="pass",
 )
 def unit_normalization(layer: Layer, *_shapes: Shape) -> list[TorchStep]:
     """Return x divided by its Euclidean length."""

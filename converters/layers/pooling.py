@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from converters.errors import UnsupportedError
 from converters.graph import Layer
-from converters.registry import Example, Plain, Shape, TorchStep, layer
+from converters.masking import masks_of
+from converters.registry import Example, Lowered, Plain, Shape, TorchStep, layer
 from converters.settings import flag, text, unsupported
 from converters.windows import Frame, compact, extents, output_sizes, stock_padding
 
@@ -144,10 +148,25 @@ _GLOBAL_2D = (
 _GLOBAL_3D = (Example({}, ((5, 4, 2, 3),)), Example({"keepdims": True}, ((5, 4, 2, 3),)))
 
 
-@layer("GlobalAveragePooling1D", examples=_GLOBAL_1D)
-def global_average_pooling1d(layer: Layer, *shapes: Shape) -> list[TorchStep]:
-    """Return the mean over the steps."""
-    return _global(layer, shapes[0], 1, "torch.mean")
+_MASKED_1D = (
+    Example({}, ((5, 3),), masked=(0,)),
+    Example({"keepdims": True, "data_format": "channels_first"}, ((3, 3),), masked=(0,)),
+)
+
+
+@layer("GlobalAveragePooling1D", examples=(*_GLOBAL_1D, *_MASKED_1D), mask="use")
+def global_average_pooling1d(layer: Layer, *shapes: Shape) -> list[TorchStep] | Lowered:
+    """Return the mean over the steps, those that a mask keeps; the mask ends here."""
+    masks = masks_of(layer)
+    mask = masks.of_input()
+    steps = _global(layer, shapes[0], 1, "torch.mean")
+    if mask is None:
+        return steps
+    if len(masks.shapes[mask]) != 2:
+        msg = f"layer '{layer.name}' (GlobalAveragePooling1D): its mask {masks.shapes[mask]} is not (batch, steps)"
+        raise UnsupportedError(msg)
+    step = replace(steps[-1], op="compat.masked_mean", inputs=("input_0", mask), results=("mean",))
+    return Lowered((step,), ("mean",), masks=(None,))
 
 
 @layer("GlobalAveragePooling2D", examples=_GLOBAL_2D)

@@ -19,6 +19,7 @@ NORMALIZATION_EPSILON = 1e-7
         Example({"scale": 1 / 255}, ((6,),)),
         Example({"scale": 2.0, "offset": -1.0}, ((3, 4),)),
     ),
+    mask="pass",
 )
 def rescaling(layer: Layer, *_shapes: Shape) -> list[TorchStep]:
     """Return x * scale + offset."""
@@ -42,6 +43,7 @@ def _adapted(config: Mapping[str, object]) -> bool:
         Example({"mean": 1.5, "variance": 0.25}, ((6,),)),
         Example({"mean": [0.5, 1.0, -1.0], "variance": [0.25, 4.0, 1.0]}, ((2, 3),)),
     ),
+    mask="pass",
 )
 def normalization(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     """Return (x - mean) / standard deviation; the statistics come from the file or the configuration."""

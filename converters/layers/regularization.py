@@ -15,6 +15,7 @@ from converters.settings import number
         Example({"rate": 0.3, "noise_shape": (None, 1, 4)}, ((5, 4),)),
     ),
     random_in_training=True,
+    mask="pass",
 )
 def dropout(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     """Return `nn.Dropout`: both frameworks scale the kept values by 1 / (1 - rate)."""
@@ -24,8 +25,12 @@ def dropout(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     return [TorchStep("nn.Dropout", {"p": number(layer, "rate")})]
 
 
-@layer("ActivityRegularization", examples=(Example({"l1": 0.1, "l2": 0.2}, ((6,),)),))
-@layer("Identity", examples=(Example({}, ((6,),)),))
+@layer(
+    "ActivityRegularization",
+    examples=(Example({"l1": 0.1, "l2": 0.2}, ((6,),)),),
+    mask="pass",
+)
+@layer("Identity", examples=(Example({}, ((6,),)),), mask="pass")
 def identity(_layer: Layer, *_shapes: Shape) -> list[TorchStep]:
     """Return nothing: the output is the input. A penalty on activities is part of the loss, not of the network."""
     return []

@@ -52,22 +52,53 @@ class MultiHeadAttention(nn.Module):
 
     def forward(self, query: Tensor, value: Tensor, key: Tensor | None = None) -> Tensor:
         """Return (batch, positions of the query, *output_shape); axes between batch and last are positions."""
-        positions = tuple(query.shape[1:-1])
-        key = value if key is None else key
+        q, k, v = self.project(query, value, value if key is None else key)
+        attended = nn.functional.scaled_dot_product_attention(
+            q, k, v, dropout_p=self.dropout if self.training else 0.0, is_causal=self.causal
+        )
+        return self.join(attended, tuple(query.shape[1:-1]))
+
+    def project(self, query: Tensor, value: Tensor, key: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return query, key and value of every head: (batch, heads, positions, size)."""
         q = self.query(query).flatten(1, -2).unflatten(-1, (-1, self.key_size)).transpose(1, 2)
         k = self.key(key).flatten(1, -2).unflatten(-1, (-1, self.key_size)).transpose(1, 2)
         v = self.value(value).flatten(1, -2).unflatten(-1, (-1, self.value_size)).transpose(1, 2)
         if self.repeats > 1:
             k, v = k.repeat_interleave(self.repeats, 1), v.repeat_interleave(self.repeats, 1)
-        attended = nn.functional.scaled_dot_product_attention(
-            q, k, v, dropout_p=self.dropout if self.training else 0.0, is_causal=self.causal
-        )
+        return q, k, v
+
+    def join(self, attended: Tensor, positions: tuple[int, ...]) -> Tensor:
+        """Return what the heads found, joined and projected."""
         y: Tensor = self.output(attended.transpose(1, 2).flatten(-2))
         if len(positions) > 1:
             y = torch.unflatten(y, 1, positions)
         if len(self.output_shape) > 1:
             y = torch.unflatten(y, -1, self.output_shape)
         return y
+
+
+class MaskedMultiHeadAttention(MultiHeadAttention):
+    """`MultiHeadAttention` in which a query sees only the values that a mask lets it see.
+
+    A query that sees none gets the mean of all values. With dropout, or several axes of positions, Keras computes by
+    another path, and such a query gets 0. Source: keras 3.15.1, layers/attention/multi_head_attention.py, and
+    `dot_product_attention` in backend/tensorflow/nn.py.
+    """
+
+    def forward(self, query: Tensor, value: Tensor, key: Tensor, mask: Tensor) -> Tensor:  # type: ignore[override]
+        """Return (batch, positions, *output_shape); the mask is ([batch, [heads,]] query positions, value positions)."""
+        q, k, v = self.project(query, value, key)
+        scores = q @ k.transpose(-2, -1) * self.key_size**-0.5
+        seen = mask.to(torch.bool)
+        seen = seen.unsqueeze(-3) if seen.dim() == 3 else seen
+        if self.causal:
+            seen = seen & torch.ones_like(scores[:1, :1], dtype=torch.bool).tril()
+        if self.dropout > 0 or query.dim() != 3:
+            weights = torch.where(seen, torch.where(seen, scores, -1e9).softmax(-1), 0.0)
+            weights = nn.functional.dropout(weights, self.dropout, self.training)
+        else:
+            weights = torch.where(seen, scores, torch.finfo(scores.dtype).min / 2).softmax(-1)
+        return self.join(weights @ v, tuple(query.shape[1:-1]))
 
 
 class Attention(nn.Module):
@@ -115,3 +146,17 @@ class Attention(nn.Module):
             return summed if self.weight is None else self.weight * summed
         scaled = torch.tanh(joined)
         return (scaled if self.scale is None else self.scale * scaled).sum(-1)
+
+
+class MaskedAttention(Attention):
+    """`Attention` in which a query sees only the values that a mask lets it see; of others 1e9 is taken from the score."""
+
+    def forward(self, query: Tensor, value: Tensor, key: Tensor, mask: Tensor) -> Tensor:  # type: ignore[override]
+        """Return (batch, positions of the query, size of the value); the mask is (batch, 1, positions of the value)."""
+        scores = self._scores(query, key)
+        if self.causal:
+            seen = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
+            mask = mask & seen
+        scores = torch.where(mask, scores, scores - 1e9)
+        weights = nn.functional.dropout(scores.softmax(-1), self.dropout, self.training)
+        return weights @ value

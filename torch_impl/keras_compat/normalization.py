@@ -60,12 +60,16 @@ class BatchNorm(nn.Module):
         axes = list(range(x.dim() - 1))
         mean, variance = x.mean(axes), x.var(axes, correction=0)
         self._move_statistics(mean.detach(), variance.detach(), x.numel() // x.shape[-1])
+        return self._normalize(x, mean, variance).movedim(-1, self.axis)
+
+    def _normalize(self, x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
+        """Return x, channels last, normalized by these statistics."""
         y = (x - mean) * torch.rsqrt(variance + self.eps)
         if self.weight is not None:
             y = y * self.weight
         if self.bias is not None:
             y = y + self.bias
-        return y.movedim(-1, self.axis)
+        return y
 
     def _normalize_by_moving_statistics(self, x: Tensor) -> Tensor:
         """One kernel, which wants the channels on axis 1; the moves are views."""
@@ -91,6 +95,26 @@ class BatchNorm(nn.Module):
             momentum = momentum * before / (1 - momentum**self.debiased_updates)
         self.running_mean.mul_(momentum).add_(mean, alpha=1 - momentum)
         self.running_var.mul_(momentum).add_(variance, alpha=1 - momentum)
+
+
+class MaskedBatchNorm(BatchNorm):
+    """`BatchNorm` whose statistics of a batch leave masked steps out; these are normalized like all others.
+
+    mean = sum of kept x / (number of kept x + 1e-7), the variance likewise
+    """
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:  # type: ignore[override]
+        """Return x normalized; the mask has an axis less, and lies along all but the last."""
+        if not self.training or self.frozen:
+            return self._normalize_by_moving_statistics(x)
+        keep = mask.unsqueeze(-1).expand_as(x).movedim(self.axis, -1)
+        x = x.movedim(self.axis, -1)
+        axes = list(range(x.dim() - 1))
+        count = keep.to(x.dtype).sum(axes) + 1e-7
+        mean = torch.where(keep, x, 0.0).sum(axes) / count
+        variance = torch.where(keep, x - mean, 0.0).square().sum(axes) / count
+        self._move_statistics(mean.detach(), variance.detach(), x.numel() // x.shape[-1])
+        return self._normalize(x, mean, variance).movedim(-1, self.axis)
 
 
 class LayerNorm(nn.Module):

@@ -71,12 +71,22 @@ class LSTM(nn.Module):
             x = x.flip(1)
         zero = x.new_zeros(x.shape[0], self.units)
         h, cell = initial_state or self.state or (zero, zero)
+        y, h, cell = self.run(x, h, cell)
+        if self.stateful:
+            self.state = (h.detach(), cell.detach())
+        y = y if self.return_sequences else h
+        return (y, h, cell) if self.return_state else y
+
+    def run(
+        self, x: Tensor, h: Tensor, cell: Tensor, keep: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return h of every step, and the last h and cell; where `keep` is False, the cell stays as it was."""
         drops_state = self.training and self.recurrent_dropout > 0
         if self.training and self.dropout > 0 and not drops_state:
             x = x * nn.functional.dropout(torch.ones_like(x[:, :1]), self.dropout)
         # torch 2.13 cannot trace the backward pass of its LSTM kernel; compiled, the loop is fused anyway.
         traced = torch.compiler.is_dynamo_compiling() and torch.is_grad_enabled()
-        if self.is_fused and not drops_state and not traced:
+        if self.is_fused and not drops_state and not traced and keep is None:
             weights: list[Tensor] = [self.weight_ih, self.weight_hh]
             if self.bias is not None:
                 weights += [self.bias, torch.zeros_like(self.bias)]
@@ -84,19 +94,16 @@ class LSTM(nn.Module):
             y, h, cell = torch.lstm(
                 x, state, weights, self.bias is not None, 1, 0.0, False, False, True
             )
-            h, cell = h[0], cell[0]
-        else:
-            y, h, cell = self._loop(x, h, cell)
-        if self.stateful:
-            self.state = (h.detach(), cell.detach())
-        y = y if self.return_sequences else h
-        return (y, h, cell) if self.return_state else y
+            return y, h[0], cell[0]
+        return self._loop(x, h, cell, keep)
 
     def reset_state(self) -> None:
         """Let the next call of a stateful layer start from zeros."""
         self.state = ()
 
-    def _loop(self, x: Tensor, h: Tensor, cell: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _loop(
+        self, x: Tensor, h: Tensor, cell: Tensor, keep: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         linear, drop = nn.functional.linear, nn.functional.dropout
         masks: list[Tensor] = []
         if self.training and self.recurrent_dropout > 0:
@@ -109,7 +116,7 @@ class LSTM(nn.Module):
             projected = linear(x, self.weight_ih)
         if self.bias is not None:
             projected = projected + self.bias
-        outputs = []
+        outputs: list[Tensor] = []
         for step in projected.unbind(1):
             if masks:
                 parts = zip(masks, self.weight_hh.chunk(4), strict=True)
@@ -118,7 +125,8 @@ class LSTM(nn.Module):
                 gates = step + linear(h, self.weight_hh)
             i, f, c, o = gates.chunk(4, dim=-1)
             kept = self.recurrent_activation(f) * cell
-            cell = kept + self.recurrent_activation(i) * self.activation(c)
+            new = kept + self.recurrent_activation(i) * self.activation(c)
+            cell = new if keep is None else torch.where(keep[:, len(outputs), None], new, cell)
             h = self.recurrent_activation(o) * self.activation(cell)
             outputs.append(h)
         return torch.stack(outputs, dim=1), h, cell
@@ -185,6 +193,14 @@ class GRU(nn.Module):
         if self.go_backwards:
             x = x.flip(1)
         h, *_ = initial_state or self.state or (x.new_zeros(x.shape[0], self.units),)
+        y, h = self.run(x, h)
+        if self.stateful:
+            self.state = (h.detach(),)
+        y = y if self.return_sequences else h
+        return (y, h) if self.return_state else y
+
+    def run(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        """Return h of every step, and the last."""
         drops_state = self.training and self.recurrent_dropout > 0
         if self.training and self.dropout > 0 and not drops_state:
             x = x * nn.functional.dropout(torch.ones_like(x[:, :1]), self.dropout)
@@ -195,13 +211,8 @@ class GRU(nn.Module):
             y, h = torch.gru(
                 x, h.unsqueeze(0), weights, self.bias is not None, 1, 0.0, False, False, True
             )
-            h = h[0]
-        else:
-            y, h = self._loop(x, h)
-        if self.stateful:
-            self.state = (h.detach(),)
-        y = y if self.return_sequences else h
-        return (y, h) if self.return_state else y
+            return y, h[0]
+        return self._loop(x, h)
 
     def reset_state(self) -> None:
         """Let the next call of a stateful layer start from zeros."""
@@ -292,6 +303,14 @@ class SimpleRNN(nn.Module):
         if self.go_backwards:
             x = x.flip(1)
         h, *_ = initial_state or self.state or (x.new_zeros(x.shape[0], self.units),)
+        y, h = self.run(x, h)
+        if self.stateful:
+            self.state = (h.detach(),)
+        y = y if self.return_sequences else h
+        return (y, h) if self.return_state else y
+
+    def run(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        """Return h of every step, and the last."""
         if self.training and self.dropout > 0:
             x = x * nn.functional.dropout(torch.ones_like(x[:, :1]), self.dropout)
         drops_state = self.training and self.recurrent_dropout > 0
@@ -302,13 +321,8 @@ class SimpleRNN(nn.Module):
             y, h = torch.rnn_tanh(
                 x, h.unsqueeze(0), weights, self.bias is not None, 1, 0.0, False, False, True
             )
-            h = h[0]
-        else:
-            y, h = self._loop(x, h)
-        if self.stateful:
-            self.state = (h.detach(),)
-        y = y if self.return_sequences else h
-        return (y, h) if self.return_state else y
+            return y, h[0]
+        return self._loop(x, h)
 
     def reset_state(self) -> None:
         """Let the next call of a stateful layer start from zeros."""
@@ -323,6 +337,99 @@ class SimpleRNN(nn.Module):
             h = self.activation(step + nn.functional.linear(h * mask, self.weight_hh))
             outputs.append(h)
         return torch.stack(outputs, dim=1), h
+
+
+class MaskedLSTM(LSTM):
+    """`LSTM` that passes over masked steps: they change no state, and their output is that of the step before.
+
+    Where no step came before, the output is 0, whatever the initial state. Source: keras 3.15.1,
+    backend/tensorflow/rnn.py.
+    """
+
+    def forward(  # type: ignore[override]  # a mask goes before the states
+        self, x: Tensor, mask: Tensor, *initial_state: Tensor
+    ) -> Tensor | tuple[Tensor, ...]:
+        """Return what `LSTM` does for the steps where the mask (batch, time) is True."""
+        mask = mask.flip(1) if self.go_backwards else mask
+        zero = x.new_zeros(x.shape[0], self.units)
+        start, cell = initial_state or self.state or (zero, zero)
+        steps, keep = kept_first(x.flip(1) if self.go_backwards else x, mask)
+        needs_state = self.return_state or self.stateful
+        # The fused kernel returns no cell but the last, which steps behind the kept ones would change.
+        h, _, cell = self.run(steps, start, cell, keep if needs_state else None)
+        y = hold_steps(h, mask, zero)
+        y = y if self.return_sequences else y[:, -1]
+        if not needs_state:
+            return y
+        last = hold_steps(h, mask, start)[:, -1]
+        if self.stateful:
+            self.state = (last.detach(), cell.detach())
+        return (y, last, cell) if self.return_state else y
+
+
+class MaskedGRU(GRU):
+    """`GRU` that passes over masked steps: they change no state, and their output is that of the step before.
+
+    Where no step came before, the output is 0, whatever the initial state. Source: keras 3.15.1,
+    backend/tensorflow/rnn.py.
+    """
+
+    def forward(  # type: ignore[override]  # a mask goes before the states
+        self, x: Tensor, mask: Tensor, *initial_state: Tensor
+    ) -> Tensor | tuple[Tensor, ...]:
+        """Return what `GRU` does for the steps where the mask (batch, time) is True."""
+        mask = mask.flip(1) if self.go_backwards else mask
+        zero = x.new_zeros(x.shape[0], self.units)
+        start, *_ = initial_state or self.state or (zero,)
+        steps, _ = kept_first(x.flip(1) if self.go_backwards else x, mask)
+        h, _ = self.run(steps, start)
+        y = hold_steps(h, mask, zero)
+        y = y if self.return_sequences else y[:, -1]
+        if not (self.return_state or self.stateful):
+            return y
+        last = hold_steps(h, mask, start)[:, -1]
+        if self.stateful:
+            self.state = (last.detach(),)
+        return (y, last) if self.return_state else y
+
+
+class MaskedSimpleRNN(SimpleRNN):
+    """`SimpleRNN` that passes over masked steps: they change no state, and their output is that of the step before.
+
+    Where no step came before, the output is 0, whatever the initial state. Source: keras 3.15.1,
+    backend/tensorflow/rnn.py.
+    """
+
+    def forward(  # type: ignore[override]  # a mask goes before the states
+        self, x: Tensor, mask: Tensor, *initial_state: Tensor
+    ) -> Tensor | tuple[Tensor, ...]:
+        """Return what `SimpleRNN` does for the steps where the mask (batch, time) is True."""
+        mask = mask.flip(1) if self.go_backwards else mask
+        zero = x.new_zeros(x.shape[0], self.units)
+        start, *_ = initial_state or self.state or (zero,)
+        steps, _ = kept_first(x.flip(1) if self.go_backwards else x, mask)
+        h, _ = self.run(steps, start)
+        y = hold_steps(h, mask, zero)
+        y = y if self.return_sequences else y[:, -1]
+        if not (self.return_state or self.stateful):
+            return y
+        last = hold_steps(h, mask, start)[:, -1]
+        if self.stateful:
+            self.state = (last.detach(),)
+        return (y, last) if self.return_state else y
+
+
+def kept_first(x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Return (batch, time, ...) with the steps that the mask keeps moved to the front in their order, and the mask so."""
+    order = torch.argsort(mask.to(torch.int8), dim=1, descending=True, stable=True)
+    places = order.reshape(*order.shape, *[1] * (x.dim() - 2))
+    return torch.take_along_dim(x, places, 1), torch.take_along_dim(mask, order, 1)
+
+
+def hold_steps(y: Tensor, mask: Tensor, before: Tensor) -> Tensor:
+    """Return outputs of kept steps at their places in (batch, time, ...); masked steps repeat the last, at first `before`."""
+    places = mask.cumsum(1).reshape(*mask.shape, *[1] * (y.dim() - 2))
+    return torch.take_along_dim(torch.cat([before.unsqueeze(1), y], 1), places, 1)
 
 
 def linear_activation(x: Tensor) -> Tensor:

@@ -1,0 +1,53 @@
+"""Masks that nothing uses leave the module, and a mask that is made twice is made once.
+
+Keras 3 writes how a mask is computed into the graph for some layers and hands it on without a word to others; both
+ways are lowered, so that the same comparison may stand there twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from converters.architecture import Step
+from converters.matching import Path
+
+MASK_OPERATIONS = frozenset(
+    (
+        *("operator.ne", "operator.and_", "operator.or_", "torch.any", "torch.ones_like"),
+        *("torch.logical_or", "torch.logical_and", "torch.unsqueeze", "compat.keep_all"),
+    )
+)
+"""Functions that masks are made with; others are computed twice where they stand twice."""
+
+
+def settle_masks(
+    steps: Sequence[Step], origins: Sequence[Path], outputs: Sequence[str]
+) -> tuple[list[Step], list[Path]]:
+    """Return the steps with the layer of each, without functions that nothing uses."""
+    merged = _merged(steps, origins, outputs)
+    needed = set(outputs)
+    kept = []
+    for step, origin in reversed(merged):
+        if step.attribute is not None or not needed.isdisjoint(step.results):
+            kept.append((step, origin))
+            needed.update(step.inputs)
+    return [step for step, _ in reversed(kept)], [origin for _, origin in reversed(kept)]
+
+
+def _merged(
+    steps: Sequence[Step], origins: Sequence[Path], outputs: Sequence[str]
+) -> list[tuple[Step, Path]]:
+    names: dict[str, str] = {}
+    known: dict[tuple[str, tuple[str, ...], str], str] = {}
+    kept = []
+    for step, origin in zip(steps, origins, strict=True):
+        step = replace(step, inputs=tuple(names.get(name, name) for name in step.inputs))
+        if step.op in MASK_OPERATIONS and step.output not in outputs:
+            key = (step.op, step.inputs, repr(sorted(step.kwargs.items())))
+            if key in known:
+                names[step.output] = known[key]
+                continue
+            known[key] = step.output
+        kept.append((step, origin))
+    return kept
