@@ -26,16 +26,29 @@ if TYPE_CHECKING:
     from converters.export import export
     from converters.inspection import inspect
     from converters.load import load
+    from converters.load_losses import load_loss, load_metrics
     from converters.save import save
     from converters.verify import verify
 
-__all__ = ["convert", "export", "inspect", "load", "main", "save", "verify"]
+__all__ = [
+    "convert",
+    "export",
+    "inspect",
+    "load",
+    "load_loss",
+    "load_metrics",
+    "main",
+    "save",
+    "verify",
+]
 
 _API = {
     "convert": "converters.convert",
     "export": "converters.export",
     "inspect": "converters.inspection",
     "load": "converters.load",
+    "load_loss": "converters.load_losses",
+    "load_metrics": "converters.load_losses",
     "save": "converters.save",
     "verify": "converters.verify",
 }

@@ -136,7 +136,7 @@ def make_report(
         dtype=plan.architecture.dtype,
         tensors=tuple(_moved(move) for move in plan.moves),
         optimizer=_optimizer(plan),
-        training=_plain_training(checkpoint.training),
+        training=_plain_training(checkpoint),
         ignored=plan.ignored,
         notes=plan.notes,
         warnings=tuple(warnings),
@@ -168,14 +168,21 @@ def _optimizer(plan: Plan) -> Mapping[str, object] | None:
     }
 
 
-def _plain_training(training: Mapping[str, object] | None) -> Mapping[str, object] | None:
+def _plain_training(checkpoint: Checkpoint) -> Mapping[str, object] | None:
+    training = checkpoint.training
     if training is None:
         return None
-    return {
+    kept = {
         key: training[key]
         for key in ("loss", "metrics", "loss_weights")
         if training.get(key) is not None
     }
+    if kept and checkpoint.graph is not None and len(checkpoint.graph.outputs) > 1:
+        # Losses of several outputs may be given by these names.
+        graph = checkpoint.graph
+        layers = [ref.layer for ref in graph.outputs]
+        kept["output_names"] = list(graph.output_names or layers)
+    return kept
 
 
 def installed_version() -> str:

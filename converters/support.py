@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from converters.registry import LAYERS
 
-SECTIONS = ("layers", "activations", "optimizers", "formats", "outputs")
+SECTIONS = ("layers", "activations", "optimizers", "losses", "metrics", "formats", "outputs")
 
 
 def supported() -> dict[str, list[str]]:
@@ -12,6 +12,7 @@ def supported() -> dict[str, list[str]]:
     import converters.layers  # fills the registry
     import converters.writers.formats  # noqa: F401  # fills the registry
     from converters.layers.activations import ACTIVATIONS
+    from converters.losses import LOSSES, METRICS
     from converters.optimizers.rules import RULES
     from converters.readers import readers
     from converters.writers.registry import WRITERS
@@ -20,6 +21,8 @@ def supported() -> dict[str, list[str]]:
         "layers": sorted(LAYERS),
         "activations": sorted(ACTIVATIONS),
         "optimizers": sorted(rule.kind for rule in RULES),
+        "losses": sorted(LOSSES),
+        "metrics": sorted(METRICS),
         "formats": sorted(type(reader).__module__.rpartition(".")[2] for reader in readers()),
         "outputs": sorted(WRITERS),
     }

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from converters.build import ConvertedModel
 from converters.errors import MismatchError, UnreadableFileError
 from converters.load import load, read_converted
-from converters.losses import Loss, find_losses
+from converters.load_losses import loss_of
 from converters.moves import Move
 from converters.plan import Plan, plan_conversion
 from converters.readers import read_checkpoint
@@ -241,9 +241,8 @@ def _compare_continuation(
     converted: Path, recorded: Arrays, tolerance: float, rules: Sequence[str]
 ) -> list[Check]:
     """Train on as the original framework did: same batch, dropout off, and compare losses and outputs."""
-    training = read_converted(converted).metadata.get("training")
+    loss = loss_of(read_converted(converted))
     targets, after = _numbered(recorded, "t"), _numbered(recorded, "yafter")
-    loss = find_losses(training, len(targets)) if isinstance(training, Mapping) else None
     if loss is None or not targets or not after:
         why = (
             "the stored loss is not known here"
@@ -256,10 +255,11 @@ def _compare_continuation(
         if isinstance(module, nn.Dropout):
             module.eval()  # the recordings were made with dropout off, but with moving statistics
     inputs = _numbered(recorded, "x")
+    wanted = [torch.from_numpy(np.array(target)) for target in targets]
     losses = []
     for _ in recorded["resume_loss"]:
         optimizer.zero_grad()
-        value = _total(loss, _outputs(model, inputs), targets)
+        value = loss(_outputs(model, inputs), wanted)
         value.backward()  # type: ignore[no-untyped-call]
         penalty = optimizer.regularization_loss() if isinstance(optimizer, KerasOptimizer) else 0.0
         optimizer.step()
@@ -276,14 +276,3 @@ def _compare_continuation(
         _verdict("continued losses", f"{steps} recorded updates", [loss_difference], tolerance),
         _verdict("continued outputs", f"after {steps} updates", differences, tolerance),
     ]
-
-
-def _total(
-    losses: Sequence[tuple[Loss, float]],
-    outputs: Sequence[Tensor],
-    targets: Sequence[NDArray],  # type: ignore[type-arg]
-) -> Tensor:
-    total = torch.zeros((), dtype=outputs[0].dtype)
-    for (loss, weight), output, target in zip(losses, outputs, targets, strict=True):
-        total = total + weight * loss(output, torch.from_numpy(np.array(target)).to(output.dtype))
-    return total

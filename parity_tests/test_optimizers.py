@@ -160,9 +160,13 @@ def continue_both(
 def test_training_goes_on_as_in_keras(example: Example, keras: Any, tmp_path: Path) -> None:
     wanted, converted, continued = continue_both(keras, example, tmp_path, lambda optimizer: None)
 
-    for name, value in converted.state_dict().items():
-        assert_near(name, wanted.model_state_dict[name], value, example.dtype)
+    assert_weights_near(wanted, converted, example.dtype)
     assert_same_state(wanted.optimizer_state_dict, continued, example.dtype)
+
+
+def assert_weights_near(legacy: TorchCheckpoint, found: torch.nn.Module, dtype: str) -> None:
+    for name, value in found.state_dict().items():
+        assert_near(name, legacy.model_state_dict[name], value, dtype)
 
 
 def assert_near(name: str, legacy: torch.Tensor, found: torch.Tensor, dtype: str) -> None:
@@ -204,5 +208,4 @@ def test_planted_fault_shows(
     except (RuntimeError, IndexError):
         return  # shapes that do not fit show as well
     with pytest.raises(AssertionError, match="is off by"):
-        for name, found in converted.state_dict().items():
-            assert_near(name, wanted.model_state_dict[name], found, example.dtype)
+        assert_weights_near(wanted, converted, example.dtype)

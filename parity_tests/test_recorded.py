@@ -24,15 +24,20 @@ from torch import Tensor, nn
 import torchward
 from converters.build import ConvertedModel
 from converters.errors import UnsupportedError
-from converters.losses import LOSSES, Loss
+from converters.losses import find_loss
 from converters.plan import Plan, plan_conversion
 from converters.readers import read_checkpoint
+from converters.readers.files.places import main_file
 from converters.report import ConversionReport
+from torch_impl.keras_compat.compiled_loss import KerasLoss
 from torch_impl.keras_compat.keras_optimizer import KerasOptimizer
 
 FIXTURES = Path(__file__).parent / "fixtures"
-WHOLE = ("keras-h5-full", "keras-v3-zip")
-WEIGHTS = ("keras-h5-weights-legacy", "keras-weights-h5-v3")
+WHOLE = ("keras-h5-full", "keras-v3-zip", "savedmodel-keras2")
+WEIGHTS = (
+    *("keras-h5-weights-legacy", "keras-weights-h5-v3", "npz-get_weights"),
+    *("tf2-checkpoint-object", "tf2-checkpoint-save_weights", "tf2-checkpoint-manager"),
+)
 CONTINUATION_FACTOR = 10
 """Recorded outputs hold to `tolerance_hint`; rounding grows over the updates that follow."""
 ROUNDING_ONLY = dict.fromkeys(
@@ -139,7 +144,7 @@ def recorded_files() -> list[Recorded]:
         for folder in sorted(FIXTURES.iterdir())
         if folder.is_dir()
         for entry in json.loads((folder / "meta.json").read_text())["artifacts"]
-        if entry["format"] in (*WHOLE, *WEIGHTS) and (folder / entry["path"]).exists()
+        if entry["format"] in (*WHOLE, *WEIGHTS) and main_file(folder / entry["path"]).exists()
     ]
 
 
@@ -336,12 +341,14 @@ def build_emitted(conversion: Conversion, model: ConvertedModel) -> nn.Module:
     return emitted.eval()
 
 
-def losses_of(item: Recorded) -> list[Loss]:
+def losses_of(item: Recorded) -> list[KerasLoss]:
     stored = item.meta["loss"]
     if isinstance(stored, str):  # some recipes noted the list as text
         stored = ast.literal_eval(stored) if stored.startswith("[") else [stored]
     assert isinstance(stored, list)
-    return [LOSSES[str(name).lower()] for name in stored]
+    found = [find_loss(name) for name in stored]
+    assert None not in found, stored
+    return [loss for loss in found if loss is not None]
 
 
 def train_on(
