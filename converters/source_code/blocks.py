@@ -146,7 +146,7 @@ class _Arrangement:
     def _settle(self, names: Names) -> None:
         """Find what a block's forward is, or that it has none."""
         block = self.blocks[names]
-        block.dissolved |= not block.calls
+        block.dissolved |= not block.calls or not block.children  # nothing to be a module of
         if block.dissolved:
             return
         forms, outputs = set(), set()

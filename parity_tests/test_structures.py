@@ -1,0 +1,114 @@
+"""Dictionaries and nested lists of inputs and outputs: the converted network takes and returns what Keras does."""
+
+from __future__ import annotations
+
+import runpy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+import torchward
+
+pytestmark = [
+    pytest.mark.tf,
+    pytest.mark.filterwarnings("ignore:When providing `inputs` as a dict"),
+]
+
+Build = Callable[[Any, Any, Any], tuple[Any, Any]]
+"""Keras and two inputs named "a" and "b" to the inputs and outputs of a model."""
+A = np.array([[1.0, 2.0, 3.0]], np.float32)
+B = np.array([[10.0, 20.0, 30.0]], np.float32)
+
+
+def nested(keras: Any, a: Any, b: Any) -> tuple[Any, Any]:
+    """A dictionary model inside another, called with the keys in another order than it was made with."""
+    x, y = keras.Input((3,)), keras.Input((3,))
+    inner = keras.Model({"second": y, "first": x}, {"q": x - y, "p": x * 2.0}, name="inner")
+    outputs = inner({"first": a, "second": b})
+    return [a, b], [outputs["q"], outputs["p"]]
+
+
+MODELS: dict[str, Build] = {
+    "dictionaries": lambda _, a, b: ({"second": b, "first": a}, {"q": a - b, "p": a * 2.0}),
+    "lists": lambda _, a, b: ([a, [b]], [a - b, [a * 2.0, b * 3.0]]),
+    "both": lambda _, a, b: ([{"x": a}, b], [a - b, {"z": a * 2.0, "y": [b * 3.0]}]),
+    "nested model": nested,
+}
+
+
+def flat(value: Any) -> list[NDArray[Any]]:
+    if isinstance(value, dict):
+        return [x for key in sorted(value) for x in flat(value[key])]
+    if isinstance(value, (list, tuple)):
+        return [x for item in value for x in flat(item)]
+    return [np.asarray(value.detach() if isinstance(value, torch.Tensor) else value)]
+
+
+def form(value: Any) -> Any:
+    """Return the arrangement without the numbers."""
+    if isinstance(value, dict):
+        return {key: form(value[key]) for key in sorted(value)}
+    if isinstance(value, (list, tuple)):
+        return [form(item) for item in value]
+    return None
+
+
+def put_in(structure: Any, tensors: dict[str, Any]) -> Any:
+    """Return the inputs as the model has them, with tensors for Keras's by their names."""
+    if isinstance(structure, dict):
+        return {key: put_in(item, tensors) for key, item in structure.items()}
+    if isinstance(structure, (list, tuple)):
+        return [put_in(item, tensors) for item in structure]
+    return tensors[structure.name]
+
+
+@pytest.fixture(scope="module")
+def keras() -> Any:
+    return pytest.importorskip("tensorflow").keras
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+@pytest.mark.parametrize("name", MODELS)
+def test_arranged_inputs_and_outputs_are_those_of_keras(
+    name: str, suffix: str, keras: Any, tmp_path: Path
+) -> None:
+    keras.utils.clear_session()
+    inputs, outputs = MODELS[name](keras, keras.Input((3,), name="a"), keras.Input((3,), name="b"))
+    legacy = keras.Model(inputs, outputs, name="network")
+    legacy.save(tmp_path / f"model{suffix}")
+    wanted = legacy(put_in(inputs, {"a": A, "b": B}))
+
+    torchward.convert(
+        tmp_path / f"model{suffix}", tmp_path / "model.pth", source_code=tmp_path / "network.py"
+    )
+    converted = torchward.load(tmp_path / "model.pth")
+    emitted = runpy.run_path(str(tmp_path / "network.py"))[converted.architecture.name]()
+
+    tensors = {"a": torch.from_numpy(A), "b": torch.from_numpy(B)}
+    arranged = put_in(inputs, tensors)
+    in_order = [torch.from_numpy(x) for x in flat(arranged)]
+    for found in (converted(arranged), converted(*in_order), emitted(*in_order)):
+        assert form(found) == form(wanted)
+        for x, y in zip(flat(found), flat(wanted), strict=True):
+            np.testing.assert_array_equal(x, y)
+
+
+def test_inputs_may_come_by_name(keras: Any, tmp_path: Path) -> None:
+    a, b = keras.Input((3,), name="a"), keras.Input((3,), name="b")
+    keras.Model({"second": b, "first": a}, a - b).save(tmp_path / "model.keras")
+    torchward.convert(
+        tmp_path / "model.keras", tmp_path / "model.pth", source_code=tmp_path / "network.py"
+    )
+    converted = torchward.load(tmp_path / "model.pth")
+    emitted = runpy.run_path(str(tmp_path / "network.py"))[converted.architecture.name]()
+    x, y = torch.from_numpy(A), torch.from_numpy(B)
+
+    for model in (converted, emitted):
+        torch.testing.assert_close(model(second=y, first=x), x - y)
+    with pytest.raises(TypeError, match=r"takes 2 inputs \(first, second\), got first, third"):
+        converted(first=x, third=y)
