@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, cast, overload
@@ -17,10 +18,12 @@ from converters.errors import MismatchError, UnreadableFileError, UnsupportedErr
 from converters.json_text import parse_json
 from converters.limits import Limits
 from converters.optimizers.rules import RULES
+from converters.passes.input_layout import CHANNELS_LAST, change_input_layout
 from converters.registry import nearest
 from torch_impl.checkpoints import CheckpointError, TorchCheckpoint, read_checkpoint
 from torch_impl.keras_compat import optimizers
 from torch_impl.keras_compat.keras_optimizer import KerasOptimizer
+from torch_impl.keras_compat.stock_optimizers import stock_optimizer
 
 METADATA_ATTRIBUTE = "converted_from"
 """Attribute of a loaded model: the metadata of its file, for `converters.save`."""
@@ -33,21 +36,24 @@ def load(
     *,
     optimizer: Literal[False] = False,
     device: str = "cpu",
+    input_layout: str | None = None,
     rules: Sequence[str] = (),
 ) -> ConvertedModel: ...
 @overload
 def load(
     path: str | os.PathLike[str],
     *,
-    optimizer: Literal[True],
+    optimizer: Literal[True, "torch.optim"],
     device: str = "cpu",
+    input_layout: str | None = None,
     rules: Sequence[str] = (),
 ) -> tuple[ConvertedModel, Optimizer]: ...
 def load(
     path: str | os.PathLike[str],
     *,
-    optimizer: bool = False,
+    optimizer: bool | Literal["torch.optim"] = False,
     device: str = "cpu",
+    input_layout: str | None = None,
     rules: Sequence[str] = (),
 ) -> ConvertedModel | tuple[ConvertedModel, Optimizer]:
     """Return the module of a converted file, and on request its optimizer.
@@ -55,14 +61,20 @@ def load(
     Args:
         path: .pth or .safetensors that `torchward.convert` wrote.
         optimizer: False: the module in evaluation mode. True: the module in training mode, and the optimizer that
-            continues training where the legacy file stopped.
+            continues training where the legacy file stopped. "torch.optim": the nearest class of torch.optim in its
+            place; a `StockOptimizerWarning` says what changes.
         device: where the parameters go.
+        input_layout: "nhwc" or "nchw": how images come into the module; by default as the file was converted.
         rules: modules of your own whose rules the file was converted with.
 
     Raises:
         UnreadableFileError: The file is damaged, not of torchward, or asks for an unknown operation.
-        UnsupportedError: `optimizer=True` and the file has no optimizer state.
+        UnsupportedError: An optimizer is asked for, and the file has no optimizer state, or torch.optim no such class.
+        ValueError: `optimizer` is something else.
     """
+    if optimizer not in (False, True, "torch.optim"):
+        msg = f"optimizer is {optimizer!r}, not False, True or 'torch.optim'"
+        raise ValueError(msg)
     for module in rules:
         importlib.import_module(module)
     checkpoint = read_converted(Path(path))
@@ -73,11 +85,42 @@ def load(
     state = {
         name: tensor.to(device).contiguous() for name, tensor in checkpoint.model_state_dict.items()
     }
-    model = build_model(Architecture.from_data(checkpoint.architecture), state)
+    architecture = Architecture.from_data(checkpoint.architecture)
+    if input_layout is not None:
+        stored = str(checkpoint.metadata.get("input_layout") or CHANNELS_LAST)
+        origins = [()] * len(architecture.steps)
+        architecture, _ = change_input_layout(
+            architecture, origins, legacy=stored, wanted=input_layout
+        )
+    model = build_model(architecture, state)
     setattr(model, METADATA_ATTRIBUTE, dict(checkpoint.metadata))
     if not optimizer:
         return model
-    return model.train(), load_optimizer(model, checkpoint, Path(path))
+    found = load_optimizer(model, checkpoint, Path(path))
+    return model.train(), _stock(found, Path(path)) if optimizer == "torch.optim" else found
+
+
+class StockOptimizerWarning(UserWarning):
+    """An optimizer of torch.optim goes on otherwise than that of Keras would have."""
+
+
+def _stock(optimizer: KerasOptimizer, path: Path) -> Optimizer:
+    """Return the nearest optimizer of torch.optim; a warning says what changes.
+
+    Raises:
+        UnsupportedError: There is none.
+    """
+    try:
+        stock = stock_optimizer(optimizer)
+    except ValueError as error:
+        msg = f"{path}: {error}"
+        raise UnsupportedError(
+            msg, hint="optimizer=True gives the one that continues the training exactly"
+        ) from error
+    if stock.changes:
+        text = f"{type(stock.optimizer).__name__} of torch.optim: {'; '.join(stock.changes)}"
+        warnings.warn(text, StockOptimizerWarning, stacklevel=3)
+    return stock.optimizer
 
 
 def read_converted(path: Path) -> TorchCheckpoint:

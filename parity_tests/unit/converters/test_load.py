@@ -20,6 +20,7 @@ from converters.errors import (
     UnreadableFileError,
     UnsupportedError,
 )
+from converters.load import StockOptimizerWarning
 
 MEMORY_BOUND = 200 * 1024**2  # bytes; a single claimed size below would take terabytes
 
@@ -354,3 +355,23 @@ def test_loaded_model_is_its_own_and_in_evaluation_mode(small_model: Path, tmp_p
     )
     after = torchward.load(tmp_path / "m.pth").state_dict()
     assert all(torch.equal(value, after[name]) for name, value in before.state_dict().items())
+
+
+FIXTURES = Path(__file__).parents[2] / "fixtures"
+
+
+def test_stock_optimizer_has_the_state_and_says_what_changes(tmp_path: Path) -> None:
+    torchward.convert(FIXTURES / "k315_dqn_seed" / "model.keras", tmp_path / "a.pth")
+    _, own = torchward.load(tmp_path / "a.pth", optimizer=True)
+    with pytest.warns(StockOptimizerWarning, match="epsilon is added after the bias correction"):
+        model, stock = torchward.load(tmp_path / "a.pth", optimizer="torch.optim")
+    assert type(stock) is torch.optim.Adam
+    [first, *_] = model.parameters()
+    [legacy, *_] = own.param_groups[0]["params"]
+    assert torch.equal(stock.state[first]["exp_avg"], own.state[legacy]["exp_avg"])
+    assert stock.state[first]["step"] == own.param_groups[0]["iterations"]
+
+
+def test_optimizer_is_asked_for_by_one_of_two_names(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"'adam', not False, True or 'torch\.optim'"):
+        torchward.load(tmp_path / "a.pth", optimizer="adam")  # type: ignore[call-overload]
