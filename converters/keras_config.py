@@ -22,6 +22,7 @@ from converters.keras1_config import rename_class
 from converters.keras2_config import Dialect, dtype_of, find_dialect, settle_settings
 from converters.keras3_config import OWN_NAMES, is_operation
 from converters.limits import Limits
+from converters.quantization import settle_quantization
 
 MODEL_CLASSES = ("Sequential", "Functional", "Model")
 CELLS = {"LSTMCell": "LSTM", "GRUCell": "GRU", "SimpleRNNCell": "SimpleRNN"}
@@ -181,6 +182,7 @@ def _parse_layer(entry: Mapping[str, object], dialect: Dialect) -> Layer:
         )
         return Layer(name, class_name, {}, graph=graph)
     class_name, config = _unfold_cell(class_name, cast("Mapping[str, object]", raw))
+    class_name, config = settle_quantization(class_name, config)
     name = str(entry.get("name") or config["name"])
     if class_name in CODE_CLASSES:
         msg = f"layer '{name}' is a {class_name} and holds code; code from a file is never run"

@@ -14,6 +14,7 @@ from converters.checkpoint import ArrayInfo, LayerArrays
 from converters.errors import MismatchError
 from converters.graph import Graph, Layer
 from converters.keras1_gates import join_gates
+from converters.quantization import QUANTIZED
 from converters.registry import Weight, find_layer_rule
 
 Path = tuple[str, ...]
@@ -28,8 +29,11 @@ KERAS1_ROLES = {
     "running_mean": "moving_mean",
     "running_std": "moving_variance",
 }
-EXPORTED_NAMES = {"GroupQueryAttention": "GroupedQueryAttention"}
-"""Classes that Keras exports, and stores in configurations, under another name than their own."""
+EXPORTED_NAMES = {
+    "GroupQueryAttention": "GroupedQueryAttention",
+    **{f"Quantized{name}": name for name in QUANTIZED},
+}
+"""Classes that have another name here, or in configurations, than Keras's own."""
 KEPT_TWICE = "the kernel of the wrapped layer, which is stored there as well"
 SEED_STATE = "the state of a Keras seed generator; torch draws from its own"
 

@@ -162,6 +162,26 @@ TARGETS: dict[str, Target] = {
         f"{COMPAT}.normalization:GroupNorm",
         *("groups", "channels", "axis", "eps", "scale", "center"),
     ),
+    "compat.QuantizedLinear": _module(
+        f"{COMPAT}.quantized:QuantizedLinear",
+        *("bits", "groups", "rounds_input", "bias"),
+        unnamed=("in_features", "out_features"),
+    ),
+    "compat.QuantizedEinsumDense": _module(
+        f"{COMPAT}.quantized:QuantizedEinsumDense",
+        *("kernel_shape", "scale_shape", "bits", "bias_shape", "summed_axes", "groups"),
+        unnamed=("equation",),
+    ),
+    "compat.QuantizedEmbedding": _module(
+        f"{COMPAT}.quantized:QuantizedEmbedding",
+        *("bits", "groups", "rounds_input", "soft_cap"),
+        unnamed=("num_embeddings", "embedding_dim"),
+    ),
+    "compat.ReversibleEmbedding": _module(
+        f"{COMPAT}.quantized:ReversibleEmbedding",
+        *("tied", "soft_cap"),
+        unnamed=("num_embeddings", "embedding_dim"),
+    ),
     "compat.EinsumDense": _module(
         f"{COMPAT}.dense:EinsumDense", "equation", "kernel_shape", "bias_shape"
     ),

@@ -63,22 +63,18 @@ def _has_bias(config: Mapping[str, object]) -> bool:
 def einsum_dense(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     """Return `an einsum with a weight, and the activation."""
     equation = text(layer, "equation", "").replace(" ", "")
-    if layer.config.get("quantization_config") is not None or layer.config.get("lora_rank"):
-        raise unsupported(layer, "quantization_config", needed="null, and no lora_rank")
     taken, _, given = equation.partition("->")
     left, _, kernel = taken.partition(",")
-    sizes, shape = _einsum_sizes(layer, left, given, shapes[0])
+    sizes, shape = einsum_sizes(layer, left, given, shapes[0])
     kernel_shape = tuple(sizes[name] for name in kernel)
     if None in kernel_shape:
         raise unsupported(layer, "equation", needed="a kernel of fixed size")
     params = [Param("weight", "kernel", _same_layout(kernel), kernel_shape)]
     kwargs: dict[str, Plain] = {"equation": equation, "kernel_shape": kernel_shape}
     if _has_bias(layer.config):
-        bias_shape = _bias_shape(layer, given, sizes, len(shape))
-        params.append(
-            Param("bias", "bias", _same_layout("abcdefgh"[: len(bias_shape)]), bias_shape)
-        )
-        kwargs["bias_shape"] = bias_shape
+        added = bias_shape(layer, given, sizes, len(shape))
+        params.append(Param("bias", "bias", _same_layout("abcdefgh"[: len(added)]), added))
+        kwargs["bias_shape"] = added
     step = TorchStep("compat.EinsumDense", kwargs, tuple(params), shape=shape)
     return [step, *activation_steps(layer, layer.config.get("activation"))]
 
@@ -87,7 +83,7 @@ def _same_layout(names: str) -> str:
     return f"{' '.join(names)} -> {' '.join(names)}"
 
 
-def _einsum_sizes(
+def einsum_sizes(
     layer: Layer, left: str, given: str, shape: Shape
 ) -> tuple[dict[str, int | None], Shape]:
     """Return the size of every letter, and the output's shape. `...` stands for axes that stay as they are."""
@@ -113,7 +109,7 @@ def _einsum_sizes(
     return sizes, result
 
 
-def _bias_shape(
+def bias_shape(
     layer: Layer, given: str, sizes: Mapping[str, int | None], rank: int
 ) -> tuple[int, ...]:
     """Return the sizes from the first axis with a bias on, 1 for those without."""

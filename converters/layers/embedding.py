@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from converters.graph import Layer
 from converters.registry import Example, Lowered, Param, Shape, TorchStep, Weight, layer
-from converters.settings import flag, integer, unsupported
+from converters.settings import flag, integer
 
 
 @layer(
@@ -21,8 +21,6 @@ from converters.settings import flag, integer, unsupported
 )
 def embedding(layer: Layer, *shapes: Shape) -> Lowered:
     """Return `nn.Embedding`. Keras takes indices of any type and cuts off their fraction; a mask is made before that."""
-    if layer.config.get("quantization_config") is not None or layer.config.get("lora_rank"):
-        raise unsupported(layer, "quantization_config", needed="null, and no lora_rank")
     size, width = integer(layer, "input_dim"), integer(layer, "output_dim")
     table = Param("weight", "embeddings", "row out -> row out", (size, width))
     steps = (

@@ -1,0 +1,201 @@
+"""Layers with int8 and int4 weights, and embeddings that also go the other way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from converters.graph import Layer
+from converters.layers.activations import activation_steps
+from converters.layers.dense import bias_shape, einsum_sizes
+from converters.operations import call_of
+from converters.registry import Example, Param, Plain, Shape, TorchStep, Weight, layer
+from converters.settings import flag, integer, optional_number, text, unsupported
+
+
+def _grouped(config: Mapping[str, object]) -> bool:
+    return config.get("quantization") == "int4" and config.get("block_size") is not None
+
+
+def _stored(name: str, bias: Weight | None) -> tuple[Weight, ...]:
+    """Return the weights of a quantized layer in Keras's order."""
+    return (
+        Weight(name, trainable=False),
+        *([bias] if bias else []),
+        Weight(f"{name}_scale", trainable=False),
+        Weight(f"{name}_zero", when=_grouped, trainable=False),
+        Weight("g_idx", when=_grouped, trainable=False),
+    )
+
+
+def _settings(layer: Layer, size: int) -> dict[str, Plain]:
+    """Return the arguments that say how weights are stored; `size` is that of the axis with groups.
+
+    Raises:
+        UnsupportedError: The input is rounded in another way.
+    """
+    kwargs: dict[str, Plain] = {} if text(layer, "quantization", "int8") == "int8" else {"bits": 4}
+    if _grouped(layer.config):
+        kwargs["groups"] = -(-size // integer(layer, "block_size"))
+    if flag(layer, "rounds_input", default=False):
+        for key, needed in (("activation_range", (-127, 127)), ("activation_epsilon", 1e-7)):
+            value = layer.config.get(key)
+            if (tuple(value) if isinstance(value, list) else value) != needed:
+                raise unsupported(layer, key, needed=str(needed))
+        kwargs["rounds_input"] = True
+    return kwargs
+
+
+def _packed(size: int, kwargs: Mapping[str, Plain]) -> int:
+    return size if "bits" not in kwargs else (size + 1) // 2
+
+
+@layer("QuantizedDense", weights=_stored("kernel", Weight("bias", when="use_bias")))
+def quantized_dense(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+    """Return a linear layer whose kernel stays int8 or int4."""
+    size, units = shapes[0][-1] or 0, integer(layer, "units")
+    kwargs = {"in_features": size, "out_features": units, **_settings(layer, size)}
+    groups = kwargs.get("groups")
+    params = []
+    if flag(layer, "use_bias", default=True):
+        params.append(Param("bias", "bias", "out -> out", (units,)))
+    else:
+        kwargs["bias"] = False
+    stored = (size, _packed(units, kwargs))
+    params.append(Param("weight", "kernel", "in out -> in out", stored))
+    params += _scales("kernel", (units,), (groups, units), groups, size)
+    linear = TorchStep(
+        "compat.QuantizedLinear", kwargs, tuple(params), shape=(*shapes[0][:-1], units)
+    )
+    return [linear, *activation_steps(layer, layer.config.get("activation"))]
+
+
+def _scales(
+    name: str, plain: Shape, grouped: tuple[Plain, ...], groups: Plain, size: int
+) -> list[Param]:
+    """Return where scales, zeros and groups come from."""
+    if not isinstance(groups, int):
+        names = " ".join("abcdefgh"[: len(plain)])
+        return [Param("scale", f"{name}_scale", f"{names} -> {names}", plain)]
+    shape = tuple(value if isinstance(value, int) else None for value in grouped)
+    return [
+        Param("scale", f"{name}_scale", "a b -> a b", shape),
+        Param("zero", f"{name}_zero", "a b -> a b", shape),
+        Param("group", "g_idx", "a -> a", (size,)),
+    ]
+
+
+def _has_bias(config: Mapping[str, object]) -> bool:
+    return config.get("bias_axes") is not None
+
+
+@layer("QuantizedEinsumDense", weights=_stored("kernel", Weight("bias", when=_has_bias)))
+def quantized_einsum_dense(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+    """Return an einsum whose weight stays int8 or int4."""
+    equation = text(layer, "equation", "").replace(" ", "")
+    taken, _, given = equation.partition("->")
+    left, _, kernel = taken.partition(",")
+    if "..." in equation:
+        raise unsupported(layer, "equation", needed="letters for all axes")
+    sizes, shape = einsum_sizes(layer, left, given, shapes[0])
+    kernel_shape = tuple(sizes[name] or 0 for name in kernel)
+    summed = [name for name in kernel if name not in given]
+    rows = 1
+    for name in summed:
+        rows *= sizes[name] or 0
+    columns = 1
+    for name in kernel:
+        columns *= 1 if name in summed else sizes[name] or 0
+    settings = _settings(layer, rows)
+    kwargs: dict[str, Plain] = {"equation": equation, "kernel_shape": kernel_shape}
+    params = []
+    if _has_bias(layer.config):
+        added = bias_shape(layer, given, sizes, len(shape))
+        names = " ".join("abcdefgh"[: len(added)])
+        params.append(Param("bias", "bias", f"{names} -> {names}", added))
+        kwargs["bias_shape"] = added
+    if settings.pop("rounds_input", False):
+        kwargs["summed_axes"] = tuple(left.index(name) for name in left if name not in given)
+    groups = settings.get("groups")
+    if "bits" in settings:
+        scale: tuple[int, ...] = (columns,) if groups is None else (int(str(groups)), columns)
+        stored: Shape = (rows, (columns + 1) // 2)
+    else:
+        scale = tuple(sizes[name] or 0 if name in kernel else 1 for name in given)
+        stored = kernel_shape
+    kwargs |= {"scale_shape": scale, **settings}
+    names = " ".join("abcdefgh"[: len(stored)])
+    params.append(Param("weight", "kernel", f"{names} -> {names}", stored))
+    params += _scales("kernel", scale, scale, groups, rows)
+    step = TorchStep("compat.QuantizedEinsumDense", kwargs, tuple(params), shape=shape)
+    return [step, *activation_steps(layer, layer.config.get("activation"))]
+
+
+@layer("QuantizedEmbedding", weights=_stored("embeddings", None))
+def quantized_embedding(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+    """Return a table that stays int8 or int4."""
+    return [TorchStep("compat.as_indices"), _table(layer, shapes[0], reverse=False)]
+
+
+def _table(layer: Layer, shape: Shape, *, reverse: bool) -> TorchStep:
+    size, width = integer(layer, "input_dim"), integer(layer, "output_dim")
+    kwargs = {"num_embeddings": size, "embedding_dim": width, **_settings(layer, width)}
+    if layer.class_name == "QuantizedEmbedding":
+        kwargs.pop("rounds_input", None)
+    elif (cap := optional_number(layer, "logit_soft_cap")) is not None:
+        kwargs["soft_cap"] = cap
+    groups = kwargs.get("groups")
+    table = Param("weight", "embeddings", "a b -> a b", (size, _packed(width, kwargs)))
+    params = (table, *_scales("embeddings", (size,), (size, groups), groups, width))
+    result = (*shape[:-1], size) if reverse else (*shape, width)
+    return TorchStep("compat.QuantizedEmbedding", kwargs, params, shape=result)
+
+
+def _reverse(layer: Layer) -> bool:
+    """Return whether a call goes from vectors to rows.
+
+    Raises:
+        UnsupportedError: It also casts them.
+    """
+    call = call_of(layer)
+    found = call.kwargs.get("reverse", call.args[1] if len(call.args) > 1 else False)
+    if layer.config.get("reverse_dtype") is not None:
+        raise unsupported(layer, "reverse_dtype", needed="null")
+    return found is True
+
+
+@layer("QuantizedReversibleEmbedding", weights=_stored("embeddings", None), takes_call=True)
+def quantized_reversible_embedding(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+    """Return the same table for both directions."""
+    if not flag(layer, "tie_weights", default=True):
+        raise unsupported(layer, "tie_weights", needed="true where weights are quantized")
+    reverse = _reverse(layer)
+    step = _table(layer, shapes[0], reverse=reverse)
+    return [step] if reverse else [TorchStep("compat.as_indices"), step]
+
+
+def _untied(config: Mapping[str, object]) -> bool:
+    return config.get("tie_weights") is False
+
+
+@layer(
+    "ReversibleEmbedding",
+    weights=(Weight("embeddings"), Weight("reverse_embeddings", when=_untied)),
+    examples=(Example({"input_dim": 7, "output_dim": 3}, ((4,),), below=7),),
+    takes_call=True,
+)
+def reversible_embedding(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+    """Return a table with both directions in one module: whole numbers are looked up, vectors compared with the rows."""
+    size, width = integer(layer, "input_dim"), integer(layer, "output_dim")
+    if flag(layer, "mask_zero", default=False):
+        raise unsupported(layer, "mask_zero", needed="false")
+    reverse = _reverse(layer)
+    kwargs: dict[str, Plain] = {"num_embeddings": size, "embedding_dim": width}
+    params = [Param("weight", "embeddings", "row out -> row out", (size, width))]
+    if _untied(layer.config):
+        kwargs["tied"] = False
+        params.append(Param("reverse", "reverse_embeddings", "out row -> row out", (width, size)))
+    if (cap := optional_number(layer, "logit_soft_cap")) is not None:
+        kwargs["soft_cap"] = cap
+    shape = (*shapes[0][:-1], size) if reverse else (*shapes[0], width)
+    step = TorchStep("compat.ReversibleEmbedding", kwargs, tuple(params), shape=shape)
+    return [step] if reverse else [TorchStep("compat.as_indices"), step]

@@ -1,0 +1,64 @@
+"""What the dtype policy of a quantized layer says: how many bits its weights have and in how many groups.
+
+Keras keeps the class of a layer when it quantizes it. Other weights and another computation make it another layer
+here: QuantizedDense, with the settings below in place of the policy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from converters.errors import UnsupportedError
+
+QUANTIZED = ("Dense", "EinsumDense", "Embedding", "ReversibleEmbedding")
+"""Classes that Keras quantizes; attention holds such layers inside."""
+_HOLDERS = ("MultiHeadAttention", "GroupQueryAttention")
+
+
+def settle_quantization(
+    class_name: str, config: Mapping[str, object]
+) -> tuple[str, Mapping[str, object]]:
+    """Return class and settings with the quantization of the policy as settings of their own.
+
+    `quantization` is "int8" or "int4"; `block_size` the number of weights that share a scale
+    (None: one scale a column); `rounds_input` whether the input is rounded to int8 as well; `activation_range` and
+    `activation_epsilon` how. Of layers without weights only the type they compute in stays.
+
+    Raises:
+        UnsupportedError: Weights are quantized in another way (float8, gptq, awq), or inside of an attention layer.
+    """
+    policy = config.get("dtype")
+    inner = policy.get("config") if isinstance(policy, Mapping) else None
+    if not isinstance(inner, Mapping) or "mode" not in inner:
+        return class_name, config
+    mode, _, block = str(inner["mode"]).partition("/")
+    settings = {**config, "dtype": str(inner.get("source_name", "float32"))}
+    if class_name not in (*QUANTIZED, *_HOLDERS):
+        return class_name, settings
+    if mode not in ("int8", "int4") or class_name in _HOLDERS:
+        msg = (
+            f"layer '{config.get('name')}' ({class_name}) is quantized to {mode}; int8 and int4 are converted, for "
+            f"{', '.join(QUANTIZED)}"
+        )
+        raise UnsupportedError(msg, hint="give the model as it was before it was quantized")
+    settings["quantization"] = mode
+    settings["block_size"] = int(block) if block.isdigit() else None
+    quantizer = _activation_quantizer(config, mode)
+    settings["rounds_input"] = quantizer is not None
+    if quantizer is not None:
+        settings["activation_range"] = quantizer.get("value_range", [-127, 127])
+        settings["activation_epsilon"] = quantizer.get("epsilon", 1e-7)
+    return f"Quantized{class_name}", settings
+
+
+def _activation_quantizer(config: Mapping[str, object], mode: str) -> Mapping[str, object] | None:
+    """Return the settings of what rounds the input; without a configuration, int8 has one and int4 has none."""
+    stated = config.get("quantization_config")
+    if not isinstance(stated, Mapping):
+        return {} if mode == "int8" else None
+    inner = stated.get("config")
+    quantizer = inner.get("activation_quantizer") if isinstance(inner, Mapping) else None
+    if not isinstance(quantizer, Mapping):
+        return None
+    settings = quantizer.get("config")
+    return settings if isinstance(settings, Mapping) else {}

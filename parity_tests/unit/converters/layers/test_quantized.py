@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import torchward
+from converters.errors import UnsupportedError
+
+pytestmark = pytest.mark.tf
+
+
+@pytest.fixture(scope="module")
+def keras() -> Any:  # Keras has no types
+    return pytest.importorskip("keras")
+
+
+def reversible(keras: Any, inputs: Any, **settings: object) -> Any:
+    layer = keras.layers.ReversibleEmbedding(7, 5, **settings)
+    return layer(layer(inputs), reverse=True)
+
+
+LAYERS: dict[str, tuple[tuple[int, ...], Callable[..., Any]]] = {
+    "dense": ((3, 6), lambda keras, x: keras.layers.Dense(5, activation="tanh")(x)),
+    "dense-no-bias": ((6,), lambda keras, x: keras.layers.Dense(4, use_bias=False)(x)),
+    "einsum": (
+        (3, 6),
+        lambda keras, x: keras.layers.EinsumDense("abc,cde->abde", (None, 2, 5), bias_axes="de")(x),
+    ),
+    "einsum-two-sums": (
+        (2, 3),
+        lambda keras, x: keras.layers.EinsumDense("abc,bcd->ad", 5, bias_axes="d")(x),
+    ),
+    "embedding": ((4,), lambda keras, x: keras.layers.Embedding(7, 5)(x)),
+    "reversible": ((4,), reversible),
+    "soft-cap": ((4,), lambda keras, x: reversible(keras, x, logit_soft_cap=0.5)),
+}
+MODES = ("int8", "int4", "int4-columns", "int4-blocks")
+
+
+def configuration(keras: Any, mode: str) -> Any:
+    if mode == "int8":
+        return keras.quantizers.Int8QuantizationConfig()
+    block = {"int4": 128, "int4-columns": None, "int4-blocks": 2}[mode]
+    return keras.quantizers.Int4QuantizationConfig(block_size=block)
+
+
+def save_model(keras: Any, name: str, mode: str, path: Path) -> tuple[Any, np.ndarray]:
+    keras.utils.clear_session()
+    shape, build = LAYERS[name]
+    indices = name in ("embedding", "reversible", "soft-cap")
+    inputs = keras.Input(shape, dtype="int32" if indices else "float32")
+    model = keras.Model(inputs, build(keras, inputs))
+    draws = np.random.default_rng(5)
+    for weight in model.weights:
+        weight.assign(draws.normal(size=weight.shape))
+    for layer in model.layers[1:]:
+        layer.quantize(mode.partition("-")[0], config=configuration(keras, mode))
+    model.save(path)
+    x = draws.integers(7, size=(6, *shape)) if indices else draws.normal(size=(6, *shape))
+    return model, x.astype("int32" if indices else "float32")
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.filterwarnings("ignore:Layer InputLayer")
+def test_quantized_layer_computes_what_keras_computes(
+    name: str, mode: str, keras: Any, tmp_path: Path
+) -> None:
+    model, x = save_model(keras, name, mode, tmp_path / "model.keras")
+
+    torchward.convert(tmp_path / "model.keras", tmp_path / "model.pth")
+    found = torchward.load(tmp_path / "model.pth")(torch.from_numpy(x))
+
+    legacy = np.asarray(model(x))
+    np.testing.assert_allclose(found.detach().numpy(), legacy, rtol=0, atol=3e-6)
+
+
+def test_weights_stay_as_small_as_in_the_file(keras: Any, tmp_path: Path) -> None:
+    save_model(keras, "dense", "int4", tmp_path / "model.keras")
+
+    torchward.convert(tmp_path / "model.keras", tmp_path / "model.pth")
+    weight = torchward.load(tmp_path / "model.pth").state_dict()["dense.weight"]
+
+    assert (weight.dtype, tuple(weight.shape)) == (torch.int8, (6, 3))
+
+
+def test_gradient_passes_the_rounding_of_the_input(keras: Any, tmp_path: Path) -> None:
+    tensorflow = pytest.importorskip("tensorflow")
+    model, x = save_model(keras, "dense", "int8", tmp_path / "model.keras")
+    watched = tensorflow.constant(x)
+    with tensorflow.GradientTape() as tape:
+        tape.watch(watched)
+        loss = tensorflow.reduce_sum(model(watched) ** 2)
+    legacy = tape.gradient(loss, watched).numpy()
+
+    torchward.convert(tmp_path / "model.keras", tmp_path / "model.pth")
+    found = torch.from_numpy(x).requires_grad_()
+    (torchward.load(tmp_path / "model.pth")(found) ** 2).sum().backward()
+
+    assert found.grad is not None
+    np.testing.assert_allclose(found.grad.numpy(), legacy, rtol=0, atol=1e-5)
+
+
+def test_adapters_of_low_rank_are_merged_by_keras_when_it_saves(keras: Any, tmp_path: Path) -> None:
+    inputs = keras.Input((6,))
+    layer = keras.layers.Dense(5)
+    model = keras.Model(inputs, layer(inputs))
+    layer.enable_lora(2)
+    layer.lora_kernel_b.assign(np.ones((2, 5)))
+    x = np.random.default_rng(5).normal(size=(3, 6)).astype("float32")
+    model.save(tmp_path / "model.keras")
+
+    torchward.convert(tmp_path / "model.keras", tmp_path / "model.pth")
+    found = torchward.load(tmp_path / "model.pth")(torch.from_numpy(x))
+
+    np.testing.assert_allclose(found.detach().numpy(), np.asarray(model(x)), rtol=0, atol=3e-6)
+
+
+def test_other_kinds_of_quantization_are_refused(keras: Any, tmp_path: Path) -> None:
+    inputs = keras.Input((6,))
+    layer = keras.layers.Dense(5)
+    model = keras.Model(inputs, layer(inputs))
+    layer.quantize("float8")
+    model.save(tmp_path / "model.keras")
+
+    with pytest.raises(
+        UnsupportedError, match="is quantized to float8; int8 and int4 are converted"
+    ):
+        torchward.convert(tmp_path / "model.keras", tmp_path / "model.pth")

@@ -1,0 +1,234 @@
+"""Layers with int8 and int4 weights as Keras computes them. Each class stands alone: its source is emitted as it is.
+
+Weights stay as small as in the file and become numbers when they are used. Where Keras rounds the input as well, the
+gradient passes the rounding unchanged, as in Keras.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class QuantizedLinear(nn.Module):
+    """y = x' kernel / scale + bias, or x (kernel - zero) scale + bias where rows of the kernel have scales in groups.
+
+        x' = round(x f) / f,  f = 127 / (max |x| + 1e-7)
+
+    Args:
+        in_features: size of the last axis of x.
+        out_features: size of the last axis of y.
+        bits: of the kernel, 8 or 4; with 4, one byte holds two columns, the first in its lower half.
+        groups: number of groups of rows with a scale and a zero of their own; None: one scale a column.
+        rounds_input: use x' for x.
+        bias: whether one is added.
+
+    Source: keras 3.15.1, layers/core/dense.py, `_int8_call`, `_int4_call`; quantizers/quantizers.py.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        *,
+        bits: int = 8,
+        groups: int | None = None,
+        rounds_input: bool = False,
+        bias: bool = True,
+    ) -> None:
+        super().__init__()
+        self.out_features, self.bits, self.groups = out_features, bits, groups
+        self.rounds_input = rounds_input
+        self.bias = nn.Parameter(torch.zeros(out_features)) if bias else None
+        columns = out_features if bits == 8 else (out_features + 1) // 2
+        scales = (out_features,) if groups is None else (groups, out_features)
+        self.weight: Tensor
+        self.scale: Tensor
+        self.zero: Tensor
+        self.group: Tensor
+        self.register_buffer("weight", torch.zeros(in_features, columns, dtype=torch.int8))
+        self.register_buffer("scale", torch.ones(scales))
+        if groups is not None:
+            self.register_buffer("zero", torch.zeros(scales, dtype=torch.int8))
+            self.register_buffer("group", torch.zeros(in_features))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (..., out_features)."""
+        kernel = self.weight
+        if self.bits == 4:
+            low, high = ((kernel & 15) ^ 8) - 8, kernel >> 4
+            kernel = torch.stack((low, high), -1).flatten(-2)[:, : self.out_features]
+        if self.groups is None:
+            weight = kernel.to(x.dtype) / self.scale
+        else:
+            group = self.group.long()
+            weight = (kernel.to(x.dtype) - self.zero[group].to(x.dtype)) * self.scale[group]
+        if self.rounds_input:
+            factor = 127 / (x.abs().amax(-1, keepdim=True) + 1e-7)
+            x = x + (torch.clamp(torch.round(x * factor), -127, 127) / factor - x).detach()
+        y = x @ weight
+        return y if self.bias is None else y + self.bias
+
+
+class QuantizedEinsumDense(nn.Module):
+    """y = einsum(equation, x', kernel) / scale + bias with an int8 kernel; x' as in a quantized linear layer.
+
+    With 4 bits, the kernel is a matrix with rows along the axes that are summed; it is reshaped to `kernel_shape` after
+    kernel / scale, or (kernel - zero) scale with scales in groups.
+
+    Args:
+        equation: of the input and the kernel: "abc,cde->abde".
+        kernel_shape: as the equation needs it.
+        scale_shape: of the scale: broadcast to the output, with 4 bits (columns,) or (groups, columns).
+        bits: of the kernel, 8 or 4; with 4, one byte holds two columns, the first in its lower half.
+        bias_shape: of the bias, which is added with its last axes; None leaves it out.
+        summed_axes: of the input, over which the largest value is taken when it is rounded; () leaves it as it is.
+        groups: number of groups of rows with a scale and a zero of their own; None: one scale a column.
+
+    Source: keras 3.15.1, layers/core/einsum_dense.py, `_int8_call`, `_int4_call`.
+    """
+
+    def __init__(
+        self,
+        equation: str,
+        *,
+        kernel_shape: tuple[int, ...],
+        scale_shape: tuple[int, ...],
+        bits: int = 8,
+        bias_shape: tuple[int, ...] | None = None,
+        summed_axes: tuple[int, ...] = (),
+        groups: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.equation, self.kernel_shape, self.groups = equation, kernel_shape, groups
+        self.bits, self.summed_axes = bits, summed_axes
+        self.bias = None if bias_shape is None else nn.Parameter(torch.zeros(bias_shape))
+        self.weight: Tensor
+        self.scale: Tensor
+        self.zero: Tensor
+        self.group: Tensor
+        stored = kernel_shape
+        if bits == 4:
+            columns = scale_shape[-1]
+            rows = 1
+            for size in kernel_shape:
+                rows *= size
+            stored = (rows // columns, (columns + 1) // 2)
+        self.register_buffer("weight", torch.zeros(stored, dtype=torch.int8))
+        self.register_buffer("scale", torch.ones(scale_shape))
+        if groups is not None:
+            self.register_buffer("zero", torch.zeros(scale_shape, dtype=torch.int8))
+            self.register_buffer("group", torch.zeros(stored[0]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the product, with the bias if there is one."""
+        if self.summed_axes:
+            factor = 127 / (x.abs().amax(self.summed_axes, keepdim=True) + 1e-7)
+            x = x + (torch.clamp(torch.round(x * factor), -127, 127) / factor - x).detach()
+        if self.bits == 8:
+            y = torch.einsum(self.equation, x, self.weight.to(x.dtype)) / self.scale
+        else:
+            low, high = ((self.weight & 15) ^ 8) - 8, self.weight >> 4
+            kernel = torch.stack((low, high), -1).flatten(-2)[:, : self.scale.shape[-1]]
+            if self.groups is None:
+                kernel = kernel.to(x.dtype) / self.scale
+            else:
+                group = self.group.long()
+                kernel = (kernel.to(x.dtype) - self.zero[group].to(x.dtype)) * self.scale[group]
+            y = torch.einsum(self.equation, x, kernel.reshape(self.kernel_shape))
+        return y if self.bias is None else y + self.bias
+
+
+class QuantizedEmbedding(nn.Module):
+    """Rows of a table of int8 or int4: table[x] / scale[x], or (table[x] - zero[x]) scale[x] with scales in groups.
+
+    For numbers that are not whole, the other direction: how much each row looks like the vector, x' table^T / scale.
+
+    Args:
+        num_embeddings: rows of the table.
+        embedding_dim: size of a row.
+        bits: of the table, 8 or 4; with 4, one byte holds two columns, the first in its lower half.
+        groups: number of groups of columns with a scale and a zero of their own; None: one scale a row.
+        rounds_input: in the other direction, round x as a quantized linear layer does.
+        soft_cap: limit of the results of the other direction: soft_cap tanh(y / soft_cap).
+
+    Source: keras 3.15.1, layers/core/embedding.py, layers/core/reversible_embedding.py.
+    """
+
+    def __init__(
+        self,
+        num_embeddings: int,
+        embedding_dim: int,
+        *,
+        bits: int = 8,
+        groups: int | None = None,
+        rounds_input: bool = False,
+        soft_cap: float | None = None,
+    ) -> None:
+        super().__init__()
+        self.width, self.bits, self.groups = embedding_dim, bits, groups
+        self.rounds_input, self.soft_cap = rounds_input, soft_cap
+        columns = embedding_dim if bits == 8 else (embedding_dim + 1) // 2
+        scales = (num_embeddings,) if groups is None else (num_embeddings, groups)
+        self.weight: Tensor
+        self.scale: Tensor
+        self.zero: Tensor
+        self.group: Tensor
+        self.register_buffer("weight", torch.zeros(num_embeddings, columns, dtype=torch.int8))
+        self.register_buffer("scale", torch.ones(scales))
+        if groups is not None:
+            self.register_buffer("zero", torch.zeros(scales, dtype=torch.int8))
+            self.register_buffer("group", torch.zeros(embedding_dim))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (..., embedding_dim) for indices, (..., num_embeddings) for vectors."""
+        table = self.weight
+        if self.bits == 4:
+            low, high = ((table & 15) ^ 8) - 8, table >> 4
+            table = torch.stack((low, high), -1).flatten(-2)[:, : self.width]
+        rows = table.to(self.scale.dtype)
+        if self.groups is None:
+            rows = rows / self.scale.unsqueeze(-1)
+        else:
+            group = self.group.long()
+            rows = (rows - self.zero[:, group].to(rows.dtype)) * self.scale[:, group]
+        if not x.is_floating_point():
+            return nn.functional.embedding(x, rows)
+        if self.rounds_input:
+            factor = 127 / (x.abs().amax(-1, keepdim=True) + 1e-7)
+            x = x + (torch.clamp(torch.round(x * factor), -127, 127) / factor - x).detach()
+        y = x @ rows.T
+        return y if self.soft_cap is None else torch.tanh(y / self.soft_cap) * self.soft_cap
+
+
+class ReversibleEmbedding(nn.Module):
+    """A table that is looked up, and the other way round: how much each row looks like a vector, x table^T.
+
+    Args:
+        num_embeddings: rows of the table.
+        embedding_dim: size of a row.
+        tied: the other direction uses the same table; otherwise one of its own.
+        soft_cap: limit of the results of the other direction: soft_cap tanh(y / soft_cap).
+
+    Source: keras 3.15.1, layers/core/reversible_embedding.py.
+    """
+
+    def __init__(
+        self,
+        num_embeddings: int,
+        embedding_dim: int,
+        *,
+        tied: bool = True,
+        soft_cap: float | None = None,
+    ) -> None:
+        super().__init__()
+        self.soft_cap = soft_cap
+        self.weight = nn.Parameter(torch.zeros(num_embeddings, embedding_dim))
+        self.reverse = None if tied else nn.Parameter(torch.zeros(num_embeddings, embedding_dim))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (..., embedding_dim) for whole numbers, (..., num_embeddings) for vectors."""
+        if not x.is_floating_point():
+            return nn.functional.embedding(x, self.weight)
+        y = x @ (self.weight if self.reverse is None else self.reverse).T
+        return y if self.soft_cap is None else torch.tanh(y / self.soft_cap) * self.soft_cap
