@@ -66,6 +66,12 @@ def convert(
             help="Output format, as in `torchward support`; by default what -o ends with."
         ),
     ] = None,
+    input_layout: Annotated[
+        str | None,
+        typer.Option(
+            help="How images come into the module: nhwc or nchw; by default as in the legacy model."
+        ),
+    ] = None,
     architecture: Architecture = None,
     force: Annotated[bool, typer.Option("--force", "-f", help="Replace existing outputs.")] = False,
     strict: Annotated[bool, typer.Option(help="Refuse arrays with NaN or infinity.")] = False,
@@ -73,6 +79,21 @@ def convert(
         int, typer.Option(help="Largest single array in bytes, once decompressed.", min=1)
     ] = MAX_ARRAY_BYTES,
     rules: Rules = None,
+    into: Annotated[
+        str | None,
+        typer.Option(
+            help="Your own module that the weights go into: my_module:Net or my_file.py:Net.",
+            show_default=False,
+        ),
+    ] = None,
+    map: Annotated[
+        Path | None,
+        typer.Option(help="TOML table for --into: legacy layer = module.", show_default=False),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Argument for --into, name=value; may be repeated."),
+    ] = None,
     show_all: Annotated[bool, typer.Option("--all", help="List every tensor.")] = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -90,21 +111,26 @@ def convert(
         architecture=architecture,
         source_code=source_code,
         format=format,
+        input_layout=input_layout,
         force=force,
         strict=strict,
         rules=rules or (),
         limits=Limits(max_array_bytes=max_size),
+        into=into,
+        names=map,
+        settings=parse_settings(settings or ()),
     )
     if as_json:
         print_lines([json.dumps(report.to_data())])
     elif not quiet:
         print_lines(format_conversion(report, time.perf_counter() - started, show_all=show_all))
         given = "" if architecture is None else f" --architecture {architecture}"
-        print_lines(
-            [
-                f"next            torchward verify {source} {_beside(source, output) / report.output}{given}"
-            ]
+        written = _beside(source, output) / report.output
+        loading = (
+            f'net.load_state_dict(torch.load("{written}", weights_only=True)["model_state_dict"])'
         )
+        verifying = f"torchward verify {source} {written}{given}"
+        print_lines([f"next            {verifying if into is None else loading}"])
 
 
 def verify(
@@ -295,6 +321,25 @@ def format_size(count: int) -> str:
     while size >= _KILO:
         size, unit = size / _KILO, next(units)
     return f"{size:.0f} {unit}" if unit == "KB" else f"{size:.1f} {unit}"
+
+
+def parse_settings(settings: Sequence[str]) -> dict[str, object]:
+    """Return arguments from "name=value": numbers, true and false, quoted text and lists as JSON, else text.
+
+    Raises:
+        typer.BadParameter: One has no "=".
+    """
+    result: dict[str, object] = {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not equals or not name.isidentifier():
+            msg = f"--set takes name=value, not '{setting}'"
+            raise typer.BadParameter(msg)
+        try:
+            result[name] = json.loads(value)
+        except json.JSONDecodeError:
+            result[name] = value
+    return result
 
 
 def _beside(source: Path, output: Path | None) -> Path:

@@ -7,16 +7,19 @@ import importlib
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from converters.checkpoint import Checkpoint
 from converters.emit import emit_source
 from converters.errors import OutputError, UnsupportedError
 from converters.legacy_record import make_record
 from converters.limits import Limits
 from converters.plan import Plan, plan_conversion
+from converters.plan_options import with_input_layout, without_training
 from converters.readers import read_checkpoint
 from converters.report import ConversionReport, make_report
 from converters.writers.content import Content, OptimizerContent, output_tensor
@@ -33,10 +36,14 @@ def convert(
     architecture: PathLike | None = None,
     source_code: PathLike | None = None,
     format: str | None = None,  # the name of the option
+    input_layout: str | None = None,
     force: bool = False,
     strict: bool = False,
     rules: Sequence[str] = (),
     limits: Limits | None = None,
+    into: object = None,
+    names: PathLike | Mapping[str, object] | None = None,
+    settings: Mapping[str, object] | None = None,
 ) -> ConversionReport:
     """Convert a legacy model file to PyTorch and return what was done.
 
@@ -49,10 +56,16 @@ def convert(
         architecture: JSON configuration (`to_json`, `config.json`) for files with weights only.
         source_code: also write the module as readable source to this .py file.
         format: name of an output format (`torchward support`); by default the one `destination` ends with, or "pth".
+        input_layout: "nhwc" or "nchw": how images come into the module; by default as in the legacy model.
         force: replace existing outputs.
         strict: refuse arrays with NaN or infinity instead of noting them.
         rules: modules of your own with layer rules, imported by name.
         limits: bounds on what is read.
+        into: your own torch module that the weights go into, or its name: "my_package.my_module:Net", "my_file.py:Net".
+            Nothing is guessed; `names` settles what is not certain. The output has no architecture but your module's.
+        names: with `into`: table of legacy layer to module (`converters.into.names`), or a TOML file with one; a file
+            that does not exist is written for you to edit where something is not certain.
+        settings: with `into`: arguments for the class that is named.
 
     Raises:
         ConversionError: One of its kinds, with the exit code the command ends with. Nothing was written then.
@@ -74,14 +87,26 @@ def convert(
         architecture=None if architecture is None else Path(architecture),
         limits=limits or Limits(),
     )
-    plan = plan_conversion(checkpoint)
+    if into is None:
+        plan = plan_conversion(checkpoint)
+        record = make_record(checkpoint, plan)
+        if input_layout is not None:
+            plan = with_input_layout(plan, input_layout)
+        if not writer.trains:
+            plan = without_training(plan, writer.format)
+    else:
+        if code is not None:
+            msg = "--source-code writes the converted module as source; with --into the module is your own"
+            raise UnsupportedError(msg, hint="leave one of the two out")
+        plan = _plan_into(checkpoint, into, names, settings or {})
+        record = None
     warnings = [] if not strict else _refuse_non_finite(plan)
     with contextlib.ExitStack() as stack:
         output = stack.enter_context(OutputFile(target))
         describe = partial(make_report, checkpoint, plan, format=writer.format, warnings=warnings)
-        record = make_record(checkpoint, plan)
         legacy = {} if record is None else {"legacy": record.to_data()}
-        writer.write(output, make_content(plan, lambda: describe().metadata() | legacy))
+        content = make_content(plan, lambda: describe().metadata() | legacy)
+        writer.write(output, content if into is None else replace(content, architecture=None))
         output.finish()
         files = [output]
         report = describe().with_output(target.name, output.sha256, output.size)
@@ -95,6 +120,19 @@ def convert(
         for file in files:
             file.commit()
     return report
+
+
+def _plan_into(
+    checkpoint: Checkpoint,
+    into: object,
+    names: PathLike | Mapping[str, object] | None,
+    settings: Mapping[str, object],
+) -> Plan:
+    """Return the plan for the user's own module. Only this needs torch, so it is not imported with the rest."""
+    prepare = importlib.import_module("converters.into.prepare")
+    table = names if names is None or isinstance(names, Mapping) else Path(names)
+    plan: Plan = prepare.plan_user_module(checkpoint, into, table, settings)
+    return plan
 
 
 def make_content(plan: Plan, metadata: Callable[[], Mapping[str, object]]) -> Content:
@@ -132,7 +170,9 @@ def _refuse_non_finite(plan: Plan) -> list[str]:
 
 def _destination(source: Path, destination: PathLike | None, writer: Writer) -> Path:
     if destination is None:
-        return source.with_suffix(writer.suffix)
+        if source.is_file():
+            return source.with_suffix(writer.suffix)
+        return source.with_name(f"{source.name}{writer.suffix}")  # a folder, or a prefix: ckpt-1.5
     target = Path(destination)
     return target / f"{source.stem}{writer.suffix}" if target.is_dir() else target
 

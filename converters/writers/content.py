@@ -99,12 +99,13 @@ class Content:
     """Everything a converted file holds.
 
     Attributes:
+        architecture: None: the tensors are for a module of the user's own.
         metadata: asked for when the tensors are written: the checksum of a large input takes as long as they do.
     """
 
     tensors: Sequence[OutputTensor]
     optimizer: OptimizerContent | None
-    architecture: Mapping[str, object]
+    architecture: Mapping[str, object] | None
     metadata: Callable[[], Mapping[str, object]]
 
 

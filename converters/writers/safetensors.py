@@ -31,9 +31,10 @@ def write_safetensors(file: OutputFile, content: Content) -> None:
     tensors: list[OutputTensor] = list(content.tensors)
     metadata = {
         "format": "pt",
-        "torchward_architecture": _json(content.architecture),
         "torchward_metadata": _json(content.metadata()),
     }
+    if content.architecture is not None:
+        metadata["torchward_architecture"] = _json(content.architecture)
     names = [tensor.name for tensor in tensors]
     if content.optimizer is not None:
         metadata["torchward_optimizer_group"] = _json(content.optimizer.group)

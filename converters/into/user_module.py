@@ -1,0 +1,80 @@
+"""The user's module: imported because the user names it, made with the settings given beside it."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+
+from torch import nn
+
+from converters.errors import MismatchError, UnsupportedError
+
+_HINT = "give it as my_package.my_module:Net or my_file.py:Net, arguments with --set name=value"
+
+
+def make_user_module(spec: str, settings: Mapping[str, object]) -> nn.Module:
+    """Return the module that `spec` names.
+
+    Args:
+        spec: "my_package.my_module:Net" or "my_file.py:Net"; a class, a function that returns a module, or a module.
+        settings: keyword arguments for the class or function.
+
+    Raises:
+        UnsupportedError: There is no such module, or it cannot be made.
+    """
+    place, colon, name = spec.rpartition(":")
+    if not colon or not place or not name:
+        msg = f"'{spec}' does not name a class in a module"
+        raise UnsupportedError(msg, hint=_HINT)
+    try:
+        found: object = _import(place)
+        for part in name.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError, OSError) as error:
+        msg = f"'{spec}' is not found: {error}"
+        raise UnsupportedError(msg, hint=_HINT) from error
+    if isinstance(found, nn.Module):
+        return found
+    if not callable(found):
+        msg = f"'{spec}' is a {type(found).__name__}, needed is a torch module or what makes one"
+        raise UnsupportedError(msg, hint=_HINT)
+    try:
+        made = found(**settings)
+    except TypeError as error:
+        msg = f"'{spec}' cannot be made with the arguments {dict(settings)}: {error}"
+        raise UnsupportedError(msg, hint="give its arguments: --set name=value") from error
+    if not isinstance(made, nn.Module):
+        msg = f"'{spec}' gives a {type(made).__name__}, needed is a torch module"
+        raise UnsupportedError(msg, hint=_HINT)
+    lazy = [
+        name
+        for name, value in made.named_parameters()
+        if isinstance(value, nn.UninitializedParameter)
+    ]
+    if lazy:
+        msg = f"'{spec}': the shapes of {', '.join(lazy[:3])} are not known before its first call"
+        raise MismatchError(msg, hint="name the sizes in the module instead of using Lazy layers")
+    return made
+
+
+def _import(place: str) -> ModuleType:
+    """Return a module by dotted name, the working folder included, or by the path of its file."""
+    if place.endswith(".py"):
+        path = Path(place)
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        if spec is None or spec.loader is None or not path.is_file():
+            msg = f"{path}: no such file"
+            raise ImportError(msg)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+    here = str(Path.cwd())
+    sys.path.append(here)  # behind everything installed: no package of ours is replaced
+    try:
+        return importlib.import_module(place)
+    finally:
+        sys.path.remove(here)
