@@ -98,7 +98,7 @@ def plan_optimizer(
     rule = find_rule(state.kind) if state.kind else _infer_rule(state.variables, weights, notes)
     rate, options = plan_options(rule, dialect, state.config, notes)
     used = used_options(options)
-    if not state.config:
+    if state.kind is None or not state.config:
         used = _infer_used(rule, state.variables, notes)
         options |= {name: True for name in used if name != "momentum"}
         if "momentum" in used:
@@ -180,18 +180,27 @@ def _infer_rule(
     """
     if are_numbered(variables):
         return _infer_from_count(len(variables), len(weights), notes)
-    prefix = variables[0].name.split("/", 1)[0] if variables else ""
-    try:
-        rule = find_rule(prefix)
-    except UnsupportedError:
+    rule = _named_rule(variables)
+    if rule is None:
         fitting = [rule for rule in RULES if _names_fit(rule, variables)]
         if len(fitting) != 1:
             kinds = ", ".join(rule.kind for rule in fitting or RULES)
-            message = f"the file does not name its optimizer ({prefix!r}); possible: {kinds}"
-            raise AmbiguousTargetError(message, hint="convert the weights alone") from None
+            message = f"the file does not name its optimizer; possible: {kinds}"
+            raise AmbiguousTargetError(message, hint="convert the weights alone")
         rule = fitting[0]
     notes.append(f"the file does not name its optimizer; {rule.kind} by the names of its slots")
     return rule
+
+
+def _named_rule(variables: Sequence[ArrayInfo]) -> OptimizerRule | None:
+    """Return the rule that the names start with: "adam_w/...", "Adam/m/...", "training/Adam/..."; else None."""
+    for variable in variables:
+        for part in variable.name.split("/")[:-1][:2]:
+            try:
+                return find_rule(part)
+            except UnsupportedError:
+                continue
+    return None
 
 
 def _infer_from_count(stored: int, count: int, notes: list[str]) -> OptimizerRule:

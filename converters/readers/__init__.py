@@ -15,9 +15,10 @@ from typing import Protocol
 
 from converters.checkpoint import Checkpoint
 from converters.limits import Limits
-from converters.readers.files.foreign import describe_foreign, describe_path
+from converters.readers.files.foreign import describe_foreign
 from converters.readers.files.keras_settings import Architecture, read_architecture
-from converters.readers.files.source import Source, quote
+from converters.readers.files.places import main_file
+from converters.readers.files.source import Source
 from converters.readers.hdf5.client import start_worker
 
 __all__ = ["Reader", "read_checkpoint", "readers", "start_worker"]
@@ -48,7 +49,7 @@ def read_checkpoint(
     """Return the content of a legacy model file; arrays are loaded when they are asked for.
 
     Args:
-        path: the file. Nothing that it names is opened.
+        path: the file, or the folder or prefix of a format of several files. Nothing that a file names is opened.
         architecture: a JSON configuration (`to_json`, `config.json`), needed for files with weights only; it
             wins over a configuration inside the file and is recorded in the provenance.
         limits: bounds on what a file may ask for.
@@ -59,12 +60,10 @@ def read_checkpoint(
         UnsupportedError: Sound, but of a kind that is not read.
     """
     limits = limits or Limits()
-    known = None
-    with contextlib.suppress(OSError):  # said in one place, when the file is opened
-        known = describe_path(path, quote(path.name)[1:-1])
-    if known is not None:
-        raise known
-    source = Source(path)
+    main = path
+    with contextlib.suppress(OSError, ValueError):  # said in one place, when the file is opened
+        main = main_file(path)
+    source = Source(path, main)
     for reader in readers():
         if reader.recognizes(source, limits):
             given = read_architecture(architecture, limits) if architecture else None

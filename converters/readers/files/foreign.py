@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from converters.errors import (
     ConversionError,
     UnreadableFileError,
@@ -30,10 +28,9 @@ def describe_foreign(source: Source) -> ConversionError:
     if _is_pickle(prefix):
         message = f"{name}: is a Python pickle; reading it would run code from the file; refused."
         return UnsafeFileError(message, hint=_RESAVE)
-    if _is_tensorflow_checkpoint(source):
-        return UnsupportedError(
-            f"{name}: is part of a TensorFlow checkpoint, which is not read yet.", hint=_RESAVE
-        )
+    part = _tensorflow_part(source)
+    if part is not None:
+        return part
     if prefix.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
         message = f"{name}: is JSON text without weights."
         return UnreadableFileError(
@@ -53,33 +50,20 @@ def describe_foreign(source: Source) -> ConversionError:
     return UnreadableFileError(f"{name}: is of no known format (it starts with {start}).")
 
 
-def describe_path(path: Path, name: str) -> ConversionError | None:
-    """Return the error for a path that is no file but is known: a SavedModel, a checkpoint prefix; else None."""
-    if path.is_dir():
-        if (path / "saved_model.pb").is_file() or (path / "saved_model.pbtxt").is_file():
-            return UnsupportedError(
-                f"{name}: is a SavedModel folder, which is not read yet.", hint=_RESAVE
-            )
-        if (path / "checkpoint").is_file():
-            return UnsupportedError(
-                f"{name}: is a folder of TensorFlow checkpoints, which are not read yet.",
-                hint=_RESAVE,
-            )
-        return UnreadableFileError(f"{name}: is a folder, not a file.")
-    if not path.exists() and path.with_name(path.name + ".index").is_file():
-        return UnsupportedError(
-            f"{name}: is a TensorFlow checkpoint, which is not read yet.", hint=_RESAVE
-        )
-    return None
-
-
 def _is_pickle(prefix: bytes) -> bool:
     return len(prefix) > 1 and prefix[0] == 0x80 and 2 <= prefix[1] <= 5
 
 
-def _is_tensorflow_checkpoint(source: Source) -> bool:
+def _tensorflow_part(source: Source) -> ConversionError | None:
+    """Return the error for a file of a TensorFlow checkpoint that is not the one to name; None for other files."""
+    name = source.name
     if source.prefix.startswith(b"model_checkpoint_path:"):
-        return True
-    if source.file.read(max(0, source.size - 8), 8) == _TABLE_MAGIC:
-        return True
-    return ".data-0" in source.path.name and source.path.name.rsplit("-", 1)[-1].isdecimal()
+        message = f"{name}: only names a TensorFlow checkpoint."
+        return UnreadableFileError(message, hint="Name the folder it lies in.")
+    if source.file.read(max(0, source.file.size - 8), 8) == _TABLE_MAGIC:
+        message = f"{name}: is a checkpoint of TensorFlow's first format, which is not read yet."
+        return UnsupportedError(message, hint=_RESAVE)
+    if ".data-0" in source.path.name:
+        message = f"{name}: holds tensors of a TensorFlow checkpoint; its .index file is missing."
+        return UnreadableFileError(message)
+    return None

@@ -106,7 +106,7 @@ class _Assembly:
         name: str,
         entries: Mapping[bytes, Entry],
         files: Mapping[int, OpenFile],
-        swapped: bool,  # noqa: FBT001  # private
+        swapped: bool,
         limits: Limits,
     ) -> None:
         self._name, self._entries, self._files = name, entries, files
@@ -301,7 +301,7 @@ def _place(
         count = size if length < 0 else length
         place.append(slice(start, start + count))
         sizes.append(count)
-    inside = all(0 <= s.start and s.stop <= size for s, size in zip(place, shape, strict=False))
+    inside = all(s.start >= 0 and s.stop <= size for s, size in zip(place, shape, strict=False))
     if len(piece) != len(shape) or tuple(sizes) != stored or not inside:
         message = f"slice {piece} of tensor {quote(name)} with shape {stored} does not fit {shape}"
         raise UnreadableFileError(message)
@@ -313,7 +313,9 @@ def slice_key(name: str, piece: Sequence[tuple[int, int]]) -> bytes:
 
     Source: tensorflow/core/lib/strings/ordered_code.h, core/util/saved_tensor_slice_util.cc.
     """
-    escaped = name.encode().replace(b"\0", b"\0\xff")  # UTF-8 has no byte 0xff, the other special one
+    escaped = name.encode().replace(
+        b"\0", b"\0\xff"
+    )  # UTF-8 has no byte 0xff, the other special one
     parts = [_ordered(0), escaped + b"\0\1", _ordered(len(piece))]
     parts += [_ordered_signed(number) for extent in piece for number in extent]
     return b"".join(parts)

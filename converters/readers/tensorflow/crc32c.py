@@ -106,7 +106,7 @@ def _word_tables() -> tuple[Words, Words, Words, Words]:
 def _past_zeros(states: Words, count: int) -> Words:
     """Return registers after `count` more zero bytes."""
     tables = _shift_tables(count)
-    result = tables[0][states & 0xFF]
+    result: Words = tables[0][states & 0xFF]
     for index in range(1, 4):
         result = result ^ tables[index][(states >> (8 * index)) & 0xFF]
     return result

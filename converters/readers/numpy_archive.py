@@ -1,0 +1,105 @@
+"""`.npz` files of `model.get_weights()`: `numpy.savez("w.npz", *model.get_weights())`.
+
+The arrays have numbers for names (`arr_0`, `arr_1`, ...); which weight is whose follows from the order of the layers
+in the configuration, as `set_weights` takes it.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from functools import partial
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from converters.checkpoint import ArrayInfo, Checkpoint, LayerArrays
+from converters.errors import UnreadableFileError, UnsafeFileError, UnsupportedError
+from converters.limits import Limits
+from converters.readers.files.archive import Archive, is_archive
+from converters.readers.files.keras_settings import Architecture, provenance
+from converters.readers.files.natural_order import natural_key
+from converters.readers.files.source import Source, quote
+
+_NUMBERED = re.compile(r"arr_\d+\.npy")
+_HEADER_BYTES = 10_000  # of a .npy header, as numpy itself allows
+
+
+class NumpyArchive:
+    """Reader of `.npz` files whose arrays are numbered."""
+
+    def recognizes(self, source: Source, limits: Limits) -> bool:
+        """Tell whether the file is a zip of .npy members only."""
+        if not is_archive(source):
+            return False
+        names = Archive(source).names
+        return bool(names) and all(name.endswith(".npy") for name in names)
+
+    def read(self, source: Source, architecture: Architecture | None, limits: Limits) -> Checkpoint:
+        """Return the arrays as one list, in the order of their numbers."""
+        archive = Archive(source)
+        named = [name for name in archive.names if not _NUMBERED.fullmatch(name)]
+        if named:
+            message = f"{source.name}: holds named arrays ({quote(named[0])}), not those of get_weights()."
+            raise UnsupportedError(message, hint="numpy.savez('weights.npz', *model.get_weights())")
+        arrays = {
+            str(index): _array(archive, name, limits)
+            for index, name in enumerate(sorted(archive.names, key=natural_key))
+        }
+        generation = architecture.generation if architecture else 2
+        return Checkpoint(
+            layers=[LayerArrays("", None, arrays)],
+            graph=architecture.graph(limits) if architecture else None,
+            optimizer=None,
+            training=None,
+            extras=[],
+            provenance=provenance(
+                source,
+                "numpy-archive",
+                version=None,
+                generation=generation,
+                architecture=architecture,
+            ),
+        )
+
+
+READER = NumpyArchive()
+
+
+def _array(archive: Archive, name: str, limits: Limits) -> ArrayInfo:
+    data = archive.read(name, limits.max_array_bytes)
+    where = f"{archive.file_name}: member {quote(name)}"
+    stream = io.BytesIO(data)
+    try:
+        version = npy.read_magic(stream)
+        read_header = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}[
+            version
+        ]
+        shape, fortran, dtype = read_header(stream, max_header_size=_HEADER_BYTES)
+    except (ValueError, KeyError, EOFError) as error:
+        message = f"{where} is no .npy array ({error})."
+        raise UnreadableFileError(message) from error
+    if dtype.hasobject or dtype.kind not in "biufc":
+        message = f"{where} is of type {dtype}; only numbers are read."
+        raise UnsafeFileError(message)
+    start = stream.tell()
+    if any(size < 0 for size in shape) or math.prod(shape) * dtype.itemsize != len(data) - start:
+        message = f"{where} has {len(data) - start:,} bytes, which is not shape {shape} of {dtype}."
+        raise UnreadableFileError(message)
+    return ArrayInfo(
+        name.removesuffix(".npy"),
+        tuple(shape),
+        dtype.newbyteorder("="),
+        partial(_values, data, start, tuple(shape), dtype, "F" if fortran else "C"),
+    )
+
+
+def _values(
+    data: bytes, start: int, shape: tuple[int, ...], dtype: np.dtype[np.generic], order: str
+) -> NDArray[np.generic]:
+    values = np.frombuffer(data, dtype, offset=start)
+    return values.astype(dtype.newbyteorder("="), copy=False).reshape(
+        shape, order="F" if order == "F" else "C"
+    )

@@ -1,0 +1,136 @@
+"""SavedModel folders that Keras 2 wrote: configuration and weights, none of the functions.
+
+    saved_model.pb        a MetaGraphDef; before TensorFlow 2.5 also the configuration of every layer
+    keras_metadata.pb     the configuration since
+    variables/            a checkpoint
+
+Source: tensorflow/core/protobuf/saved_model.proto, saved_object_graph.proto; keras 2.15,
+protobuf/saved_metadata.proto.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from converters.checkpoint import Checkpoint
+from converters.errors import UnsupportedError, placed
+from converters.limits import Limits
+from converters.readers.files.keras_settings import Architecture, parse_architecture, parse_object
+from converters.readers.files.source import Source
+from converters.readers.tensorflow.bundle import read_bundle
+from converters.readers.tensorflow.protobuf import content, fields, text
+from converters.readers.tf_checkpoint import object_checkpoint, object_graph
+
+MAIN, METADATA, VARIABLES = "saved_model.pb", "keras_metadata.pb", "variables/variables"
+_TUPLES = ("__tuple__", "TensorShape")
+_MODELS = ("_tf_keras_model", "_tf_keras_network", "_tf_keras_sequential")
+
+
+class SavedModel:
+    """Reader of SavedModel folders with a Keras model's configuration."""
+
+    def recognizes(self, source: Source, limits: Limits) -> bool:
+        """Tell whether the main file is a SavedModel's."""
+        return source.main.name == MAIN
+
+    def read(self, source: Source, architecture: Architecture | None, limits: Limits) -> Checkpoint:
+        """Return the content of the folder."""
+        with placed(source.name):
+            version, own = _meta_graph(source, limits)
+            settings = _metadata(source, limits) or own
+            if architecture is None and "model_config" not in settings:
+                msg = (
+                    "is a SavedModel without a Keras configuration (of a subclassed model, or by model.export); "
+                    "only its functions say what it computes"
+                )
+                raise UnsupportedError(
+                    msg,
+                    hint="give the configuration with --architecture, or your module with --into",
+                )
+            architecture = architecture or _architecture(settings, source.name, limits)
+            index = source.companion(f"{VARIABLES}.index")
+            objects = object_graph(read_bundle(source, index, VARIABLES, limits), limits)
+            training = settings.get("training_config")
+            return object_checkpoint(
+                source,
+                objects,
+                architecture,
+                limits,
+                training=training if isinstance(training, dict) else None,
+                producer=f"TensorFlow {version}" if version else None,
+                file_format="saved-model",
+            )
+
+
+READER = SavedModel()
+
+
+def _architecture(settings: Mapping[str, object], file: str, limits: Limits) -> Architecture:
+    version = settings.get("keras_version")
+    return parse_architecture(
+        json.dumps(settings["model_config"]),
+        file,
+        limits,
+        generation=2,
+        version=version if isinstance(version, str) else None,
+    )
+
+
+def _meta_graph(source: Source, limits: Limits) -> tuple[str | None, Mapping[str, object]]:
+    """Return the version of TensorFlow, and the root's settings where this file has them."""
+    version: str | None = None
+    settings: Mapping[str, object] = {}
+    for part in fields(source.file.read(0, source.file.size)):
+        if part.number != 2:
+            continue
+        for entry in fields(content(part)):
+            if entry.number == 1:
+                stated = [text(f) for f in fields(content(entry)) if f.number == 5]
+                version = stated[0] if stated else None
+            elif entry.number == 7:
+                roots = [f for f in fields(content(entry)) if f.number == 1][:1]
+                users = [f for root in roots for f in fields(content(root)) if f.number == 4]
+                settings = _settings([content(user) for user in users], (1, 3), source, limits)
+    return version, settings
+
+
+def _metadata(source: Source, limits: Limits) -> Mapping[str, object]:
+    if not (source.main.parent / METADATA).is_file():
+        return {}
+    file = source.companion(METADATA)
+    nodes = [content(f) for f in fields(file.read(0, file.size)) if f.number == 1]
+    return _settings(nodes[:1], (4, 5), source, limits)
+
+
+def _settings(
+    messages: list[memoryview], numbers: tuple[int, int], source: Source, limits: Limits
+) -> Mapping[str, object]:
+    """Return what Keras noted of the root object, if that is a model: its class, configuration, compilation.
+
+    Args:
+        messages: of the root object, none or one.
+        numbers: of the fields with the kind of object and with the JSON text.
+        source: for messages.
+        limits: bounds on the text.
+    """
+    for message in messages:
+        stated = {f.number: text(f) for f in fields(message) if f.number in numbers}
+        if stated.get(numbers[0]) in _MODELS and stated.get(numbers[1]):
+            found = parse_object(stated[numbers[1]], source.name, "Keras metadata", limits)
+            found = {key: _without_tuples(value) for key, value in found.items()}
+            if "model_config" not in found and found.get("is_graph_network"):
+                config = {key: found[key] for key in ("class_name", "config") if key in found}
+                return {**found, "model_config": config}
+            return found
+    return {}
+
+
+def _without_tuples(value: object) -> object:
+    """Return JSON data with lists where this format has tuples: {"class_name": "__tuple__", "items": [4, 1]}."""
+    if isinstance(value, dict):
+        if value.get("class_name") in _TUPLES and isinstance(value.get("items"), list):
+            value = value["items"]
+        else:
+            return {key: _without_tuples(item) for key, item in value.items()}
+    return [_without_tuples(item) for item in value] if isinstance(value, list) else value

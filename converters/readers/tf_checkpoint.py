@@ -1,0 +1,131 @@
+"""Checkpoints of TensorFlow 2: `save_weights`, `tf.train.Checkpoint` and its manager.
+
+Three files and no suffix: `<prefix>.index`, `<prefix>.data-00000-of-00001`, and perhaps a text file `checkpoint`. The user
+names the prefix, the `.index`, or the folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from converters.checkpoint import Checkpoint, Provenance
+from converters.errors import UnsupportedError, placed
+from converters.limits import Limits
+from converters.readers.files.keras_settings import Architecture, optimizer_state
+from converters.readers.files.source import Source
+from converters.readers.tensorflow.bundle import Bundle, read_bundle
+from converters.readers.tensorflow.keras_objects import (
+    Objects,
+    find_model,
+    generation_of,
+    keras_layers,
+    named_by_attributes,
+    stored_optimizer,
+)
+from converters.readers.tensorflow.object_graph import KEY, parse_object_graph
+from converters.readers.tensorflow.table import is_table
+
+INDEX = ".index"
+
+
+class TensorFlowCheckpoint:
+    """Reader of object-based checkpoints."""
+
+    def recognizes(self, source: Source, limits: Limits) -> bool:
+        """Tell whether the main file is the index of a checkpoint."""
+        return source.main.name.endswith(INDEX) and is_table(source.file)
+
+    def read(self, source: Source, architecture: Architecture | None, limits: Limits) -> Checkpoint:
+        """Return the content; with a configuration, sorted by its layers, else named by attributes."""
+        prefix = source.main.name.removesuffix(INDEX)
+        bundle = read_bundle(source, source.file, prefix, limits)
+        with placed(source.name):
+            objects = object_graph(bundle, limits)
+            return object_checkpoint(source, objects, architecture, limits)
+
+
+READER = TensorFlowCheckpoint()
+
+
+def object_graph(bundle: Bundle, limits: Limits) -> Objects:
+    """Return the objects of a checkpoint.
+
+    Raises:
+        UnsupportedError: It has none: a checkpoint of TensorFlow 1.
+    """
+    if KEY not in bundle.texts:
+        msg = "is a checkpoint of TensorFlow 1 (names, no objects), which is not converted yet"
+        raise UnsupportedError(msg)
+    return Objects(parse_object_graph(bundle.texts[KEY]()[0], limits), bundle.arrays)
+
+
+def object_checkpoint(
+    source: Source,
+    objects: Objects,
+    architecture: Architecture | None,
+    limits: Limits,
+    *,
+    training: Mapping[str, object] | None = None,
+    producer: str | None = None,
+    file_format: str = "tf2-checkpoint",
+) -> Checkpoint:
+    """Return a graph of objects as `Checkpoint`.
+
+    Args:
+        source: the files it came from.
+        objects: with their arrays.
+        architecture: the model's configuration, if there is one.
+        limits: bounds on the configuration.
+        training: how the model was compiled, where the files say so.
+        producer: what wrote the files, where they say so.
+        file_format: for the provenance.
+
+    Raises:
+        ConversionError: Objects and configuration do not belong together.
+    """
+    model = find_model(objects)
+    graph = architecture.graph(limits) if architecture else None
+    layers = keras_layers(objects, model, graph) if graph else named_by_attributes(objects, model)
+    optimizer = stored_optimizer(objects, model)
+    used = {id(array.read) for layer in layers for array in layer.arrays.values()}
+    used |= {id(array.read) for array in (*optimizer.variables, *optimizer.settings.values())}
+    settings = {name: float(array.read()) for name, array in optimizer.settings.items()}
+    generation = generation_of(objects)
+    return Checkpoint(
+        layers=layers,
+        graph=graph,
+        optimizer=optimizer_state(
+            _with_stored(training or (architecture.training if architecture else None), settings),
+            optimizer.variables,
+            generation=generation,
+            version=None,
+        ),
+        training=training,
+        extras=[array for array in objects.arrays.values() if id(array.read) not in used],
+        provenance=Provenance(
+            file=source.path.name,
+            digest=source.sha256,
+            size=source.size,
+            format=file_format,
+            producer=producer,
+            generation=generation,
+            details=dict(architecture.details) if architecture else {},
+        ),
+    )
+
+
+def _with_stored(
+    training: Mapping[str, object] | None, numbers: Mapping[str, object]
+) -> Mapping[str, object] | None:
+    """Return the compile configuration with the optimizer's numbers that are stored as variables."""
+    if not numbers:
+        return training
+    known = training or {}
+    key = "optimizer" if isinstance(known.get("optimizer"), dict) else "optimizer_config"
+    stated = known.get(key)
+    entry = stated if isinstance(stated, dict) else {}
+    config = entry.get("config")
+    settings = config if isinstance(config, dict) else {}
+    # A schedule is not replaced by the rate it had last.
+    kept = {name: value for name, value in settings.items() if isinstance(value, dict)}
+    return {**known, key: {**entry, "config": {**settings, **numbers, **kept}}}

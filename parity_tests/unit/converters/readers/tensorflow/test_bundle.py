@@ -1,0 +1,165 @@
+"""Tensor bundles of the fixtures, damaged ones, and all that TensorFlow can put into one."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from converters.checkpoint import ArrayInfo
+from converters.errors import UnreadableFileError, UnsafeFileError
+from converters.limits import Limits
+from converters.readers.files.source import Source
+from converters.readers.tensorflow.bundle import Bundle, read_bundle, slice_key
+from converters.readers.tensorflow.object_graph import KEY, parse_object_graph
+
+FIXTURES = Path(__file__).parents[4] / "fixtures"
+INDEXES = sorted(FIXTURES.rglob("*.index"))
+SMALL = FIXTURES / "k315_lstm_policy" / "ckpt_object.index"
+
+
+def read(index: Path, limits: Limits | None = None) -> Bundle:
+    source = Source(index.with_suffix(""), index)
+    return read_bundle(source, source.file, index.stem, limits or Limits())
+
+
+def copied(folder: Path, index: Path = SMALL) -> Path:
+    for file in index.parent.glob(f"{index.stem}.*"):
+        shutil.copy(file, folder / file.name)
+    return folder / index.name
+
+
+@pytest.mark.parametrize("index", INDEXES, ids=lambda p: f"{p.parent.name}/{p.stem}")
+def test_recorded_bundles_are_whole(index: Path) -> None:
+    bundle = read(index)
+
+    assert bundle.arrays
+    for array in bundle.arrays.values():
+        assert array.read().shape == array.shape  # compares the checksum on the way
+    nodes = parse_object_graph(bundle.texts[KEY]()[0], Limits())
+    keys = {node.key for node in nodes if node.key}
+    assert keys <= set(bundle.arrays)
+
+
+@pytest.mark.tf
+@pytest.mark.parametrize("index", INDEXES, ids=lambda p: f"{p.parent.name}/{p.stem}")
+def test_recorded_bundles_are_what_tensorflow_reads(index: Path) -> None:
+    tensorflow = pytest.importorskip("tensorflow")
+    expected = tensorflow.train.load_checkpoint(str(index.with_suffix("")))
+
+    bundle = read(index)
+
+    assert {*bundle.arrays, *bundle.texts} == set(expected.get_variable_to_shape_map())
+    for name, array in bundle.arrays.items():
+        np.testing.assert_array_equal(array.read(), expected.get_tensor(name))
+
+
+@pytest.mark.tf
+def test_every_type_and_partitioned_variables_are_read(tmp_path: Path) -> None:
+    tensorflow = pytest.importorskip("tensorflow")
+    generator = np.random.default_rng(0)
+    names = "float16 float32 float64 bfloat16 int8 int16 int32 int64 uint8 uint16 uint32 uint64 bool complex64 complex128"
+    with tensorflow.Graph().as_default():
+        expected = {}
+        for name in names.split():
+            dtype = tensorflow.dtypes.as_dtype(name)
+            values = tensorflow.cast(tensorflow.constant(generator.integers(0, 2, (3, 5))), dtype)
+            expected[name] = tensorflow.compat.v1.get_variable(
+                name, initializer=values, use_resource=True
+            )
+        expected["empty"] = tensorflow.compat.v1.get_variable("empty", initializer=np.zeros((0, 4)))
+        split = tensorflow.compat.v1.fixed_size_partitioner(3, axis=0)
+        wide = tensorflow.compat.v1.get_variable("wide", (200, 7), partitioner=split)
+        whole = tensorflow.convert_to_tensor(wide)
+        with tensorflow.compat.v1.Session() as session:
+            session.run(tensorflow.compat.v1.global_variables_initializer())
+            saver = tensorflow.compat.v1.train.Saver([*expected.values(), wide])
+            saver.save(session, str(tmp_path / "model"), write_meta_graph=False)
+            values, stored = session.run([expected, whole])
+
+    bundle = read(tmp_path / "model.index")
+
+    assert set(bundle.arrays) == {*expected, "wide"}
+    for name, value in values.items():
+        np.testing.assert_array_equal(
+            bundle.arrays[name].read(), value.astype(bundle.arrays[name].dtype)
+        )
+    np.testing.assert_array_equal(bundle.arrays["wide"].read(), stored)
+
+
+@pytest.mark.parametrize(
+    ("piece", "expected"),
+    [
+        # What TensorFlow's EncodeTensorNameSlice gives for these.
+        (((0, 63), (0, 7)), b"\x00w\x00\x01\x01\x02\x80\xbf\x80\x87"),
+        (((64, 200), (0, -1)), b"\x00w\x00\x01\x01\x02\xc0\x40\xc0\xc8\x80\x7f"),
+    ],
+)
+def test_keys_of_slices_sort_as_their_numbers(
+    piece: tuple[tuple[int, int], ...], expected: bytes
+) -> None:
+    assert slice_key("w", piece) == expected
+
+
+def test_flipped_bit_in_the_data_is_found_when_the_tensor_is_read(tmp_path: Path) -> None:
+    index = copied(tmp_path)
+    data = index.with_name("ckpt_object.data-00000-of-00001")
+    content = bytearray(data.read_bytes())
+    content[len(content) // 2] ^= 1
+    data.write_bytes(content)
+
+    bundle = read(index)
+
+    failed = [name for name, array in bundle.arrays.items() if not is_sound(array)]
+    assert len(failed) == 1
+
+
+def is_sound(array: ArrayInfo) -> bool:
+    try:
+        array.read()
+    except UnreadableFileError as error:
+        return "does not have its checksum" not in str(error)
+    return True
+
+
+@pytest.mark.parametrize("place", range(0, 1500, 37))
+def test_flipped_bits_in_the_index_are_found(tmp_path: Path, place: int) -> None:
+    index = copied(tmp_path)
+    content = bytearray(index.read_bytes())
+    footer = len(content) - 48
+    content[place % footer] ^= 0x10
+    index.write_bytes(content)
+
+    with contextlib.suppress(UnreadableFileError):
+        # Bits of the metaindex block, which nothing needs, may differ.
+        assert set(read(index).arrays) == set(read(SMALL).arrays)
+
+
+@pytest.mark.parametrize("keep", [0.2, 0.9])
+def test_truncated_data_is_said_before_anything_is_read(tmp_path: Path, keep: float) -> None:
+    index = copied(tmp_path)
+    data = index.with_name("ckpt_object.data-00000-of-00001")
+    data.write_bytes(data.read_bytes()[: int(data.stat().st_size * keep)])
+
+    with pytest.raises(UnreadableFileError, match=r"should lie in shard 0 up to byte"):
+        read(index)
+
+
+def test_missing_and_linked_shards_are_refused(tmp_path: Path) -> None:
+    index = copied(tmp_path)
+    data = index.with_name("ckpt_object.data-00000-of-00001")
+    data.rename(tmp_path / "elsewhere")
+
+    with pytest.raises(UnreadableFileError, match="there is no such file"):
+        read(index)
+    data.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UnsafeFileError, match="links are not followed"):
+        read(index)
+
+
+def test_tensor_beyond_the_limit_is_refused() -> None:
+    with pytest.raises(UnreadableFileError, match="larger than the limit of 100 bytes"):
+        read(SMALL, Limits(max_array_bytes=100))
