@@ -91,13 +91,14 @@ def _shard_paths(source: Source, limits: Limits) -> list[Path]:
     """Return the shards beside the map, in order. Raises UnsafeFileError for a map that names other files."""
     stated = _object(source, limits)["weight_map"]
     entries = list(stated.values()) if isinstance(stated, dict) else []
-    names = {name for entry in entries for name in (entry if isinstance(entry, list) else [entry])}
+    listed = [name for entry in entries for name in (entry if isinstance(entry, list) else [entry])]
+    names = {name if isinstance(name, str) else repr(name) for name in listed}
     if not names or len(names) > MAX_SHARDS:
         message = f"{source.name}: its map names {len(names)} shards; 1 to {MAX_SHARDS} are read."
         raise UnreadableFileError(message)
     base = source.path.stem.removesuffix(".weights")
     known = [f"{base}_{number:05}.weights.h5" for number in range(len(names))]
-    others = sorted(str(name) for name in names - set(known))
+    others = sorted(names - set(known))
     if others:
         message = (
             f"{source.name}: its map names {quote(others[0])}; shards of this file are named "
