@@ -86,7 +86,9 @@ def match_arrays(graph: Graph, entries: Sequence[LayerArrays]) -> Matched:
             rest.append(entry)
     problems: list[str] = []
     found: dict[Path, dict[str, ArrayInfo]] = {}
-    if any(entry.path.split("/")[0] in CONTAINERS for entry in rest):
+    if len(rest) == 1 and not rest[0].path:
+        _assign_by_order(rest[0], _all_weights(graph), found, problems)
+    elif any(entry.path.split("/")[0] in CONTAINERS for entry in rest):
         # A layer made of layers has its name in a group without arrays of its own.
         rest += [entry for entry in entries if not entry.arrays]
         _match_containers(graph, rest, (), found, problems, ignored)
@@ -97,6 +99,11 @@ def match_arrays(graph: Graph, entries: Sequence[LayerArrays]) -> Matched:
         msg = f"arrays and architecture do not belong together:\n  {listed}"
         raise MismatchError(msg, hint="is the right --architecture given?")
     return Matched(found, tuple(ignored))
+
+
+def _all_weights(graph: Graph) -> list[tuple[Path, Weight]]:
+    """Return every weight in the order of `get_weights`: layer after layer."""
+    return [(path, weight) for path, layer in leaves(graph) for weight in stored_weights(layer)]
 
 
 def _match_names(
