@@ -103,6 +103,7 @@ def convert(
     Example: torchward convert agent.h5 -o agent.pth --source-code model.py
     """
     from converters.convert import convert as convert_file
+    from converters.writers.registry import find_writer
 
     started = time.perf_counter()
     report = convert_file(
@@ -124,6 +125,8 @@ def convert(
         print_lines([json.dumps(report.to_data())])
     elif not quiet:
         print_lines(format_conversion(report, time.perf_counter() - started, show_all=show_all))
+        if not find_writer(report.format).trains:
+            return  # nothing that `verify` reads
         given = "" if architecture is None else f" --architecture {architecture}"
         written = _beside(source, output) / report.output
         loading = (

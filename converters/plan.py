@@ -18,6 +18,7 @@ from converters.lowering import Lowering, lower_model, with_input_shape
 from converters.matching import Path, leaves, match_arrays
 from converters.moves import Move
 from converters.optimizers.plan import OptimizerPlan
+from converters.passes.input_layout import CHANNELS_FIRST, CHANNELS_LAST, has_images
 from converters.registry import find_layer_rule
 from converters.training_state import parameter_options, plan_optimizer_state, plan_slots
 
@@ -36,6 +37,7 @@ class Plan:
         ignored: stored arrays that are not converted, with the reason.
         notes: what a user should know.
         origins: for every step of the architecture, the path of the layer it comes from.
+        input_layout: "nhwc" or "nchw": how images come in; None: no input is an image.
     """
 
     architecture: Architecture
@@ -47,6 +49,7 @@ class Plan:
     notes: tuple[str, ...]
     origins: tuple[Path, ...]
     roles: Mapping[str, tuple[Path, str]]  # state key to layer path and role of the legacy weight
+    input_layout: str | None = None
 
     def steps_of(self, path: Path) -> list[Step]:
         """Return the steps of one layer."""
@@ -90,7 +93,7 @@ def _plan(checkpoint: Checkpoint) -> Plan:
     ignored = [
         *matched.ignored,
         *(
-            (info.name, "belongs to no layer (metrics or bare variables)")
+            (info.name, "belongs to no layer: a metric or a bare variable")
             for info in checkpoint.extras
         ),
     ]
@@ -113,7 +116,16 @@ def _plan(checkpoint: Checkpoint) -> Plan:
         notes=tuple(notes),
         origins=tuple(lowering.origins),
         roles={key: (path, param.source) for key, (path, param) in lowering.params.items()},
+        input_layout=_input_layout(graph, architecture),
     )
+
+
+def _input_layout(graph: Graph, architecture: Architecture) -> str | None:
+    """Return how images come in, by what the layers say of their data."""
+    if not has_images(architecture):
+        return None
+    formats = {layer.config.get("data_format") for _, layer in leaves(graph)}
+    return CHANNELS_FIRST if "channels_first" in formats else CHANNELS_LAST
 
 
 def _uncalled(

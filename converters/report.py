@@ -43,6 +43,7 @@ class ConversionReport:
         parameters: number of parameters and buffers.
         optimizer: class, hyper-parameters and iterations; None: the file has no optimizer state.
         ignored: array and reason.
+        input_layout: "nhwc" or "nchw": how images come into the module; None: it takes none.
         output: file name of the result.
     """
 
@@ -61,6 +62,7 @@ class ConversionReport:
     output_sha256: str = ""
     output_size: int = 0
     source_code: str | None = None
+    input_layout: str | None = None
     torchward_version: str = field(default_factory=lambda: installed_version())
 
     def with_output(self, name: str, sha256: str, size: int) -> ConversionReport:
@@ -93,6 +95,7 @@ class ConversionReport:
             "layers": dict(self.layers),
             "parameters": self.parameters,
             "dtype": self.dtype,
+            "input_layout": self.input_layout,
             "tensors": [
                 {
                     "source": tensor.source,
@@ -141,6 +144,7 @@ def make_report(
         notes=plan.notes,
         warnings=tuple(warnings),
         format=format,
+        input_layout=plan.input_layout,
     )
 
 

@@ -118,11 +118,12 @@ def verify(
         ConversionError: A file cannot be read.
     """
     path, result = Path(source), Path(converted)
-    model = load(result, rules=rules)
     checkpoint = read_checkpoint(
         path, architecture=None if architecture is None else Path(architecture)
     )
     plan = plan_conversion(checkpoint)
+    # Recorded inputs are the legacy model's, so images go in as it takes them.
+    model = load(result, input_layout=plan.input_layout, rules=rules)
     checks = [_compare_values(plan, model), *_compare_slots(plan, result)]
     if expected is not None:
         recorded = _read_recorded(Path(expected))

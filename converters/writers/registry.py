@@ -16,18 +16,25 @@ WriteFunction = Callable[[OutputFile, Content], None]
 
 @dataclass(frozen=True, slots=True)
 class Writer:
-    """A registered output format."""
+    """A registered output format.
+
+    Attributes:
+        trains: False for formats that hold the computation at inference only.
+    """
 
     format: str
     suffix: str
     write: WriteFunction
+    trains: bool = True
 
 
 WRITERS: dict[str, Writer] = {}
 """Every output format by its name for --format; filled by importing `converters.writers.formats`."""
 
 
-def writer(name: str, *, suffix: str) -> Callable[[WriteFunction], WriteFunction]:
+def writer(
+    name: str, *, suffix: str, trains: bool = True
+) -> Callable[[WriteFunction], WriteFunction]:
     """Register the decorated function as the writer of a format.
 
     Raises:
@@ -38,7 +45,7 @@ def writer(name: str, *, suffix: str) -> Callable[[WriteFunction], WriteFunction
         if name in WRITERS:
             msg = f"output format '{name}' has a writer already"
             raise ValueError(msg)
-        WRITERS[name] = Writer(name, suffix, write)
+        WRITERS[name] = Writer(name, suffix, write, trains)
         return write
 
     return register

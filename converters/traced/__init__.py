@@ -1,0 +1,1 @@
+"""Output formats that hold the traced computation instead of a description of it; writing them needs torch."""
