@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from converters.checkpoint import ArrayInfo
 
-GATES = {"LSTM": "ifco", "GRU": "zrh"}
+GATES = {"LSTM": "ifco", "GRU": "zrh", "ConvLSTM2D": "ifco"}
 """Letters of the gates, in the order in which Keras 2 and 3 store them."""
 JOINT = " + "
 """Between the names of joined arrays."""
@@ -27,7 +27,7 @@ def join_gates(class_name: str, arrays: Mapping[str, ArrayInfo]) -> Mapping[str,
     joined = {kind: [arrays[f"{kind}_{gate}"] for gate in gates] for kind in "WUb"}
     if any(len({(part.shape, part.dtype) for part in parts}) > 1 for parts in joined.values()):
         return arrays
-    return {kind: _joined(parts) for kind, parts in joined.items()}
+    return {kind: join_arrays(parts) for kind, parts in joined.items()}
 
 
 def is_joined(info: ArrayInfo) -> bool:
@@ -35,7 +35,8 @@ def is_joined(info: ArrayInfo) -> bool:
     return JOINT in info.name
 
 
-def _joined(parts: Sequence[ArrayInfo]) -> ArrayInfo:
+def join_arrays(parts: Sequence[ArrayInfo]) -> ArrayInfo:
+    """Return arrays of one shape side by side along the last axis; the name says them all."""
     def read() -> NDArray:  # type: ignore[type-arg]
         return np.concatenate([part.read() for part in parts], axis=-1)
 

@@ -179,6 +179,8 @@ def _optimizer_record(
 ) -> OptimizerRecord | None:
     if plan.optimizer is None or checkpoint.optimizer is None or plan.optimizer.partial:
         return None  # slots that not every weight has are not written back
+    if any(JOINT in move.source.name for moves in plan.slots for move in moves.values()):
+        return None  # nor are joined slots of single gates (Keras 1)
     prefix = OPTIMIZER_GROUPS[stored.format]
 
     def path(info: ArrayInfo) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from converters.checkpoint import ArrayInfo, Checkpoint
-from converters.errors import AmbiguousTargetError, UnsupportedError
+from converters.errors import AmbiguousTargetError, MismatchError, UnsupportedError
 from converters.graph import Graph
-from converters.keras1_gates import is_joined
+from converters.keras1_order import by_name, in_model_order
 from converters.layouts import Layout
 from converters.lowering import Lowering
 from converters.matching import Path, leaves, stored_weights
@@ -34,21 +34,42 @@ def plan_optimizer_state(
         return None, []
     places = trainable_arrays(graph, arrays)
     infos = [info for _, info in places]
-    if any(is_joined(info) for info in infos):
-        return None, [
-            "the optimizer state is not converted: Keras 1 kept it for every gate by itself"
-        ]
-    weights = [(info.name, info.shape) for info in infos]
     paths = ["/".join((*path, role)) for (path, role), _ in places]
     # The weights of a Sequential are named after it, unless it was used inside another model first.
     forms = [[f"{graph.name}/{path}" for path in paths], paths]
     if graph.class_name != "Sequential":
         forms.reverse()
     try:
-        plan = plan_optimizer(checkpoint.optimizer, weights, forms)
+        plan = _plan_in_stored_order(checkpoint, infos, forms)
     except (UnsupportedError, AmbiguousTargetError) as error:
         return None, [f"the optimizer state is not converted: {error}"]
     return plan, list(plan.notes)
+
+
+def _plan_in_stored_order(
+    checkpoint: Checkpoint, infos: Sequence[ArrayInfo], forms: Sequence[Sequence[str]]
+) -> OptimizerPlan:
+    """Return the plan for weights in the model's order, whatever the order their slots are stored in."""
+    state = checkpoint.optimizer
+    if state is None:
+        msg = "the file has no optimizer"
+        raise UnsupportedError(msg)
+    mismatch: MismatchError | None = None
+    if state.generation > 1:
+        try:
+            return plan_optimizer(state, [(info.name, info.shape) for info in infos], forms)
+        except MismatchError as error:
+            if state.generation > 2 or not state.legacy:
+                raise
+            mismatch = error  # the first releases of Keras 2 sorted as Keras 1 did
+    ordered = by_name(infos, checkpoint.layers)
+    try:
+        plan = plan_optimizer(state, [(info.name, info.shape) for info in ordered])
+    except MismatchError:
+        if mismatch is not None:
+            raise mismatch from None
+        raise
+    return in_model_order(plan, infos, ordered)
 
 
 def plan_slots(
