@@ -110,11 +110,18 @@ def mask_use(rule: LayerRule) -> str | None:
     """Return what a layer does with masks: what its rule says, else what is known of Keras's own class."""
     if rule.mask is not None:
         return rule.mask
+    if rule.class_name in PASSING:
+        return "pass"
     return "drop" if rule.class_name in MASKLESS or rule.class_name.startswith("ops.") else None
 
 
 def check_masks(layer: Layer, use: str | None, masks: Mapping[str, tuple[str, Shape]]) -> None:
-    """Raise UnsupportedError if a layer gets a mask, and what it does with it is not known."""
+    """Raise UnsupportedError if a layer gets or makes a mask, and its rule does not say what becomes of it."""
+    if layer.config.get("mask_zero") is True and use != "use":
+        msg = (
+            f"layer '{layer.name}' ({layer.class_name}) makes a mask (mask_zero); no rule for that"
+        )
+        raise UnsupportedError(msg)
     if masks and use is None:
         msg = f"layer '{layer.name}' ({layer.class_name}) gets a mask; its rule does not say what becomes of it"
         raise UnsupportedError(msg, hint="a rule says so with @layer(..., mask=...)")
@@ -148,6 +155,8 @@ def output_masks(
     return []
 
 
+PASSING = frozenset(("QuantizedDense",))
+"""Classes of the converter's own for layers of Keras that hand a mask on."""
 MASKLESS = frozenset(
     (
         "AdaptiveAveragePooling1D",
@@ -188,12 +197,16 @@ MASKLESS = frozenset(
         "Permute",
         "RMSNormalization",
         "RepeatVector",
+        "QuantizedEinsumDense",
         "Reshape",
         "Resizing",
         "SeparableConv1D",
         "SeparableConv2D",
         "SpectralNormalization",
+        "SlicingOpLambda",
         "StringLookup",
+        "TFOpLambda",
+        "TensorFlowOpLayer",
         "UpSampling1D",
         "UpSampling2D",
         "UpSampling3D",

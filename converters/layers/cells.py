@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from converters.errors import UnsupportedError
 from converters.graph import Layer
+from converters.masking import masks_of
 from converters.nested_steps import place_steps
 from converters.registry import (
     Lowered,
@@ -45,6 +46,10 @@ def _stack(
             f"({', '.join(CELL_LAYERS)}), with all states or none"
         )
         raise UnsupportedError(msg)
+    masks = masks_of(layer)
+    if masks.shapes and settings.get("go_backwards") and len(cells) > 1:
+        msg = f"layer '{layer.name}' ({layer.class_name}): no rule for a mask of cells that go backwards"
+        raise UnsupportedError(msg)
     sequence, shape = names[0], shapes[0]
     given = list(zip(names[1:], shapes[1:], strict=True))
     steps: list[TorchStep] = []
@@ -52,7 +57,7 @@ def _stack(
     for index, (role, cell) in enumerate(layer.inner.items()):
         own = [given.pop(0) for _ in range(STATES[cell.class_name])] if given else []
         last = index == len(cells) - 1
-        config = {**cell.config, **settings, "unroll": False}
+        config = {**cell.config, **settings, "unroll": False, "masks": masks}
         if not last:
             config["return_sequences"] = True
         if index:
@@ -68,14 +73,16 @@ def _stack(
         sequence, *further = placed.outputs
         shape = placed.shapes[0]
         states += further
-    return Lowered(tuple(steps), (sequence, *states))
+    behind = masks.of_input() if settings.get("return_sequences") else None
+    return Lowered(tuple(steps), (sequence, *states), masks=(behind,))
 
 
-@layer("RNN")
+@layer("RNN", mask="use")
 def rnn(layer: Layer, *shapes: Shape) -> Lowered:
     """Return a layer for every cell of a stack; RNN over a single cell is read as the layer that the two are."""
     names = ("return_sequences", "return_state", "go_backwards", "stateful")
     settings = {name: flag(layer, name, default=False) for name in names}
+    settings["zero_output_for_mask"] = flag(layer, "zero_output_for_mask", default=False)
     return _stack(layer, [f"input_{index}" for index in range(len(shapes))], shapes, **settings)
 
 

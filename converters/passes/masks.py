@@ -19,6 +19,8 @@ MASK_OPERATIONS = frozenset(
     )
 )
 """Functions that masks are made with; others are computed twice where they stand twice."""
+IDEMPOTENT = frozenset(("operator.and_", "operator.or_", "torch.logical_or", "torch.logical_and"))
+"""Of a mask and itself they give the mask."""
 
 
 def settle_masks(
@@ -44,6 +46,9 @@ def _merged(
     for step, origin in zip(steps, origins, strict=True):
         step = replace(step, inputs=tuple(names.get(name, name) for name in step.inputs))
         if step.op in MASK_OPERATIONS and step.output not in outputs:
+            if step.op in IDEMPOTENT and not step.kwargs and len(set(step.inputs)) == 1:
+                names[step.output] = step.inputs[0]
+                continue
             key = (step.op, step.inputs, repr(sorted(step.kwargs.items())))
             if key in known:
                 names[step.output] = known[key]
