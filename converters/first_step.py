@@ -49,7 +49,8 @@ def add_new_slots(origin: Origin, restored: Restored) -> LegacyRecord:
     ]
     number = restored.group.get(rule.number or "")
     if rule.number is not None and isinstance(number, (int, float)):
-        new.append((rule.number, number_array(rule.number, number, "<f4")))
+        # Keras makes it in the type of the first weight.
+        new.append((rule.number, number_array(rule.number, number, new[0][1].dtype.str)))
     return _with_arrays(record, restored, dict(new), optimizer.kind.lower())
 
 

@@ -140,7 +140,29 @@ def _training(record: LegacyRecord) -> Json | None:
         "config": optimizer.get("config"),
         "registered_name": None,
     }
-    return {"optimizer": found, **stored}
+    modules = {
+        "loss": "keras.losses",
+        "metrics": "keras.metrics",
+        "weighted_metrics": "keras.metrics",
+    }
+    return {
+        "optimizer": found,
+        **{key: _named(value, modules.get(key)) for key, value in stored.items()},
+    }
+
+
+def _named(value: object, module: str | None) -> object:
+    """Return a setting with the module of every object of Keras's own in it; .h5 files leave it out."""
+    if isinstance(value, list):
+        return [_named(entry, module) for entry in value]
+    if not isinstance(value, Mapping):
+        return value
+    name = value.get("class_name")
+    if module is not None and isinstance(name, str) and "config" in value:
+        if "module" in value or ">" in name:
+            return value
+        return {"module": module, "registered_name": None, **value}
+    return {key: _named(entry, module) for key, entry in value.items()}
 
 
 def _with_modules(config: Mapping[str, object]) -> Json:
