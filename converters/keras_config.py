@@ -16,7 +16,7 @@ from converters.call_nodes import Node, parse_node
 from converters.call_order import call_offsets, shift_ref, sort_calls
 from converters.call_structure import describe_structure, parse_structure
 from converters.errors import UnreadableFileError, UnsupportedError
-from converters.graph import Call, Graph, Input, Layer, Operand, TensorRef
+from converters.graph import CODE_CLASSES, Call, Graph, Input, Layer, Operand, TensorRef
 from converters.json_text import parse_json
 from converters.keras1_config import rename_class
 from converters.keras2_config import Dialect, dtype_of, find_dialect, settle_settings
@@ -29,8 +29,6 @@ CELLS = {"LSTMCell": "LSTM", "GRUCell": "GRU", "SimpleRNNCell": "SimpleRNN"}
 """Cells that RNN repeats over time, and the layer that is the two together."""
 WRAPPERS = ("TimeDistributed", "Bidirectional", "SpectralNormalization")
 """Layers that hold another as "layer"."""
-CODE_CLASSES = ("Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer")
-"""Layers whose configuration holds or names code; nothing of them is ever run."""
 
 
 def parse_model_config(
@@ -46,7 +44,7 @@ def parse_model_config(
 
     Raises:
         UnreadableFileError: The text is not such a configuration.
-        UnsupportedError: The model is a class of the user's own, or a layer holds code.
+        UnsupportedError: The model is a class of the user's own.
     """
     data = parse_json(text, what="model configuration", limits=limits or Limits())
     if not isinstance(data, Mapping):
@@ -185,11 +183,8 @@ def _parse_layer(entry: Mapping[str, object], dialect: Dialect) -> Layer:
     class_name, config = settle_quantization(class_name, config)
     name = str(entry.get("name") or config["name"])
     if class_name in CODE_CLASSES:
-        msg = f"layer '{name}' is a {class_name} and holds code; code from a file is never run"
-        raise UnsupportedError(
-            msg,
-            hint="rebuild the layer from standard layers before saving, or give a rule with --rules MODULE",
-        )
+        # What it is called is all that is kept: a rule of the user's own may know what the layer computes.
+        config = {"name": name}
     return Layer(
         name,
         class_name,

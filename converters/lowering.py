@@ -21,6 +21,7 @@ from converters.errors import (
     UnsupportedError,
 )
 from converters.graph import Call, Graph, Layer, TensorRef
+from converters.layer_dtypes import PRECISION, policy_name, variable_dtype
 from converters.masking import (
     Value,
     check_masks,
@@ -73,6 +74,7 @@ class Lowering:
     problems: list[ConversionError] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     unmasked: set[str] = field(default_factory=set)
+    dtypes: dict[str, str] | None = None  # of values, where layers differ in precision
 
 
 def with_input_shape(graph: Graph, arrays: Mapping[Path, Mapping[str, ArrayInfo]]) -> Graph:
@@ -99,7 +101,10 @@ def lower_model(graph: Graph, lowering: Lowering) -> Architecture:
     for entry in graph.inputs:
         key = entry.key or entry.tensor.layer
         name = unique(identifier(key, default="x"), lowering.values)
-        inputs.append(InputValue(name, entry.shape, _input_dtype(entry.dtype, dtype), key))
+        cast_to = entry.dtype if lowering.dtypes is not None else _input_dtype(entry.dtype, dtype)
+        if lowering.dtypes is not None and entry.dtype in PRECISION:
+            lowering.dtypes[name] = entry.dtype
+        inputs.append(InputValue(name, entry.shape, cast_to, key))
         values[entry.tensor] = Value(name, entry.shape or ())
     _lower_calls(graph, (), values, lowering)
     missing = sorted({ref.layer for ref in graph.outputs if ref not in values})
@@ -153,20 +158,57 @@ def _input_dtype(stated: str, parameters: str) -> str:
 
 
 def _parameter_dtype(graph: Graph, lowering: Lowering) -> str:
-    for _, layer in leaves(graph):
-        value = layer.config.get("dtype")
-        if layer.class_name != "InputLayer" and not layer.is_operation and value is not None:
-            inner = value.get("config") if isinstance(value, Mapping) else None
-            name = str(inner.get("name") if isinstance(inner, Mapping) else value)
-            if name.startswith("mixed_"):
-                lowering.notes.append(
-                    f"Keras computed in {name.removeprefix('mixed_')} ({name}); the module in float32"
-                )
-                return "float32"  # a mixed policy keeps its variables in float32
-            return name
+    """Return the type of the parameters, the least precise where layers differ; note policies that compute in another."""
+    found: dict[str, str] = {}
+    for path, layer in leaves(graph):
+        policy = policy_name(layer)
+        dtype = variable_dtype(layer)
+        if dtype is None:
+            continue
+        found.setdefault(dtype, "/".join(path))
+        if policy.startswith("mixed_") and not any(policy in note for note in lowering.notes):
+            computed = policy.removeprefix("mixed_")
+            lowering.notes.append(
+                f"Keras computed in {computed} ({policy}); the module in float32, "
+                f"or within torch.autocast(device, torch.{computed}) as Keras did"
+            )
+    if len(found) > 1:
+        lowering.dtypes = {}
+        listed = ", ".join(f"{dtype} from '{layer}' on" for dtype, layer in found.items())
+        lowering.notes.append(f"layers differ in precision, values are cast between them: {listed}")
+    if found:
+        return min(found, key=PRECISION.index)
     # Nodes of keras.ops state none: they compute in the type of what comes in.
     floating = [entry.dtype for entry in graph.inputs if entry.dtype.startswith("float")]
     return floating[0] if floating else "float32"
+
+
+def _cast_arguments(
+    layer: Layer, path: Path, arguments: Sequence[Value], lowering: Lowering
+) -> list[Value]:
+    """Return the arguments in the precision of a layer, where that changes from layer to layer."""
+    wanted = variable_dtype(layer)
+    if lowering.dtypes is None or wanted is None:
+        return list(arguments)
+    result = []
+    for argument in arguments:
+        if lowering.dtypes.get(argument.name, wanted) != wanted:
+            step = TorchStep("compat.cast", {"dtype": wanted})
+            [(name, shape)] = _add_step(
+                step, layer, path, [(argument.name, argument.shape)], lowering
+            )
+            argument = replace(argument, name=name, shape=shape)
+            lowering.dtypes[name] = wanted
+        result.append(argument)
+    return result
+
+
+def _module_dtype(layer: Layer, attribute: str | None, lowering: Lowering) -> str:
+    """Return what a step says of its module's precision: nothing, unless layers differ."""
+    if lowering.dtypes is None or attribute is None:
+        return ""
+    dtype = variable_dtype(layer) or ""
+    return "" if dtype == "float32" else dtype
 
 
 def _note_masked_outputs(
@@ -194,13 +236,13 @@ def _lower_calls(
         if missing:
             continue  # the step before failed; its problem is listed
         arguments = [_carried(values[ref], lowering) for ref in call.inputs]
-        _note_fixed_mode(layer, call, lowering)
         if layer.class_name == "InputLayer":
             values[TensorRef(call.layer, call.call)] = arguments[0]
             continue
         given: dict[str, TensorRef] = {}
         try:
-            if not layer.class_name.startswith("ops."):
+            _note_fixed_mode(layer, call, lowering)
+            if not layer.is_operation:
                 call, given = split_masks(call)
                 arguments = [_carried(values[ref], lowering) for ref in call.inputs]
             masks = named_masks(arguments, {name: values[ref] for name, ref in given.items()})
@@ -212,6 +254,7 @@ def _lower_calls(
             else:
                 if find_layer_rule(layer.class_name).takes_call:
                     layer = replace(layer, config={**layer.config, "call": call})
+                arguments = _cast_arguments(layer, path, arguments, lowering)
                 results = dict(enumerate(_lower_layer(layer, path, arguments, masks, lowering)))
             for index, result in results.items():
                 values[TensorRef(call.layer, call.call, index)] = result
@@ -229,9 +272,11 @@ def _note_fixed_mode(layer: Layer, call: Call, lowering: Lowering) -> None:
     """Refuse layers that are called with a fixed training=True, and note training=False, where it makes a difference."""
     fixed = call.kwargs.get("training")
     _note_idle_layers(layer, call, lowering)
+    if not isinstance(fixed, (bool, int)):
+        return
     parts = [part for _, part in leaves(layer.graph)] if layer.graph else [layer]
     affected = [part.name for part in parts if _acts_in_training(part)]
-    if not affected or not isinstance(fixed, (bool, int)):
+    if not affected:
         return
     if fixed:
         msg = (
@@ -336,6 +381,9 @@ def _lower_layer(
         previous = _add_step(step, layer, path, taken, lowering)
         values.update(zip(step.results, previous, strict=False))
     outputs = previous[:1] if named is None else [values[name] for name in named.outputs]
+    if lowering.dtypes is not None:
+        own = variable_dtype(layer)
+        lowering.dtypes |= {name: own for name, _ in outputs if own is not None}
     if named is not None and named.unmasks and masks_of(layer).generation >= 3:
         lowering.unmasked.update(argument.name for argument in arguments)
     behind = output_masks(named, use, masks, values)
@@ -371,6 +419,7 @@ def _add_step(
             frozen=any(not _trains(layer, param.source) for param in step.params),
             further_outputs=tuple(names[1:]),
             blocks=lowering.blocks,
+            dtype=_module_dtype(layer, attribute, lowering),
         )
     )
     lowering.origins.append(path)

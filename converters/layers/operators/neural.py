@@ -80,6 +80,12 @@ def sloped_activation(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     return [TorchStep("F.elu", {} if value == default else {key: value})]
 
 
+@layer("ops.ReLU", takes_call=True)
+def relu_of_activations(layer: Layer, *shapes: Shape) -> list[TorchStep] | Lowered:
+    """Return what `keras.activations.relu` becomes, which .h5 files do not tell from an operation."""
+    return _as_layer(layer, shapes, "ReLU")
+
+
 @layer("ops.Gelu", takes_call=True)
 def gelu(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     """Return the Gaussian error unit, or its approximation by tanh."""

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from converters.errors import UnreadableFileError, UnsupportedError
-from converters.graph import Graph, TensorRef
-from converters.keras_config import CODE_CLASSES, parse_model_config
+from converters.graph import CODE_CLASSES, Graph, TensorRef
+from converters.keras_config import parse_model_config
+from converters.registry import find_layer_rule
 
 
 def parse(config: Any, *, generation: int = 3) -> Graph:
@@ -96,13 +97,16 @@ def test_nested_model_whose_first_call_was_not_stored_is_found() -> None:
 
 
 @pytest.mark.parametrize("class_name", CODE_CLASSES)
-def test_layer_that_holds_code_is_refused_wherever_it_is(class_name: str) -> None:
-    nested = sequential(sequential(layer(class_name)))
+def test_layer_that_holds_code_is_kept_without_its_code(class_name: str) -> None:
+    nested = sequential(sequential(layer(class_name, function=["4wEA", None, None])))
     nested["config"]["layers"][0]["config"]["name"] = "inner"
 
-    with pytest.raises(UnsupportedError, match=f"is a {class_name} and holds code") as caught:
-        parse(nested)
+    inner = parse(nested).layer("inner").graph
 
+    assert inner is not None
+    assert dict(inner.layer(class_name.lower()).config) == {"name": class_name.lower()}
+    with pytest.raises(UnsupportedError, match=r"holds or names code|runs a SavedModel") as caught:
+        find_layer_rule(class_name)
     assert caught.value.exit_code == 4
     assert caught.value.hint is not None
 
