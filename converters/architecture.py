@@ -32,6 +32,7 @@ class Step:
         frozen: True if the parameters do not train.
         further_outputs: names of the results after the first, where the operation gives a tuple.
         blocks: the submodules the step belongs to, from the outside in: name, and which of its calls this is.
+        dtype: of the module's parameters, where not all of the network have one; "" is float32, or the network's.
     """
 
     op: str
@@ -43,6 +44,7 @@ class Step:
     frozen: bool = False
     further_outputs: tuple[str, ...] = ()
     blocks: tuple[tuple[str, int], ...] = ()
+    dtype: str = ""
 
     @property
     def results(self) -> tuple[str, ...]:
@@ -108,6 +110,7 @@ class Architecture:
                     "frozen": step.frozen,
                     "further_outputs": list(step.further_outputs),
                     "blocks": [list(block) for block in step.blocks],
+                    **({"dtype": step.dtype} if step.dtype else {}),
                 }
                 for step in self.steps
             ],
@@ -163,6 +166,14 @@ def _attribute(value: object) -> str:
     return ".".join(names)
 
 
+def _floating(value: object) -> str:
+    """Return the dtype of one module's parameters, or "". Raises ValueError for anything else."""
+    if value not in ("", "float16", "bfloat16", "float32", "float64"):
+        msg = f"a module has parameters of type {value!r:.40}"
+        raise ValueError(msg)
+    return str(value)
+
+
 def _blocks(values: object) -> tuple[tuple[str, int], ...]:
     pairs = cast("list[tuple[object, object]]", values)
     if len(pairs) > MAX_NESTED_BLOCKS or not all(isinstance(call, int) for _, call in pairs):
@@ -205,6 +216,7 @@ def _parse(data: Mapping[str, object]) -> Architecture:
                 frozen=bool(step["frozen"]),
                 further_outputs=_identifiers(step.get("further_outputs", [])),
                 blocks=_blocks(step.get("blocks", [])),
+                dtype=_floating(step.get("dtype", "")),
             )
         )
     architecture = Architecture(

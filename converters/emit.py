@@ -85,7 +85,8 @@ def _class_source(body: Body, architecture: Architecture, origin: str, taken: se
     lines.append("        super().__init__()")
     for entry in body.entries:
         lines += _entry_lines(entry, body)
-    if is_network and architecture.dtype != "float32":
+    uniform = not any(step.dtype for step in architecture.steps)
+    if is_network and architecture.dtype != "float32" and uniform:
         lines.append(f"        self.to(torch.{_dtype(architecture)})")
     if body.items or is_network:
         lines += ["", *_forward(body, architecture, taken, is_network=is_network)]
@@ -96,6 +97,7 @@ def _entry_lines(entry: Entry, body: Body) -> list[str]:
     named = body.named.get(entry.name, {})
     if entry.step is not None:
         made = constructor(entry.step, named)
+        made += f".to(torch.{entry.step.dtype})" if entry.step.dtype else ""
     else:
         given = [f"{key}={named.get(key, literal(value))}" for key, value in entry.kwargs.items()]
         made = f"{entry.block}({', '.join(given)})"

@@ -45,7 +45,8 @@ class Entry:
         functions = TARGETS[self.step.op].functions
         chosen = tuple((key, self.kwargs[key]) for key in functions if key in self.kwargs)
         names = tuple(key for key in self.kwargs if key not in self.defaults)
-        return self.name, self.step.op, self.step.frozen, self.step.state, names, chosen
+        frozen, dtype = self.step.frozen, self.step.dtype
+        return self.name, self.step.op, frozen, dtype, self.step.state, names, chosen
 
     @property
     def defaults(self) -> Mapping[str, Plain]:
