@@ -37,6 +37,8 @@ Rules = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
 
+CHECKPOINT_MARKS = ("saved_model.pb", "checkpoint")
+"""Files that make a folder one legacy checkpoint."""
 _SHOWN_TENSORS = 4
 _KILO = 1000
 
@@ -94,14 +96,43 @@ def convert(
         list[str] | None,
         typer.Option("--set", help="Argument for --into, name=value; may be repeated."),
     ] = None,
+    jobs: Annotated[
+        str | None,
+        typer.Option(help="For a folder: processes at a time, or auto.", show_default=False),
+    ] = None,
     show_all: Annotated[bool, typer.Option("--all", help="List every tensor.")] = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Convert a legacy file to PyTorch. Needs no TensorFlow and runs nothing from the file.
+    """Convert a legacy file, or every one in a folder, to PyTorch. Needs no TensorFlow and runs nothing from a file.
 
     Example: torchward convert agent.h5 -o agent.pth --source-code model.py
+
+    Example: torchward convert runs/ -o torch/ --jobs auto
     """
+    if source.is_dir() and _is_batch(source, jobs):
+        from converters.batch_command import convert_batch, parse_jobs
+
+        if source_code is not None or into is not None or map is not None:
+            msg = f"{source} is a folder; --source-code, --into and --map are for one file"
+            raise typer.BadParameter(msg)
+        convert_batch(
+            source,
+            output,
+            options={
+                "architecture": None if architecture is None else str(architecture),
+                "strict": strict,
+                "max_size": max_size,
+                "rules": list(rules or ()),
+            },
+            format=format or "pth",
+            jobs=parse_jobs(jobs),
+            force=force,
+            as_json=as_json,
+            quiet=quiet,
+        )
+        return
+
     from converters.convert import convert as convert_file
     from converters.writers.registry import find_writer
 
@@ -324,6 +355,11 @@ def format_size(count: int) -> str:
     while size >= _KILO:
         size, unit = size / _KILO, next(units)
     return f"{size:.0f} {unit}" if unit == "KB" else f"{size:.1f} {unit}"
+
+
+def _is_batch(source: Path, jobs: str | None) -> bool:
+    """Return whether a folder holds legacy files, and is not one checkpoint itself."""
+    return jobs is not None or not any((source / mark).exists() for mark in CHECKPOINT_MARKS)
 
 
 def parse_settings(settings: Sequence[str]) -> dict[str, object]:

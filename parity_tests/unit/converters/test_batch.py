@@ -1,0 +1,162 @@
+"""Folders of legacy files: what is found, what is told, what a second run does."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+import torchward
+from converters import batch_worker
+from converters.batch import find_legacy_files, name_outputs
+from converters.batch_worker import Task, convert_one
+
+FIXTURES = Path(__file__).parents[2] / "fixtures"
+
+
+@pytest.fixture
+def folder(small_model: Path, tmp_path: Path) -> Path:
+    """Return a folder with two good files and a truncated one."""
+    runs = tmp_path / "runs"
+    for name in ("b/17.h5", "a.h5", "c.keras"):
+        (runs / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(small_model, runs / name)
+    (runs / "b/17.h5").write_bytes(small_model.read_bytes()[:2000])
+    return runs
+
+
+def run(folder: Path, *options: str) -> int:
+    return torchward.main(["convert", str(folder), "-o", str(folder.parent / "out"), *options])
+
+
+def manifest(folder: Path) -> dict[str, dict[str, object]]:
+    data = json.loads((folder.parent / "out" / "manifest.json").read_text())
+    files: dict[str, dict[str, object]] = data["files"]
+    return files
+
+
+@pytest.mark.slow  # starts processes
+def test_one_bad_file_is_a_line_and_the_others_are_converted(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = run(folder, "--jobs", "2")
+
+    lines = capsys.readouterr().out.splitlines()
+    assert code == 3
+    assert lines[0].endswith("(2 .h5, 1 .keras)")
+    assert lines[1].startswith("2 converted, 1 failed")
+    assert lines[2].startswith("  b/17.h5  ")
+    assert (folder.parent / "out" / "a.pth").is_file()
+    assert list(manifest(folder)) == ["a.h5", "b/17.h5", "c.keras"]
+    assert manifest(folder)["c.keras"]["output"] == "c.pth"
+
+
+@pytest.mark.slow  # starts processes
+def test_second_run_tries_only_what_failed_or_changed(
+    folder: Path, small_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(folder, "--jobs", "1")
+    before = (folder.parent / "out" / "a.pth").stat().st_mtime_ns
+    shutil.copyfile(small_model, folder / "b/17.h5")
+    shutil.copyfile(FIXTURES / "k315_dqn_seed" / "model.h5", folder / "c.keras")
+    capsys.readouterr()
+
+    code = run(folder, "--jobs", "1", "--json")
+
+    told = json.loads(capsys.readouterr().out)
+    assert (code, told["converted"], told["of_them_before"], told["failed"]) == (0, 3, 1, [])
+    assert (folder.parent / "out" / "a.pth").stat().st_mtime_ns == before
+
+
+@pytest.mark.slow  # starts processes
+def test_process_that_dies_takes_no_other_file_along(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "dying_rules.py").write_text(
+        "import os, sys\nif os.environ.pop('DIE_ONCE', None):\n    os._exit(1)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("DIE_ONCE", "1")
+    (folder / "b/17.h5").unlink()
+
+    code = run(folder, "--jobs", "1", "--rules", "dying_rules", "--json")
+
+    told = json.loads(capsys.readouterr().out)
+    assert code == 3
+    assert [entry["error"] for entry in told["failed"]] == [
+        "the process that converted it died"
+    ] * 2
+
+
+def test_folder_needs_a_folder_to_write_to(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = torchward.main(["convert", str(folder)])
+
+    assert code == 6
+    assert "its results need a folder" in capsys.readouterr().err
+
+
+def test_files_are_found_by_suffix_content_and_kind(tmp_path: Path, small_model: Path) -> None:
+    runs = tmp_path / "runs"
+    for name in (
+        "saved/saved_model.pb",
+        "saved/variables/variables.index",
+        "ckpt-3.index",
+        "x.keras",
+    ):
+        (runs / name).parent.mkdir(parents=True, exist_ok=True)
+        (runs / name).touch()
+    for name in ("notes.txt", ".hidden/a.h5", "out/a.h5", "ckpt-3.data-00000-of-00001"):
+        (runs / name).parent.mkdir(parents=True, exist_ok=True)
+        (runs / name).touch()
+    shutil.copyfile(small_model, runs / "weights_without_suffix")
+
+    found = find_legacy_files(runs, leave_out=runs / "out")
+
+    assert found == ["ckpt-3", "saved", "weights_without_suffix", "x.keras"]
+
+
+def test_outputs_that_would_meet_keep_their_whole_names() -> None:
+    outputs = name_outputs(["a.h5", "a.keras", "b/a.h5"], ".pth")
+
+    assert outputs == {
+        "a.h5": "a.h5.pth",
+        "a.keras": "a.keras.pth",
+        "b/a.h5": str(Path("b/a.pth")),
+    }
+
+
+def test_file_that_takes_too_long_is_given_up(
+    small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hang(*_arguments: object, **_options: object) -> None:
+        while True:
+            pass
+
+    monkeypatch.setattr(batch_worker, "convert", hang)
+    monkeypatch.setattr(batch_worker, "FILE_TIMEOUT_S", 0.05)
+
+    outcome = convert_one(Task("model.h5", small_model, tmp_path / "out.pth", {}, replace=False))
+
+    assert outcome.error == "not done after 0.05 s"
+
+
+def test_fault_of_ours_is_an_outcome(
+    small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_arguments: object, **_options: object) -> None:
+        msg = "planted"
+        raise RuntimeError(msg)
+
+    monkeypatch.setattr(batch_worker, "convert", fail)
+
+    outcome = convert_one(Task("model.h5", small_model, tmp_path / "out.pth", {}, replace=False))
+
+    assert outcome.error == "RuntimeError: planted"
+    assert "--debug" in outcome.hint
