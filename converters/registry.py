@@ -13,6 +13,7 @@ from typing import Protocol
 
 from converters.errors import UnsupportedError
 from converters.graph import Layer
+from converters.refusals import REFUSED
 
 Plain = int | float | bool | str | None | tuple["Plain", ...]
 """What may be an argument of a torch step: plain data that prints as Python source."""
@@ -209,6 +210,9 @@ def find_layer_rule(class_name: str) -> LayerRule:
     """
     import converters.layers  # noqa: F401  # fills the table on first use
 
+    if class_name in REFUSED and class_name not in LAYERS:
+        msg = f"Keras layer '{class_name}' is not converted: it {REFUSED[class_name]}"
+        raise UnsupportedError(msg, hint="your own rule: --rules MODULE")
     if class_name not in LAYERS:
         msg = f"no rule for Keras layer '{class_name}'{nearest(class_name, LAYERS)}"
         raise UnsupportedError(

@@ -162,6 +162,18 @@ TARGETS: dict[str, Target] = {
         f"{COMPAT}.normalization:GroupNorm",
         *("groups", "channels", "axis", "eps", "scale", "center"),
     ),
+    "compat.STFTSpectrogram": _module(
+        f"{COMPAT}.spectrograms:STFTSpectrogram",
+        *("mode", "channels_last", "separate", "same_padding"),
+        unnamed=("frame_length", "frame_step", "bins"),
+    ),
+    "compat.mel_spectrogram": Target(
+        f"{COMPAT}.spectrograms:mel_spectrogram",
+        (
+            *("fft_length", "step", "window_length", "window", "rate", "mel_bins", "lowest"),
+            *("highest", "decibels", "range_db", "exponent", "least_power", "reference"),
+        ),
+    ),
     "compat.QuantizedLinear": _module(
         f"{COMPAT}.quantized:QuantizedLinear",
         *("bits", "groups", "rounds_input", "bias"),

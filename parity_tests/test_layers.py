@@ -40,8 +40,8 @@ ELSEWHERE = (
     *("RNN", "StackedRNNCells", "LSTMCell", "GRUCell", "SimpleRNNCell"),  # test_cells.py
 )
 """Compared with Keras in unit/converters/layers: their arguments or calls are more than an example can say."""
-KERAS_2_ONLY = ("ThresholdedReLU", "RandomHeight", "RandomWidth")
-"""Keras 3 has no such class; worked by hand in unit/converters/test_registry.py."""
+KERAS_2_ONLY = ("ThresholdedReLU", "RandomHeight", "RandomWidth", "Equalization")
+"""Keras 3 has no such class, or builds no model with it; worked by hand in unit/converters/test_registry.py."""
 NOT_IN_H5 = dict.fromkeys(
     (
         *("RandomBrightness", "RandomColorDegeneration", "RandomPosterization"),
@@ -72,7 +72,9 @@ FLOAT32_ONLY = dict.fromkeys(
 ) | dict.fromkeys(
     ("Resizing", "CenterCrop-6", "UpSampling2D-3-bicubic"),
     "tf.image.resize computes in float32 whatever it gets",
-)
+) | {
+    "MelSpectrogram": "Keras makes the bands of float32, and decibels of float64 not at all",
+}
 """Held against the float32 layer."""
 CANCELLING = {
     "MultiHeadAttention": "key/bias",
@@ -91,6 +93,7 @@ BENDS = {
 TIES = {
     "MaxPooling3D": "TensorFlow gives every largest cell of a window the whole gradient, torch the first",
     "AdaptiveMaxPooling3D": "as MaxPooling3D",
+    "MelSpectrogram": "a constant sound has magnitudes of nothing but rounding, whose slope is anything",
 }
 """As BENDS: without equal cells there. In one and two dimensions both give it to the first."""
 CORNERS = (0.0, 1.0, -1.0, 6.0, 0.5, 3.0, -3.0, -0.5, 2.0)

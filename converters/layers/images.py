@@ -154,6 +154,7 @@ def _idle(**kwargs: object) -> tuple[Example, ...]:
     idle_in_training=True,
     examples=_idle(height_factor=0.25, width_factor=0.25),
 )
+@layer("Equalization", idle_in_training=True)
 @layer("MaxNumBoundingBoxes", idle_in_training=True, examples=_idle(max_number=3))
 def augmentation(_layer: Layer, *_shapes: Shape) -> list[TorchStep]:
     """Return nothing: at inference images stay as they are."""

@@ -104,7 +104,6 @@ def test_activation_without_a_rule_is_refused(activation: object, message: str) 
         ("Normalization", {"mean": [float("nan")], "variance": [1.0]}, "finite numbers"),
         ("Discretization", {"bin_boundaries": None}, "a list of finite numbers"),
         ("CategoryEncoding", {"num_tokens": 3, "output_mode": "tf_idf"}, "one_hot, multi_hot"),
-        ("Embedding", {"input_dim": 3, "output_dim": 2, "lora_rank": 1}, "no lora_rank"),
         ("Softmax", {"axis": [0, 1]}, "needed is one axis"),
         ("LeakyReLU", {"negative_slope": float("nan")}, "needed is a finite number"),
     ],

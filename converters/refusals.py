@@ -1,0 +1,26 @@
+"""Keras layers that are not converted, each with the reason. A test compares this list with the installed Keras."""
+
+from __future__ import annotations
+
+_CODE = "holds or names code, and code from a file is never run"
+_TEXT = (
+    "takes text, and torch has no tensors of text; cut the model behind it and look words up where the data is loaded, "
+    "in the vocabulary that layer.get_vocabulary() gives"
+)
+
+REFUSED = {
+    "FlaxLayer": _CODE,
+    "JaxLayer": _CODE,
+    "Lambda": _CODE,
+    "TorchModuleWrapper": _CODE,
+    "TFSMLayer": "runs a SavedModel that is not in the file",
+    "StringLookup": _TEXT,
+    "TextVectorization": _TEXT,
+    "HashedCrossing": "hashes with TensorFlow's own fingerprints of text, also for numbers; look crossings up in a table",
+    "Hashing": "hashes the decimal text of numbers with TensorFlow's own fingerprints; look the bins up in a table",
+    "Layer": "computes nothing by itself: it is what all layers are made from",
+    "Wrapper": "computes nothing by itself: it is what wrapping layers are made from",
+}
+"""Class name to why there is no rule."""
+NOT_LAYERS = ("InputLayer", "InputSpec")
+"""Names beside the layers: an input of the graph, and what describes one."""
