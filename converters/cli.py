@@ -14,7 +14,6 @@ import typer
 from converters.limits import MAX_ARRAY_BYTES, Limits
 
 if TYPE_CHECKING:
-    from converters.inspection import Inspection
     from converters.report import ConversionReport
     from converters.verify import VerificationReport
 
@@ -49,6 +48,7 @@ def inspect(source: Source, architecture: Architecture = None, as_json: AsJson =
     Example: torchward inspect agent.h5
     """
     from converters.inspection import inspect as inspect_file
+    from converters.inspection_text import format_inspection
 
     found = inspect_file(source, architecture=architecture)
     print_lines([json.dumps(found.to_data())] if as_json else format_inspection(found))
@@ -237,41 +237,6 @@ def support(
         print_lines([f"{name} ({len(entries)})", *(f"  {entry}" for entry in entries)])
 
 
-def format_inspection(found: Inspection) -> list[str]:
-    """Return the lines that `torchward inspect` prints."""
-    lines = [
-        f"{found.file}    {found.producer or 'Keras'}, {found.format}, {format_size(found.size)}"
-    ]
-    if found.inputs:
-        shapes = "; ".join(f"{name} {_shape(shape)}" for name, shape in found.inputs)
-        lines.append(f"  takes {shapes}; gives {', '.join(found.outputs)}")
-    width = max((len(layer.name) for layer in found.layers), default=0)
-    kind = max((len(layer.class_name) for layer in found.layers), default=0)
-    for layer in found.layers:
-        arrays = "  ".join(f"{role} {_shape(shape)}" for role, shape in layer.shapes)
-        frozen = "  frozen" if not layer.trainable else ""
-        becomes = f"  ->  {layer.becomes}" if layer.becomes else ""
-        lines.append(
-            f"  {layer.name:{width}}  {layer.class_name:{kind}}  {layer.parameters:>9,}  {arrays}{frozen}{becomes}"
-        )
-    optimizer = (
-        f"{found.optimizer[0]} with {found.optimizer[1]} arrays"
-        if found.optimizer
-        else "none stored"
-    )
-    lines.append(
-        f"  {found.parameters:,} parameters in {found.arrays} arrays, {', '.join(found.dtypes) or 'no data'}, "
-        f"{format_size(found.nbytes)} in memory; optimizer: {optimizer}"
-    )
-    lines.append(f"sha256          {found.sha256}")
-    if found.problem is None:
-        lines.append(f"converts        yes: torchward convert {found.file}")
-    else:
-        lines.append(f"converts        no: {found.problem}")
-        lines += [f"hint            {found.hint}"] if found.hint else []
-    return lines
-
-
 def format_conversion(report: ConversionReport, seconds: float, *, show_all: bool) -> list[str]:
     """Return the lines that `torchward convert` prints."""
     source = report.input
@@ -282,11 +247,11 @@ def format_conversion(report: ConversionReport, seconds: float, *, show_all: boo
     ]
     shown = report.tensors if show_all else report.tensors[:_SHOWN_TENSORS]
     width = max((len(tensor.source) for tensor in shown), default=0)
-    shapes = max((len(_shape(tensor.source_shape)) for tensor in shown), default=0)
+    shapes = max((len(format_shape(tensor.source_shape)) for tensor in shown), default=0)
     target = max((len(tensor.target) for tensor in shown), default=0)
     lines += [
-        f"  {tensor.source:{width}}  {_shape(tensor.source_shape):{shapes}}  ->  "
-        f"{tensor.target:{target}}  {_shape(tensor.target_shape):{shapes}}  {tensor.action}"
+        f"  {tensor.source:{width}}  {format_shape(tensor.source_shape):{shapes}}  ->  "
+        f"{tensor.target:{target}}  {format_shape(tensor.target_shape):{shapes}}  {tensor.action}"
         for tensor in shown
     ]
     if len(shown) < len(report.tensors):
@@ -388,7 +353,8 @@ def _beside(source: Path, output: Path | None) -> Path:
     return output if output.is_dir() else output.parent
 
 
-def _shape(shape: Sequence[int | None] | None) -> str:
+def format_shape(shape: Sequence[int | None] | None) -> str:
+    """Return a shape as text, its first axis as the batch where it is free."""
     if shape is None:
         return "(unknown)"
     sizes = [

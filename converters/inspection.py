@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path as FilePath
 
-from converters.checkpoint import Checkpoint
+from converters.checkpoint import ArrayInfo, Checkpoint, OptimizerState
 from converters.errors import ConversionError
-from converters.matching import leaves
+from converters.graph import Graph, Layer
+from converters.matching import Path
+from converters.optimizers.rules import RULES
 from converters.plan import Plan, plan_conversion
+from converters.preview import Outlook, find_arrays, preview_layers
 from converters.readers import read_checkpoint
 
 
@@ -21,6 +25,9 @@ class LayerLine:
         depth: how many nested models it lies in.
         shapes: stored arrays by role, in stored order.
         becomes: torch operations, or "" where nothing is needed at run time.
+        output: shape of its first output, batch first; None: not known.
+        dtype: what it computes in, as the configuration says, else its arrays' type.
+        problem: why it does not convert; None: it does, or the file has no architecture.
     """
 
     name: str
@@ -30,6 +37,10 @@ class LayerLine:
     shapes: tuple[tuple[str, tuple[int, ...]], ...]
     parameters: int
     becomes: str
+    nbytes: int = 0
+    output: tuple[int | None, ...] | None = None
+    dtype: str = ""
+    problem: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +50,9 @@ class Inspection:
     Attributes:
         problem: why it does not convert; None: it does.
         optimizer: class, number of state arrays; None: no optimizer state.
+        optimizer_becomes: class in torch; None: there is none, or it is not known.
+        version: of the Keras that wrote the file, where it says so.
+        notes: what a user should know of the conversion.
     """
 
     file: str
@@ -56,6 +70,9 @@ class Inspection:
     optimizer: tuple[str, int] | None
     problem: str | None
     hint: str | None
+    optimizer_becomes: str | None = None
+    version: str | None = None
+    notes: tuple[str, ...] = ()
 
     def to_data(self) -> dict[str, object]:
         """Return plain data for --json."""
@@ -73,7 +90,11 @@ class Inspection:
                     "trainable": layer.trainable,
                     "arrays": {role: list(shape) for role, shape in layer.shapes},
                     "parameters": layer.parameters,
+                    "bytes": layer.nbytes,
+                    "output": None if layer.output is None else list(layer.output),
+                    "dtype": layer.dtype,
                     "becomes": layer.becomes,
+                    "problem": layer.problem,
                 }
                 for layer in self.layers
             ],
@@ -88,6 +109,9 @@ class Inspection:
             "optimizer": None
             if self.optimizer is None
             else {"class": self.optimizer[0], "arrays": self.optimizer[1]},
+            "optimizer_becomes": self.optimizer_becomes,
+            "version": self.version,
+            "notes": list(self.notes),
             "converts": self.problem is None,
             "problem": self.problem,
             "hint": self.hint,
@@ -107,7 +131,7 @@ def inspect(
         ConversionError: The file cannot be read at all.
     """
     checkpoint = read_checkpoint(
-        Path(source), architecture=None if architecture is None else Path(architecture)
+        FilePath(source), architecture=None if architecture is None else FilePath(architecture)
     )
     plan: Plan | None = None
     problem = hint = None
@@ -123,7 +147,7 @@ def inspect(
         producer=source_info.producer,
         sha256=source_info.sha256,
         size=source_info.size,
-        layers=tuple(_layer_lines(checkpoint, plan)),
+        layers=tuple(_layer_lines(checkpoint)),
         inputs=tuple((entry.tensor.layer, entry.shape) for entry in graph.inputs) if graph else (),
         outputs=tuple(ref.layer for ref in graph.outputs) if graph else (),
         arrays=len(arrays),
@@ -133,7 +157,19 @@ def inspect(
         optimizer=None if state is None else (state.kind or "unknown", len(state.variables)),
         problem=problem,
         hint=hint,
+        optimizer_becomes=_optimizer_target(state, plan),
+        version=checkpoint.stored.version if checkpoint.stored else None,
+        notes=plan.notes if plan else (),
     )
+
+
+def _optimizer_target(state: OptimizerState | None, plan: Plan | None) -> str | None:
+    """Return what the optimizer becomes; where the file does not convert, what others of its class become."""
+    if plan is not None:
+        return plan.optimizer.target if plan.optimizer else None
+    if state is None:
+        return None
+    return next((rule.target for rule in RULES if rule.kind == state.kind), None)
 
 
 def _size(shape: tuple[int, ...]) -> int:
@@ -143,36 +179,65 @@ def _size(shape: tuple[int, ...]) -> int:
     return total
 
 
-def _layer_lines(checkpoint: Checkpoint, plan: Plan | None) -> list[LayerLine]:
-    if checkpoint.graph is None or plan is None:
-        # Without a plan nothing is known of which array belongs where: the file's own grouping is shown.
+def _layer_lines(checkpoint: Checkpoint) -> list[LayerLine]:
+    graph = checkpoint.graph
+    if graph is None:
+        # Nothing is known of which array belongs where: the file's own grouping is shown.
         return [
-            LayerLine(
-                name=entry.name or entry.path,
-                class_name="",
-                depth=0,
-                trainable=True,
-                shapes=tuple((role, info.shape) for role, info in entry.arrays.items()),
-                parameters=sum(_size(info.shape) for info in entry.arrays.values()),
-                becomes="",
-            )
+            _line(entry.name or entry.path, "", 0, entry.arrays)
             for entry in checkpoint.layers
             if entry.arrays
         ]
-    lines = []
-    for path, layer in leaves(checkpoint.graph):
+    arrays = find_arrays(graph, checkpoint.layers)
+    return list(_tree(graph, (), arrays, preview_layers(graph, arrays)))
+
+
+def _tree(
+    graph: Graph,
+    prefix: Path,
+    arrays: Mapping[Path, Mapping[str, ArrayInfo]],
+    outlooks: Mapping[Path, Outlook],
+) -> Iterator[LayerLine]:
+    """Yield a line for every layer and nested model, the latter before what is in it."""
+    for layer in graph.layers:
+        path = (*prefix, layer.name)
         if layer.class_name == "InputLayer":
             continue
-        steps, moves = plan.steps_of(path), plan.moves_of(path)
-        lines.append(
-            LayerLine(
-                name="/".join(path),
-                class_name=layer.class_name,
-                depth=len(path) - 1,
-                trainable=layer.trainable,
-                shapes=tuple((role, move.source.shape) for role, move in moves),
-                parameters=sum(_size(move.source.shape) for _, move in moves),
-                becomes=", ".join(dict.fromkeys(step.op for step in steps)),
-            )
+        own = arrays.get(path, {})
+        line = _line("/".join(path), layer.class_name, len(prefix), own)
+        if layer.graph is not None:
+            yield replace(line, dtype="")
+            yield from _tree(layer.graph, path, arrays, outlooks)
+            continue
+        outlook = outlooks[path]
+        yield replace(
+            line,
+            trainable=layer.trainable,
+            becomes=", ".join(outlook.becomes),
+            output=outlook.shape,
+            dtype=_stated_dtype(layer) or line.dtype,
+            problem=outlook.problem,
         )
-    return lines
+
+
+def _line(name: str, class_name: str, depth: int, arrays: Mapping[str, ArrayInfo]) -> LayerLine:
+    return LayerLine(
+        name=name,
+        class_name=class_name,
+        depth=depth,
+        trainable=True,
+        shapes=tuple((role, info.shape) for role, info in arrays.items()),
+        parameters=sum(_size(info.shape) for info in arrays.values()),
+        becomes="",
+        nbytes=sum(info.nbytes for info in arrays.values()),
+        dtype=", ".join(sorted({info.dtype.name for info in arrays.values()})),
+    )
+
+
+def _stated_dtype(layer: Layer) -> str:
+    """Return the dtype or policy that a layer's configuration states, or nothing."""
+    value = layer.config.get("dtype")
+    if isinstance(value, Mapping):
+        settings = value.get("config")
+        value = settings.get("name") if isinstance(settings, Mapping) else None
+    return value if isinstance(value, str) else ""

@@ -54,6 +54,7 @@ class Lowering:
         steps: torch steps so far, with the layer path of each in `origins`.
         params: state key to the layer and the parameter it comes from, in the module's order.
         trainable: state keys that train, in the module's order.
+        shapes: of the first output of every layer that was lowered.
         problems: what cannot be converted, collected to be reported together.
         notes: what a user should know.
         unmasked: values whose mask a layer has taken away.
@@ -71,6 +72,7 @@ class Lowering:
         default_factory=dict
     )  # state key to where it comes from
     trainable: list[str] = field(default_factory=list)  # state keys, in the module's order
+    shapes: dict[Path, Shape] = field(default_factory=dict)
     problems: list[ConversionError] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     unmasked: set[str] = field(default_factory=set)
@@ -258,6 +260,7 @@ def _lower_calls(
                 results = dict(enumerate(_lower_layer(layer, path, arguments, masks, lowering)))
             for index, result in results.items():
                 values[TensorRef(call.layer, call.call, index)] = result
+                lowering.shapes.setdefault(path, result.shape)
         except ConversionError as error:
             lowering.problems.append(error)
         except _NONSENSE:

@@ -1,0 +1,101 @@
+"""What `torchward inspect` tells of files that convert, and of those that do not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+
+import torchward
+from converters.inspection import Inspection, LayerLine, inspect
+from converters.inspection_text import format_inspection
+
+FIXTURES = Path(__file__).parents[2] / "fixtures"
+TRAINING = {"optimizer_config": {"class_name": "Adam", "config": {"learning_rate": 0.01}}}
+
+
+class WriteModel(Protocol):
+    def __call__(self, config: Any, arrays: Any, *, training: Any = None) -> Path: ...
+
+
+def line(found: Inspection, name: str) -> LayerLine:
+    return next(layer for layer in found.layers if layer.name == name)
+
+
+def test_tree_of_a_nested_model_has_shapes_types_and_memory() -> None:
+    found = inspect(FIXTURES / "k315_nested_bn" / "model.keras")
+
+    names = [(layer.name, layer.depth) for layer in found.layers]
+    assert names[:2] == [("encoder", 0), ("encoder/dense", 1)]
+    dense = found.layers[1]
+    assert (dense.output, dense.dtype) == ((None, 12), "float32")
+    assert (dense.parameters, dense.nbytes) == (108, 432)
+    assert (found.problem, found.version) == (None, "3.15.1")
+    assert found.optimizer_becomes == "keras_compat.Adam"
+
+
+@pytest.fixture
+def with_code(write_model: WriteModel, configs: Any) -> Path:
+    """A file of three layers side by side and behind each other, the second of which is a Lambda."""
+    config = configs.functional(
+        {"x": [None, 4]},
+        [
+            (configs.dense("first", 3), ["x"]),
+            (configs.layer("Lambda", "scale", function=["4wEA", None, None]), ["first"]),
+            (configs.dense("behind", 2), ["scale"]),
+            (configs.dense("beside", 2, "relu"), ["first"]),
+        ],
+        ["behind", "beside"],
+    )
+    arrays = {
+        "first": configs.dense_arrays(4, 3),
+        "behind": configs.dense_arrays(3, 2),
+        "beside": configs.dense_arrays(3, 2),
+    }
+    return write_model(config, arrays, training=TRAINING)
+
+
+def test_file_with_code_is_listed_with_what_converts_and_what_does_not(with_code: Path) -> None:
+    found = inspect(with_code)
+
+    assert line(found, "first").becomes == "nn.Linear"
+    assert line(found, "beside").becomes == "nn.Linear, F.relu"
+    assert "code from a file is never run" in str(line(found, "scale").problem)
+    assert line(found, "behind").problem == "a layer before it does not convert"
+    assert line(found, "behind").shapes == (("kernel", (3, 2)), ("bias", (2,)))
+    assert found.optimizer_becomes == "keras_compat.Adam"
+    assert found.problem is not None
+
+
+def test_command_shows_what_does_not_convert_and_ends_with_0(
+    with_code: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = torchward.main(["inspect", str(with_code)])
+
+    out = capsys.readouterr().out
+    assert code == 0
+    assert "scale" in out
+    assert "does not convert: a layer before it does not convert" in out
+    assert "optimizer: Adam with 0 arrays  ->  keras_compat.Adam" in out
+    assert "\n".join(format_inspection(inspect(with_code))) == out.rstrip("\n")
+
+
+def test_converting_the_same_file_ends_with_4(
+    with_code: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = torchward.main(["convert", str(with_code), "-o", str(tmp_path / "out.pth")])
+
+    assert code == 4
+    assert "layer 'scale'" in capsys.readouterr().err
+    assert not (tmp_path / "out.pth").exists()
+
+
+def test_layer_that_nothing_calls_is_said_to_be_so(write_model: WriteModel, configs: Any) -> None:
+    config = configs.functional({"x": [None, 4]}, [(configs.dense("first", 3), ["x"])], ["first"])
+    config["config"]["layers"].append(
+        {**configs.dense("idle", 2), "name": "idle", "inbound_nodes": []}
+    )
+    path = write_model(config, {"first": configs.dense_arrays(4, 3)})
+
+    assert line(inspect(path), "idle").problem == "is never called"
