@@ -420,16 +420,17 @@ class MaskedSimpleRNN(SimpleRNN):
 
 
 def kept_first(x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Return (batch, time, ...) with the steps that the mask keeps moved to the front in their order, and the mask so."""
+    """Return (batch, time, features) with the steps that the mask keeps moved to the front in their order, and the mask so."""
     order = torch.argsort(mask.to(torch.int8), dim=1, descending=True, stable=True)
-    places = order.reshape(*order.shape, *[1] * (x.dim() - 2))
-    return torch.take_along_dim(x, places, 1), torch.take_along_dim(mask, order, 1)
+    # torch.take_along_dim would fix the size of the batch in torch.export (torch 2.13).
+    steps = torch.gather(x, 1, order.unsqueeze(-1).expand_as(x))
+    return steps, torch.gather(mask, 1, order)
 
 
 def hold_steps(y: Tensor, mask: Tensor, before: Tensor) -> Tensor:
-    """Return outputs of kept steps at their places in (batch, time, ...); masked steps repeat the last, at first `before`."""
-    places = mask.cumsum(1).reshape(*mask.shape, *[1] * (y.dim() - 2))
-    return torch.take_along_dim(torch.cat([before.unsqueeze(1), y], 1), places, 1)
+    """Return outputs of kept steps at their places in (batch, time, units); masked steps repeat the last, at first `before`."""
+    places = mask.cumsum(1).unsqueeze(-1).expand_as(y)
+    return torch.gather(torch.cat([before.unsqueeze(1), y], 1), 1, places)
 
 
 def linear_activation(x: Tensor) -> Tensor:

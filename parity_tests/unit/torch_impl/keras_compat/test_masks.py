@@ -153,10 +153,21 @@ def test_masked_batch_statistics_are_those_of_the_kept_steps() -> None:
     torch.testing.assert_close(masked.running_var, plain.running_var, rtol=1e-8, atol=0)
 
 
+def heads(kind: type[MultiHeadAttention], count: int, dropout: float = 0.0) -> nn.Module:
+    return kind(
+        (4, 4, 4),
+        heads=count,
+        key_size=3,
+        value_size=3,
+        output_shape=(4,),
+        key_heads=count,
+        bias=dropout == 0,
+        dropout=dropout,
+    ).double()
+
+
 def test_masked_heads_see_only_what_is_kept() -> None:
-    sizes = {"heads": 2, "key_size": 3, "value_size": 3, "output_shape": (4,), "key_heads": 2}
-    plain = MultiHeadAttention((4, 4, 4), **sizes).double()
-    masked = MaskedMultiHeadAttention((4, 4, 4), **sizes).double()
+    plain, masked = heads(MultiHeadAttention, 2), heads(MaskedMultiHeadAttention, 2)
     masked.load_state_dict(plain.state_dict())
     x = sequence()
 
@@ -169,9 +180,7 @@ def test_masked_heads_see_only_what_is_kept() -> None:
 
 
 def test_head_with_dropout_gives_no_weight_to_a_query_that_sees_nothing() -> None:
-    sizes = {"heads": 1, "key_size": 3, "value_size": 3, "output_shape": (4,), "key_heads": 1}
-    masked = MaskedMultiHeadAttention((4, 4, 4), **sizes, bias=False, dropout=0.5).double().eval()
-    x = sequence()
+    masked, x = heads(MaskedMultiHeadAttention, 1, dropout=0.5).eval(), sequence()
 
     y = masked(x, x, x, MASK.unsqueeze(1))
 
