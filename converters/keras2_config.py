@@ -62,6 +62,9 @@ def settle_settings(
         result.setdefault("recurrent_activation", "hard_sigmoid_keras2")
     if class_name == "GRU" and dialect.generation < 3:
         result.setdefault("reset_after", False)
+    if class_name == "TimeDistributed" and dialect.generation < 3:
+        # Where the batch is free, all time steps made one large batch (keras 2.15, layers/rnn/time_distributed.py).
+        result["statistics"] = "joint"
     if class_name == "BatchNormalization":
         _settle_normalization(result, dialect)
     return result

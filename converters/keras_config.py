@@ -215,10 +215,7 @@ def _parse_inner(
         return {}
     wrapped = cast("Mapping[str, object]", config["layer"])
     if class_name != "Bidirectional":
-        inner = _parse_layer(wrapped, dialect)
-        if inner.graph is not None:
-            inner = replace(inner, inner={part.name: part for part in inner.graph.layers})
-        return {"layer": inner}
+        return {"layer": _with_parts(_parse_layer(wrapped, dialect))}
     forward = _parse_layer(wrapped, dialect)
     other = config.get("backward_layer")
     if other is not None:
@@ -227,6 +224,13 @@ def _parse_inner(
         turned = not forward.config.get("go_backwards", False)
         backward = replace(forward, config={**forward.config, "go_backwards": turned})
     return {"forward_layer": forward, "backward_layer": backward}
+
+
+def _with_parts(layer: Layer) -> Layer:
+    """Return a model inside a wrapper with its layers as what it holds; other layers as they are."""
+    if layer.graph is None:
+        return layer
+    return replace(layer, inner={part.name: _with_parts(part) for part in layer.graph.layers})
 
 
 def _parse_cells(config: Mapping[str, object], dialect: Dialect) -> dict[str, Layer]:

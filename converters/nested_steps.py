@@ -28,6 +28,7 @@ def place_steps(
     *,
     name: str,
     role: str,
+    suffix: str | None = None,
 ) -> Placed:
     """Return the steps of an inner layer for use inside the rule of another.
 
@@ -35,10 +36,12 @@ def place_steps(
         found: what the inner layer's rule returned.
         inputs: names of what goes in, as the outer rule knows them.
         shapes: their shapes.
-        name: put before the names of values, and of attributes.
+        name: put before the names of values.
         role: path of the inner layer inside the outer one, as in `Layer.inner`: "layer", "cell_0".
+        suffix: added to the names of attributes; default: `name`.
     """
     steps = found.steps if isinstance(found, Lowered) else tuple(found)
+    suffix = name if suffix is None else suffix
     names = {f"input_{index}": given for index, given in enumerate(inputs)}
     sizes = dict(zip(inputs, shapes, strict=True))
     previous = list(inputs)
@@ -56,7 +59,7 @@ def place_steps(
                 step,
                 params=params,
                 shape=shape,
-                suffix=f"{name}_{step.suffix}" if step.suffix else name,
+                suffix="_".join(part for part in (suffix, step.suffix) if part),
                 inputs=tuple(taken),
                 results=tuple(previous),
             )

@@ -38,6 +38,7 @@ OF_APPLICATIONS = ("LayerScale", "StochasticDepth")
 """Not in keras.layers: Keras has them for its own ConvNeXt."""
 ELSEWHERE = (
     *("RNN", "StackedRNNCells", "LSTMCell", "GRUCell", "SimpleRNNCell"),  # test_cells.py
+    *("Sequential", "Functional", "Model"),  # inside a wrapper: test_wrappers.py
 )
 """Compared with Keras in unit/converters/layers: their arguments or calls are more than an example can say."""
 KERAS_2_ONLY = ("ThresholdedReLU", "RandomHeight", "RandomWidth", "Equalization")

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from converters.errors import UnsupportedError
 from converters.graph import Layer
+from converters.layers.recurrent import STATES
 from converters.masking import masks_of
 from converters.nested_steps import place_steps
 from converters.registry import (
@@ -25,8 +26,6 @@ from converters.settings import flag
 
 CELL_LAYERS = {"LSTMCell": "LSTM", "GRUCell": "GRU", "SimpleRNNCell": "SimpleRNN"}
 """The layer that repeats a cell over time."""
-STATES = {"LSTM": 2, "GRU": 1, "SimpleRNN": 1}
-"""How many states a cell has."""
 _WEIGHTS = (Weight("kernel"), Weight("recurrent_kernel"), Weight("bias", when="use_bias"))
 
 
@@ -39,7 +38,7 @@ def _stack(
     are those of the last layer: all others return sequences, and only the first may go backwards.
     """
     cells = [cell for cell in layer.inner.values() if cell.class_name in STATES]
-    count = sum(STATES[cell.class_name] for cell in cells)
+    count = sum(len(STATES[cell.class_name]) for cell in cells)
     if not cells or len(cells) != len(layer.inner) or len(shapes) not in (1, 1 + count):
         msg = (
             f"layer '{layer.name}' ({layer.class_name}): needed are cells of Keras's own "
@@ -55,7 +54,7 @@ def _stack(
     steps: list[TorchStep] = []
     states: list[str] = []
     for index, (role, cell) in enumerate(layer.inner.items()):
-        own = [given.pop(0) for _ in range(STATES[cell.class_name])] if given else []
+        own = [given.pop(0) for _ in range(len(STATES[cell.class_name]))] if given else []
         last = index == len(cells) - 1
         config = {**cell.config, **settings, "unroll": False, "masks": masks}
         if not last:
@@ -80,7 +79,10 @@ def _stack(
 @layer("RNN", mask="use")
 def rnn(layer: Layer, *shapes: Shape) -> Lowered:
     """Return a layer for every cell of a stack; RNN over a single cell is read as the layer that the two are."""
-    names = ("return_sequences", "return_state", "go_backwards", "stateful")
+    names = (
+        *("return_sequences", "return_state", "go_backwards", "stateful"),
+        "zero_output_for_mask",
+    )
     settings = {name: flag(layer, name, default=False) for name in names}
     settings["zero_output_for_mask"] = flag(layer, "zero_output_for_mask", default=False)
     return _stack(layer, [f"input_{index}" for index in range(len(shapes))], shapes, **settings)
