@@ -171,6 +171,9 @@ def _parse_layer(entry: Mapping[str, object], dialect: Dialect) -> Layer:
     class_name = OWN_NAMES.get(class_name, class_name)
     if dialect.generation == 3 and is_operation(entry):
         class_name = f"ops.{class_name}"  # keras.ops.add and the layer Add have the same class name
+    if class_name == "Pipeline":  # layers one after the other
+        entry = {"name": entry.get("name"), "class_name": "Sequential", "config": raw}
+        class_name = "Sequential"
     if class_name in MODEL_CLASSES:
         graph = _parse_model(entry, dialect)
         name = str(

@@ -22,5 +22,9 @@ REFUSED = {
     "Wrapper": "computes nothing by itself: it is what wrapping layers are made from",
 }
 """Class name to why there is no rule."""
-NOT_LAYERS = ("InputLayer", "InputSpec")
-"""Names beside the layers: an input of the graph, and what describes one."""
+NOT_LAYERS = {
+    "InputLayer": "an input of the graph",
+    "InputSpec": "what describes an input",
+    "Pipeline": "read as the nested model that it is",
+}
+"""Names of keras.layers that need no rule."""

@@ -162,6 +162,21 @@ TARGETS: dict[str, Target] = {
         f"{COMPAT}.normalization:GroupNorm",
         *("groups", "channels", "axis", "eps", "scale", "center"),
     ),
+    "compat.stretch_contrast": Target(
+        f"{COMPAT}.image_contrast:stretch_contrast", ("value_range",)
+    ),
+    "compat.equalize_tiles": Target(
+        f"{COMPAT}.image_contrast:equalize_tiles", ("value_range", "clip_limit", "grid")
+    ),
+    "compat.lookup_index": Target(
+        f"{COMPAT}.lookups:lookup_index",
+        (
+            *("vocabulary", "start", "unknown_start", "buckets", "masked", "masked_index"),
+        ),
+    ),
+    "compat.lookup_number": Target(
+        f"{COMPAT}.lookups:lookup_number", ("vocabulary", "start", "unknown", "masked")
+    ),
     "compat.STFTSpectrogram": _module(
         f"{COMPAT}.spectrograms:STFTSpectrogram",
         *("mode", "channels_last", "separate", "same_padding"),

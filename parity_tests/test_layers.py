@@ -74,6 +74,7 @@ FLOAT32_ONLY = dict.fromkeys(
     ("Resizing", "CenterCrop-6", "UpSampling2D-3-bicubic"),
     "tf.image.resize computes in float32 whatever it gets",
 ) | {
+    "ContrastLimitedAdaptiveHistogramEqualization": "Keras casts the images to float32",
     "MelSpectrogram": "Keras makes the bands of float32, and decibels of float64 not at all",
 }
 """Held against the float32 layer."""
@@ -94,6 +95,7 @@ BENDS = {
 TIES = {
     "MaxPooling3D": "TensorFlow gives every largest cell of a window the whole gradient, torch the first",
     "AdaptiveMaxPooling3D": "as MaxPooling3D",
+    "AutoContrast": "the gradient of an image of one value is 0 / 0",
     "MelSpectrogram": "a constant sound has magnitudes of nothing but rounding, whose slope is anything",
 }
 """As BENDS: without equal cells there. In one and two dimensions both give it to the first."""

@@ -106,7 +106,7 @@ def discretization(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     steps = [TorchStep("compat.bucketize", {"boundaries": values})]
     if text(layer, "output_mode", "int") == "int":
         return steps
-    return [*steps, _encoding(layer, shapes[0], len(values) + 1)]
+    return [*steps, encoding(layer, shapes[0], len(values) + 1, dtype=_dtype(layer))]
 
 
 @layer(
@@ -120,14 +120,19 @@ def discretization(layer: Layer, *shapes: Shape) -> list[TorchStep]:
 )
 def category_encoding(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     """Return indices as vectors."""
-    return [_encoding(layer, shapes[0], integer(layer, "num_tokens"))]
+    return [encoding(layer, shapes[0], integer(layer, "num_tokens"), dtype=_dtype(layer))]
 
 
-def _encoding(layer: Layer, shape: Shape, size: int) -> TorchStep:
+def encoding(layer: Layer, shape: Shape, size: int, *, dtype: str) -> TorchStep:
+    """Return the step that makes vectors of indices, by the layer's `output_mode`.
+
+    Raises:
+        UnsupportedError: The mode is unknown, or the vectors are sparse.
+    """
     mode = text(layer, "output_mode", "multi_hot")
     if layer.config.get("sparse"):
         raise unsupported(layer, "sparse", needed="false")
-    kwargs: dict[str, Plain] = {"size": size, "dtype": _dtype(layer)}
+    kwargs: dict[str, Plain] = {"size": size, "dtype": dtype}
     if mode == "one_hot":
         kept = shape[:-1] if len(shape) > 1 and shape[-1] == 1 else shape
         return TorchStep("compat.one_hot", kwargs, shape=(*kept, size))

@@ -61,7 +61,8 @@ def one_hot(x: Tensor, *, size: int, dtype: str) -> Tensor:
     if indices.dim() > 1 and indices.shape[-1] == 1:
         indices = indices.squeeze(-1)
     found = indices.unsqueeze(-1) == torch.arange(size, device=x.device)
-    return found.to({"float64": torch.float64, "float16": torch.float16}.get(dtype, torch.float32))
+    kinds = {"float64": torch.float64, "float16": torch.float16, "int64": torch.int64}
+    return found.to(kinds.get(dtype, torch.float32))
 
 
 def count_indices(x: Tensor, *, size: int, dtype: str, once: bool = False) -> Tensor:
@@ -69,4 +70,5 @@ def count_indices(x: Tensor, *, size: int, dtype: str, once: bool = False) -> Te
     counts = (x.long().unsqueeze(-1) == torch.arange(size, device=x.device)).sum(dim=-2)
     if once:
         counts = counts.clamp(max=1)
-    return counts.to({"float64": torch.float64, "float16": torch.float16}.get(dtype, torch.float32))
+    kinds = {"float64": torch.float64, "float16": torch.float16, "int64": torch.int64}
+    return counts.to(kinds.get(dtype, torch.float32))

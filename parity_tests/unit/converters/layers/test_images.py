@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import torchward
+from converters.graph import Layer
+from converters.layers.images import random_crop
+from converters.registry import Shape, TorchStep
+
+
+@pytest.fixture(scope="module")
+def keras() -> Any:  # Keras has no types
+    return pytest.importorskip("keras")
+
+
+def cropped(shape: Shape, **config: object) -> list[TorchStep]:
+    steps = random_crop(Layer("crop", "RandomCrop", {"height": 2, "width": 3, **config}), shape)
+    assert isinstance(steps, list)
+    return steps
+
+
+def test_random_crop_of_keras_2_resizes_the_middle() -> None:
+    steps = cropped((None, 6, 6, 1))
+
+    assert [step.op for step in steps][1:3] == ["compat.crop_to_ratio", "F.interpolate"]
+    assert steps[-1].shape == (None, 2, 3, 1)
+
+
+def test_random_crop_of_keras_3_leaves_images_as_they_are() -> None:
+    assert cropped((None, 6, 6, 1), data_format="channels_last") == []
+
+
+@pytest.mark.tf
+def test_pipeline_is_a_nested_model_and_augmentations_are_noted(keras: Any, tmp_path: Path) -> None:
+    inputs = keras.Input((4, 5, 3))
+    pipeline = keras.layers.Pipeline(
+        [keras.layers.Rescaling(0.5), keras.layers.RandomFlip(), keras.layers.CenterCrop(2, 3)]
+    )
+    model = keras.Model(inputs, pipeline(inputs))
+    model.save(tmp_path / "model.keras")
+    x = np.random.default_rng(3).normal(size=(2, 4, 5, 3)).astype("float32")
+
+    result = torchward.convert(tmp_path / "model.keras", tmp_path / "model.pth")
+    found = torchward.load(tmp_path / "model.pth")(torch.from_numpy(x))
+
+    np.testing.assert_array_equal(found.numpy(), model.predict(x, verbose=0))
+    assert any("(RandomFlip) augments in training in Keras" in note for note in result.notes)
