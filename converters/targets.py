@@ -170,9 +170,7 @@ TARGETS: dict[str, Target] = {
     ),
     "compat.lookup_index": Target(
         f"{COMPAT}.lookups:lookup_index",
-        (
-            *("vocabulary", "start", "unknown_start", "buckets", "masked", "masked_index"),
-        ),
+        (*("vocabulary", "start", "unknown_start", "buckets", "masked", "masked_index"),),
     ),
     "compat.lookup_number": Target(
         f"{COMPAT}.lookups:lookup_number", ("vocabulary", "start", "unknown", "masked")

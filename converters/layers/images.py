@@ -172,47 +172,6 @@ def equalization_of_tiles(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     ]
 
 
-def _value_range(layer: Layer) -> tuple[float, float]:
-    value = layer.config.get("value_range", (0, 255))
-    numbers = value if isinstance(value, (list, tuple)) else ()
-    first, last = [float(item) for item in numbers if isinstance(item, (int, float))] or [0.0, 0.0]
-    if first >= last:
-        raise unsupported(layer, "value_range", needed="two numbers, the smaller first")
-    return first, last
-
-
-@layer("AutoContrast", examples=(Example({"value_range": [0, 1]}, ((5, 4, 3),)),))
-def auto_contrast(layer: Layer, *_shapes: Shape) -> list[TorchStep]:
-    """Return images stretched over the whole range, channel by channel."""
-    return [TorchStep("compat.stretch_contrast", {"value_range": _value_range(layer)})]
-
-
-@layer(
-    "ContrastLimitedAdaptiveHistogramEqualization",
-    examples=(
-        Example({"tile_grid_size": [2, 3], "value_range": [-4, 4]}, ((7, 8, 2),)),
-        Example({"tile_grid_size": [2, 2], "clip_limit": 0.0, "value_range": [-4, 4]}, ((6, 4, 1),)),
-    ),
-)
-def equalization_of_tiles(layer: Layer, *shapes: Shape) -> list[TorchStep]:
-    """Return images where each pixel goes by the histograms of the tiles around it."""
-    frame = Frame.of(layer, shapes[0], 2)
-    kwargs: dict[str, Plain] = {
-        "value_range": _value_range(layer),
-        "clip_limit": number(layer, "clip_limit", 4.0),
-        "grid": extents(layer, "tile_grid_size", 2, 8),
-    }
-    step = TorchStep("compat.equalize_tiles", kwargs)
-    if frame.channels_last:
-        return [step]
-    last = (frame.batch, *frame.sizes, frame.channels)
-    return [
-        TorchStep("torch.permute", {"dims": (0, 2, 3, 1)}, shape=last),
-        step,
-        TorchStep("torch.permute", {"dims": (0, 3, 1, 2)}, shape=shapes[0]),
-    ]
-
-
 def _idle(**kwargs: object) -> tuple[Example, ...]:
     return (Example(kwargs, ((5, 4, 3),)),)
 
