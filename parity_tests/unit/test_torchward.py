@@ -178,7 +178,8 @@ def test_format_follows_the_outputs_name(
 ) -> None:
     run("convert", MODEL, "-o", tmp_path / "m.safetensors", capsys=capsys)
 
-    header = json.loads((tmp_path / "m.safetensors").read_bytes()[8:].split(b"]}}")[0] + b"]}}")
+    data = (tmp_path / "m.safetensors").read_bytes()
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
     assert "__metadata__" in header
 
 
