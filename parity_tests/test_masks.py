@@ -134,7 +134,7 @@ def inputs_of(model: Any) -> list[NDArray[Any]]:
 def test_network_with_masks_computes_what_keras_computes(
     name: str, keras: Any, tmp_path: Path
 ) -> None:
-    import tensorflow as tf  # type: ignore[import-untyped]
+    import tensorflow as tf
 
     network, draws = NETWORKS[name](keras), np.random.default_rng(5)
     for weight in network.weights:
@@ -158,7 +158,8 @@ def test_network_with_masks_computes_what_keras_computes(
     tensors = [torch.from_numpy(array) for array in arrays]
     outputs = model(*tensors)
     outputs.square().sum().backward()
-    size = sum(float(value.grad.square().sum()) for value in model.parameters())
+    gradients = [value.grad for value in model.parameters() if value.grad is not None]
+    size = sum(float(gradient.square().sum()) for gradient in gradients)
     emitted = runpy.run_path(str(tmp_path / "network.py"))[model.architecture.name]()
     emitted.load_state_dict(model.state_dict())
 
