@@ -13,6 +13,7 @@ from converters.layouts import Layout
 from converters.lowering import Lowering
 from converters.matching import Path, leaves, stored_weights
 from converters.moves import Move
+from converters.optimizers.constraints import find_constraint
 from converters.optimizers.keras_order import keras_order, order_of_slot
 from converters.optimizers.plan import OptimizerPlan, plan_optimizer
 
@@ -106,17 +107,26 @@ def parameter_options(
     """Return the optimizer's options that have an entry for each trainable parameter, in the module's order."""
     places = trainable_arrays(graph, arrays)
     position = {place: index for index, (place, _) in enumerate(places)}
-    indices, orders = [], []
+    layers = dict(leaves(graph))
+    indices, orders, constraints = [], [], []
     for key in lowering.trainable:
         path, param = lowering.params[key]
         index = position[path, param.source]
         indices.append(index)
         orders.append(keras_order(Layout.parse(param.layout), places[index][1].shape))
+        owner, role = layers[path].owner(param.source)
+        setting = owner.config.get(f"{_setting_name(role)}_constraint")
+        constraints.append(find_constraint(setting, orders[-1]))
+        if setting is not None and constraints[-1] is None:
+            notes.append(f"{key}: its constraint is not converted: {setting!r:.60}")
     options: dict[str, object] = {
         name: [entries[index] for index in indices] for name, entries in plan.for_weights.items()
     }
     if plan.in_keras_order and any(orders):
         options["keras_order"] = orders
+    if any(constraints):
+        options["constraints"] = constraints
+        notes.append("constraints of weights act in the optimizer, after each step")
     factors = regularization(graph, lowering, notes)
     return options | ({"regularization": factors} if factors else {})
 
@@ -139,9 +149,7 @@ def regularization(graph: Graph, lowering: Lowering, notes: list[str]) -> list[l
     for key in lowering.trainable:
         path, param = lowering.params[key]
         owner, role = layers[path].owner(param.source)
-        # Of Keras's settings only this one is not named after its weight.
-        name = "recurrent" if role == "recurrent_kernel" else role.rpartition("/")[2]
-        setting = owner.config.get(f"{name}_regularizer")
+        setting = owner.config.get(f"{_setting_name(role)}_regularizer")
         found = _penalty(setting)
         if found is None:
             notes.append(
@@ -151,6 +159,11 @@ def regularization(graph: Graph, lowering: Lowering, notes: list[str]) -> list[l
             notes.append(f"{key}: its regularizer acts in the optimizer; do not add it to the loss")
         factors.append(list(found or (0.0, 0.0)))
     return factors if any(any(pair) for pair in factors) else None
+
+
+def _setting_name(role: str) -> str:
+    """Return what Keras's settings call a weight: "recurrent" for the recurrent kernel, others as they are."""
+    return "recurrent" if role == "recurrent_kernel" else role.rpartition("/")[2]
 
 
 def _penalty(setting: object) -> tuple[float, float] | None:

@@ -38,11 +38,11 @@ class Example:
     options: dict[str, Any] = field(default_factory=dict)
     dtype: str = "float64"
     scaled: bool = False  # inside a LossScaleOptimizer
+    constrained: bool = False  # weights are, after every step
 
     def __str__(self) -> str:
-        return "-".join(
-            [self.kind, *self.options, self.dtype, *(["scaled"] if self.scaled else [])]
-        )
+        words = [word for word in ("scaled", "constrained") if getattr(self, word)]
+        return "-".join([self.kind, *self.options, self.dtype, *words])
 
 
 SCHEDULE = (
@@ -60,6 +60,7 @@ EXAMPLES = [
     Example("Nadam", {"use_ema": True, "ema_overwrite_frequency": 3}),
     Example("SGD", {"loss_scale_factor": 8.0, "momentum": 0.9, "nesterov": True, "clipnorm": 0.1}),
     Example("RMSprop", {"centered": True, "momentum": 0.5}, scaled=True),
+    Example("Adam", {"use_ema": True}, constrained=True),
     Example("Ftrl", {"l1_regularization_strength": 0.01, "beta": 0.1, "clipvalue": 0.01}),
 ]
 
@@ -72,16 +73,36 @@ def keras() -> Iterator[Any]:  # a module without types
     found.utils.clear_session()
 
 
-def build(frameworks: Any, dtype: str) -> Any:  # a Keras model
+def build(frameworks: Any, dtype: str, *, constrained: bool) -> Any:  # a Keras model
+    kinds = frameworks.keras.constraints
+    limits: dict[str, Any] = {}
+    if constrained:
+        limits = {
+            "convolution": {"kernel_constraint": kinds.MaxNorm(0.3, axis=[0, 1, 2])},
+            "recurrent": {
+                "recurrent_constraint": kinds.UnitNorm(axis=0),
+                "bias_constraint": kinds.NonNeg(),
+            },
+            "hidden": {"kernel_constraint": kinds.MinMaxNorm(0.5, 0.9, rate=0.75, axis=1)},
+        }
     layers = frameworks.keras.layers
     image = frameworks.keras.Input((6, 5, 2), name="image", dtype=dtype)
     words = frameworks.keras.Input((3,), name="words", dtype="int32")
-    x = layers.Conv2D(3, (2, 3), activation="tanh", name="convolution", dtype=dtype)(image)
+    x = layers.Conv2D(
+        3,
+        (2, 3),
+        activation="tanh",
+        name="convolution",
+        dtype=dtype,
+        **limits.get("convolution", {}),
+    )(image)
     x = layers.Flatten(name="flat", dtype=dtype)(x)
     y = layers.Embedding(7, 4, name="embedding", dtype=dtype)(words)
-    y = layers.LSTM(3, name="recurrent", dtype=dtype)(y)
+    y = layers.LSTM(3, name="recurrent", dtype=dtype, **limits.get("recurrent", {}))(y)
     x = layers.Concatenate(name="both", dtype=dtype)([x, y])
-    x = layers.Dense(4, activation="tanh", name="hidden", dtype=dtype)(x)
+    x = layers.Dense(4, activation="tanh", name="hidden", dtype=dtype, **limits.get("hidden", {}))(
+        x
+    )
     return frameworks.keras.Model([image, words], layers.Dense(2, name="output", dtype=dtype)(x))
 
 
@@ -140,7 +161,8 @@ def continue_both(
 ) -> tuple[TorchCheckpoint, torch.nn.Module, KerasOptimizer]:
     """Return what Keras has at the end, converted, and the model and optimizer that went on from the middle."""
     frameworks.keras.utils.set_random_seed(3)
-    model, optimizer = build(frameworks, example.dtype), make_optimizer(frameworks, example)
+    model = build(frameworks, example.dtype, constrained=example.constrained)
+    optimizer = make_optimizer(frameworks, example)
     model.compile(optimizer, "mse")
     steps = list(batches(example.dtype))
     if example.scaled:

@@ -264,7 +264,7 @@ def check_optimizer(optimizer: Adam) -> None:
     """Raise CompilingError for what the compiled step leaves out."""
     options = (
         *("weight_decay", "clipnorm", "clipvalue", "use_ema", "gradient_accumulation_steps"),
-        *("loss_scale_factor", "dynamic_scale"),
+        *("loss_scale_factor", "dynamic_scale", "constraints"),
     )
     groups = optimizer.param_groups
     found = [name for name in options if any(group[name] for group in groups)]

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from torch_impl.keras_compat.constraints import Constraint, apply_constraints
 from torch_impl.keras_compat.loss_scaling import (
     are_finite,
     count_scaled_step,
@@ -63,6 +64,8 @@ class SharedOptions(TypedDict, total=False):
         scaled_steps: steps since `dynamic_scale` changed.
         dynamic_growth_steps: steps after which it is doubled.
         smallest_scale: it is not halved below this; 1 in Keras 2.
+        constraints: for each parameter of the group what Keras's `kernel_constraint` sets it to after a step
+            (`constraints.py`), or None.
         without_weight_decay: places in the group of parameters that `weight_decay` leaves alone
             (`exclude_from_weight_decay`).
     """
@@ -84,6 +87,7 @@ class SharedOptions(TypedDict, total=False):
     dynamic_growth_steps: int
     smallest_scale: float
     without_weight_decay: Sequence[int]
+    constraints: Sequence[Constraint | None] | None
 
 
 SHARED_DEFAULTS: SharedOptions = {
@@ -104,6 +108,7 @@ SHARED_DEFAULTS: SharedOptions = {
     "dynamic_growth_steps": 2000,
     "smallest_scale": 0.0,
     "without_weight_decay": (),
+    "constraints": None,
 }
 
 
@@ -316,6 +321,8 @@ class KerasOptimizer(Optimizer):
             self.update(group, parameters, gradients, slots, lr)
         if group["use_ema"]:
             self._average(group)
+        if group["constraints"]:
+            apply_constraints(group["params"], group["constraints"], parameters)
         group["iterations"] += 1
 
     def decay_weights(self, group: Group, parameters: list[Tensor], lr: float) -> None:

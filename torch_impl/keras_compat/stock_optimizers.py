@@ -28,6 +28,7 @@ LOST_OPTIONS = {
     "gradient_accumulation_steps": "every step is an update",
     "loss_scale_factor": "the loss is not scaled: torch.amp.GradScaler",
     "dynamic_scale": "the loss is not scaled: torch.amp.GradScaler",
+    "constraints": "weights are not constrained after a step",
     "regularization": "add the penalties on the weights to the loss",
 }
 """Options that no class of torch.optim has, with what is left to do."""

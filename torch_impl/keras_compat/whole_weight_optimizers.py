@@ -21,6 +21,7 @@ from torch_impl.keras_compat.keras_optimizer import (
     SharedOptions,
     Slots,
 )
+from torch_impl.keras_compat.keras_order import KerasOrder, from_keras_order, in_keras_order
 from torch_impl.keras_compat.parameter_groups import (
     Group,
     decay,
@@ -30,26 +31,6 @@ from torch_impl.keras_compat.parameter_groups import (
 from torch_impl.keras_compat.rounding import float32, rounding_of
 from torch_impl.keras_compat.schedules import Schedule
 from torch_impl.keras_compat.tensor_lists import adam_average
-
-KerasOrder = Sequence[Sequence[Sequence[int]] | None]
-"""For each parameter None, or three lists: its axes split into these sizes, moved into this order, merged into this shape."""
-
-
-def in_keras_order(tensor: Tensor, order: Sequence[Sequence[int]] | None) -> Tensor:
-    """Return a parameter with its axes as Keras has them, (in, out) for a `Linear`: a view or a copy."""
-    if order is None:
-        return tensor
-    split, axes, shape = order
-    return tensor.reshape(tuple(split)).permute(tuple(axes)).reshape(tuple(shape))
-
-
-def from_keras_order(tensor: Tensor, like: Tensor, order: Sequence[Sequence[int]] | None) -> Tensor:
-    """Return the opposite of `in_keras_order`, in the shape of `like`."""
-    if order is None:
-        return tensor
-    split, axes, _ = order
-    moved = tensor.reshape([split[axis] for axis in axes])
-    return moved.permute([axes.index(axis) for axis in range(len(axes))]).reshape(like.shape)
 
 
 def of_parameters(group: Group, parameters: list[Tensor], option: str) -> list[Any]:
