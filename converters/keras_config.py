@@ -16,7 +16,16 @@ from converters.call_nodes import Node, parse_node
 from converters.call_order import call_offsets, shift_ref, sort_calls
 from converters.call_structure import describe_structure, parse_structure
 from converters.errors import UnreadableFileError, UnsupportedError
-from converters.graph import CODE_CLASSES, Call, Graph, Input, Layer, Operand, TensorRef
+from converters.graph import (
+    CODE_CLASSES,
+    MODEL_CLASSES,
+    Call,
+    Graph,
+    Input,
+    Layer,
+    Operand,
+    TensorRef,
+)
 from converters.json_text import parse_json
 from converters.keras1_config import rename_class
 from converters.keras2_config import Dialect, dtype_of, find_dialect, settle_settings
@@ -24,7 +33,6 @@ from converters.keras3_config import OWN_NAMES, is_operation
 from converters.limits import Limits
 from converters.quantization import settle_quantization
 
-MODEL_CLASSES = ("Sequential", "Functional", "Model")
 CELLS = {"LSTMCell": "LSTM", "GRUCell": "GRU", "SimpleRNNCell": "SimpleRNN"}
 """Cells that RNN repeats over time, and the layer that is the two together."""
 WRAPPERS = ("TimeDistributed", "Bidirectional", "SpectralNormalization")

@@ -97,6 +97,9 @@ def read_layout(record: LegacyRecord, restored: Restored) -> tuple[Graph, Arrays
         version=record.version,
     )
     graph = architecture.graph(Limits())
+    if graph is None:
+        msg = f"the legacy model's class '{architecture.foreign_class}' is not one of Keras's own"
+        raise UnsupportedError(msg, hint="export to the format that the legacy file had")
     index = Hdf5Index(frozenset(record.groups), record.attributes, restored.arrays)
     in_container = record.format in CONTAINERS
     entries = (

@@ -13,7 +13,9 @@ from converters.architecture import Architecture, Step
 from converters.checkpoint import ArrayInfo, Checkpoint
 from converters.errors import ConversionError, MismatchError, UnsupportedError, placed
 from converters.graph import Graph
+from converters.json_text import parse_json
 from converters.layouts import Layout
+from converters.limits import Limits
 from converters.lowering import Lowering, lower_model, with_input_shape
 from converters.matching import Path, leaves, match_arrays
 from converters.moves import Move
@@ -76,11 +78,7 @@ def plan_conversion(checkpoint: Checkpoint) -> Plan:
 def _plan(checkpoint: Checkpoint) -> Plan:
     graph = checkpoint.graph
     if graph is None:
-        msg = "holds weights only, without the architecture they belong to"
-        raise UnsupportedError(
-            msg,
-            hint="give the model's configuration: --architecture config.json (model.to_json())",
-        )
+        raise _no_graph(checkpoint)
     _check_rules(graph)
     matched = match_arrays(graph, checkpoint.layers)
     optimizer, notes = plan_optimizer_state(checkpoint, graph, matched.arrays)
@@ -118,6 +116,20 @@ def _plan(checkpoint: Checkpoint) -> Plan:
         roles={key: (path, param.source) for key, (path, param) in lowering.params.items()},
         input_layout=_input_layout(graph, architecture),
     )
+
+
+def _no_graph(checkpoint: Checkpoint) -> UnsupportedError:
+    """Return the error for weights without an architecture, or with one that is the user's code."""
+    stored = checkpoint.stored.configuration if checkpoint.stored else None
+    whole = parse_json(stored, what="model configuration", limits=Limits()) if stored else None
+    if isinstance(whole, Mapping):
+        name = whole.get("class_name")
+        msg = f"model class '{name!s:.80}' is not one of Keras's own; its structure is code, which is not in the file"
+        hint = "give an equivalent Functional configuration with --architecture, or your module with --into"
+        return UnsupportedError(msg, hint=hint)
+    msg = "holds weights only, without the architecture they belong to"
+    hint = "give the model's configuration: --architecture config.json (model.to_json())"
+    return UnsupportedError(msg, hint=hint)
 
 
 def _input_layout(graph: Graph, architecture: Architecture) -> str | None:

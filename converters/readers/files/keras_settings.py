@@ -10,7 +10,7 @@ from pathlib import Path
 
 from converters.checkpoint import ArrayInfo, OptimizerState, Provenance
 from converters.errors import UnreadableFileError, placed
-from converters.graph import Graph
+from converters.graph import MODEL_CLASSES, Graph
 from converters.json_text import parse_json
 from converters.limits import Limits
 from converters.readers.files.source import Source
@@ -42,9 +42,23 @@ class Architecture:
         training = self.config.get("compile_config")
         return training if isinstance(training, dict) else None
 
-    def graph(self, limits: Limits) -> Graph:
-        """Return the layers and calls. Raises ConversionError, with the place of the text."""
+    @property
+    def foreign_class(self) -> str | None:
+        """The model's class where it is the user's own: its structure is code, which no file holds."""
+        name = str(self.config.get("class_name"))
+        return None if name in MODEL_CLASSES else name
+
+    def graph(self, limits: Limits) -> Graph | None:
+        """Return the layers and calls, or None for the weights' own model of a class of the user's.
+
+        Raises:
+            ConversionError: The text is no configuration of a model, or one that was given is of such a class. The
+                message has the place of the text.
+        """
         from converters.keras_config import parse_model_config
+
+        if self.foreign_class is not None and not self.details:
+            return None
 
         with placed(self.file):
             return parse_model_config(

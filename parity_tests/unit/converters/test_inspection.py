@@ -91,6 +91,20 @@ def test_converting_the_same_file_ends_with_4(
     assert not (tmp_path / "out.pth").exists()
 
 
+def test_weights_of_a_model_class_of_the_users_own_are_listed(
+    write_model: WriteModel, configs: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_model({"class_name": "DQN", "config": {}}, {"hidden": configs.dense_arrays(4, 3)})
+
+    found = inspect(path)
+
+    assert line(found, "hidden").shapes == (("kernel", (4, 3)), ("bias", (3,)))
+    assert "model class 'DQN' is not one of Keras's own" in str(found.problem)
+    assert "--into" in str(found.hint)
+    assert torchward.main(["convert", str(path), "-o", str(tmp_path / "out.pth")]) == 4
+    assert "model class 'DQN'" in capsys.readouterr().err
+
+
 def test_layer_that_nothing_calls_is_said_to_be_so(write_model: WriteModel, configs: Any) -> None:
     config = configs.functional({"x": [None, 4]}, [(configs.dense("first", 3), ["x"])], ["first"])
     config["config"]["layers"].append(
