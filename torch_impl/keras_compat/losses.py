@@ -125,7 +125,9 @@ def elementwise_binary_crossentropy(
     if from_logits:
         return F.binary_cross_entropy_with_logits(output, target, reduction="none")
     p = clipped(output) if clip else output
-    return -(target * bounded_log(p) + (1 - target) * bounded_log(1 - p))
+    # Beside 1 there are no numbers nearer than half of eps: a sigmoid that rounds to 1 counts as that one.
+    rest = (1 - p).clamp(min=torch.finfo(p.dtype).eps / 2)
+    return -(target * bounded_log(p) + (1 - target) * rest.log())
 
 
 def binary_crossentropy(

@@ -172,6 +172,12 @@ def test_probability_of_a_softmax_is_not_clipped() -> None:
     assert whole.item() == pytest.approx(-math.log(1e-20), rel=1e-6)
 
 
+def test_sigmoid_that_rounds_to_one_is_taken_for_the_number_before() -> None:
+    p, target = torch.tensor([[1.0]]), torch.tensor([[0.0]])
+    found = losses.binary_crossentropy(p, target, clip=False)
+    assert found.item() == pytest.approx(24 * math.log(2), rel=1e-6)
+
+
 def test_terms_of_several_outputs_are_weighted_and_outputs_without_loss_left_out() -> None:
     mse = KerasLoss("mean_squared_error", losses.mean_squared_error)
     mae = KerasLoss("mean_absolute_error", losses.mean_absolute_error)
