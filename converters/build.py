@@ -28,12 +28,14 @@ class _Call(NamedTuple):
         attribute: names that lead to the submodule; () for functions.
         taken: places of the values it takes, in the list of all values.
         made: how many values it adds to that list.
+        dropped: places of values that nobody takes afterwards; their memory serves the next step.
     """
 
     attribute: tuple[str, ...]
     function: Operation | None
     taken: tuple[int, ...]
     made: int
+    dropped: tuple[int, ...]
 
 
 class ConvertedModel(nn.Module):
@@ -52,7 +54,8 @@ class ConvertedModel(nn.Module):
         self.architecture = architecture
         places = {value.name: place for place, value in enumerate(architecture.inputs)}
         calls = []
-        for step in architecture.steps:
+        last_use = _last_uses(architecture)
+        for number, step in enumerate(architecture.steps):
             target = find_target(step.op)
             if target.module != (step.attribute is not None):
                 kind = "a module, which needs" if target.module else "a function, which has no"
@@ -68,6 +71,11 @@ class ConvertedModel(nn.Module):
                     None if target.module else _function(step, target),
                     tuple(places[name] for name in step.inputs),
                     len(step.results),
+                    tuple(
+                        places[name]
+                        for name in {*step.inputs, *step.results}
+                        if last_use.get(name, number) == number
+                    ),
                 )
             )
         self._calls = tuple(calls)
@@ -79,13 +87,13 @@ class ConvertedModel(nn.Module):
         """Return the outputs for (batch, ...) inputs."""
         if named or len(inputs) != len(self._dtypes) or not isinstance(inputs[0], Tensor):
             inputs = order_inputs(self.architecture, inputs, named)
-        values = [
+        values: list[Tensor | None] = [
             x if x.dtype == dtype else x.to(dtype)
             for x, dtype in zip(inputs, self._dtypes, strict=True)
         ]
         if self._is_chain:
-            return self._forward_chain(values[0])
-        for attribute, function, taken, made in self._calls:
+            return self._forward_chain(cast("Tensor", values[0]))
+        for attribute, function, taken, made, dropped in self._calls:
             # Looked up at each call: whoever replaces a submodule has it used.
             operation = self._find(attribute) if function is None else function
             result = operation(*[values[place] for place in taken])
@@ -93,7 +101,9 @@ class ConvertedModel(nn.Module):
                 values.append(result)
             else:
                 values.extend(result)
-        outputs = tuple(values[place] for place in self._outputs)
+            for place in dropped:
+                values[place] = None
+        outputs = tuple(cast("Tensor", values[place]) for place in self._outputs)
         architecture = self.architecture
         if architecture.structure == "dict":
             return dict(zip(architecture.output_names, outputs, strict=True))
@@ -102,7 +112,7 @@ class ConvertedModel(nn.Module):
         return outputs[0] if architecture.structure == "single" else outputs
 
     def _forward_chain(self, x: Tensor) -> Tensor:
-        for attribute, function, _, _ in self._calls:
+        for attribute, function, *_ in self._calls:
             x = self._find(attribute)(x) if function is None else function(x)
         return x
 
@@ -318,6 +328,15 @@ def _dtype(name: str) -> torch.dtype:
         msg = f"the architecture has an input of type '{name}', which torch does not know"
         raise UnreadableFileError(msg)
     return dtype
+
+
+def _last_uses(architecture: Architecture) -> dict[str, int]:
+    """Return the number of the last step that takes a value; outputs are taken after all steps."""
+    last = dict.fromkeys(architecture.outputs, len(architecture.steps))
+    for number, step in reversed(list(enumerate(architecture.steps))):
+        for name in step.inputs:
+            last.setdefault(name, number)
+    return last
 
 
 def _is_chain(architecture: Architecture) -> bool:

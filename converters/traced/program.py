@@ -5,7 +5,7 @@ What was traced is run beside the module on other inputs of another batch size b
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -95,8 +95,10 @@ def flat(outputs: object) -> list[Tensor]:
     """Return the outputs as a list, whatever their structure."""
     if isinstance(outputs, Tensor):
         return [outputs]
-    values = outputs.values() if isinstance(outputs, dict) else outputs
-    return [value for value in values if isinstance(value, Tensor)] if values else []  # type: ignore[attr-defined]
+    values = outputs.values() if isinstance(outputs, Mapping) else outputs
+    if not isinstance(values, Iterable):
+        return []
+    return [tensor for value in values for tensor in flat(value)]
 
 
 def _read(tensor: OutputTensor) -> Tensor:

@@ -56,11 +56,15 @@ class BatchNorm(nn.Module):
         """Return x normalized; in training mode also move the statistics."""
         if not self.training or self.frozen:
             return self._normalize_by_moving_statistics(x)
-        x = x.movedim(self.axis, -1)
-        axes = list(range(x.dim() - 1))
-        mean, variance = x.mean(axes), x.var(axes, correction=0)
-        self._move_statistics(mean.detach(), variance.detach(), x.numel() // x.shape[-1])
-        return self._normalize(x, mean, variance).movedim(-1, self.axis)
+        x = x.movedim(self.axis, 1)
+        # One kernel for all of it; the momentum of 0 is not used, because it is given no statistics to move.
+        y, mean, inverse = torch.native_batch_norm(
+            x, self.weight, self.bias, None, None, True, 0.0, self.eps
+        )
+        # Off by rounding of variance + eps at most, which is what divides at inference.
+        variance = (inverse.detach().pow(-2) - self.eps).clamp(min=0)
+        self._move_statistics(mean.detach(), variance, x.numel() // x.shape[1])
+        return y.movedim(1, self.axis)
 
     def _normalize(self, x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
         """Return x, channels last, normalized by these statistics."""
