@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from converters.errors import UnsupportedError
 from converters.spatial_words import RENAMED_CLASSES, SPATIAL_SETTINGS
 
 _RECURRENT_SETTINGS = {
@@ -33,9 +34,48 @@ RENAMED_SETTINGS: dict[str, dict[str, str]] = {
 }
 
 
+_FURTHER_CLASSES = {
+    "TimeDistributedDense": "Dense",  # Dense of later versions works on the last axis, whatever lies before it
+    "AtrousConvolution1D": "Conv1D",
+    "AtrousConvolution2D": "Conv2D",
+}
+MERGE_MODES = {
+    "sum": "Add",
+    "mul": "Multiply",
+    "ave": "Average",
+    "max": "Maximum",
+    "concat": "Concatenate",
+    "dot": "Dot",
+}
+"""What the one layer `Merge` of Keras 1 became in later ones, by its mode."""
+
+
+def settle_merge(class_name: str, config: Mapping[str, object]) -> tuple[str, Mapping[str, object]]:
+    """Return the layer of Keras 2 and 3 that computes what a `Merge` of Keras 1 does; other layers as they are.
+
+    Raises:
+        UnsupportedError: Its mode is a function, or it holds the models that it merges.
+    """
+    if class_name != "Merge":
+        return class_name, config
+    name, mode = config.get("name"), config.get("mode")
+    if config.get("layers"):
+        msg = f"layer '{name}' (Merge) joins the models inside it at the start of a Sequential; no rule for that"
+        raise UnsupportedError(msg, hint="save the model with the functional interface")
+    if config.get("mode_type", "raw") != "raw" or mode not in MERGE_MODES:
+        msg = f"layer '{name}' (Merge) has mode {mode!r:.40}; known: {', '.join(MERGE_MODES)}"
+        raise UnsupportedError(msg)
+    settings = {key: config[key] for key in ("name", "trainable", "dtype") if key in config}
+    if mode == "concat":
+        settings["axis"] = config.get("concat_axis", -1)
+    elif mode == "dot":
+        settings |= {"axes": config.get("dot_axes", -1), "normalize": False}
+    return MERGE_MODES[str(mode)], settings
+
+
 def rename_class(class_name: str) -> str:
     """Return what Keras 3 calls a class of Keras 1 or 2."""
-    return RENAMED_CLASSES.get(class_name, class_name)
+    return {**RENAMED_CLASSES, **_FURTHER_CLASSES}.get(class_name, class_name)
 
 
 def rename_settings(class_name: str, settings: Mapping[str, object]) -> dict[str, object]:

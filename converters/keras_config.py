@@ -27,7 +27,7 @@ from converters.graph import (
     TensorRef,
 )
 from converters.json_text import parse_json
-from converters.keras1_config import rename_class
+from converters.keras1_config import rename_class, settle_merge
 from converters.keras2_config import Dialect, dtype_of, find_dialect, settle_settings
 from converters.keras3_config import OWN_NAMES, is_operation
 from converters.limits import Limits
@@ -190,7 +190,8 @@ def _parse_layer(entry: Mapping[str, object], dialect: Dialect) -> Layer:
             or graph.name
         )
         return Layer(name, class_name, {}, graph=graph)
-    class_name, config = _unfold_cell(class_name, cast("Mapping[str, object]", raw))
+    class_name, config = settle_merge(class_name, cast("Mapping[str, object]", raw))
+    class_name, config = _unfold_cell(class_name, config)
     class_name, config = settle_quantization(class_name, config)
     name = str(entry.get("name") or config["name"])
     if class_name in CODE_CLASSES:

@@ -21,6 +21,7 @@ _CONVOLUTION = {
     "subsample": "strides",
     "subsample_length": "strides",
     "dim_ordering": "data_format",
+    "atrous_rate": "dilation_rate",
     "bias": "use_bias",
     "W_regularizer": "kernel_regularizer",
     "b_regularizer": "bias_regularizer",
