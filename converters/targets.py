@@ -78,7 +78,7 @@ def _recurrent(name: str, functions: tuple[str, ...], *kwargs: str) -> Target:
 
 _HEADS = (
     *("sizes", "heads", "key_size", "value_size", "output_shape", "key_heads"),
-    *("bias", "dropout", "causal"),
+    *("bias", "dropout", "causal", "gated"),
 )
 _SCORES = ("score", "scale", "dropout", "causal")
 _BATCH_NORM = (
@@ -136,6 +136,11 @@ TARGETS: dict[str, Target] = {
         unnamed=("layer",),
     ),
     "compat.cast_as": Target(f"{COMPAT}.spectral:cast_as"),
+    "compat.BatchRenorm": _module(
+        f"{COMPAT}.batch_renorm:BatchRenorm",
+        *("num_features", "eps", "momentum", "renorm_momentum", "rmin", "rmax", "dmax"),
+        *("axis", "scale", "center", "frozen"),
+    ),
     "compat.linear_activation": Target(f"{COMPAT}.recurrent:linear_activation"),
     "compat.split_time": Target(f"{COMPAT}.recurrent:split_time"),
     "compat.PReLU": _module(f"{COMPAT}.activations:PReLU", "shape"),
@@ -214,6 +219,10 @@ TARGETS: dict[str, Target] = {
     "compat.MaskedMultiHeadAttention": _module(
         f"{COMPAT}.attention:MaskedMultiHeadAttention", *_HEADS
     ),
+    "compat.ScoredMultiHeadAttention": _module(
+        f"{COMPAT}.attention:ScoredMultiHeadAttention", *_HEADS
+    ),
+    "compat.attention_window": Target(f"{COMPAT}.attention:attention_window", ("window",)),
     "compat.Attention": _module(f"{COMPAT}.attention:Attention", *_SCORES),
     "compat.MaskedAttention": _module(f"{COMPAT}.attention:MaskedAttention", *_SCORES),
     "compat.as_indices": Target(f"{COMPAT}.preprocessing:as_indices"),

@@ -28,13 +28,27 @@ _PARTS = {
     "value": "value_dense",
     "attention_output": "output_dense",
 }
-_PROJECTIONS = tuple(
-    weight
-    for part, place in _PARTS.items()
-    for weight in (
-        Weight(f"{part}/kernel", place=f"{place}/0"),
-        Weight(f"{part}/bias", when="use_bias", place=f"{place}/1"),
-    )
+
+
+def _gated(config: Mapping[str, object]) -> bool:
+    return bool(config.get("use_gate"))
+
+
+def _gated_with_bias(config: Mapping[str, object]) -> bool:
+    return _gated(config) and bool(config.get("use_bias", True))
+
+
+_PROJECTIONS = (
+    *(
+        weight
+        for part, place in _PARTS.items()
+        for weight in (
+            Weight(f"{part}/kernel", place=f"{place}/0"),
+            Weight(f"{part}/bias", when="use_bias", place=f"{place}/1"),
+        )
+    ),
+    Weight("gate/kernel", when=_gated, place="gate_dense/0"),
+    Weight("gate/bias", when=_gated_with_bias, place="gate_dense/1"),
 )
 
 
@@ -56,6 +70,8 @@ def _inputs(layer: Layer, shapes: tuple[Shape, ...]) -> tuple[tuple[str, ...], l
     if len(indexes) not in (2, 3) or len(indexes) != len(given) or not isinstance(causal, bool):
         msg = f"layer '{layer.name}' ({layer.class_name}): called with {given!r:.60}, query and value are needed"
         raise UnsupportedError(msg)
+    if layer.class_name in ("MultiHeadAttention", "GroupQueryAttention"):
+        others.pop("return_attention_scores", None)  # `_asks_for_scores`
     refused = sorted(name for name, value in others.items() if value not in (None, False))
     if refused:
         msg = f"layer '{layer.name}' ({layer.class_name}): called with {', '.join(refused)}; no rule for that"
@@ -83,6 +99,16 @@ def _inputs(layer: Layer, shapes: tuple[Shape, ...]) -> tuple[tuple[str, ...], l
         Example({"num_heads": 2, "key_dim": 3}, ((2, 3, 4), (2, 2, 4)), separate=True),
         Example({"num_heads": 2, "key_dim": 3}, ((5, 4), (3, 4)), separate=True, masked=(0, 1)),
         Example(
+            {"num_heads": 2, "key_dim": 3, "use_gate": True, "value_dim": 5, "sliding_window": 2},
+            ((5, 4), (3, 6)),
+            separate=True,
+        ),
+        Example(
+            {"num_heads": 2, "key_dim": 3, "attention_axes": (2,)},
+            ((3, 5, 4), (3, 2, 4)),
+            separate=True,
+        ),
+        Example(
             {"num_heads": 2, "key_dim": 3, "dropout": 1e-12},
             ((5, 4), (3, 4), (3, 4)),
             separate=True,
@@ -96,11 +122,7 @@ def multi_head_attention(layer: Layer, *shapes: Shape) -> Lowered:
     """Return attention of several heads over all axes between the batch and the last."""
     names, found, causal = _inputs(layer, shapes)
     rank = len(found[0])
-    axes = layer.config.get("attention_axes")
-    if axes is not None and tuple(
-        sorted(axis % rank for axis in integers(layer, "attention_axes"))
-    ) != tuple(range(1, rank - 1)):
-        raise unsupported(layer, "attention_axes", needed="all axes but the batch and the last")
+    kept = _kept_axes(layer, found)
     heads, key_size = integer(layer, "num_heads"), integer(layer, "key_dim")
     value_size = key_size if layer.config.get("value_dim") is None else integer(layer, "value_dim")
     given = layer.config.get("output_shape")
@@ -112,7 +134,101 @@ def multi_head_attention(layer: Layer, *shapes: Shape) -> Lowered:
         )
         raise UnsupportedError(msg)
     step = _heads(layer, names, found, (heads, heads, key_size, value_size), width, causal=causal)
+    if kept:
+        return _beside(layer, step, names, found, kept)
+    if _asks_for_scores(layer):
+        return _with_scores(layer, step, found, heads)
     return replace(_with_heads_mask(layer, step, names, rank), unmasks=True)
+
+
+def _kept_axes(layer: Layer, shapes: list[Shape]) -> tuple[int, ...]:
+    """Return the axes between batch and last that attention does not go over; each of their places is by itself.
+
+    Raises:
+        UnsupportedError: Their sizes are free or differ.
+    """
+    if layer.config.get("attention_axes") is None:
+        return ()
+    rank = len(shapes[0])
+    axes = {axis % rank for axis in integers(layer, "attention_axes")}
+    kept = tuple(axis for axis in range(1, rank - 1) if axis not in axes)
+    sizes = {tuple(shape[axis] for axis in kept) for shape in shapes if len(shape) == rank}
+    if len({len(shape) for shape in shapes}) > 1 or len(sizes) > 1 or None in next(iter(sizes)):
+        needed = "axes whose others have the same fixed sizes in all inputs"
+        raise unsupported(layer, "attention_axes", needed=needed)
+    return kept
+
+
+def _beside(
+    layer: Layer,
+    step: TorchStep,
+    names: tuple[str, ...],
+    shapes: list[Shape],
+    kept: tuple[int, ...],
+) -> Lowered:
+    """Return attention with the kept axes counted as part of the batch.
+
+    Raises:
+        UnsupportedError: There are masks, a window, scores or an output of several axes besides.
+    """
+    plain = step.kwargs["output_shape"]
+    if (
+        masks_of(layer).shapes
+        or _asks_for_scores(layer)
+        or layer.config.get("sliding_window") is not None
+        or (isinstance(plain, tuple) and len(plain) > 1)
+    ):
+        raise unsupported(layer, "attention_axes", needed="null beside masks, windows and scores")
+    rank = len(shapes[0])
+    order = (0, *kept, *(axis for axis in range(1, rank) if axis not in kept))
+    steps = []
+    for name, shape in zip(names, shapes, strict=True):
+        moved = tuple(shape[axis] for axis in order)
+        steps.append(
+            TorchStep("torch.permute", {"dims": order}, (), moved, "", (name,), (f"{name}_moved",))
+        )
+        kwargs: dict[str, Plain] = {"start_dim": 0, "end_dim": len(kept)}
+        flat = (None, *moved[len(kept) + 1 :])
+        steps.append(
+            TorchStep("torch.flatten", kwargs, (), flat, "", (f"{name}_moved",), (f"{name}_flat",))
+        )
+    result = step.shape or ()
+    inner = (None, *(result[axis] for axis in order[len(kept) + 1 :]))
+    flat_names = tuple(f"{name}_flat" for name in names)
+    steps.append(replace(step, inputs=flat_names, results=("flat",), shape=inner))
+    sizes = (-1, *(shapes[0][axis] or 0 for axis in kept))
+    unfolded = tuple(result[axis] for axis in order)
+    kwargs = {"dim": 0, "sizes": sizes}
+    steps.append(TorchStep("torch.unflatten", kwargs, (), unfolded, "", ("flat",), ("unfolded",)))
+    back = tuple(order.index(axis) for axis in range(rank))
+    steps.append(
+        TorchStep("torch.permute", {"dims": back}, (), result, "", ("unfolded",), ("attended",))
+    )
+    return Lowered(tuple(steps), ("attended",), masks=(None,))
+
+
+def _asks_for_scores(layer: Layer) -> bool:
+    return call_of(layer).kwargs.get("return_attention_scores") is True
+
+
+def _with_scores(layer: Layer, step: TorchStep, shapes: list[Shape], heads: int) -> Lowered:
+    """Return attention that gives its weights as well.
+
+    Raises:
+        UnsupportedError: There are masks or a window besides.
+    """
+    if masks_of(layer).shapes or layer.config.get("sliding_window") is not None:
+        msg = (
+            f"layer '{layer.name}' ({layer.class_name}): called with return_attention_scores beside masks or a "
+            "window; no rule for that"
+        )
+        raise UnsupportedError(msg)
+    scores = (shapes[0][0], heads, *shapes[0][1:-1], *shapes[1][1:-1])
+    results = ("attended", "scores")
+    scored = replace(
+        step, op="compat.ScoredMultiHeadAttention", results=results, further_shapes=(scores,)
+    )
+    return Lowered((scored,), results, masks=(None, None))
 
 
 @layer(
@@ -130,6 +246,18 @@ def multi_head_attention(layer: Layer, *shapes: Shape) -> Lowered:
             separate=True,
             masked=(0, 1),
         ),
+        Example(
+            {
+                "head_dim": 3,
+                "num_query_heads": 4,
+                "num_key_value_heads": 2,
+                "use_gate": True,
+                "use_bias": False,
+                "sliding_window": 2,
+            },
+            ((5, 4), (5, 4)),
+            separate=True,
+        ),
     ),
     takes_call=True,
     mask="use",
@@ -141,6 +269,8 @@ def grouped_query_attention(layer: Layer, *shapes: Shape) -> Lowered:
     heads, key_heads = integer(layer, "num_query_heads"), integer(layer, "num_key_value_heads")
     width = (found[0][-1] or 0,)
     step = _heads(layer, names, found, (heads, key_heads, size, size), width, causal=causal)
+    if _asks_for_scores(layer):
+        return _with_scores(layer, step, found, heads)
     return _with_heads_mask(layer, step, names, len(found[0]))
 
 
@@ -162,10 +292,11 @@ def _with_heads_mask(layer: Layer, step: TorchStep, names: tuple[str, ...], rank
     if "attention_mask" in masks.shapes:
         parts.append(_part("compat.cast", {"dtype": "bool"}, "attention_mask", "seen"))
     behind = carried[0] if carried[0] in masks.shapes else None
-    if not parts:
+    window = layer.config.get("sliding_window")
+    if not parts and window is None:
         return Lowered((step,), step.results, masks=(behind,))
     ranks = [len(masks.shapes[each.inputs[0]]) for each in parts]
-    alone = parts[0].inputs == ("attention_mask",)
+    alone = bool(parts) and parts[0].inputs == ("attention_mask",)
     fits = (
         ranks[0] in (2, 3, 4)
         if alone
@@ -178,6 +309,10 @@ def _with_heads_mask(layer: Layer, step: TorchStep, names: tuple[str, ...], rank
         found = ", ".join(str(masks.shapes[each.inputs[0]]) for each in parts)
         msg = f"layer '{layer.name}' ({layer.class_name}): no rule for masks {found} beside {rank} axes"
         raise UnsupportedError(msg)
+    if window is not None:
+        kwargs = {"window": integer(layer, "sliding_window")}
+        near = TorchStep("compat.attention_window", kwargs, (), (None, None))
+        parts.append(replace(near, inputs=(names[0], names[1]), results=("near",)))
     ends = tuple(each.results[0] for each in parts)
     steps = list(parts)
     if len(ends) > 1:
@@ -203,9 +338,6 @@ def _heads(
     causal: bool,
 ) -> TorchStep:
     """Return the module; `numbers` are heads, heads of the key, size of a key and of a value."""
-    for key in ("use_gate", "sliding_window"):
-        if layer.config.get(key):
-            raise unsupported(layer, key, needed="null or false")
     heads, key_heads, key_size, value_size = numbers
     query, value, key_shape = shapes[0], shapes[1], shapes[-1]
     bias, dropout = flag(layer, "use_bias", default=True), number(layer, "dropout", 0.0)
@@ -237,6 +369,11 @@ def _heads(
     shape = (heads, value_size, *width)
     params.append(Param("output.weight", "attention_output/kernel", kernel, shape))
     params.append(Param("output.bias", "attention_output/bias", f"{letters} -> {merged}", width))
+    if _gated(layer.config):
+        kwargs["gated"] = True
+        sizes = (query[-1], heads, value_size)
+        params.append(Param("gate.weight", "gate/kernel", "in head size -> (head size) in", sizes))
+        params.append(Param("gate.bias", "gate/bias", "head size -> (head size)", sizes[1:]))
     kept = tuple(param for param in params if bias or param.name.endswith("weight"))
     result = (*query[:-1], *width)
     return TorchStep("compat.MultiHeadAttention", kwargs, kept, shape=result, inputs=names)

@@ -22,6 +22,7 @@ class MultiHeadAttention(nn.Module):
         bias: whether the projections add one.
         dropout: share of attention weights that are zero in training.
         causal: whether a position sees only those up to its own.
+        gated: multiply what the heads found by sigmoid(gate(query)) before it is projected back.
 
     Source: keras 3.15.1, layers/attention/multi_head_attention.py and grouped_query_attention.py.
     """
@@ -38,6 +39,7 @@ class MultiHeadAttention(nn.Module):
         bias: bool = True,
         dropout: float = 0.0,
         causal: bool = False,
+        gated: bool = False,
     ) -> None:
         super().__init__()
         self.key_size, self.value_size, self.output_shape = key_size, value_size, output_shape
@@ -49,6 +51,7 @@ class MultiHeadAttention(nn.Module):
         self.key = nn.Linear(sizes[1], key_heads * key_size, bias=bias)
         self.value = nn.Linear(sizes[2], key_heads * value_size, bias=bias)
         self.output = nn.Linear(heads * value_size, width, bias=bias)
+        self.gate = nn.Linear(sizes[0], heads * value_size, bias=bias) if gated else None
 
     def forward(self, query: Tensor, value: Tensor, key: Tensor | None = None) -> Tensor:
         """Return (batch, positions of the query, *output_shape); axes between batch and last are positions."""
@@ -56,7 +59,7 @@ class MultiHeadAttention(nn.Module):
         attended = nn.functional.scaled_dot_product_attention(
             q, k, v, dropout_p=self.dropout if self.training else 0.0, is_causal=self.causal
         )
-        return self.join(attended, tuple(query.shape[1:-1]))
+        return self.join(attended, query)
 
     def project(self, query: Tensor, value: Tensor, key: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return query, key and value of every head: (batch, heads, positions, size)."""
@@ -67,9 +70,13 @@ class MultiHeadAttention(nn.Module):
             k, v = k.repeat_interleave(self.repeats, 1), v.repeat_interleave(self.repeats, 1)
         return q, k, v
 
-    def join(self, attended: Tensor, positions: tuple[int, ...]) -> Tensor:
+    def join(self, attended: Tensor, query: Tensor) -> Tensor:
         """Return what the heads found, joined and projected."""
-        y: Tensor = self.output(attended.transpose(1, 2).flatten(-2))
+        positions = tuple(query.shape[1:-1])
+        found = attended.transpose(1, 2).flatten(-2)
+        if self.gate is not None:
+            found = found * torch.sigmoid(self.gate(query).flatten(1, -2))
+        y: Tensor = self.output(found)
         if len(positions) > 1:
             y = torch.unflatten(y, 1, positions)
         if len(self.output_shape) > 1:
@@ -98,7 +105,31 @@ class MaskedMultiHeadAttention(MultiHeadAttention):
             weights = nn.functional.dropout(weights, self.dropout, self.training)
         else:
             weights = torch.where(seen, scores, torch.finfo(scores.dtype).min / 2).softmax(-1)
-        return self.join(weights @ v, tuple(query.shape[1:-1]))
+        return self.join(weights @ v, query)
+
+
+class ScoredMultiHeadAttention(MultiHeadAttention):
+    """`MultiHeadAttention` that gives its weights as well, as Keras with return_attention_scores."""
+
+    def forward(  # type: ignore[override]
+        self, query: Tensor, value: Tensor, key: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return (batch, positions of the query, *output_shape) and (batch, heads, *positions of query and value)."""
+        q, k, v = self.project(query, value, value if key is None else key)
+        scores = q @ k.transpose(-2, -1) * self.key_size**-0.5
+        if self.causal:
+            seen = torch.ones_like(scores[:1, :1], dtype=torch.bool).tril()
+            scores = torch.where(seen, scores, -1e9)
+        weights = scores.softmax(-1)
+        dropped = nn.functional.dropout(weights, self.dropout, self.training)
+        shape = (*weights.shape[:2], *query.shape[1:-1], *value.shape[1:-1])
+        return self.join(dropped @ v, query), weights.reshape(shape)
+
+
+def attention_window(query: Tensor, value: Tensor, *, window: int) -> Tensor:
+    """Return (positions of the query, positions of the value): true where they are less than `window` apart."""
+    own = torch.arange(query.shape[1], device=query.device).unsqueeze(1)
+    return (own - torch.arange(value.shape[1], device=query.device)).abs() < window
 
 
 class Attention(nn.Module):

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import torchward
+
+pytestmark = pytest.mark.tf
+
+
+@pytest.fixture(scope="module")
+def keras() -> Any:  # Keras has no types
+    return pytest.importorskip("keras")
+
+
+@pytest.mark.parametrize("causal", [False, True], ids=["all", "causal"])
+@pytest.mark.parametrize("name", ["heads", "groups", "axes"])
+def test_scores_come_as_a_second_output(
+    name: str, causal: bool, keras: Any, tmp_path: Path
+) -> None:
+    keras.utils.clear_session()
+    shape = (2, 3, 4) if name == "axes" else (5, 4)
+    layer = (
+        keras.layers.GroupQueryAttention(3, 4, 2)
+        if name == "groups"
+        else keras.layers.MultiHeadAttention(2, 3)
+    )
+    x, y = keras.Input(shape), keras.Input(shape)
+    causal = causal and name != "axes"
+    outputs = layer(x, y, return_attention_scores=True, use_causal_mask=causal)
+    model = keras.Model([x, y], list(outputs))
+    model.save(tmp_path / "model.keras")
+    inputs = np.random.default_rng(3).normal(size=(2, 6, *shape)).astype("float32")
+
+    torchward.convert(tmp_path / "model.keras", tmp_path / "model.pth")
+    found = torchward.load(tmp_path / "model.pth")(*torch.from_numpy(inputs))
+
+    for legacy, tensor in zip(model(list(inputs)), found, strict=True):
+        np.testing.assert_allclose(tensor.detach().numpy(), np.asarray(legacy), rtol=0, atol=2e-6)
