@@ -229,7 +229,8 @@ class Legacy:
                 continue
             # float32 values in both precisions, so that only the arithmetic differs. Variances are positive.
             value = draws.normal(size=weight.shape).astype(np.float32)
-            weight.assign(np.abs(value) + np.float32(0.1) if "variance" in weight.name else value)
+            spread = any(word in weight.name for word in ("variance", "stddev"))
+            weight.assign(np.abs(value) + np.float32(0.1) if spread else value)
         if hasattr(layer, "finalize_state"):
             layer.finalize_state()  # Normalization keeps a copy of its weights
         return model

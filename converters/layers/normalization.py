@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from converters.errors import UnsupportedError
@@ -12,6 +12,18 @@ from converters.registry import Example, Lowered, Param, Plain, Shape, TorchStep
 from converters.settings import flag, integer, integers, number, text, unsupported
 
 
+_RENORM = {
+    "running_stddev": "moving_stddev",
+    "renorm_mean": "renorm_mean",
+    "renorm_stddev": "renorm_stddev",
+}
+"""Further statistics of batch renormalization, by torch's name for them."""
+
+
+def _renormalizes(config: Mapping[str, object]) -> bool:
+    return config.get("renorm") is True
+
+
 @layer(
     "BatchNormalization",
     weights=(
@@ -19,12 +31,22 @@ from converters.settings import flag, integer, integers, number, text, unsupport
         Weight("beta", when="center"),
         Weight("moving_mean", trainable=False),
         Weight("moving_variance", trainable=False),
+        *(Weight(role, when=_renormalizes, trainable=False) for role in _RENORM.values()),
     ),
     examples=(
         Example({}, ((6,),)),
         Example({"scale": False, "momentum": 0.9, "epsilon": 1e-5}, ((6,),)),
         Example({"center": False}, ((5, 3),)),
         Example({"axis": 1}, ((5, 3),)),
+        Example({"renorm": True, "renorm_momentum": 0.7, "axis": 1, "center": False}, ((5, 3),)),
+        Example(
+            {
+                "renorm": True,
+                "renorm_clipping": {"rmin": 0.5, "rmax": 2.0, "dmax": 0.3},
+                "scale": False,
+            },
+            ((6,),),
+        ),
         Example({}, ((5, 3),), masked=(0,)),
     ),
     mask="use",
@@ -45,6 +67,8 @@ def batch_normalization(layer: Layer, *shapes: Shape) -> list[TorchStep] | Lower
         kwargs["scale"] = False
     if not center:
         kwargs["center"] = False
+    if layer.config.get("virtual_batch_size") is not None:
+        raise unsupported(layer, "virtual_batch_size", needed="null")
     # Standalone Keras 2, see keras_config: how the statistics move, and the updates so far where they are known.
     variance = text(layer, "moving_variance", "biased")
     rank, fused_ranks = len(shapes[0]), layer.config.get("fused_ranks")
@@ -62,8 +86,34 @@ def batch_normalization(layer: Layer, *shapes: Shape) -> list[TorchStep] | Lower
     ]
     buffers = {"running_mean": "moving_mean", "running_var": "moving_variance"}
     params += [Param(name, role, "c -> c", (size,)) for name, role in buffers.items()]
+    if _renormalizes(layer.config):
+        return [_renorm_step(layer, kwargs, params)]
     step = TorchStep("compat.BatchNorm", kwargs, tuple(params))
     return _with_masked_statistics(layer, step, shapes[0])
+
+
+def _renorm_step(layer: Layer, kwargs: Mapping[str, Plain], params: Sequence[Param]) -> TorchStep:
+    """Return `compat.BatchRenorm`, which moves its statistics in one way only."""
+    if masks_of(layer).of_input() is not None:
+        msg = f"layer '{layer.name}' (BatchNormalization): renorm with a mask; no rule for that"
+        raise UnsupportedError(msg)
+    clipping = layer.config.get("renorm_clipping") or {}
+    if not isinstance(clipping, Mapping) or not set(clipping) <= {"rmin", "rmax", "dmax"}:
+        raise unsupported(layer, "renorm_clipping", needed="numbers for rmin, rmax and dmax")
+    bounds = replace(layer, config=clipping)
+    others = {key: kwargs[key] for key in kwargs if key not in ("variance", "debiased_updates")}
+    return TorchStep(
+        "compat.BatchRenorm",
+        {
+            **others,
+            "renorm_momentum": number(layer, "renorm_momentum", 0.99),
+            **{key: number(bounds, key) for key in clipping if clipping[key] is not None},
+        },
+        (
+            *params,
+            *(Param(name, role, "c -> c", params[0].shape) for name, role in _RENORM.items()),
+        ),
+    )
 
 
 def _with_masked_statistics(
