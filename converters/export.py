@@ -174,6 +174,10 @@ def _restore(
     if file_format == "keras-h5-weights" and restored.slots is not None:
         restored.slots = None
         restored.lost.append(("optimizer state", "a .h5 of weights holds none"))
+    if file_format == "keras-h5" and restored.slots and record.generation == 3:
+        restored.notes.append(
+            "Keras 3 does not restore an optimizer from .h5; for that export to .keras"
+        )
     return restored, tree
 
 

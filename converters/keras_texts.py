@@ -8,18 +8,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import cast
 
 from converters.errors import UnsupportedError
 from converters.json_text import parse_json
 from converters.legacy_record import LegacyRecord
 from converters.limits import Limits
+from converters.matching import EXPORTED_NAMES
+from converters.registry import LAYERS
 
 DATE = "1980-01-01@00:00:00"
 """Where Keras writes the time: the same input gives the same bytes."""
 OF_ARCHIVES = ("module", "registered_name", "build_config", "compile_config", "shared_object_id")
 """Entries that say where a class is, or how it was built; .h5 files do without."""
 FUNCTIONAL_MODULE = "keras.src.models.functional"
+
+OWN_NAMES = {own: exported for exported, own in EXPORTED_NAMES.items()}
 
 Json = dict[str, object]
 
@@ -40,9 +45,7 @@ def archive_members(record: LegacyRecord) -> dict[str, str]:
                 f"the model's configuration is of Keras {record.version or record.generation}, which .keras files "
                 "of Keras 3 do not hold"
             )
-            raise UnsupportedError(
-                msg, hint="export to .h5, which Keras 3 loads as well: -o model.h5"
-            )
+            raise UnsupportedError(msg, hint="export to .h5: -o model.h5")
         config = _with_modules(config)
     training = _training(record)
     if training is not None and "compile_config" not in config:
@@ -82,8 +85,6 @@ def h5_attributes(record: LegacyRecord) -> dict[str, str]:
 
 def with_changed_options(record: LegacyRecord, changed: Mapping[str, object]) -> LegacyRecord:
     """Return the record with hyper-parameters of the optimizer replaced in its texts, where they stand in them."""
-    from dataclasses import replace
-
     root = dict(record.attributes.get("", {}))
     members = dict(record.members)
     if isinstance(text := root.get("training_config"), str):
@@ -165,21 +166,43 @@ def _named(value: object, module: str | None) -> object:
     return {key: _named(entry, module) for key, entry in value.items()}
 
 
-def _with_modules(config: Mapping[str, object]) -> Json:
-    """Return a model's entry with the module of its class; Keras reads the layers inside it either way."""
-    name = str(config.get("class_name"))
-    functional = name in ("Functional", "Model")
-    return {
-        "module": FUNCTIONAL_MODULE if functional else "keras",
-        "class_name": "Functional" if functional else name,
-        "config": config.get("config"),
-        "registered_name": "Functional" if functional else None,
-    }
+def _with_modules(entry: Mapping[str, object]) -> Json:
+    """Return the entry of a model or a layer with the module of its class, models inside models included.
+
+    Raises:
+        UnsupportedError: It is an operation: an .h5 does not say in which module Keras has it.
+    """
+    import converters.layers  # noqa: F401  # fills the registry
+
+    name, config = str(entry.get("class_name")), entry.get("config")
+    settings = config if isinstance(config, Mapping) else {}
+    if name in ("Functional", "Model"):
+        about: Json = {
+            "module": FUNCTIONAL_MODULE,
+            "class_name": "Functional",
+            "registered_name": "Functional",
+        }
+    elif name == "Sequential":
+        about = {"module": "keras", "class_name": name, "registered_name": None}
+    elif (exported := OWN_NAMES.get(name, name)) in LAYERS or name == "InputLayer":
+        about = {"module": "keras.layers", "class_name": exported, "registered_name": None}
+    elif ">" not in name and "trainable" not in settings and "dtype" not in settings:
+        msg = f"the model uses the operation '{name}'; an .h5 does not say from which module of Keras, a .keras must"
+        raise UnsupportedError(msg, hint="export to .h5, the format that the legacy file had")
+    else:
+        about = {"class_name": name}
+    layers = settings.get("layers")
+    if isinstance(layers, list):
+        inner = [_with_modules(layer) if isinstance(layer, Mapping) else layer for layer in layers]
+        config = {**settings, "layers": inner}
+    return {**entry, **about, "config": config}
 
 
 def _without_modules(entry: Mapping[str, object]) -> Json:
     """Return the entry of a model or a layer as .h5 files have it, models inside models included."""
     kept = {key: value for key, value in entry.items() if key not in OF_ARCHIVES}
+    name = str(entry.get("class_name"))
+    kept["class_name"] = EXPORTED_NAMES.get(name, name)  # .h5 files have the class's own name
     config = entry.get("config")
     layers = config.get("layers") if isinstance(config, Mapping) else None
     if isinstance(config, Mapping) and isinstance(layers, list):

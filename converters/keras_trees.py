@@ -32,6 +32,8 @@ CELL_LAYERS = (
     *("ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"),
 )
 """Layers whose weights lie in their cell."""
+HIDDEN_PARTS = ("GroupQueryAttention",)
+"""Layers made of layers that Keras keeps under names with an underscore in front."""
 
 Arrays = Mapping[Path, Mapping[str, ArrayInfo]]
 
@@ -230,6 +232,10 @@ def places(layer: Layer, arrays: Mapping[str, ArrayInfo]) -> dict[str, ArrayInfo
         counts[group] = counts.get(group, -1) + 1
         index = counts[group] if number is None else number
         found[f"{group}vars/{index}"] = arrays[weight.role]
+    if layer.class_name == "SpectralNormalization":
+        # Keras stores the kernel a second time, as a variable of the wrapper.
+        found["vars/1"] = found.pop("vars/0")
+        found["vars/0"] = found["layer/vars/0"]
     return found
 
 
@@ -237,7 +243,8 @@ def _place(layer: Layer, weight: Weight) -> tuple[str, str | None]:
     """Return the group of a weight inside its layer's, and its number where the rule states it."""
     if weight.place is not None:
         group, _, number = weight.place.rpartition("/")
-        return (f"{group}/" if group else ""), number
+        hidden = "_" if layer.class_name in HIDDEN_PARTS else ""
+        return (f"{hidden}{group}/" if group else ""), number
     attribute, slash, role = weight.role.partition("/")
     if slash and attribute in layer.inner:
         inside, place = _place(layer.inner[attribute], replace(weight, role=role))
