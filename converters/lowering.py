@@ -20,15 +20,18 @@ from converters.errors import (
     UnreadableFileError,
     UnsupportedError,
 )
+from converters.execution_order import in_order
 from converters.graph import Call, Graph, Layer, TensorRef
 from converters.layer_dtypes import PRECISION, policy_name, variable_dtype
 from converters.masking import (
     Value,
     check_masks,
     mask_use,
+    masked_outputs,
     masks_of,
     named_masks,
     output_masks,
+    rivals,
     split_masks,
     with_given_masks,
     with_masks,
@@ -114,7 +117,8 @@ def lower_model(graph: Graph, lowering: Lowering) -> Architecture:
         msg = f"the configuration names outputs that nothing computes: {', '.join(missing)}"
         raise UnreadableFileError(msg)
     outputs = tuple(values[ref].name for ref in graph.outputs if ref in values)
-    _note_masked_outputs(graph, values, lowering)
+    carried = {ref: _carried(value, lowering) for ref, value in values.items()}
+    lowering.notes += masked_outputs(graph, carried)
     lowering.steps, lowering.origins = settle_masks(lowering.steps, lowering.origins, outputs)
     lowering.steps, lowering.origins, outputs = settle_channels(
         lowering.steps,
@@ -213,17 +217,6 @@ def _module_dtype(layer: Layer, attribute: str | None, lowering: Lowering) -> st
     return "" if dtype == "float32" else dtype
 
 
-def _note_masked_outputs(
-    graph: Graph, values: Mapping[TensorRef, Value], lowering: Lowering
-) -> None:
-    for ref in graph.outputs:
-        if ref in values and _carried(values[ref], lowering).mask is not None:
-            lowering.notes.append(
-                f"output '{ref.layer}' has a mask: Keras multiplies its training loss and metrics by it; "
-                "the module returns the output alone"
-            )
-
-
 def _carried(value: Value, lowering: Lowering) -> Value:
     """Return a value without the mask that a layer has taken from it."""
     return replace(value, mask=None) if value.name in lowering.unmasked else value
@@ -232,7 +225,7 @@ def _carried(value: Value, lowering: Lowering) -> Value:
 def _lower_calls(
     graph: Graph, prefix: Path, values: dict[TensorRef, Value], lowering: Lowering
 ) -> None:
-    for call in graph.calls:
+    for call in in_order(graph):
         layer = graph.layer(call.layer)
         missing = [ref for ref in call.inputs if ref not in values]
         if missing:
@@ -244,6 +237,7 @@ def _lower_calls(
         given: dict[str, TensorRef] = {}
         try:
             _note_fixed_mode(layer, call, lowering)
+            lowering.notes += rivals(graph, call, arguments)
             if not layer.is_operation:
                 call, given = split_masks(call)
                 arguments = [_carried(values[ref], lowering) for ref in call.inputs]

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from converters.errors import UnsupportedError
-from converters.graph import Call, Layer, Operand, TensorRef
+from converters.execution_order import TAKES_MASKS, beside
+from converters.graph import Call, Graph, Layer, Operand, TensorRef
 from converters.registry import LayerRule, Lowered, Masks, Shape
 
 ARGUMENTS = ("mask", "query_mask", "value_mask", "key_mask", "attention_mask")
@@ -153,6 +154,36 @@ def output_masks(
         known = {**made, **names}
         return [None if name is None else known[name] for name in found.masks]
     return []
+
+
+def masked_outputs(graph: Graph, values: Mapping[TensorRef, Value]) -> list[str]:
+    """Return a note for every output that has a mask."""
+    return [
+        f"output '{ref.layer}' has a mask: Keras multiplies its training loss and metrics by it; the module returns "
+        "the output alone"
+        for ref in graph.outputs
+        if ref in values and values[ref].mask is not None
+    ]
+
+
+def rivals(graph: Graph, call: Call, arguments: Sequence[Value]) -> list[str]:
+    """Return a note if a call takes the mask from a tensor that another uses, and Keras 3 runs the two in no fixed order."""
+    if graph.generation < 3 or graph.layer(call.layer).class_name != TAKES_MASKS:
+        return []
+    pairs = zip(call.inputs, arguments, strict=True)
+    masked = {ref for ref, argument in pairs if argument.mask is not None}
+    others = [
+        other.layer
+        for other in beside(graph, call)
+        if masked and not masked.isdisjoint(other.inputs)
+    ]
+    if not others:
+        return []
+    note = (
+        f"'{call.layer}' takes the mask from its inputs, which {', '.join(others[:3])} use, too; Keras 3 runs them in "
+        "no fixed order, the module in that of the file"
+    )
+    return [note]
 
 
 PASSING = frozenset(("QuantizedDense",))

@@ -52,6 +52,16 @@ def taken_away(keras: Any) -> Any:
     return keras.Model(x, layers.Attention(name="last")([second, first]))
 
 
+def beside(keras: Any) -> Any:
+    """A sum with fewer layers behind it than the attention runs later, though it stands before it in the file."""
+    layers = keras.layers
+    x, y = words(keras)
+    other = layers.Activation("tanh", name="other")(y)
+    attended = layers.MultiHeadAttention(2, 3, name="attention")(y, y)
+    attended = layers.Dense(4, name="dense")(layers.LayerNormalization(name="norm")(attended))
+    return keras.Model(x, layers.Attention(name="last")([attended, other]))
+
+
 def sequence_to_sequence(keras: Any) -> Any:
     layers = keras.layers
     x, y = words(keras)
@@ -104,7 +114,7 @@ def joined(keras: Any) -> Any:
 NETWORKS: dict[str, Callable[[Any], Any]] = {
     build.__name__: build
     for build in (
-        *(transformer_block, taken_away, sequence_to_sequence),
+        *(transformer_block, taken_away, beside, sequence_to_sequence),
         *(nested, lost, given, joined),
     )
 }
