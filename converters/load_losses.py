@@ -9,9 +9,8 @@ from pathlib import Path
 from converters.architecture import Architecture
 from converters.errors import UnsupportedError
 from converters.load import read_converted
+from converters.loss_names import LOSSES, METRICS
 from converters.losses import (
-    LOSSES,
-    METRICS,
     compile_loss,
     compiled_parts,
     find_metric,

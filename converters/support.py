@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from converters.registry import LAYERS
 
-SECTIONS = ("layers", "activations", "optimizers", "losses", "metrics", "formats", "outputs")
+SECTIONS = (
+    "layers",
+    "activations",
+    "optimizers",
+    "losses",
+    "metrics",
+    "formats",
+    "outputs",
+    "exports",
+)
 
 
 def supported() -> dict[str, list[str]]:
@@ -12,7 +21,8 @@ def supported() -> dict[str, list[str]]:
     import converters.layers  # fills the registry
     import converters.writers.formats  # noqa: F401  # fills the registry
     from converters.layers.activations import ACTIVATIONS
-    from converters.losses import LOSSES, METRICS
+    from converters.legacy_record import SUFFIXES
+    from converters.loss_names import LOSSES, METRICS
     from converters.optimizers.rules import RULES
     from converters.readers import readers
     from converters.writers.registry import WRITERS
@@ -25,4 +35,5 @@ def supported() -> dict[str, list[str]]:
         "metrics": sorted(METRICS),
         "formats": sorted(type(reader).__module__.rpartition(".")[2] for reader in readers()),
         "outputs": sorted(WRITERS),
+        "exports": sorted(set(SUFFIXES.values())),
     }

@@ -12,7 +12,8 @@ import torch
 import torchward
 from converters.architecture import Architecture, InputValue, Step
 from converters.errors import UnsupportedError
-from converters.losses import LOSSES, compile_loss, find_loss, find_metric, unclipped_losses
+from converters.loss_names import LOSSES
+from converters.losses import compile_loss, find_loss, find_metric, unclipped_losses
 from torch_impl.keras_compat import losses, metrics
 
 

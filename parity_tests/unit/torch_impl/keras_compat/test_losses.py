@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from converters.losses import LOSSES, METRICS, find_loss, find_metric
+from converters.loss_names import LOSSES, METRICS
+from converters.losses import find_loss, find_metric
 from torch_impl.keras_compat import losses
 from torch_impl.keras_compat.compiled_loss import CompiledLoss, KerasLoss, Term
 
