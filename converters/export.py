@@ -16,7 +16,7 @@ from converters.errors import UnreadableFileError, UnsupportedError
 from converters.first_step import add_new_slots
 from converters.keras_texts import with_changed_options
 from converters.keras_trees import arrange
-from converters.legacy_record import OPTIMIZER_GROUPS, make_record
+from converters.legacy_record import OPTIMIZER_GROUPS, SUFFIXES, make_record
 from converters.limits import MAX_ARRAY_BYTES
 from converters.load import read_converted
 from converters.plan import plan_conversion
@@ -32,13 +32,6 @@ from torch_impl.checkpoints import TorchCheckpoint
 PathLike = str | os.PathLike[str]
 
 CONVERTED_SUFFIXES = (".pth", ".pt", ".safetensors")
-SUFFIXES = {
-    "keras-h5": ".h5",
-    "keras-h5-weights": ".h5",
-    "keras-weights-h5": ".weights.h5",
-    "keras-archive": ".keras",
-}
-"""Endings by format; a legacy .h5 has weights only if the file that was converted had."""
 
 
 @dataclass(frozen=True, slots=True)

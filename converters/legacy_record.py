@@ -34,6 +34,13 @@ OPTIMIZER_GROUPS = {
     "keras-archive": "optimizer",
 }
 """Group of the optimizer's arrays by format; these are the formats that can be written."""
+SUFFIXES = {
+    "keras-h5": ".h5",
+    "keras-h5-weights": ".h5",
+    "keras-weights-h5": ".weights.h5",
+    "keras-archive": ".keras",
+}
+"""Endings by format; a legacy .h5 has weights only if the file that was converted had."""
 _DTYPE_LENGTH = 3  # "<f4"
 
 Attributes = Mapping[str, Mapping[str, str | list[str]]]
