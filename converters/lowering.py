@@ -43,6 +43,7 @@ from converters.passes.channels import settle_channels
 from converters.passes.masks import settle_masks
 from converters.registry import Lowered, Param, Plain, Shape, TorchStep, find_layer_rule
 from converters.targets import TARGETS, piece_names
+from converters.training_notes import fixed_mode, idle_layers
 
 _BLOCK = "."  # in place of a step's suffix: the submodule of a nested model
 _NONSENSE = (LookupError, ValueError, TypeError, ArithmeticError)
@@ -236,7 +237,8 @@ def _lower_calls(
             continue
         given: dict[str, TensorRef] = {}
         try:
-            _note_fixed_mode(layer, call, lowering)
+            lowering.notes += idle_layers(layer, call, known=lowering.notes)
+            lowering.notes += fixed_mode(layer, call)
             lowering.notes += rivals(graph, call, arguments)
             if not layer.is_operation:
                 call, given = split_masks(call)
@@ -245,7 +247,7 @@ def _lower_calls(
             layer = with_masks(layer, masks, graph.generation)
             path = (*prefix, layer.name)
             if layer.graph is not None:
-                entering = with_given_masks(arguments, layer, masks)
+                entering = _by_key(layer.graph, call, with_given_masks(arguments, layer, masks))
                 results = _lower_nested(layer, layer.graph, path, entering, lowering)
             else:
                 if find_layer_rule(layer.class_name).takes_call:
@@ -265,58 +267,7 @@ def _lower_calls(
             lowering.problems.append(MismatchError(msg))
 
 
-def _note_fixed_mode(layer: Layer, call: Call, lowering: Lowering) -> None:
-    """Refuse layers that are called with a fixed training=True, and note training=False, where it makes a difference."""
-    fixed = call.kwargs.get("training")
-    _note_idle_layers(layer, call, lowering)
-    if not isinstance(fixed, (bool, int)):
-        return
-    parts = [part for _, part in leaves(layer.graph)] if layer.graph else [layer]
-    affected = [part.name for part in parts if _acts_in_training(part)]
-    if not affected:
-        return
-    if fixed:
-        msg = (
-            f"layer '{layer.name}' ({layer.class_name}) is called with training=True, so that it draws or moves "
-            "statistics at inference, too"
-        )
-        lowering.problems.append(
-            UnsupportedError(msg, hint="save the model with the call's training left open")
-        )
-    else:
-        lowering.notes.append(
-            f"'{layer.name}' is called with training=False in Keras; model.train() switches it on here: "
-            f"keep {', '.join(affected[:3])} in eval mode"
-        )
-
-
-def _note_idle_layers(layer: Layer, call: Call, lowering: Lowering) -> None:
-    """Note once a layer that changes what Keras trains on, and nothing here."""
-    parts = [part for _, part in leaves(layer.graph)] if layer.graph else [layer]
-    for part in parts:
-        if part.class_name == "InputLayer" or call.kwargs.get("training") is False:
-            continue
-        # Keras 3 stores training=True where an augmentation was called without it, and predicts with False.
-        if find_layer_rule(part.class_name).idle_in_training:
-            note = (
-                f"'{part.name}' ({part.class_name}) augments in training in Keras; the module leaves its input as it "
-                "is: augment where the data is loaded (torchvision.transforms.v2)"
-            )
-            lowering.notes += [] if note in lowering.notes else [note]
-
-
-def _acts_in_training(layer: Layer) -> bool:
-    if layer.class_name == "InputLayer":
-        return False
-    rule = find_layer_rule(layer.class_name)
-    return layer.class_name == "BatchNormalization" or (
-        rule.random_in_training and not rule.idle_in_training
-    )
-
-
-def _by_key(
-    graph: Graph, call: Call, arguments: Sequence[tuple[str, Shape]]
-) -> Sequence[tuple[str, Shape]]:
+def _by_key(graph: Graph, call: Call, arguments: Sequence[Value]) -> Sequence[Value]:
     """Return the arguments in the order of a nested model's inputs, if it is called with a dictionary of them."""
     places = operands_by_key(call.args[0]) if call.args else None
     keys = [entry.key or entry.tensor.layer for entry in graph.inputs]
