@@ -37,7 +37,7 @@ def bench(
     workloads: Annotated[
         list[str] | None,
         typer.Argument(
-            help="training, updates, inference, startup, memory, size, convert, learning."
+            help="training, updates, inference, startup, memory, size, convert, converted, learning."
         ),
     ] = None,
     *,

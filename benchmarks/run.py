@@ -292,7 +292,8 @@ def _open_all(
 
 def process_name(variant: Variant, settings: Settings) -> str:
     """Return the name of the process that measures this variant in the timed workloads."""
-    return (variant.process or variant.framework) if settings.shared else variant.name
+    shared = settings.shared or variant.always_shared
+    return (variant.process or variant.framework) if shared else variant.name
 
 
 def problem_of(error: WorkerError) -> str:

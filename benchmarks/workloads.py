@@ -44,6 +44,9 @@ class Variant:
         True  # measures the agents of the pair; else only what the guide's pair is compared with
     )
     process: str | None = None  # whom it joins where processes are shared; None: its framework
+    always_shared: bool = (
+        False  # shares its process in every run: its ratio to the others is what counts
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,21 @@ class Workload:
     requirements: tuple[Requirement, ...] = ()
     notes: tuple[str, ...] = ()
 
+
+CONVERTED_CASES = {
+    f"{title}, {what}, batch {batch}": f"{name} {kind} {batch}"
+    for name, title in (
+        ("resnet", "ResNet50 (64 x 64)"),
+        ("lstm", "two LSTM layers"),
+        ("transformer", "four transformer blocks"),
+    )
+    for kind, what, batch in (
+        ("forward", "forward", 1),
+        ("forward", "forward", 32),
+        ("train", "training step", 32),
+    )
+}
+_NETWORK = "benchmarks.subjects.converted:NetworkSubject"
 
 VARIANTS: dict[str, Variant] = {
     variant.name: variant
@@ -127,6 +145,22 @@ VARIANTS: dict[str, Variant] = {
             "stable-baselines3 DQN",
             "benchmarks.subjects.stable_baselines:StableBaselinesDQN",
             agent=False,
+        ),
+        *(
+            Variant(
+                name,
+                "torch",
+                label,
+                _NETWORK,
+                {"converted": name == "converted"},
+                agent=False,
+                process="networks",
+                always_shared=True,
+            )
+            for name, label in (
+                ("converted", "PyTorch, converted"),
+                ("by-hand", "PyTorch, written by hand"),
+            )
         ),
     )
 }
@@ -224,6 +258,23 @@ WORKLOADS: dict[str, Workload] = {
             "lower",
             ("convert", "imports"),
             {"": "convert"},
+        ),
+        Workload(
+            "converted",
+            "timed",
+            "Converted networks",
+            "Seconds of a forward pass or a training step of the module a Keras file converts to, beside the same "
+            "network written by hand in PyTorch with stock layers, in turns in one process.",
+            "s",
+            "lower",
+            ("converted", "by-hand"),
+            CONVERTED_CASES,
+            tuple(
+                Requirement(
+                    "converted", "by-hand", case, 0.95, f"{case}: at least as fast, within 5 %"
+                )
+                for case in CONVERTED_CASES
+            ),
         ),
         Workload(
             "learning",
