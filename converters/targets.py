@@ -222,6 +222,7 @@ TARGETS: dict[str, Target] = {
     "compat.ScoredMultiHeadAttention": _module(
         f"{COMPAT}.attention:ScoredMultiHeadAttention", *_HEADS
     ),
+    "compat.ScoredAttention": _module(f"{COMPAT}.attention:ScoredAttention", *_SCORES),
     "compat.attention_window": Target(f"{COMPAT}.attention:attention_window", ("window",)),
     "compat.Attention": _module(f"{COMPAT}.attention:Attention", *_SCORES),
     "compat.MaskedAttention": _module(f"{COMPAT}.attention:MaskedAttention", *_SCORES),

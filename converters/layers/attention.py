@@ -1,8 +1,7 @@
-"""Attention layers."""
+"""Attention of several heads."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -20,7 +19,7 @@ from converters.registry import (
     Weight,
     layer,
 )
-from converters.settings import flag, integer, integers, number, text, unsupported
+from converters.settings import flag, integer, integers, number, unsupported
 
 _PARTS = {
     "query": "query_dense",
@@ -52,11 +51,13 @@ _PROJECTIONS = (
 )
 
 
-def _inputs(layer: Layer, shapes: tuple[Shape, ...]) -> tuple[tuple[str, ...], list[Shape], bool]:
+def inputs_of_call(
+    layer: Layer, shapes: tuple[Shape, ...]
+) -> tuple[tuple[str, ...], list[Shape], bool]:
     """Return the names and shapes of query, value and, if given, key; and whether attention is causal.
 
     Raises:
-        UnsupportedError: The call asks for the scores.
+        UnsupportedError: The call has arguments without a counterpart.
     """
     call = call_of(layer)
     first = call.args[0] if call.args else None
@@ -70,8 +71,7 @@ def _inputs(layer: Layer, shapes: tuple[Shape, ...]) -> tuple[tuple[str, ...], l
     if len(indexes) not in (2, 3) or len(indexes) != len(given) or not isinstance(causal, bool):
         msg = f"layer '{layer.name}' ({layer.class_name}): called with {given!r:.60}, query and value are needed"
         raise UnsupportedError(msg)
-    if layer.class_name in ("MultiHeadAttention", "GroupQueryAttention"):
-        others.pop("return_attention_scores", None)  # `_asks_for_scores`
+    others.pop("return_attention_scores", None)  # `asks_for_scores`
     refused = sorted(name for name, value in others.items() if value not in (None, False))
     if refused:
         msg = f"layer '{layer.name}' ({layer.class_name}): called with {', '.join(refused)}; no rule for that"
@@ -120,7 +120,7 @@ def _inputs(layer: Layer, shapes: tuple[Shape, ...]) -> tuple[tuple[str, ...], l
 )
 def multi_head_attention(layer: Layer, *shapes: Shape) -> Lowered:
     """Return attention of several heads over all axes between the batch and the last."""
-    names, found, causal = _inputs(layer, shapes)
+    names, found, causal = inputs_of_call(layer, shapes)
     rank = len(found[0])
     kept = _kept_axes(layer, found)
     heads, key_size = integer(layer, "num_heads"), integer(layer, "key_dim")
@@ -136,7 +136,7 @@ def multi_head_attention(layer: Layer, *shapes: Shape) -> Lowered:
     step = _heads(layer, names, found, (heads, heads, key_size, value_size), width, causal=causal)
     if kept:
         return _beside(layer, step, names, found, kept)
-    if _asks_for_scores(layer):
+    if asks_for_scores(layer):
         return _with_scores(layer, step, found, heads)
     return replace(_with_heads_mask(layer, step, names, rank), unmasks=True)
 
@@ -174,7 +174,7 @@ def _beside(
     plain = step.kwargs["output_shape"]
     if (
         masks_of(layer).shapes
-        or _asks_for_scores(layer)
+        or asks_for_scores(layer)
         or layer.config.get("sliding_window") is not None
         or (isinstance(plain, tuple) and len(plain) > 1)
     ):
@@ -207,7 +207,8 @@ def _beside(
     return Lowered(tuple(steps), ("attended",), masks=(None,))
 
 
-def _asks_for_scores(layer: Layer) -> bool:
+def asks_for_scores(layer: Layer) -> bool:
+    """Return whether the call wants the weights of attention as well."""
     return call_of(layer).kwargs.get("return_attention_scores") is True
 
 
@@ -264,12 +265,12 @@ def _with_scores(layer: Layer, step: TorchStep, shapes: list[Shape], heads: int)
 )
 def grouped_query_attention(layer: Layer, *shapes: Shape) -> Lowered:
     """Return attention whose heads share keys and values in groups."""
-    names, found, causal = _inputs(layer, shapes)
+    names, found, causal = inputs_of_call(layer, shapes)
     size = integer(layer, "head_dim")
     heads, key_heads = integer(layer, "num_query_heads"), integer(layer, "num_key_value_heads")
     width = (found[0][-1] or 0,)
     step = _heads(layer, names, found, (heads, key_heads, size, size), width, causal=causal)
-    if _asks_for_scores(layer):
+    if asks_for_scores(layer):
         return _with_scores(layer, step, found, heads)
     return _with_heads_mask(layer, step, names, len(found[0]))
 
@@ -377,99 +378,3 @@ def _heads(
     kept = tuple(param for param in params if bias or param.name.endswith("weight"))
     result = (*query[:-1], *width)
     return TorchStep("compat.MultiHeadAttention", kwargs, kept, shape=result, inputs=names)
-
-
-def _scaled(config: Mapping[str, object]) -> bool:
-    return bool(config.get("use_scale"))
-
-
-def _joined(config: Mapping[str, object]) -> bool:
-    return config.get("score_mode") == "concat"
-
-
-_CROSS = ((5, 4), (3, 4))
-
-
-@layer(
-    "Attention",
-    weights=(Weight("scale", when=_scaled), Weight("concat_score_weight", when=_joined)),
-    examples=(
-        Example({}, _CROSS),
-        Example({"use_scale": True}, ((5, 4), (3, 6), (3, 4))),
-        Example({"score_mode": "concat"}, _CROSS),
-        Example({"score_mode": "concat", "use_scale": True}, _CROSS),
-        Example({}, _CROSS, masked=(0, 1)),
-    ),
-    takes_call=True,
-    mask="use",
-)
-def attention(layer: Layer, *shapes: Shape) -> Lowered:
-    """Return attention of one head without projections."""
-    names, found, causal = _inputs(layer, shapes)
-    score = text(layer, "score_mode", "dot")
-    if score not in ("dot", "concat"):
-        raise unsupported(layer, "score_mode", needed="dot or concat")
-    kwargs: dict[str, Plain] = {"score": score}
-    params = []
-    if _scaled(layer.config):
-        kwargs["scale"] = ()
-        params.append(Param("scale", "scale", " -> ", ()))
-    if score == "concat":
-        params.append(Param("weight", "concat_score_weight", " -> ", ()))
-    return _single_head(layer, kwargs, params, (names, found, causal))
-
-
-@layer(
-    "AdditiveAttention",
-    weights=(Weight("scale", when="use_scale"),),
-    examples=(
-        Example({}, _CROSS),
-        Example({"use_scale": False}, ((5, 4), (3, 6), (3, 4))),
-        Example({}, _CROSS, masked=(1,)),
-    ),
-    takes_call=True,
-    mask="use",
-)
-def additive_attention(layer: Layer, *shapes: Shape) -> Lowered:
-    """Return attention by the sum of tanh(query + key), as Bahdanau et al. 2015."""
-    names, found, causal = _inputs(layer, shapes)
-    kwargs: dict[str, Plain] = {"score": "additive"}
-    params = []
-    if flag(layer, "use_scale", default=True):
-        size = found[0][-1]
-        kwargs["scale"] = (size,)
-        params.append(Param("scale", "scale", "c -> c", (size,)))
-    return _single_head(layer, kwargs, params, (names, found, causal))
-
-
-def _single_head(
-    layer: Layer,
-    kwargs: dict[str, Plain],
-    params: list[Param],
-    inputs: tuple[tuple[str, ...], list[Shape], bool],
-) -> Lowered:
-    names, shapes, causal = inputs
-    dropout = number(layer, "dropout", 0.0)
-    if not math.isclose(dropout, 0.0):
-        kwargs["dropout"] = dropout
-    if causal:
-        kwargs["causal"] = True
-    result = (*shapes[0][:-1], shapes[1][-1])
-    step = TorchStep("compat.Attention", kwargs, tuple(params), result, "", names, ("attended",))
-    masks = masks_of(layer)
-    of_query, of_value = masks.of_input(0), masks.of_input(1)
-    if any(len(masks.shapes[name]) != 2 for name in (of_query, of_value) if name is not None):
-        msg = f"layer '{layer.name}' ({layer.class_name}): masks (batch, positions) are needed"
-        raise UnsupportedError(msg)
-    steps = [step]
-    if of_value is not None:
-        query, value, key = names if len(names) == 3 else (*names, names[1])
-        seen = _part("torch.unsqueeze", {"dim": 1}, of_value, "mask")
-        inside = (query, value, key, "mask")
-        steps = [seen, replace(step, op="compat.MaskedAttention", inputs=inside)]
-    if of_query is None:
-        return Lowered(tuple(steps), ("attended",), masks=(None,))
-    zeroed = TorchStep(
-        "compat.zero_masked", {}, (), result, "", ("attended", of_query), ("zeroed",)
-    )
-    return Lowered((*steps, zeroed), ("zeroed",), masks=(of_query,))

@@ -191,3 +191,18 @@ class MaskedAttention(Attention):
         scores = torch.where(mask, scores, scores - 1e9)
         weights = nn.functional.dropout(scores.softmax(-1), self.dropout, self.training)
         return weights @ value
+
+
+class ScoredAttention(Attention):
+    """`Attention` that gives its weights as well, as Keras with return_attention_scores."""
+
+    def forward(  # type: ignore[override]
+        self, query: Tensor, value: Tensor, key: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return (batch, positions of the query, size of the value) and (batch, positions of both)."""
+        scores = self._scores(query, value if key is None else key)
+        if self.causal:
+            seen = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
+            scores = torch.where(seen, scores, scores - 1e9)
+        weights = nn.functional.dropout(scores.softmax(-1), self.dropout, self.training)
+        return weights @ value, weights

@@ -81,7 +81,7 @@ def test_activation_may_be_a_layer_of_its_own() -> None:
         ("no_such", "no rule for activation 'no_such'"),
         ({"class_name": "function", "config": "my_function"}, "no rule for activation"),
         ({"class_name": "PReLU", "config": {}}, "has weights"),
-        ({"class_name": "Lambda", "config": {}}, "no rule for Keras layer 'Lambda'"),
+        ({"class_name": "Lambda", "config": {}}, "Keras layer 'Lambda' is not converted"),
         ({"class_name": 3}, "is not readable"),
         (["relu"], "no rule for activation"),
     ],

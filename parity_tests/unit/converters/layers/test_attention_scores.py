@@ -18,20 +18,21 @@ def keras() -> Any:  # Keras has no types
 
 
 @pytest.mark.parametrize("causal", [False, True], ids=["all", "causal"])
-@pytest.mark.parametrize("name", ["heads", "groups", "axes"])
+@pytest.mark.parametrize("name", ["heads", "groups", "axes", "dot", "additive"])
 def test_scores_come_as_a_second_output(
     name: str, causal: bool, keras: Any, tmp_path: Path
 ) -> None:
     keras.utils.clear_session()
     shape = (2, 3, 4) if name == "axes" else (5, 4)
-    layer = (
-        keras.layers.GroupQueryAttention(3, 4, 2)
-        if name == "groups"
-        else keras.layers.MultiHeadAttention(2, 3)
-    )
+    layer = {
+        "groups": lambda: keras.layers.GroupQueryAttention(3, 4, 2),
+        "dot": lambda: keras.layers.Attention(use_scale=True),
+        "additive": lambda: keras.layers.AdditiveAttention(),
+    }.get(name, lambda: keras.layers.MultiHeadAttention(2, 3))()
     x, y = keras.Input(shape), keras.Input(shape)
     causal = causal and name != "axes"
-    outputs = layer(x, y, return_attention_scores=True, use_causal_mask=causal)
+    given = ([x, y],) if name in ("dot", "additive") else (x, y)
+    outputs = layer(*given, return_attention_scores=True, use_causal_mask=causal)
     model = keras.Model([x, y], list(outputs))
     model.save(tmp_path / "model.keras")
     inputs = np.random.default_rng(3).normal(size=(2, 6, *shape)).astype("float32")
