@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test test-fast lint bench learning parity-long fuzz docs wheel wheel-test clean
+.PHONY: help demo test test-fast lint bench learning parity-long completeness applications fuzz docs wheel wheel-test clean
 
 help:             ## what there is
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -49,6 +49,15 @@ learning: $(STAMP) ## CartPole, five seeds on both sides (about half an hour), a
 
 parity-long: $(STAMP) ## 10,000 updates of every pair on both sides
 	$(BIN)/torchward parity --updates 10000
+
+completeness: $(STAMP) ## Keras's own layer tests through the converter (minutes), and the table
+	mkdir -p bench-results
+	$(BIN)/python -m parity_tests.completeness --json bench-results/layers.json --table bench-results/layers.md
+
+applications: $(STAMP) ## every network of keras.applications through the converter (half an hour, some GB), and the table
+	mkdir -p bench-results
+	$(BIN)/python -m parity_tests.completeness.applications --json bench-results/applications.json \
+	--table bench-results/applications.md
 
 fuzz: $(STAMP)    ## thousands of damaged files
 	TORCHWARD_FUZZ=500 $(BIN)/python -m pytest -q parity_tests/unit/converters/test_hostile_files.py

@@ -1,0 +1,134 @@
+"""Samples of `make completeness` and `make applications`: the runners find what passes and what does not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from parity_tests.completeness.applications import (
+    MAX_RELATIVE_ERROR,
+    evaluate_network,
+    format_networks,
+)
+from parity_tests.completeness.collect import LayerCase, Tensor, collect_cases
+from parity_tests.completeness.evaluate import Result, evaluate
+from parity_tests.completeness.report import format_table, to_data
+
+KERAS_MARKERS = ("requires_trainable_backend",)
+pytestmark = [pytest.mark.tf, pytest.mark.filterwarnings("ignore")]  # of Keras's own tests
+
+
+@pytest.fixture(autouse=True)
+def one_thread(request: pytest.FixtureRequest) -> Iterator[None]:
+    pytest.importorskip("tensorflow")
+    for name in KERAS_MARKERS:
+        request.config.addinivalue_line("markers", f"{name}: of Keras's own tests")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def dense() -> LayerCase:
+    """Return a Dense layer as a case of its own."""
+    import keras
+
+    layer = keras.saving.serialize_keras_object(keras.layers.Dense(3))
+    return LayerCase("dense 0", "Dense", layer, Tensor((2, 4), "float32"), {})
+
+
+def test_cases_of_keras_are_taken_down_and_pass(tmp_path: Path) -> None:
+    cases = collect_cases("merging/merging_test", "normalization/unit_normalization")
+
+    results = [evaluate(case, tmp_path / str(index)) for index, case in enumerate(cases)]
+
+    tried = [result for result in results if result.outcome != "excluded"]
+    assert {"Add", "Concatenate", "Dot", "UnitNormalization"} <= {r.class_name for r in tried}
+    assert [result for result in tried if result.outcome == "fail"] == []
+
+
+def test_sparse_inputs_and_code_of_the_tests_own_are_excluded_with_the_reason() -> None:
+    cases = collect_cases("core/lambda_layer", "core/identity")
+
+    reasons = {case.excluded.split(":")[0] for case in cases}
+
+    assert reasons == {"", "sparse or ragged inputs", "code of the test's own"}
+
+
+def test_difference_is_a_failure(
+    dense: LayerCase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torchward
+
+    load = torchward.load
+
+    def swap(path: Path) -> torch.nn.Module:
+        model: Any = load(path)
+        model.dense.weight.data = model.dense.weight.data.flip(0)
+        return model
+
+    assert evaluate(dense, tmp_path / "right").outcome == "pass"
+    monkeypatch.setattr(torchward, "load", swap, raising=False)
+    wrong = evaluate(dense, tmp_path / "wrong")
+    assert wrong.outcome == "fail"
+
+
+def test_layer_without_a_rule_is_a_failure_with_the_reason(
+    dense: LayerCase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from converters.registry import LAYERS
+
+    monkeypatch.delitem(LAYERS, "Dense")
+
+    result = evaluate(dense, tmp_path)
+
+    assert result.outcome == "fail"
+    assert "no rule for Keras layer 'Dense'" in result.reason
+
+
+def test_case_that_keras_refuses_is_excluded(dense: LayerCase, tmp_path: Path) -> None:
+    result = evaluate(replace(dense, inputs=Tensor((2,), "float32")), tmp_path)
+
+    assert result.outcome == "excluded"
+    assert result.reason.startswith("Keras: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("MobileNetV2", {"alpha": 0.35, "input_shape": (32, 32, 3), "classes": 7}),
+        ("MobileNetV3Small", {"input_shape": (32, 32, 3), "classes": 7}),
+    ],
+    ids=["MobileNetV2", "MobileNetV3Small"],
+)
+def test_network_of_keras_applications_converts(
+    name: str, arguments: dict[str, Any], tmp_path: Path
+) -> None:
+    result = evaluate_network(name, tmp_path, **arguments)
+
+    assert result.reason == ""
+    assert 0 < result.error < MAX_RELATIVE_ERROR
+    assert "1 of 1 pass" in format_networks([result])
+
+
+def test_table_counts_by_group_and_lists_what_fails() -> None:
+    results = [
+        Result("a", "Dense", "float32", "pass"),
+        Result("b", "Dense", "float32", "fail", "off by | 1"),
+        Result("c", "Dense", "half", "excluded", "why"),
+    ]
+
+    table = format_table(results)
+
+    assert "| float32 | 1 | 2 | 50.0 |" in table
+    assert "| Dense | b | off by \\| 1 |" in table
+    assert to_data(results)["totals"] == {
+        "float32": {"pass": 1, "fail": 1},
+        "half": {"excluded": 1},
+    }
