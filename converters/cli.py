@@ -220,10 +220,11 @@ def support(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List what converts, from the registries.
+    """List what converts, from the registries, and the layers that do not, with the reason.
 
     Example: torchward support layers
     """
+    from converters.refusals import REFUSED
     from converters.support import SECTIONS, supported
 
     if what is not None and what not in SECTIONS:
@@ -235,6 +236,9 @@ def support(
         return
     for name, entries in table.items():
         print_lines([f"{name} ({len(entries)})", *(f"  {entry}" for entry in entries)])
+        if name == "layers":
+            reasons = [f"  {layer}: {reason}" for layer, reason in sorted(REFUSED.items())]
+            print_lines([f"layers that are not converted ({len(reasons)})", *reasons])
 
 
 def format_conversion(report: ConversionReport, seconds: float, *, show_all: bool) -> list[str]:
