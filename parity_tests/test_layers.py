@@ -166,7 +166,8 @@ class Case:
     def __str__(self) -> str:
         words = [str(value) for value in self.example.kwargs.values()]
         shapes = "+".join("x".join(map(str, shape)) for shape in self.example.shapes)
-        return "-".join([self.class_name, *words, shapes, self.dtype])
+        masked = ["masked"] if self.example.masked or self.example.pooled else []
+        return "-".join([self.class_name, *words, shapes, *masked, self.dtype])
 
 
 CASES = [
