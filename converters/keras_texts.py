@@ -13,9 +13,9 @@ from typing import cast
 
 from converters.errors import UnsupportedError
 from converters.json_text import parse_json
+from converters.keras3_config import OWN_NAMES
 from converters.legacy_record import LegacyRecord
 from converters.limits import Limits
-from converters.matching import EXPORTED_NAMES
 from converters.registry import LAYERS
 
 DATE = "1980-01-01@00:00:00"
@@ -24,7 +24,7 @@ OF_ARCHIVES = ("module", "registered_name", "build_config", "compile_config", "s
 """Entries that say where a class is, or how it was built; .h5 files do without."""
 FUNCTIONAL_MODULE = "keras.src.models.functional"
 
-OWN_NAMES = {own: exported for exported, own in EXPORTED_NAMES.items()}
+EXPORTED_NAMES = {exported: own for own, exported in OWN_NAMES.items()}
 
 Json = dict[str, object]
 

@@ -19,9 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.checkpoint import ArrayInfo, Checkpoint, StoredFile
+from converters.cudnn import is_unfolded
 from converters.errors import UnreadableFileError
 from converters.keras1_gates import JOINT
 from converters.limits import MAX_ARRAY_BYTES
+from converters.matching import KEPT_TWICE
 from converters.optimizers.stored_names import dialect_of
 from converters.plan import Plan
 
@@ -83,6 +85,7 @@ class LegacyRecord:
         configuration: of the model; None: the file has none and none was given.
         arrays: path to dtype and shape.
         kept: path to the bytes of an array that has no place in torch; those of one element where all are equal.
+        twins: path to the path of the array that is the same variable of Keras, stored twice.
     """
 
     format: str
@@ -94,6 +97,7 @@ class LegacyRecord:
     members: Mapping[str, str]
     arrays: Mapping[str, tuple[str, tuple[int, ...]]]
     kept: Mapping[str, bytes]
+    twins: Mapping[str, str]
     optimizer: OptimizerRecord | None
 
     def kept_array(self, path: str) -> NDArray:  # type: ignore[type-arg]  # any dtype
@@ -122,6 +126,7 @@ class LegacyRecord:
             "kept": {
                 path: base64.b64encode(data).decode("ascii") for path, data in self.kept.items()
             },
+            "twins": dict(self.twins),
             "optimizer": None
             if self.optimizer is None
             else {
@@ -154,6 +159,8 @@ def make_record(
     stored = checkpoint.stored
     if stored is None or stored.format not in OPTIMIZER_GROUPS:
         return None
+    if any(is_unfolded(move.source) for move in plan.moves):
+        return None  # what cuDNN's layers stored is not written back
     prefix = OPTIMIZER_GROUPS[stored.format]
     optimizer = _optimizer_record(checkpoint, plan, stored)
     placed = {
@@ -161,6 +168,12 @@ def make_record(
     }
     if optimizer is not None:
         placed |= set(optimizer.paths)
+    twins = {
+        path: twin
+        for path, reason in plan.ignored
+        if reason == KEPT_TWICE and (twin := f"{path.rpartition('vars/')[0]}layer/vars/0") in placed
+    }
+    placed |= set(twins)
     rest = [
         info
         for path, info in stored.arrays.items()
@@ -177,6 +190,7 @@ def make_record(
         members=stored.members,
         arrays={path: (info.dtype.str, info.shape) for path, info in stored.arrays.items()},
         kept=_keep(rest, max_kept_bytes),
+        twins=twins,
         optimizer=optimizer,
     )
 
@@ -261,6 +275,11 @@ def _parse(data: Mapping[object, object]) -> LegacyRecord:
         if len(content) not in (np.dtype(arrays[path][0]).itemsize, _nbytes(*arrays[path])):
             msg = f"{len(content)} bytes are kept of '{path}'"
             raise ValueError(msg)
+    twins = _texts(data["twins"])
+    for path, twin in twins.items():
+        if arrays[path] != arrays[twin]:
+            msg = f"'{path}' and '{twin}' are not alike"
+            raise ValueError(msg)
     version = data["version"]
     record = LegacyRecord(
         format=_text(data["format"]),
@@ -272,6 +291,7 @@ def _parse(data: Mapping[object, object]) -> LegacyRecord:
         members=members,
         arrays=arrays,
         kept=kept,
+        twins=twins,
         optimizer=None
         if data["optimizer"] is None
         else _parse_optimizer(data["optimizer"], arrays),

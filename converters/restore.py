@@ -6,7 +6,7 @@ Layouts only reorder, so the way back is exact. What cannot be restored is named
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -127,6 +127,9 @@ def restore_model(origin: Origin, state: Mapping[str, TensorLike]) -> Restored:
         raise MismatchError(msg)
     for path in record.kept:
         restored.arrays[path] = _kept(path, record)
+    for path, twin in record.twins.items():
+        if twin in restored.arrays:
+            restored.arrays[path] = replace(restored.arrays[twin], name=path)
     prefix = f"{OPTIMIZER_GROUPS[record.format]}/"
     lost = [p for p in record.arrays if p not in restored.arrays and not p.startswith(prefix)]
     if lost:
