@@ -15,6 +15,7 @@ from typing import cast
 from converters.call_nodes import Node, parse_node
 from converters.call_order import call_offsets, shift_ref, sort_calls
 from converters.call_structure import describe_structure, parse_structure
+from converters.cudnn import as_plain_layer
 from converters.errors import UnreadableFileError, UnsupportedError
 from converters.graph import (
     CODE_CLASSES,
@@ -192,6 +193,7 @@ def _parse_layer(entry: Mapping[str, object], dialect: Dialect) -> Layer:
         return Layer(name, class_name, {}, graph=graph)
     class_name, config = settle_merge(class_name, cast("Mapping[str, object]", raw))
     class_name, config = _unfold_cell(class_name, config)
+    class_name, config = as_plain_layer(class_name, config)
     class_name, config = settle_quantization(class_name, config)
     name = str(entry.get("name") or config["name"])
     if class_name in CODE_CLASSES:

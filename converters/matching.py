@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from converters.checkpoint import ArrayInfo, LayerArrays
+from converters.cudnn import unfold
 from converters.errors import MismatchError
 from converters.graph import Graph, Layer
 from converters.keras1_gates import join_gates
@@ -98,7 +99,12 @@ def match_arrays(graph: Graph, entries: Sequence[LayerArrays]) -> Matched:
         listed = "\n  ".join(problems)
         msg = f"arrays and architecture do not belong together:\n  {listed}"
         raise MismatchError(msg, hint="is the right --architecture given?")
-    return Matched(found, tuple(ignored))
+    layers = dict(leaves(graph))
+    plain = {
+        path: {role: unfold(layers[path], role, info) for role, info in arrays.items()}
+        for path, arrays in found.items()
+    }
+    return Matched(plain, tuple(ignored))
 
 
 def _all_weights(graph: Graph) -> list[tuple[Path, Weight]]:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from converters.checkpoint import ArrayInfo, Checkpoint
+from converters.cudnn import is_unfolded
 from converters.errors import AmbiguousTargetError, MismatchError, UnsupportedError
 from converters.graph import Graph
 from converters.keras1_order import by_name, in_model_order
@@ -35,6 +36,10 @@ def plan_optimizer_state(
         return None, []
     places = trainable_arrays(graph, arrays)
     infos = [info for _, info in places]
+    if any(is_unfolded(info) for info in infos):
+        return None, [
+            "the optimizer state is not converted: cuDNN's layers kept it in a layout of their own"
+        ]
     paths = ["/".join((*path, role)) for (path, role), _ in places]
     # The weights of a Sequential are named after it, unless it was used inside another model first.
     forms = [[f"{graph.name}/{path}" for path in paths], paths]
