@@ -503,3 +503,38 @@ def test_old_configurations_are_not_put_into_archives(name: str, tmp_path: Path)
         torchward.export(tmp_path / "agent.pth", tmp_path / "back.keras")
 
     assert ".h5" in str(refused.value.hint)
+
+
+def test_the_command_says_what_went_back_and_what_did_not(
+    converted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rewrite(converted, lambda content: content.update(optimizer_state_dict=None))
+
+    code = torchward.main(["export", str(converted), "-o", str(tmp_path / "back.h5")])
+
+    printed = capsys.readouterr().out
+    assert code == 0
+    assert "goes back to Keras 2.15.0, keras-h5" in printed
+    assert "not carried: optimizer state" in printed
+    assert "wrote           back.h5" in printed
+
+
+def test_the_command_ends_with_one_line_for_a_legacy_file(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    code = torchward.main(["export", str(FIXTURES / "tf215_dqn_seed" / "model.h5")])
+
+    error, hint = capsys.readouterr().err.splitlines()
+    assert code == 3
+    assert error.startswith("error: ")
+    assert hint.startswith("hint: torchward convert ")
+
+
+def test_json_names_every_array(
+    converted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torchward.main(["export", str(converted), "-o", str(tmp_path / "back.h5"), "--json"])
+
+    report = json.loads(capsys.readouterr().out)
+    assert {path for path, _ in report["arrays"]} == set(contents(tmp_path / "back.h5")[1])
+    assert report["optimizer"]["class"] == "Adam"
