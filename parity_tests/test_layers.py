@@ -39,6 +39,7 @@ OF_APPLICATIONS = ("LayerScale", "StochasticDepth")
 ELSEWHERE = (
     *("RNN", "StackedRNNCells", "LSTMCell", "GRUCell", "SimpleRNNCell"),  # test_cells.py
     *("Sequential", "Functional", "Model"),  # inside a wrapper: test_wrappers.py
+    *("TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer"),  # operators/: Keras 3 writes no such layer
 )
 """Compared with Keras in unit/converters/layers: their arguments or calls are more than an example can say."""
 KERAS_2_ONLY = ("ThresholdedReLU", "RandomHeight", "RandomWidth", "Equalization")

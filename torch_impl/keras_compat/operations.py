@@ -37,7 +37,8 @@ def numpy_dot(x: Tensor, y: Tensor) -> Tensor:
     """Return the sum of products over the last axis of x and the last but one of y, as NumPy's dot."""
     if x.dim() == 0 or y.dim() == 0:
         return x * y
-    return torch.tensordot(x, y, dims=([x.dim() - 1], [max(y.dim() - 2, 0)]))
+    product: Tensor = torch.tensordot(x, y, dims=([x.dim() - 1], [max(y.dim() - 2, 0)]))
+    return product
 
 
 def one_hot_along(x: Tensor, *, classes: int, axis: int, dtype: str) -> Tensor:
