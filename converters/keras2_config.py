@@ -57,7 +57,7 @@ def settle_settings(
             value = result.get(key)
             if isinstance(value, str):
                 result[key] = KERAS2_ACTIVATIONS.get(value, value)
-    if class_name in ("LSTM", "GRU") and dialect.generation < 3:
+    if class_name in ("LSTM", "GRU", "ConvLSTM2D") and dialect.generation < 3:
         # Every file since Keras 2.3 states both; before, the defaults were these.
         result.setdefault("recurrent_activation", "hard_sigmoid_keras2")
     if class_name == "GRU" and dialect.generation < 3:

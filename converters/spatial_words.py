@@ -37,9 +37,17 @@ SPATIAL_SETTINGS: dict[str, dict[str, str]] = {
     **dict.fromkeys(_POOLINGS, _POOLING),
     **{name: {"dim_ordering": "data_format"} for name in _FORMATTED},
     "UpSampling1D": {"length": "size"},
+    "ConvLSTM2D": {
+        **_CONVOLUTION,
+        "inner_activation": "recurrent_activation",
+        "dropout_W": "dropout",
+        "dropout_U": "recurrent_dropout",
+        "U_regularizer": "recurrent_regularizer",
+    },
 }
 _KERNEL_SIZES = {
     "Conv2D": ("nb_row", "nb_col"),
+    "ConvLSTM2D": ("nb_row", "nb_col"),
     "Conv3D": ("kernel_dim1", "kernel_dim2", "kernel_dim3"),
 }
 """Keras 1 stored the axes of a kernel one by one."""
@@ -61,7 +69,7 @@ def settle_spatial(
     if standalone and result.get("interpolation") == "bilinear":
         result["interpolation"] = "bilinear between corners"  # TensorFlow 1; no torch mode is that
     order = result.get("data_format")
-    if order == "th" and class_name in RENAMED_CLASSES.values():
+    if order == "th" and class_name in (*RENAMED_CLASSES.values(), "ConvLSTM2D"):
         msg = f"layer '{result.get('name')}' ({class_name}): dim_ordering 'th' stores kernels in Theano's layout"
         raise UnsupportedError(msg, hint="save the model with dim_ordering='tf'")
     if order in ("tf", "th", "default"):

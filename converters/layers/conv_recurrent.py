@@ -10,6 +10,7 @@ from converters.errors import UnsupportedError
 from converters.graph import Layer
 from converters.layers.activations import activation_steps
 from converters.layers.convolution import AXES, pad_argument
+from converters.masking import masks_of
 from converters.registry import Example, Lowered, Param, Plain, Shape, TorchStep, Weight, layer
 from converters.settings import flag, integer, number, text, unsupported
 from converters.windows import Frame, dilated, extents, output_sizes, same_padding
@@ -86,6 +87,9 @@ def _conv_lstm(layer: Layer, shapes: tuple[Shape, ...], rank: int) -> Lowered:
             f"layer '{layer.name}' ({layer.class_name}): needed is one input (batch, time, {rank} axes of space and "
             f"channels), alone or with 2 initial states; found {found}"
         )
+        raise UnsupportedError(msg)
+    if masks_of(layer).of_input() is not None:
+        msg = f"layer '{layer.name}' ({layer.class_name}) gets a mask; no rule for that"
         raise UnsupportedError(msg)
     batch, time = shapes[0][:2]
     frame = Frame.of(layer, (batch, *shapes[0][2:]), rank)

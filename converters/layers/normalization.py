@@ -11,7 +11,6 @@ from converters.masking import masks_of
 from converters.registry import Example, Lowered, Param, Plain, Shape, TorchStep, Weight, layer
 from converters.settings import flag, integer, integers, number, text, unsupported
 
-
 _RENORM = {
     "running_stddev": "moving_stddev",
     "renorm_mean": "renorm_mean",

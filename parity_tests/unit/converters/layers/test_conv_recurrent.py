@@ -105,3 +105,46 @@ def test_what_has_no_counterpart_is_refused(
 
     with pytest.raises(UnsupportedError, match=message):
         plan_of(write_model(config, {"layer": arrays_of(CHANNELS)}))
+
+
+def test_words_and_gates_of_keras_1_are_read(write_model: WriteModel, configs: Any) -> None:
+    config = {
+        "name": "layer",
+        "nb_filter": FILTERS,
+        "nb_row": 3,
+        "nb_col": 2,
+        "border_mode": "same",
+        "subsample": [1, 1],
+        "dim_ordering": "tf",
+        "inner_activation": "hard_sigmoid",
+    }
+    whole = arrays_of(CHANNELS)
+    letters = {"W": "kernel", "U": "recurrent_kernel", "b": "bias"}
+    gates = {
+        f"{letter}_{gate}": np.split(whole[role], 4, axis=-1)["ifco".index(gate)]
+        for gate in "icfo"
+        for letter, role in letters.items()
+    }
+    shape = (None, TIME, HEIGHT, WIDTH, CHANNELS)
+    network = configs.sequential({"class_name": "ConvLSTM2D", "config": config}, shape=shape)
+
+    plan = plan_of(write_model(network, {"layer": gates}, version="1.2.2"))
+
+    step = plan.architecture.steps[1]
+    assert step.kwargs["recurrent_activation"] == "compat.hard_sigmoid_keras2"
+    assert step.kwargs["kernel_size"] == (3, 2)
+    kernel = next(move for move in plan.moves if move.target == "layer.weight_ih")
+    np.testing.assert_array_equal(kernel.source.read(), whole["kernel"])
+
+
+def test_mask_inside_a_wrapper_is_refused(write_model: WriteModel, configs: Any) -> None:
+    inner = entry(configs, "inner")
+    config = configs.sequential(
+        configs.layer("Masking", "masking", mask_value=0.0),
+        configs.layer("Bidirectional", "layer", layer=inner),
+        shape=(None, TIME, HEIGHT, WIDTH, CHANNELS),
+    )
+    both = {f"{side}/{role}": array for side in "fb" for role, array in arrays_of(CHANNELS).items()}
+
+    with pytest.raises(UnsupportedError, match="gets a mask"):
+        plan_of(write_model(config, {"layer": both}))

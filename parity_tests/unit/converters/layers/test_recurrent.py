@@ -209,20 +209,6 @@ def test_what_has_no_counterpart_is_refused(
     assert message in str(caught.value)
 
 
-def test_masked_steps_are_not_computed_silently(write_model: WriteModel, configs: Any) -> None:
-    config = configs.sequential(
-        configs.dense("dense", SIZE, mask_zero=True),
-        configs.layer("SimpleRNN", "layer", units=UNITS),
-        shape=(None, TIME, SIZE),
-    )
-    path = write_model(config, {"dense": configs.dense_arrays(SIZE, SIZE), "layer": gated(1)})
-
-    with pytest.raises(
-        UnsupportedError, match=r"'layer' \(SimpleRNN\) skips the steps that 'dense'"
-    ):
-        plan_of(path)
-
-
 def test_gates_of_another_size_do_not_fit(write_model: WriteModel, configs: Any) -> None:
     arrays = {**gated(4), "recurrent_kernel": draw(UNITS, 3 * UNITS)}
 
