@@ -87,7 +87,7 @@ def _class_source(body: Body, architecture: Architecture, origin: str, taken: se
         lines += _entry_lines(entry, body)
     uniform = not any(step.dtype for step in architecture.steps)
     if is_network and architecture.dtype != "float32" and uniform:
-        lines.append(f"        self.to(torch.{_dtype(architecture)})")
+        lines.append(f"        self.to(torch.{_checked_dtype(architecture.dtype)})")
     if body.items or is_network:
         lines += ["", *_forward(body, architecture, taken, is_network=is_network)]
     return "\n".join(lines)
@@ -97,7 +97,7 @@ def _entry_lines(entry: Entry, body: Body) -> list[str]:
     named = body.named.get(entry.name, {})
     if entry.step is not None:
         made = constructor(entry.step, named)
-        made += f".to(torch.{entry.step.dtype})" if entry.step.dtype else ""
+        made += f".to(torch.{_checked_dtype(entry.step.dtype)})" if entry.step.dtype else ""
     else:
         given = [f"{key}={named.get(key, literal(value))}" for key, value in entry.kwargs.items()]
         made = f"{entry.block}({', '.join(given)})"
@@ -107,12 +107,12 @@ def _entry_lines(entry: Entry, body: Body) -> list[str]:
     return lines
 
 
-def _dtype(architecture: Architecture) -> str:
+def _checked_dtype(name: str) -> str:
     """Return the name of the parameters' dtype, which becomes part of an expression."""
-    if architecture.dtype not in PARAMETER_DTYPES:
-        msg = f"parameters of type {architecture.dtype!a} cannot be written as source"
+    if name not in PARAMETER_DTYPES:
+        msg = f"parameters of type {name!a} cannot be written as source"
         raise ConversionError(msg)
-    return architecture.dtype
+    return name
 
 
 def _summary(body: Body, architecture: Architecture, origin: str, *, is_network: bool) -> str:

@@ -151,10 +151,15 @@ def test_network_is_built_in_its_own_precision(dtype: str, written: bool) -> Non
 
 
 def test_precision_is_no_way_into_the_source() -> None:
-    architecture = replace(chain(Step("F.relu", ("x",), "y")), dtype="float64) or print(1")
+    hostile = "float64) or print(1"
+    layer = Step("nn.Linear", ("x",), "y", "a", {"in_features": 4, "out_features": 3})
 
-    with pytest.raises(ConversionError, match="cannot be written as source"):
-        emit_source(architecture, origin="m.h5", weights="m.pth")
+    for architecture in (
+        replace(chain(layer), dtype=hostile),
+        chain(replace(layer, dtype=hostile)),
+    ):
+        with pytest.raises(ConversionError, match="cannot be written as source"):
+            emit_source(architecture, origin="m.h5", weights="m.pth")
 
 
 def test_frozen_layer_is_frozen_in_the_source() -> None:

@@ -71,6 +71,22 @@ def dunder_attribute(steps: list[Any]) -> None:
     steps[0]["attribute"] = "__class__"
 
 
+def inside_of_a_layer(steps: list[Any]) -> None:
+    steps.append({**steps[0], "output": "again", "attribute": f"{steps[0]['attribute']}.inner"})
+
+
+def block_with_a_modules_name(steps: list[Any]) -> None:
+    steps[0]["attribute"] = "training.inner"
+
+
+def thousand_blocks(steps: list[Any]) -> None:
+    steps[0]["attribute"] = ".".join(["a"] * 1000)
+
+
+def block_without_call(steps: list[Any]) -> None:
+    steps[0]["blocks"] = [["a", "b"]]
+
+
 def module_attribute(steps: list[Any]) -> None:
     steps[0]["attribute"] = "forward"
 
@@ -123,6 +139,10 @@ HOSTILE = [
     wrong_size,
     dunder_attribute,
     module_attribute,
+    inside_of_a_layer,
+    block_with_a_modules_name,
+    thousand_blocks,
+    block_without_call,
     statement_as_attribute,
     no_attribute,
     attribute_of_a_function,
