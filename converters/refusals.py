@@ -17,7 +17,6 @@ REFUSED = {
     "StringLookup": _TEXT,
     "TextVectorization": _TEXT,
     "HashedCrossing": "hashes with TensorFlow's own fingerprints of text, also for numbers; look crossings up in a table",
-    "Hashing": "hashes the decimal text of numbers with TensorFlow's own fingerprints; look the bins up in a table",
     "Layer": "computes nothing by itself: it is what all layers are made from",
     "Wrapper": "computes nothing by itself: it is what wrapping layers are made from",
 }

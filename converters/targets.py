@@ -173,6 +173,7 @@ TARGETS: dict[str, Target] = {
     "compat.equalize_tiles": Target(
         f"{COMPAT}.image_contrast:equalize_tiles", ("value_range", "clip_limit", "grid")
     ),
+    "compat.hash_number": Target(f"{COMPAT}.hashing:hash_number", ("bins", "masked")),
     "compat.lookup_index": Target(
         f"{COMPAT}.lookups:lookup_index",
         (*("vocabulary", "start", "unknown_start", "buckets", "masked", "masked_index"),),
