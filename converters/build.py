@@ -171,13 +171,14 @@ def order_inputs(
     if isinstance(first, Mapping):
         inputs, named = (), first
     found = [x for value in inputs for x in _flat(value)]
-    for value in architecture.inputs[len(found) :]:
+    given_in_order = len(found)
+    for value in architecture.inputs[given_in_order:]:
         key = value.key if value.key is not None and value.key in named else value.name
         found += _flat(named[key]) if key in named else []
     count = len(architecture.inputs)
-    if len(found) != count or len(named) > count:
+    if len(found) != count or given_in_order + len(named) != count:
         names = ", ".join(value.key or value.name for value in architecture.inputs)
-        given = ", ".join(named) or f"{len(found)}"
+        given = ", ".join([*([str(given_in_order)] if given_in_order or not named else []), *named])
         msg = f"{architecture.name} takes {count} inputs ({names}), got {given}"
         raise TypeError(msg)
     return tuple(found)
