@@ -32,6 +32,7 @@ from converters.masking import (
     named_masks,
     output_masks,
     rivals,
+    same_tensors,
     split_masks,
     with_given_masks,
     with_masks,
@@ -62,6 +63,7 @@ class Lowering:
         problems: what cannot be converted, collected to be reported together.
         notes: what a user should know.
         unmasked: values whose mask a layer has taken away.
+        unchanged: output of a layer that only acts in training, to its input: in Keras's inference one tensor.
     """
 
     iterations: int | None = None
@@ -80,6 +82,7 @@ class Lowering:
     problems: list[ConversionError] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     unmasked: set[str] = field(default_factory=set)
+    unchanged: dict[str, str] = field(default_factory=dict)
     dtypes: dict[str, str] | None = None  # of values, where layers differ in precision
 
 
@@ -333,7 +336,9 @@ def _lower_layer(
         own = variable_dtype(layer)
         lowering.dtypes |= {name: own for name, _ in outputs if own is not None}
     if named is not None and named.unmasks and masks_of(layer).generation >= 3:
-        lowering.unmasked.update(argument.name for argument in arguments)
+        lowering.unmasked |= same_tensors(arguments, lowering.unchanged)
+    if rule.random_in_training and len(arguments) == len(outputs) == 1:
+        lowering.unchanged[outputs[0][0]] = arguments[0].name
     behind = output_masks(named, use, masks, values)
     behind += [None] * (len(outputs) - len(behind))
     return [Value(name, shape, mask) for (name, shape), mask in zip(outputs, behind, strict=False)]

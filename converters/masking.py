@@ -156,6 +156,18 @@ def output_masks(
     return []
 
 
+def same_tensors(values: Sequence[Value], unchanged: Mapping[str, str]) -> set[str]:
+    """Return the names of all that is one tensor with these values in Keras's inference: Dropout returns its input."""
+
+    def root(name: str) -> str:
+        while name in unchanged:
+            name = unchanged[name]
+        return name
+
+    roots = {root(value.name) for value in values}
+    return roots | {name for name in unchanged if root(name) in roots}
+
+
 def masked_outputs(graph: Graph, values: Mapping[TensorRef, Value]) -> list[str]:
     """Return a note for every output that has a mask."""
     return [

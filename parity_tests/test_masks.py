@@ -52,6 +52,16 @@ def taken_away(keras: Any) -> Any:
     return keras.Model(x, layers.Attention(name="last")([second, first]))
 
 
+def through_dropout(keras: Any) -> Any:
+    """Dropout returns its input at inference, so that the mask is taken from both."""
+    layers = keras.layers
+    x, y = words(keras)
+    dropped = layers.Dropout(0.3, name="drop")(y)
+    attended = layers.MultiHeadAttention(2, 3, name="attention")(dropped, dropped)
+    y = layers.Add(name="sum")([y, attended])
+    return keras.Model(x, layers.Attention(name="last")([y, y]))
+
+
 def beside(keras: Any) -> Any:
     """A sum with fewer layers behind it than the attention runs later, though it stands before it in the file."""
     layers = keras.layers
@@ -114,7 +124,7 @@ def joined(keras: Any) -> Any:
 NETWORKS: dict[str, Callable[[Any], Any]] = {
     build.__name__: build
     for build in (
-        *(transformer_block, taken_away, beside, sequence_to_sequence),
+        *(transformer_block, taken_away, through_dropout, beside, sequence_to_sequence),
         *(nested, lost, given, joined),
     )
 }
