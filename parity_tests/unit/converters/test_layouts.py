@@ -144,3 +144,25 @@ def test_empty_parentheses_are_an_axis_of_size_one() -> None:
     assert layout.inverse.shape((3,)) == (1, 3)
     with pytest.raises(ValueError, match="its parts make 1"):
         layout.apply(np.zeros((2, 3)))
+
+
+@pytest.mark.parametrize(
+    ("text", "shape"),
+    [
+        ("in out -> out in", (4, 3)),
+        ("h w in m -> (in m) () h w", (2, 3, 4, 5)),
+        ("in [z r h] -> [r z h] in", (4, 9)),
+        ("head size out -> out (head size)", (2, 5, 3)),
+        (" -> ", ()),
+    ],
+)
+def test_undo_gives_back_what_a_layout_was_applied_to(text: str, shape: tuple[int, ...]) -> None:
+    array = np.random.default_rng(0).normal(size=shape)
+    layout = Layout.parse(text)
+
+    assert np.array_equal(layout.undo(layout.apply(array), shape), array)
+
+
+def test_undo_refuses_what_the_layout_did_not_make() -> None:
+    with pytest.raises(ValueError, match=r"gives \(3, 4\) for \(4, 3\)"):
+        Layout.parse("in out -> out in").undo(np.zeros((4, 3)), (4, 3))
