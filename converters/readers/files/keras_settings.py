@@ -122,7 +122,14 @@ def read_architecture(path: Path, limits: Limits) -> Architecture:
     """Return the configuration in a JSON file of its own. Raises UnreadableFileError, UnsafeFileError."""
     source = Source(path)
     if not source.prefix.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
-        message = f"{source.name}: is not a model configuration in JSON."
+        # to_yaml is gone since TensorFlow 2.6: its reader ran code, and a parser for few old files is no gain.
+        yaml = b"class_name:" in source.prefix or source.prefix.startswith(b"backend:")
+        what = (
+            "is a configuration in YAML; JSON is needed"
+            if yaml
+            else "is not a model configuration in JSON"
+        )
+        message = f"{source.name}: {what}."
         raise UnreadableFileError(
             message, hint="Write one with: open('config.json', 'w').write(model.to_json())"
         )

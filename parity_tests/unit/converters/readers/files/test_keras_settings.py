@@ -116,3 +116,11 @@ def test_architecture_text_larger_than_the_limit_is_refused(tmp_path: Path) -> N
 
     with pytest.raises(UnsafeFileError, match="limit is 400"):
         read_architecture(path, Limits(max_json_bytes=400))
+
+
+def test_configuration_in_yaml_is_called_so(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("backend: tensorflow\nclass_name: Sequential\nconfig: []\n")
+
+    with pytest.raises(UnreadableFileError, match="is a configuration in YAML; JSON is needed"):
+        read_architecture(path, Limits())
