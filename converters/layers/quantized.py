@@ -49,7 +49,7 @@ def _packed(size: int, kwargs: Mapping[str, Plain]) -> int:
     return size if "bits" not in kwargs else (size + 1) // 2
 
 
-@layer("QuantizedDense", weights=_stored("kernel", Weight("bias", when="use_bias")))
+@layer("QuantizedDense", weights=_stored("kernel", Weight("bias", when="use_bias")), mask="pass")
 def quantized_dense(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     """Return a linear layer whose kernel stays int8 or int4."""
     size, units = shapes[0][-1] or 0, integer(layer, "units")
@@ -137,6 +137,8 @@ def quantized_embedding(layer: Layer, *shapes: Shape) -> list[TorchStep]:
 
 
 def _table(layer: Layer, shape: Shape, *, reverse: bool) -> TorchStep:
+    if flag(layer, "mask_zero", default=False):
+        raise unsupported(layer, "mask_zero", needed="false where weights are quantized")
     size, width = integer(layer, "input_dim"), integer(layer, "output_dim")
     kwargs = {"num_embeddings": size, "embedding_dim": width, **_settings(layer, width)}
     if layer.class_name == "QuantizedEmbedding":

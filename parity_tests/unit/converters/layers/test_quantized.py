@@ -132,3 +132,14 @@ def test_other_kinds_of_quantization_are_refused(keras: Any, tmp_path: Path) -> 
         UnsupportedError, match="is quantized to float8; int8 and int4 are converted"
     ):
         torchward.convert(tmp_path / "model.keras", tmp_path / "model.pth")
+
+
+def test_mask_of_a_quantized_embedding_is_refused(keras: Any, tmp_path: Path) -> None:
+    inputs = keras.Input((4,), dtype="int32")
+    layer = keras.layers.Embedding(7, 5, mask_zero=True)
+    model = keras.Model(inputs, layer(inputs))
+    layer.quantize("int8")
+    model.save(tmp_path / "model.keras")
+
+    with pytest.raises(UnsupportedError, match="'mask_zero' is True"):
+        torchward.convert(tmp_path / "model.keras", tmp_path / "model.pth")
