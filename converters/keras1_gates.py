@@ -37,6 +37,7 @@ def is_joined(info: ArrayInfo) -> bool:
 
 def join_arrays(parts: Sequence[ArrayInfo]) -> ArrayInfo:
     """Return arrays of one shape side by side along the last axis; the name says them all."""
+
     def read() -> NDArray:  # type: ignore[type-arg]
         return np.concatenate([part.read() for part in parts], axis=-1)
 
