@@ -63,17 +63,22 @@ class LayerCase:
         return self.name.startswith(PREPROCESSING)
 
     @property
+    def policy(self) -> str:
+        """Return the name of the layer's dtype policy: "float32", "int8_from_mixed_bfloat16"."""
+        config = (self.layer or {}).get("config", {})
+        policy = config.get("dtype") if isinstance(config, Mapping) else None
+        inner = policy.get("config", {}) if isinstance(policy, Mapping) else {}
+        mode, source = inner.get("mode"), inner.get("source_name")
+        return f"{mode}_from_{source}" if mode else str(inner.get("name") or policy or "")
+
+    @property
     def group(self) -> str:
         """Return the group the case is counted in."""
         if self.is_preprocessing:
             return PREPROCESSING
-        config = (self.layer or {}).get("config", {})
-        policy = config.get("dtype") if isinstance(config, Mapping) else None
-        inner = policy.get("config", {}) if isinstance(policy, Mapping) else {}
-        stated = str(inner.get("name") or inner.get("mode") or policy or "")
-        if "int8" in stated or "int4" in stated or "float8" in stated:
+        if any(word in self.policy for word in ("int8", "int4", "float8")):
             return "quantized"
-        return "half" if "16" in stated else "float32"
+        return "half" if "16" in self.policy else "float32"
 
 
 def collect_cases(*only: str) -> list[LayerCase]:
