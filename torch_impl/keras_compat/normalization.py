@@ -78,7 +78,7 @@ class BatchNorm(nn.Module):
     def _normalize_by_moving_statistics(self, x: Tensor) -> Tensor:
         """One kernel, which wants the channels on axis 1; the moves are views."""
         y = nn.functional.batch_norm(
-            x.movedim(self.axis, 1),
+            x if self.axis == 1 else x.movedim(self.axis, 1),
             self.running_mean,
             self.running_var,
             self.weight,
@@ -86,7 +86,7 @@ class BatchNorm(nn.Module):
             training=False,
             eps=self.eps,
         )
-        return y.movedim(1, self.axis)
+        return y if self.axis == 1 else y.movedim(1, self.axis)
 
     def _move_statistics(self, mean: Tensor, variance: Tensor, count: int) -> None:
         if self.variance != "biased":
