@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from converters.graph import Layer
 from converters.layers.activations import activation_steps
 from converters.layers.dense import bias_shape, einsum_sizes
 from converters.operations import call_of
-from converters.registry import Example, Param, Plain, Shape, TorchStep, Weight, layer
+from converters.registry import Example, Lowered, Param, Plain, Shape, TorchStep, Weight, layer
 from converters.settings import flag, integer, optional_number, text, unsupported
 
 
@@ -130,14 +131,21 @@ def quantized_einsum_dense(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     return [step, *activation_steps(layer, layer.config.get("activation"))]
 
 
-@layer("QuantizedEmbedding", weights=_stored("embeddings", None))
-def quantized_embedding(layer: Layer, *shapes: Shape) -> list[TorchStep]:
-    """Return a table that stays int8 or int4."""
-    return [TorchStep("compat.as_indices"), _table(layer, shapes[0], reverse=False)]
+@layer("QuantizedEmbedding", weights=_stored("embeddings", None), mask="use")
+def quantized_embedding(layer: Layer, *shapes: Shape) -> Lowered:
+    """Return a table that stays int8 or int4; the mask is made as by Embedding."""
+    steps = (
+        TorchStep("compat.as_indices", inputs=("input_0",), results=("indices",)),
+        replace(_table(layer, shapes[0], reverse=False), inputs=("indices",), results=("vectors",)),
+    )
+    if not flag(layer, "mask_zero", default=False):
+        return Lowered(steps, ("vectors",), masks=(None,))
+    mask = TorchStep("operator.ne", {"right": 0}, inputs=("input_0",), results=("mask",))
+    return Lowered((mask, *steps), ("vectors",), masks=("mask",))
 
 
 def _table(layer: Layer, shape: Shape, *, reverse: bool) -> TorchStep:
-    if flag(layer, "mask_zero", default=False):
+    if layer.class_name != "QuantizedEmbedding" and flag(layer, "mask_zero", default=False):
         raise unsupported(layer, "mask_zero", needed="false where weights are quantized")
     size, width = integer(layer, "input_dim"), integer(layer, "output_dim")
     kwargs = {"num_embeddings": size, "embedding_dim": width, **_settings(layer, width)}
@@ -188,7 +196,7 @@ def _untied(config: Mapping[str, object]) -> bool:
 def reversible_embedding(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     """Return a table with both directions in one module: whole numbers are looked up, vectors compared with the rows."""
     size, width = integer(layer, "input_dim"), integer(layer, "output_dim")
-    if flag(layer, "mask_zero", default=False):
+    if layer.class_name != "QuantizedEmbedding" and flag(layer, "mask_zero", default=False):
         raise unsupported(layer, "mask_zero", needed="false")
     reverse = _reverse(layer)
     kwargs: dict[str, Plain] = {"num_embeddings": size, "embedding_dim": width}
