@@ -1,0 +1,263 @@
+"""Arguments of the RRD suite: every flag of the original with its default, and a few of our own.
+
+Defaults depend on environment and algorithm. A later group of overrides beats an earlier one and what the user gave
+beats them all: general, kind of environment, basis algorithm, algorithm around it.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any, get_type_hints
+
+from experience.environments.names import Category, find_category
+
+BASIS_ALGORITHMS = ("dqn", "ddpg", "td3", "sac")
+ALGORITHMS = (*BASIS_ALGORITHMS, "ircr", "rrd")
+AROUND_ALGORITHMS = ("ircr", "rrd")
+"""Those that change the rewards of a basis algorithm."""
+ENVIRONMENT_TYPES = ("ep_rews", "normal")
+OPTIMIZERS = ("adam", "rmsprop")
+DTYPES = ("float32", "float64")
+AUTOMATIC_MIXED_PRECISION = ("off", "bf16", "fp16")
+
+
+@dataclass(slots=True, kw_only=True)
+class Arguments:
+    """What a run of the RRD suite is told, under the original's names.
+
+    Not frozen: the migration guide sets `args.use_pytorch = True` and the like on it. The defaults written here are
+    the general ones; `choose_defaults` and `parse_arguments` apply those of environment and algorithm.
+    """
+
+    tag: str = ""  # stands in front of the run's name
+    alg: str = "rrd"
+    basis_alg: str = "sac"  # of rrd and ircr
+    env: str = "Ant-v2"
+    env_type: str = "ep_rews"  # the sum of rewards at the end of an episode; or normal
+    gamma: float = 0.99  # discount per environment step
+    # A run is epochs x cycles x iterations x timesteps environment steps.
+    epochs: int = 3
+    cycles: int = 100  # per epoch, each with a test
+    iterations: int = 100  # per cycle
+    timesteps: int = 100  # per iteration
+    test_rollouts: int = 10  # greedy episodes per cycle
+    test_timesteps: int = 1000  # time limit of every episode, in training as well
+    save_rews: bool = True  # write log/rews/.../<env>.npz
+    buffer_size: int = 1_000_000  # transitions
+    batch_size: int = 256  # transitions
+    warmup: int = 10_000  # transitions in the buffer before the first update
+    train_batches: int = 100  # updates per iteration
+    train_target: int = 2  # updates between two updates of the target networks
+    obs_normalization: bool = False
+    # Actor-critic algorithms.
+    pi_lr: float = 3e-4
+    q_lr: float = 3e-4
+    polyak: float = 0.995  # share of the target network that stays
+    std_act: float = 0.1  # ddpg, td3: exploration noise, before the action's scale
+    q_reg: float = 1e-2  # ddpg: of the critic's weights and biases
+    pi_t_std: float = 0.2  # td3: smoothing noise of the target policy
+    pi_t_clip: float = 0.5
+    pi_delay_freq: int = 1  # td3: updates of the critics per update of the policy
+    alpha_lr: float = 3e-4  # sac; 0: the temperature stays
+    alpha_init: float = 1.0
+    # Q-learning.
+    eps_l: float = 1.0  # exploration rate at first
+    eps_r: float = 0.01  # and at last
+    eps_decay: int = 250_000  # environment steps in between
+    optimizer: str = "adam"
+    Adam_eps: float = 1.5e-4
+    RMSProp_decay: float = 0.95
+    RMSProp_eps: float = 1e-2
+    double: bool = False
+    dueling: bool = False
+    # Atari.
+    sticky: bool = False
+    noop: int = 30  # steps without action at the start of an episode, the first stack included
+    frames: int = 4  # in a stack
+    test_eps: float = 0.0  # share of random actions in tests
+    rews_scale: float = 1.0  # rewards are clipped to +-this where env_type is normal
+    # Return decomposition.
+    r_lr: float = 3e-4
+    rrd_batch_size: int = 256  # transitions; over sample size = episodes
+    rrd_sample_size: int = 64  # transitions of one episode
+    rrd_bias_correction: bool = False
+    # Ours.
+    use_pytorch: bool | None = None  # None: the environment variable USE_PYTORCH, else PyTorch
+    cuda: bool | None = None  # None: where there is a device
+    seed: int = 0
+    dtype: str = "float32"
+    amp: str = "off"  # mixed precision
+    num_envs: int = 1  # environments stepped side by side
+    tensorboard: bool = False
+    log_folder: str = "log"
+    run_folder: str = ""  # of checkpoints; by default under runs/
+    resume: bool = False
+    # Set from the environment, not by flags.
+    env_category: Category = "mujoco"
+    obs_dims: tuple[int, ...] = ()
+    acts_dims: tuple[int, ...] = ()  # (numbers of an action,), or (number of actions,)
+    acts_num: int = 0  # the same as a number
+
+    @property
+    def basis(self) -> str:
+        """The algorithm that acts and learns: `basis_alg` of rrd and ircr, else `alg` itself."""
+        return self.basis_alg if self.alg in AROUND_ALGORITHMS else self.alg
+
+    @property
+    def name(self) -> str:
+        """Name of the run in file names: [tag-]alg-env."""
+        parts = [self.tag, self.alg, self.env] if self.tag else [self.alg, self.env]
+        return "-".join(parts).replace("/", "-")
+
+    @property
+    def discrete(self) -> bool:
+        """Whether actions are numbered."""
+        return self.basis == "dqn"
+
+
+_NOT_FLAGS = ("env_category", "obs_dims", "acts_dims", "acts_num")
+_CHOICES: Mapping[str, Sequence[str]] = {
+    "alg": ALGORITHMS,
+    "basis_alg": BASIS_ALGORITHMS,
+    "env_type": ENVIRONMENT_TYPES,
+    "optimizer": OPTIMIZERS,
+    "dtype": DTYPES,
+    "amp": AUTOMATIC_MIXED_PRECISION,
+}
+_ATARI: Mapping[str, object] = {
+    "epochs": 10, "cycles": 20, "iterations": 500, "test_rollouts": 5, "test_timesteps": 27_000, "batch_size": 32,
+    "warmup": 30_000, "test_eps": 0.001,
+}  # fmt: skip
+_BASIS: Mapping[str, Mapping[str, object]] = {
+    "dqn": {"train_batches": 25, "train_target": 8_000, "q_lr": 6.25e-5},
+    "ddpg": {"obs_normalization": True, "pi_lr": 1e-4, "q_lr": 1e-3, "polyak": 0.999},
+    "td3": {"pi_delay_freq": 2},
+    "sac": {"train_target": 1},
+}
+_RMSPROP: Mapping[str, object] = {"q_lr": 2.5e-4}
+_IRCR: Mapping[str, object] = {"buffer_size": 300_000, "polyak": 0.999, "batch_size": 512}
+_IRCR_HUMANOID: Mapping[str, object] = {"alpha_lr": 0.0, "alpha_init": 0.1}
+_RRD_ATARI: Mapping[str, object] = {"rrd_batch_size": 32, "rrd_sample_size": 32}
+
+
+def choose_defaults(**given: Any) -> Arguments:  # noqa: ANN401  values of several types
+    """Return arguments with the defaults of their environment and algorithm, and what is given.
+
+    Raises:
+        ValueError: A name is unknown, or a value is out of range or of another type.
+    """
+    known = {field.name for field in fields(Arguments)}
+    unknown = sorted(set(given) - known)
+    if unknown:
+        msg = f"no arguments {', '.join(unknown)}; there are {', '.join(sorted(known))}"
+        raise ValueError(msg)
+    alg = given.get("alg", "rrd")
+    category = find_category(given.get("env", "Ant-v2"))
+    basis = given.get("basis_alg", "dqn" if category == "atari" else "sac")
+    acting = basis if alg in AROUND_ALGORITHMS else alg
+    layers: list[Mapping[str, object]] = [{"basis_alg": basis, "env_category": category}]
+    layers += [_ATARI] if category == "atari" else []
+    layers += [_BASIS.get(acting, {})]
+    layers += [_RMSPROP] if acting == "dqn" and given.get("optimizer") == "rmsprop" else []
+    if alg == "ircr" and category != "atari":
+        humanoid = given.get("env", "").rpartition("-v")[0] == "Humanoid"
+        layers += [_IRCR_HUMANOID if humanoid else {}, _IRCR]
+    layers += [_RRD_ATARI] if alg == "rrd" and category == "atari" else []
+    values: dict[str, Any] = {}
+    for layer in [*layers, given]:
+        values.update(layer)
+    arguments = Arguments(**values)
+    check_arguments(arguments)
+    return arguments
+
+
+def parse_arguments(argv: Sequence[str] | None = None) -> Arguments:
+    """Return the arguments of a command line, without its program name; None: of this process.
+
+    Ends the process with status 2 and a usage line if they cannot be understood, as argparse does.
+    """
+    parser = build_parser()
+    given = vars(parser.parse_args(argv))
+    try:
+        return choose_defaults(**given)
+    except ValueError as error:
+        parser.error(str(error))
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return a parser that knows every flag and leaves out of its result what was not given."""
+    parser = argparse.ArgumentParser(
+        prog="torchward train",
+        description="Train an agent of the RRD suite. Defaults depend on --env, --alg and --basis_alg.",
+        argument_default=argparse.SUPPRESS,
+        # A prefix would take --basis for --basis_alg today and be ambiguous tomorrow.
+        allow_abbrev=False,
+    )
+    general = Arguments()
+    hints = get_type_hints(Arguments)
+    for field in fields(Arguments):
+        if field.name in _NOT_FLAGS:
+            continue
+        flags = sorted({f"--{field.name}", f"--{field.name.replace('_', '-')}"}, reverse=True)
+        kind = next(k for k in (bool, int, float, str) if hints[field.name] in (k, k | None))
+        convert: Callable[[str], object] = parse_boolean if kind is bool else kind
+        options: dict[str, Any] = {}  # Any: options of argparse
+        if kind is bool:
+            # A flag alone is true; the original asks for a value.
+            options = {"nargs": "?", "const": True}
+        parser.add_argument(
+            *flags,
+            dest=field.name,
+            type=convert,
+            choices=_CHOICES.get(field.name),
+            metavar=None if field.name in _CHOICES else "X",
+            help=f"general default: {getattr(general, field.name)}",
+            **options,
+        )
+    return parser
+
+
+def parse_boolean(text: str) -> bool:
+    """Return whether the text is one of yes, true, t, y, 1 in any case; everything else is false, as in the original."""
+    return text.lower() in ("yes", "true", "t", "y", "1")
+
+
+def check_arguments(arguments: Arguments) -> None:
+    """Raise one ValueError with every argument that is out of range."""
+    values = asdict(arguments)
+    problems = [
+        f"{name} {values[name]!r}; needed {' or '.join(choices)}"
+        for name, choices in _CHOICES.items()
+        if values[name] not in choices
+    ]
+    positive = (
+        "epochs", "cycles", "iterations", "timesteps", "test_timesteps", "buffer_size", "batch_size", "train_target",
+        "pi_delay_freq", "eps_decay", "frames", "rrd_batch_size", "rrd_sample_size", "num_envs",
+    )  # fmt: skip
+    problems += [
+        f"{name} {values[name]}; needed at least 1" for name in positive if values[name] < 1
+    ]
+    natural = (
+        "test_rollouts",
+        "warmup",
+        "train_batches",
+        "noop",
+        "seed",
+        "pi_lr",
+        "q_lr",
+        "alpha_lr",
+        "r_lr",
+    )
+    problems += [f"{name} {values[name]}; needed 0 or more" for name in natural if values[name] < 0]
+    shares = ("gamma", "polyak", "eps_l", "eps_r", "test_eps")
+    problems += [
+        f"{name} {values[name]}; needed 0 to 1" for name in shares if not 0 <= values[name] <= 1
+    ]
+    if arguments.alg == "rrd" and arguments.rrd_batch_size < arguments.rrd_sample_size:
+        problems.append(
+            f"rrd_batch_size {arguments.rrd_batch_size} holds no sample of {arguments.rrd_sample_size}"
+        )
+    if problems:
+        raise ValueError("; ".join(problems))

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import pytest
+
+from experience.arguments import Arguments, choose_defaults, parse_arguments
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("", {"alg": "rrd", "basis_alg": "sac", "env": "Ant-v2", "env_type": "ep_rews"}),
+        ("", {"epochs": 3, "cycles": 100, "iterations": 100, "timesteps": 100, "batch_size": 256}),
+        ("", {"rrd_batch_size": 256, "rrd_sample_size": 64, "train_target": 1, "r_lr": 3e-4}),
+        ("--alg td3", {"pi_delay_freq": 2, "train_target": 2, "polyak": 0.995, "pi_lr": 3e-4}),
+        ("--alg ddpg", {"obs_normalization": True, "pi_lr": 1e-4, "q_lr": 1e-3, "polyak": 0.999}),
+        ("--alg ddpg --polyak .9", {"polyak": 0.9}),
+        ("--alg dqn --env CartPole-v1", {"q_lr": 6.25e-5, "train_target": 8000, "train_batches": 25}),
+        ("--env Assault", {"basis_alg": "dqn", "env_category": "atari", "test_timesteps": 27000}),
+        ("--env Assault", {"rrd_batch_size": 32, "rrd_sample_size": 32, "test_eps": 0.001}),
+        ("--env Assault --optimizer rmsprop", {"q_lr": 2.5e-4, "RMSProp_decay": 0.95}),
+        ("--alg ircr --env Assault", {"batch_size": 32, "buffer_size": 1_000_000}),
+        ("--alg ircr", {"batch_size": 512, "buffer_size": 300_000, "polyak": 0.999, "alpha_lr": 3e-4}),
+        ("--alg ircr --env Humanoid-v2", {"alpha_lr": 0.0, "alpha_init": 0.1}),
+        ("--alg ircr --env HumanoidStandup-v2", {"alpha_init": 1.0}),
+        ("--alg ircr --basis_alg ddpg --q_lr 1", {"polyak": 0.999, "q_lr": 1.0, "pi_lr": 1e-4}),
+        ("--tag=RRD --rrd-bias-correction", {"tag": "RRD", "rrd_bias_correction": True}),
+    ],
+)  # fmt: skip
+def test_defaults_follow_environment_and_algorithm(line: str, expected: dict[str, Any]) -> None:
+    found = asdict(parse_arguments(line.split()))
+
+    assert {name: found[name] for name in expected} == expected
+
+
+@pytest.mark.parametrize("text", ["yes", "True", "t", "Y", "1"])
+def test_words_for_true_are_true(text: str) -> None:
+    assert parse_arguments(["--double", text]).double
+
+
+@pytest.mark.parametrize("text", ["no", "False", "0", "on"])
+def test_every_other_word_is_false(text: str) -> None:
+    assert not parse_arguments(["--obs_normalization", text]).obs_normalization
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("--alg ppo", "invalid choice: 'ppo'"),
+        ("--basis td3", "unrecognized arguments"),
+        ("--gamma 1.5 --timesteps 0", "timesteps 0; needed at least 1; gamma 1.5"),
+        ("--rrd_sample_size 300", "rrd_batch_size 256 holds no sample of 300"),
+    ],
+)
+def test_wrong_arguments_end_with_status_2(
+    line: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        parse_arguments(line.split())
+
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_unknown_argument_is_refused() -> None:
+    with pytest.raises(ValueError, match="no arguments algorithm"):
+        choose_defaults(algorithm="sac")
+
+
+def test_guide_sets_arguments_by_hand() -> None:
+    arguments = Arguments()
+
+    arguments.use_pytorch = True
+
+    assert arguments.use_pytorch
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        (Arguments(tag="RRD Ant-v2"), "RRD Ant-v2-rrd-Ant-v2"),
+        (Arguments(env="ALE/Pong-v5", alg="dqn"), "dqn-ALE-Pong-v5"),
+    ],
+)
+def test_name_begins_with_the_tag(arguments: Arguments, name: str) -> None:
+    assert arguments.name == name
