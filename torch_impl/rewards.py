@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
+from torch_impl.image_networks import add_convolutions, convolve
 from torch_impl.networks import DTYPES
 
 
@@ -46,3 +47,46 @@ class MLPRewardNet(nn.Module):
         x = F.relu(self.r_dense1(x))
         x = F.relu(self.r_dense2(x))
         return cast("Tensor", self.r(x))
+
+
+class ConvRewardNet(nn.Module):
+    """The reward of a step on images: `r_conv1` to `r_conv3`, `r_dense_act` with ReLU, then `r_act`.
+
+    It sees observation and change, as channels; `r_act` has one reward for every action.
+
+    Args:
+        observation_shape: (height, width, channels).
+        action_size: number of actions.
+        filters: of the convolutions.
+        units: of the dense hidden layer.
+        dtype: "float32" or "float64".
+    """
+
+    def __init__(
+        self,
+        observation_shape: tuple[int, int, int],
+        action_size: int,
+        *,
+        filters: tuple[int, int, int] = (32, 64, 64),
+        units: int = 512,
+        dtype: str = "float32",
+    ) -> None:
+        super().__init__()
+        linear = partial(skip_init, nn.Linear, dtype=DTYPES[dtype])
+        height, width, channels = observation_shape
+        features = add_convolutions(self, "r", (height, width, 2 * channels), filters, dtype)
+        self.r_dense_act = linear(features, units)
+        self.r_act = linear(units, action_size)
+
+    def forward(self, observation: Tensor, action: Tensor, next_observation: Tensor) -> Tensor:
+        """Return the rewards (..., 1).
+
+        Args:
+            observation: (..., height, width, channels).
+            action: (..., actions), 1 at the action that was taken, else 0.
+            next_observation: (..., height, width, channels).
+        """
+        x = torch.cat([observation, observation - next_observation], dim=-1)
+        x = convolve(self, "r", x.flatten(end_dim=-4))
+        x = self.r_act(F.relu(self.r_dense_act(x))).reshape(action.shape)
+        return cast("Tensor", (x * action).sum(dim=-1, keepdim=True))

@@ -20,6 +20,11 @@ EXCEPTIONS: dict[str, dict[str, str]] = {
         "DQNAgent.save_weights": "legacy: Keras' own file of weights",
         "DQNAgent.load_weights": "legacy: Keras' own file of weights",
     },
+    "image_networks.py": {
+        "add_convolutions": "torch: layers are made before they are used",
+        "convolve(network)": "torch: the layers are attributes of a module",
+        "convolve(filters)": "legacy: layers are made where they are used",
+    },
     "networks.py": {
         "DQNetwork.forward": "torch: a module, where Keras has a functional model",
         "run_masked": "legacy: forward takes masks in torch",
