@@ -75,7 +75,12 @@ def initial_array(name: str, shape: tuple[int, ...], seed: int) -> NDArray[np.fl
 
 def plain_arguments(args: Settings) -> dict[str, object]:
     """Return the flags as plain data, for a file; tuples as lists."""
-    fields = dataclasses.asdict(args) if dataclasses.is_dataclass(args) else vars(args)
+    names = (
+        [field.name for field in dataclasses.fields(args)]
+        if dataclasses.is_dataclass(args)
+        else list(vars(args))
+    )
+    fields = {name: getattr(args, name) for name in names}
     return {
         name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()
     }
