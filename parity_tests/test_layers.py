@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import runpy
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,11 @@ OF_APPLICATIONS = ("LayerScale", "StochasticDepth")
 ELSEWHERE = (
     *("RNN", "StackedRNNCells", "LSTMCell", "GRUCell", "SimpleRNNCell"),  # test_cells.py
     *("Sequential", "Functional", "Model"),  # inside a wrapper: test_wrappers.py
-    *("TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer"),  # operators/: Keras 3 writes no such layer
+    *(
+        "TFOpLambda",
+        "SlicingOpLambda",
+        "TensorFlowOpLayer",
+    ),  # operators/: Keras 3 writes no such layer
 )
 """Compared with Keras in unit/converters/layers: their arguments or calls are more than an example can say."""
 KERAS_2_ONLY = ("ThresholdedReLU", "RandomHeight", "RandomWidth", "Equalization")
@@ -65,19 +69,23 @@ ROUNDED_CONSTANTS = {
 }
 ROUNDED_CONSTANT_TOLERANCE = 1e-7
 """One float32 rounding of a constant (6e-8), in networks of float64 only."""
-FLOAT32_ONLY = dict.fromkeys(
-    (
-        *("AveragePooling3D", "MaxPooling3D"),
-        *("AdaptiveAveragePooling3D", "AdaptiveMaxPooling3D"),
-    ),
-    "TensorFlow has no kernel for float64 on the CPU",
-) | dict.fromkeys(
-    ("Resizing", "CenterCrop-6", "UpSampling2D-3-bicubic"),
-    "tf.image.resize computes in float32 whatever it gets",
-) | {
-    "ContrastLimitedAdaptiveHistogramEqualization": "Keras casts the images to float32",
-    "MelSpectrogram": "Keras makes the bands of float32, and decibels of float64 not at all",
-}
+FLOAT32_ONLY = (
+    dict.fromkeys(
+        (
+            *("AveragePooling3D", "MaxPooling3D"),
+            *("AdaptiveAveragePooling3D", "AdaptiveMaxPooling3D"),
+        ),
+        "TensorFlow has no kernel for float64 on the CPU",
+    )
+    | dict.fromkeys(
+        ("Resizing", "CenterCrop-6", "UpSampling2D-3-bicubic"),
+        "tf.image.resize computes in float32 whatever it gets",
+    )
+    | {
+        "ContrastLimitedAdaptiveHistogramEqualization": "Keras casts the images to float32",
+        "MelSpectrogram": "Keras makes the bands of float32, and decibels of float64 not at all",
+    }
+)
 """Held against the float32 layer."""
 CANCELLING = {
     "MultiHeadAttention": "key/bias",
@@ -414,7 +422,8 @@ def legacy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Legacy]:
     torch.set_num_threads(threads)
 
 
-def assert_equal(name: str, legacy: NDArray, torch_side: NDArray, tolerance: float) -> None:
+def assert_equal(name: str, legacy: NDArray, torch_side: NDArray, tolerance: float) -> float:
+    """Return the largest difference, relative to the largest value."""
     assert torch_side.shape == legacy.shape, name
     scale = max(1.0, float(np.abs(legacy).max(initial=0.0)))
     error = np.abs(torch_side.astype(np.float64) - legacy)
@@ -423,24 +432,31 @@ def assert_equal(name: str, legacy: NDArray, torch_side: NDArray, tolerance: flo
         f"{name} is off by {worst:.2e} at {np.unravel_index(int(error.argmax()), error.shape)}, "
         f"allowed {tolerance:.0e}"
     )
+    return worst
 
 
-def assert_parity(legacy: Values, torch_side: Values, case: Case) -> None:
+def assert_parity(legacy: Values, torch_side: Values, case: Case) -> float:
+    """Return the largest difference of all that the case's own tolerance holds."""
     tolerance = case.tolerance
-    assert_equal("outputs", legacy.outputs, torch_side.outputs, tolerance)
-    assert_equal(
-        "training outputs", legacy.training_outputs, torch_side.training_outputs, tolerance
-    )
+    seen = [
+        assert_equal("outputs", legacy.outputs, torch_side.outputs, tolerance),
+        assert_equal(
+            "training outputs", legacy.training_outputs, torch_side.training_outputs, tolerance
+        ),
+    ]
     for index, (x, y) in enumerate(
         zip(legacy.input_gradients, torch_side.input_gradients, strict=True)
     ):
-        assert_equal(f"gradient of input {index}", x, y, tolerance)
+        seen.append(assert_equal(f"gradient of input {index}", x, y, tolerance))
     for kind in ("weight_gradients", "training_gradients", "statistics"):
         wanted, found = getattr(legacy, kind), getattr(torch_side, kind)
         assert set(found) == set(wanted), kind
         for role, value in wanted.items():
-            limit = CANCELLING_TOLERANCE if role == case.cancelling else tolerance
-            assert_equal(f"{kind} of {role}", value, found[role], limit)
+            if role == case.cancelling:
+                assert_equal(f"{kind} of {role}", value, found[role], CANCELLING_TOLERANCE)
+            else:
+                seen.append(assert_equal(f"{kind} of {role}", value, found[role], tolerance))
+    return max(seen)
 
 
 def assert_identical(model: Values, emitted: Values) -> None:
@@ -454,7 +470,12 @@ def assert_identical(model: Values, emitted: Values) -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_rule_computes_what_the_keras_layer_computes(case: Case, legacy: Legacy) -> None:
+def test_rule_computes_what_the_keras_layer_computes(
+    case: Case, legacy: Legacy, record_property: Callable[[str, object], None]
+) -> None:
+    record_property("rules", [case.class_name])
+    record_property("dtype", case.dtype)
+    record_property("allowed", case.tolerance)
     path, folder = legacy.save(case)["model.keras"], legacy.folder(case)
     torchward.convert(path, folder / "model.pth", source_code=folder / "network.py")
     plan = plan_conversion(read_checkpoint(path))
@@ -465,7 +486,7 @@ def test_rule_computes_what_the_keras_layer_computes(case: Case, legacy: Legacy)
     computed = torch_values(case, model, plan)
 
     reference = "float32" if case.float32_only else "float64"
-    assert_parity(legacy.values(case, reference), computed, case)
+    record_property("difference", assert_parity(legacy.values(case, reference), computed, case))
     assert_identical(computed, torch_values(case, emitted, plan))
 
 

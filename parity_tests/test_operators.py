@@ -13,11 +13,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 import torchward
 
 pytestmark = pytest.mark.tf
 
+TOLERANCE = 1e-12
+"""Relative to the largest value, at least 1: some thousand roundings of 1e-16."""
 Build = Callable[[Any, Any], Any]
 """keras.ops and an input of (batch, 4, 6) to an output."""
 
@@ -90,7 +93,11 @@ def keras() -> Any:
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_network_of_operators_computes_the_same(
-    name: str, suffix: str, keras: Any, tmp_path: Path
+    name: str,
+    suffix: str,
+    keras: Any,
+    tmp_path: Path,
+    record_property: Callable[[str, object], None],
 ) -> None:
     import tensorflow as tf
 
@@ -107,13 +114,29 @@ def test_network_of_operators_computes_the_same(
         loss = tf.reduce_sum(legacy)
     legacy_gradient = tape.gradient(loss, watched).numpy()
 
-    torchward.convert(path, tmp_path / "model.pth", source_code=tmp_path / "network.py")
+    report = torchward.convert(path, tmp_path / "model.pth", source_code=tmp_path / "network.py")
     converted = torchward.load(tmp_path / "model.pth")
     emitted = runpy.run_path(str(tmp_path / "network.py"))[converted.architecture.name]()
 
+    record_property("rules", list(report.layers))
+    record_property("dtype", "float64")
+    record_property("allowed", TOLERANCE)
     for module in (converted, emitted):
         given = torch.from_numpy(x).requires_grad_()
         output = module(given)
         [gradient] = torch.autograd.grad(output.sum(), given)
-        np.testing.assert_allclose(output.detach().numpy(), legacy.numpy(), rtol=1e-12, atol=1e-12)
-        np.testing.assert_allclose(gradient.numpy(), legacy_gradient, rtol=1e-12, atol=1e-12)
+        worst = max(
+            difference(legacy.numpy(), output.detach().numpy()),
+            difference(legacy_gradient, gradient.numpy()),
+        )
+        record_property("difference", worst)
+        assert worst <= TOLERANCE
+
+
+def difference(legacy: NDArray, torch_side: NDArray) -> float:
+    """Return the largest difference relative to the largest value, at least 1; NaN and infinity must be equal."""
+    np.testing.assert_array_equal(np.isfinite(torch_side), np.isfinite(legacy))
+    finite = np.isfinite(legacy)
+    np.testing.assert_array_equal(torch_side[~finite], legacy[~finite])
+    error = np.abs(torch_side[finite] - legacy[finite]).max(initial=0.0)
+    return float(error / max(1.0, np.abs(legacy[finite]).max(initial=0.0)))

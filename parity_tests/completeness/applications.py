@@ -1,7 +1,8 @@
 """Every network of keras.applications: random weights and statistics, saved, converted, compared and timed.
 
 Nothing is downloaded. Each network has a process of its own: the largest needs some gigabytes, and the times of one
-are not those of a process that another has filled. `python -m parity_tests.completeness.applications`.
+are not those of a process that another has filled. `python -m parity_tests.completeness.applications`. The stored
+results are written after every network and keep those of networks that a run leaves out, so that it can be gone on with.
 """
 # ruff: noqa: ANN401  # TensorFlow and Keras have no types
 
@@ -17,6 +18,7 @@ import time
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +157,22 @@ def format_networks(results: Sequence[NetworkResult]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def write_networks(path: Path, results: Sequence[NetworkResult]) -> None:
+    """Write results with the versions of the two sides, by name."""
+    ordered = sorted(results, key=lambda result: result.name)
+    content = {
+        "versions": {name: version(name) for name in ("keras", "torch")},
+        "networks": [asdict(result) for result in ordered],
+    }
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def read_networks(path: Path) -> list[NetworkResult]:
+    """Return what `write_networks` wrote."""
+    content: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return [NetworkResult(**network) for network in content["networks"]]
+
+
 def _run_in_process(name: str) -> NetworkResult:
     command = [sys.executable, "-m", "parity_tests.completeness.applications", "--one", name]
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
@@ -189,16 +207,18 @@ def main(arguments: list[str] | None = None) -> int:
             result = evaluate_network(chosen.one, Path(folder))
         sys.stdout.write(json.dumps(asdict(result)) + "\n")
         return 0
-    results = [_run_in_process(name) for name in chosen.names or list_networks()]
-    table = format_networks(results)
+    results: dict[str, NetworkResult] = {}
+    if chosen.json and chosen.json.exists():
+        results = {result.name: result for result in read_networks(chosen.json)}
+    for name in chosen.names or list_networks():
+        results[name] = _run_in_process(name)
+        if chosen.json:
+            write_networks(chosen.json, list(results.values()))
+    table = format_networks(sorted(results.values(), key=lambda result: result.name))
     sys.stdout.write(table)
     if chosen.table:
         chosen.table.write_text(table, encoding="utf-8")
-    if chosen.json:
-        chosen.json.write_text(
-            json.dumps([asdict(result) for result in results], indent=1), encoding="utf-8"
-        )
-    return 0 if not any(result.reason for result in results) else 1
+    return 0 if not any(result.reason for result in results.values()) else 1
 
 
 if __name__ == "__main__":
