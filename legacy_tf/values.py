@@ -1,4 +1,4 @@
-"""Critics of continuous actions.
+"""Critics: of continuous actions, and of all numbered actions at once.
 
 Mirror: torch_impl/values.py.
 """
@@ -65,3 +65,31 @@ class MLPQValueSAC(Network):
         x = dense(x, self.hidden_sizes[0], "q_dense1", tf.nn.relu)
         x = dense(x, self.hidden_sizes[1], "q_dense2", tf.nn.relu)
         return dense(x, 1, "q")
+
+
+class MLPValueDQN(Network):
+    """The values of all actions: `q_dense1`, `q_dense2` with ReLU, then `q`; on images it is `ConvValueDQN`.
+
+    Args:
+        observation_size: numbers in an observation.
+        action_size: number of actions.
+        hidden_sizes: units of the hidden layers.
+        dtype: "float32" or "float64".
+    """
+
+    def __init__(
+        self,
+        observation_size: int,
+        action_size: int,
+        *,
+        hidden_sizes: tuple[int, int] = (256, 256),
+        dtype: str = "float32",
+    ) -> None:
+        self.observation_size, self.action_size = observation_size, action_size
+        self.hidden_sizes, self.dtype = hidden_sizes, dtype
+
+    def forward(self, observation: tf.Tensor) -> tf.Tensor:
+        """Return the values (batch, action) of observations (batch, observation)."""
+        x = dense(observation, self.hidden_sizes[0], "q_dense1", tf.nn.relu)
+        x = dense(x, self.hidden_sizes[1], "q_dense2", tf.nn.relu)
+        return dense(x, self.action_size, "q")

@@ -1,4 +1,4 @@
-"""Critics of continuous actions.
+"""Critics: of continuous actions, and of all numbered actions at once.
 
 Mirror: legacy_tf/values.py.
 """
@@ -75,5 +75,36 @@ class MLPQValueSAC(nn.Module):
         """Return the values (batch, 1) of observations (batch, observation) and actions (batch, action)."""
         x = torch.cat([observation, action], dim=1)
         x = F.relu(self.q_dense1(x))
+        x = F.relu(self.q_dense2(x))
+        return cast("Tensor", self.q(x))
+
+
+class MLPValueDQN(nn.Module):
+    """The values of all actions: `q_dense1`, `q_dense2` with ReLU, then `q`; on images it is `ConvValueDQN`.
+
+    Args:
+        observation_size: numbers in an observation.
+        action_size: number of actions.
+        hidden_sizes: units of the hidden layers.
+        dtype: "float32" or "float64".
+    """
+
+    def __init__(
+        self,
+        observation_size: int,
+        action_size: int,
+        *,
+        hidden_sizes: tuple[int, int] = (256, 256),
+        dtype: str = "float32",
+    ) -> None:
+        super().__init__()
+        linear = partial(skip_init, nn.Linear, dtype=DTYPES[dtype])
+        self.q_dense1 = linear(observation_size, hidden_sizes[0])
+        self.q_dense2 = linear(hidden_sizes[0], hidden_sizes[1])
+        self.q = linear(hidden_sizes[1], action_size)
+
+    def forward(self, observation: Tensor) -> Tensor:
+        """Return the values (batch, action) of observations (batch, observation)."""
+        x = F.relu(self.q_dense1(observation))
         x = F.relu(self.q_dense2(x))
         return cast("Tensor", self.q(x))
