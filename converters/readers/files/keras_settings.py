@@ -111,6 +111,12 @@ def parse_architecture(
     if "class_name" not in config or "config" not in config:
         message = f"{file}: the model configuration has no 'class_name' and 'config'."
         raise UnreadableFileError(message)
+    if not isinstance(config["class_name"], str):
+        found = type(config["class_name"]).__name__
+        message = (
+            f"{file}: the model configuration's 'class_name' is a JSON {found}; a text is needed."
+        )
+        raise UnreadableFileError(message)
     if generation is None:
         generation = _generation_of(config, text)
     stated = config.get("keras_version")

@@ -211,10 +211,10 @@ def test_integer_is_written_or_refused_but_never_cut(
 
 
 def test_unknown_format_names_the_known_ones(small_model: Path, tmp_path: Path) -> None:
-    with pytest.raises(UnsupportedError, match="no output format 'onnx'") as caught:
-        torchward.convert(small_model, tmp_path / "out.onnx", format="onnx")
+    with pytest.raises(UnsupportedError, match="no output format 'tflite'") as caught:
+        torchward.convert(small_model, tmp_path / "out.tflite", format="tflite")
 
-    assert caught.value.hint == "formats: pth, safetensors"
+    assert caught.value.hint == "formats: onnx, pt2, pth, safetensors"
 
 
 def test_rules_of_a_users_module_convert_a_users_layer(

@@ -121,5 +121,5 @@ def test_support_lists_every_registry() -> None:
     assert tuple(table) == SECTIONS
     assert set(table["layers"]) == set(LAYERS)
     assert {"Adam", "SGD"} <= set(table["optimizers"])
-    assert table["outputs"] == ["pth", "safetensors"]
+    assert table["outputs"] == ["onnx", "pt2", "pth", "safetensors"]
     assert all(names == sorted(names) and names for names in table.values())

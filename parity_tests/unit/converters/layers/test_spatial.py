@@ -116,7 +116,7 @@ def test_stated_shape_is_that_of_the_result(
         ("Conv2DTranspose", {"filters": 3, "kernel_size": 3, "output_padding": [1]}),
         ("MaxPooling2D", {"padding": "causal"}),
         ("Conv1D", {"filters": 3, "kernel_size": 3}),
-        ("UpSampling2D", {"interpolation": "bicubic"}),
+        ("UpSampling2D", {"interpolation": "cubic"}),
         ("ZeroPadding2D", {"padding": [1, 2, 3]}),
         ("ZeroPadding2D", {"padding": -1}),
         ("Cropping2D", {"cropping": [[3, 4], [0, 0]]}),
