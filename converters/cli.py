@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 Source = Annotated[
     Path,
     typer.Argument(
-        metavar="FILE", help="Legacy model file: .h5, .weights.h5 or .keras.", show_default=False
+        metavar="FILE",
+        help="Legacy model: .h5, .weights.h5, .keras, .npz, SavedModel folder, or prefix of a TensorFlow 2 checkpoint.",
+        show_default=False,
     ),
 ]
 Architecture = Annotated[
