@@ -218,7 +218,10 @@ def verify(
 
 def support(
     what: Annotated[
-        str | None, typer.Argument(help="layers, optimizers, formats; by default all.")
+        str | None,
+        typer.Argument(
+            help="layers, operations, optimizers, losses, formats, ...; by default all."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

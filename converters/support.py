@@ -6,6 +6,7 @@ from converters.registry import LAYERS
 
 SECTIONS = (
     "layers",
+    "operations",
     "activations",
     "optimizers",
     "losses",
@@ -14,6 +15,8 @@ SECTIONS = (
     "outputs",
     "exports",
 )
+OPERATION = "ops."
+"""What the names of operations (nodes of keras.ops) begin with in the registry."""
 
 
 def supported() -> dict[str, list[str]]:
@@ -28,7 +31,10 @@ def supported() -> dict[str, list[str]]:
     from converters.writers.registry import WRITERS
 
     return {
-        "layers": sorted(LAYERS),
+        "layers": sorted(name for name in LAYERS if not name.startswith(OPERATION)),
+        "operations": sorted(
+            name.removeprefix(OPERATION) for name in LAYERS if name.startswith(OPERATION)
+        ),
         "activations": sorted(ACTIVATIONS),
         "optimizers": sorted(rule.kind for rule in RULES),
         "losses": sorted(LOSSES),

@@ -119,7 +119,10 @@ def test_support_lists_every_registry() -> None:
     table = supported()
 
     assert tuple(table) == SECTIONS
-    assert set(table["layers"]) == set(LAYERS)
+    operations = {f"ops.{name}" for name in table["operations"]}
+    assert set(table["layers"]) | operations == set(LAYERS)
+    assert {"Dense", "LSTM"} <= set(table["layers"])
+    assert {"ops.Add", "ops.Matmul"} <= operations
     assert {"Adam", "SGD"} <= set(table["optimizers"])
     assert table["outputs"] == ["onnx", "pt2", "pth", "safetensors"]
     assert all(names == sorted(names) and names for names in table.values())
