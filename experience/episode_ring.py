@@ -175,7 +175,7 @@ class EpisodeRing:
         # Position among the first frames and those that followed, of the oldest frame of each stack and onwards.
         position = step[:, None] + np.arange(self.frames + 1)
         following = (self._heads["start"][slots][:, None] + position - self.frames) % self.capacity
-        stacks = self._rows["following"].take(following, axis=0)
+        stacks: Array = self._rows["following"].take(following, axis=0)
         places, ages = np.nonzero(position < self.frames)
         stacks[places, ages] = self._heads["first"][slots[places], position[places, ages]]
         return stacks.reshape(*rows.shape, *stacks.shape[1:])
