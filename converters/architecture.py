@@ -33,6 +33,7 @@ class Step:
         further_outputs: names of the results after the first, where the operation gives a tuple.
         blocks: the submodules the step belongs to, from the outside in: name, and which of its calls this is.
         dtype: of the module's parameters, where not all of the network have one; "" is float32, or the network's.
+        mode: "train" or "eval" for a module that keeps to it, whatever the network's mode; "" follows the network.
     """
 
     op: str
@@ -45,6 +46,7 @@ class Step:
     further_outputs: tuple[str, ...] = ()
     blocks: tuple[tuple[str, int], ...] = ()
     dtype: str = ""
+    mode: str = ""
 
     @property
     def results(self) -> tuple[str, ...]:
@@ -111,6 +113,7 @@ class Architecture:
                     "further_outputs": list(step.further_outputs),
                     "blocks": [list(block) for block in step.blocks],
                     **({"dtype": step.dtype} if step.dtype else {}),
+                    **({"mode": step.mode} if step.mode else {}),
                 }
                 for step in self.steps
             ],
@@ -174,6 +177,14 @@ def _floating(value: object) -> str:
     return str(value)
 
 
+def _mode(value: object) -> str:
+    """Return the mode of one module. Raises ValueError for anything else."""
+    if value not in ("", "train", "eval"):
+        msg = f"a module has the mode {value!r:.40}"
+        raise ValueError(msg)
+    return str(value)
+
+
 def _blocks(values: object) -> tuple[tuple[str, int], ...]:
     pairs = cast("list[tuple[object, object]]", values)
     if len(pairs) > MAX_NESTED_BLOCKS or not all(isinstance(call, int) for _, call in pairs):
@@ -217,6 +228,7 @@ def _parse(data: Mapping[str, object]) -> Architecture:
                 further_outputs=_identifiers(step.get("further_outputs", [])),
                 blocks=_blocks(step.get("blocks", [])),
                 dtype=_floating(step.get("dtype", "")),
+                mode=_mode(step.get("mode", "")),
             )
         )
     architecture = Architecture(

@@ -5,13 +5,14 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Mapping
 from functools import partial, reduce
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, Self, cast
 
 import torch
 from torch import Tensor, nn
 
 from converters.architecture import Architecture, Step
 from converters.errors import MismatchError, UnreadableFileError
+from converters.fixed_modes import fixed_modes
 from converters.registry import Plain, nearest
 from converters.targets import TARGETS, Target
 
@@ -82,6 +83,14 @@ class ConvertedModel(nn.Module):
         self._outputs = tuple(places[name] for name in architecture.outputs)
         self._dtypes = tuple(_dtype(value.dtype) for value in architecture.inputs)
         self._is_chain = _is_chain(architecture)
+        self._fixed_modes = fixed_modes(architecture)
+
+    def train(self, mode: bool = True) -> Self:  # as nn.Module has it
+        """Set the mode, except of layers that the legacy model calls with a fixed `training`; returns itself."""
+        super().train(mode)
+        for attribute, fixed in self._fixed_modes:
+            self.get_submodule(attribute).train(fixed == "train")
+        return self
 
     def forward(self, *inputs: Tensor, **named: Tensor) -> Outputs:
         """Return the outputs for (batch, ...) inputs."""

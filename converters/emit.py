@@ -12,6 +12,7 @@ from collections.abc import Iterable
 
 from converters.architecture import Architecture, InputValue
 from converters.errors import ConversionError
+from converters.fixed_modes import fixed_modes
 from converters.names import SOURCE_NAMES
 from converters.registry import Plain
 from converters.source_code.blocks import Body, Entry, arrange
@@ -88,9 +89,27 @@ def _class_source(body: Body, architecture: Architecture, origin: str, taken: se
     uniform = not any(step.dtype for step in architecture.steps)
     if is_network and architecture.dtype != "float32" and uniform:
         lines.append(f"        self.to(torch.{_checked_dtype(architecture.dtype)})")
+    if is_network:
+        lines += _mode_lines(architecture)
     if body.items or is_network:
         lines += ["", *_forward(body, architecture, taken, is_network=is_network)]
     return "\n".join(lines)
+
+
+def _mode_lines(architecture: Architecture) -> list[str]:
+    """Return the method that keeps layers in the mode they are called with, if there are such; it starts with it."""
+    switches = fixed_modes(architecture)
+    if not switches:
+        return []
+    return [
+        "        self.train()",
+        "",
+        f"    def train(self, mode: bool = True) -> {architecture.name}:",
+        '        """Set the mode, except of layers that are called with a fixed one."""',
+        "        super().train(mode)",
+        *(f"        self.{attribute}.{mode}()" for attribute, mode in switches),
+        "        return self",
+    ]
 
 
 def _entry_lines(entry: Entry, body: Body) -> list[str]:

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 from typing import cast
 
 from converters.architecture import MAX_NESTED_BLOCKS, Architecture, InputValue, Step
-from converters.call_structure import operands_by_key
 from converters.checkpoint import ArrayInfo
+from converters.configuration.call_structure import operands_by_key
 from converters.errors import (
     ConversionError,
     MismatchError,
@@ -44,7 +44,7 @@ from converters.passes.channels import settle_channels
 from converters.passes.masks import settle_masks
 from converters.registry import Lowered, Param, Plain, Shape, TorchStep, find_layer_rule
 from converters.targets import TARGETS, piece_names
-from converters.training_notes import fixed_mode, idle_layers
+from converters.training_notes import acts_in_training, fixed_mode, idle_layers, mode_notes
 
 _BLOCK = "."  # in place of a step's suffix: the submodule of a nested model
 _NONSENSE = (LookupError, ValueError, TypeError, ArithmeticError)
@@ -64,6 +64,8 @@ class Lowering:
         notes: what a user should know.
         unmasked: values whose mask a layer has taken away.
         unchanged: output of a layer that only acts in training, to its input: in Keras's inference one tensor.
+        mode: what the call that is being lowered is fixed to: "train", "eval" or "".
+        modes: of the submodules so far, by attribute.
     """
 
     iterations: int | None = None
@@ -83,6 +85,8 @@ class Lowering:
     notes: list[str] = field(default_factory=list)
     unmasked: set[str] = field(default_factory=set)
     unchanged: dict[str, str] = field(default_factory=dict)
+    mode: str = ""
+    modes: dict[str, str] = field(default_factory=dict)
     dtypes: dict[str, str] | None = None  # of values, where layers differ in precision
 
 
@@ -229,6 +233,7 @@ def _carried(value: Value, lowering: Lowering) -> Value:
 def _lower_calls(
     graph: Graph, prefix: Path, values: dict[TensorRef, Value], lowering: Lowering
 ) -> None:
+    around = lowering.mode
     for call in in_order(graph):
         layer = graph.layer(call.layer)
         missing = [ref for ref in call.inputs if ref not in values]
@@ -241,7 +246,8 @@ def _lower_calls(
         given: dict[str, TensorRef] = {}
         try:
             lowering.notes += idle_layers(layer, call, known=lowering.notes)
-            lowering.notes += fixed_mode(layer, call)
+            lowering.notes += mode_notes(layer, call, generation=graph.generation)
+            lowering.mode = fixed_mode(layer, call, generation=graph.generation, around=around)
             lowering.notes += rivals(graph, call, arguments)
             if not layer.is_operation:
                 call, given = split_masks(call)
@@ -353,6 +359,7 @@ def _add_step(
 ) -> list[tuple[str, Shape]]:
     """Note one step; returns the names and shapes of its results."""
     attribute = _attribute(step, layer, path, lowering) if TARGETS[step.op].module else None
+    mode = _mode(layer, attribute, lowering)
     first = identifier("_".join(path), default="x")
     if step.results[:1] == ("mask",):
         first = f"{first}_mask"
@@ -373,11 +380,24 @@ def _add_step(
             further_outputs=tuple(names[1:]),
             blocks=lowering.blocks,
             dtype=_module_dtype(layer, attribute, lowering),
+            mode=mode,
         )
     )
     lowering.origins.append(path)
     shape = arguments[0][1] if step.shape is None else step.shape
     return list(zip(names, (shape, *step.further_shapes), strict=True))
+
+
+def _mode(layer: Layer, attribute: str | None, lowering: Lowering) -> str:
+    """Return the mode that a step's module is fixed to. Raises UnsupportedError if other calls want another."""
+    if attribute is None:
+        return ""
+    mode = lowering.modes.setdefault(attribute, lowering.mode)
+    if mode != lowering.mode and acts_in_training(layer):
+        modes = " and ".join(repr(each) if each else "open" for each in (mode, lowering.mode))
+        msg = f"layer '{layer.name}' ({layer.class_name}) is called in several modes: {modes}"
+        raise UnsupportedError(msg, hint="a layer of its own for each, or one mode for all calls")
+    return mode
 
 
 def _trains(layer: Layer, role: str) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from converters.errors import UnsupportedError
+from converters.fixed_modes import fixed_modes
 from converters.passes.input_layout import CHANNELS_FIRST, CHANNELS_LAST, change_input_layout
 from converters.plan import Plan
 
@@ -36,7 +38,18 @@ def with_input_layout(plan: Plan, layout: str) -> Plan:
 
 
 def without_training(plan: Plan, format: str) -> Plan:
-    """Return the plan without what only training needs, for a format that holds the computation at inference."""
+    """Return the plan without what only training needs, for a format that holds the computation at inference.
+
+    Raises:
+        UnsupportedError: A layer draws or moves statistics at inference, too.
+    """
+    drawing = [name for name, mode in fixed_modes(plan.architecture) if mode == "train"]
+    if drawing:
+        msg = (
+            f"{format} holds the computation at inference only; called with training=True, so that they draw or move "
+            f"statistics then, too: {', '.join(drawing)}"
+        )
+        raise UnsupportedError(msg, hint="convert to .pth or .safetensors")
     note = f"{format} holds the computation at inference only"
     slots = [move.source.name for slots in plan.slots for move in slots.values()]
     unused = [(name, note) for name in dict.fromkeys(slots)]

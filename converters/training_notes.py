@@ -1,38 +1,70 @@
-"""What a user should know of layers that act otherwise while training, from how they are called."""
+"""How layers act in training and at inference, from how they are called: fixed modes, and what a user should know.
+
+Keras 1 and 2 let `training=` in the call of a layer win over everything, and what a nested model is called with holds
+for all of its layers that are called without. In Keras 3, fit, evaluate and predict override what was stored (3.15.1,
+models/functional.py, `operation_fn`), as model.train() and model.eval() do.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from converters.errors import UnsupportedError
 from converters.graph import Call, Layer
 from converters.matching import leaves
 from converters.registry import find_layer_rule
 
+MODES = ("train", "eval")
+"""The modes a layer may have of its own; "" follows the network's."""
 
-def fixed_mode(layer: Layer, call: Call) -> list[str]:
-    """Return a note if a layer is called with a fixed training=False, where that makes a difference.
+
+def fixed_mode(layer: Layer, call: Call, *, generation: int, around: str = "") -> str:
+    """Return the mode a layer's call is fixed to, "" if it is left open.
+
+    Args:
+        layer: a layer or a nested model.
+        call: how it is called.
+        generation: of Keras that wrote the file.
+        around: what the nested model around the call is fixed to.
 
     Raises:
-        UnsupportedError: It is called with training=True, and acts in training.
+        UnsupportedError: An augmentation is called with training=True, so that it changes images at inference, too.
     """
-    fixed = call.kwargs.get("training")
-    if not isinstance(fixed, (bool, int)):
-        return []
-    affected = [part.name for part in _parts(layer) if _acts_in_training(part)]
-    if not affected:
-        return []
-    if fixed:
+    stated = call.kwargs.get("training")
+    if generation > 2:
+        return ""
+    if not isinstance(stated, (bool, int)) or not any(map(_reacts, _parts(layer))):
+        return around
+    if stated and (idle := [part for part in _parts(layer) if _is_idle(part)]):
         msg = (
-            f"layer '{layer.name}' ({layer.class_name}) is called with training=True, so that it draws or moves "
-            "statistics at inference, too"
+            f"layer '{idle[0].name}' ({idle[0].class_name}) is called with training=True, so that it changes its input "
+            "at inference, too"
         )
         raise UnsupportedError(msg, hint="save the model with the call's training left open")
-    note = (
-        f"'{layer.name}' is called with training=False in Keras; model.train() switches it on here: "
-        f"keep {', '.join(affected[:3])} in eval mode"
-    )
-    return [note]
+    return MODES[0] if stated else MODES[1]
+
+
+def mode_notes(layer: Layer, call: Call, *, generation: int) -> list[str]:
+    """Return a note if a layer is called with a fixed `training` that makes a difference."""
+    stated = call.kwargs.get("training")
+    affected = [part.name for part in _parts(layer) if acts_in_training(part)]
+    if not isinstance(stated, (bool, int)) or not affected:
+        return []
+    names = ", ".join(affected[:3]) + (", ..." if len(affected) > 3 else "")
+    if generation > 2:
+        # Keras 3 stores False, the default of its layers, where nobody said anything.
+        stored = (
+            f"'{layer.name}' is stored with training=True: Keras 3 draws in model(x) alone; its fit, evaluate and "
+            f"predict override it, as model.train() and model.eval() do; for draws at inference: .train() on {names}"
+        )
+        return [stored] if stated else []
+    if stated:
+        return [
+            f"'{layer.name}' is called with training=True in Keras: model.eval() leaves {names} in training mode"
+        ]
+    return [
+        f"'{layer.name}' is called with training=False in Keras: model.train() leaves {names} in eval mode"
+    ]
 
 
 def idle_layers(layer: Layer, call: Call, *, known: Sequence[str]) -> list[str]:
@@ -51,14 +83,37 @@ def idle_layers(layer: Layer, call: Call, *, known: Sequence[str]) -> list[str]:
     return notes
 
 
+def acts_in_training(layer: Layer) -> bool:
+    """Return whether a layer, or one that it wraps, computes something else in training than at inference."""
+    if layer.class_name == "InputLayer" or layer.is_operation:
+        return False
+    if layer.class_name in ("BatchNormalization", "SpectralNormalization"):
+        return True
+    if any(acts_in_training(inner) for inner in layer.inner.values()):
+        return True
+    rule = find_layer_rule(layer.class_name)
+    return (rule.random_in_training and not rule.idle_in_training) or _drops(layer.config)
+
+
+def _drops(settings: object) -> bool:
+    """Return whether settings, or those of cells inside, hold a dropout."""
+    if isinstance(settings, (list, tuple)):
+        return any(_drops(part) for part in settings)
+    if not isinstance(settings, Mapping):
+        return False
+    rates = (settings.get("dropout"), settings.get("recurrent_dropout"))
+    return any(isinstance(rate, (int, float)) and rate > 0 for rate in rates) or any(
+        _drops(part) for part in settings.values()
+    )
+
+
+def _reacts(layer: Layer) -> bool:
+    return acts_in_training(layer) or _is_idle(layer)
+
+
+def _is_idle(layer: Layer) -> bool:
+    return layer.class_name != "InputLayer" and find_layer_rule(layer.class_name).idle_in_training
+
+
 def _parts(layer: Layer) -> list[Layer]:
     return [part for _, part in leaves(layer.graph)] if layer.graph else [layer]
-
-
-def _acts_in_training(layer: Layer) -> bool:
-    if layer.class_name == "InputLayer":
-        return False
-    rule = find_layer_rule(layer.class_name)
-    return layer.class_name == "BatchNormalization" or (
-        rule.random_in_training and not rule.idle_in_training
-    )

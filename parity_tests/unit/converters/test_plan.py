@@ -309,34 +309,3 @@ def test_input_size_is_taken_from_the_first_kernel_where_nothing_states_it(
     plan = plan_of(write_model(config, {"hidden": configs.dense_arrays(4, 3)}, version="2.0.8"))
 
     assert plan.architecture.inputs[0].shape == (None, 4)
-
-
-def fixed_dropout(configs: Any, training: bool | None) -> dict[str, Any]:
-    """Return a network whose dropout is called with a fixed mode, as Monte Carlo dropout is."""
-    layers = [
-        (configs.dense("hidden", 3), ["x"]),
-        (configs.layer("Dropout", "drop", rate=0.5), ["hidden"]),
-    ]
-    config: dict[str, Any] = configs.functional({"x": (None, 4)}, layers, ["drop"])
-    config["config"]["layers"][2]["inbound_nodes"][0][0][3] = {"training": training}
-    return config
-
-
-def test_dropout_that_always_draws_is_refused(write_model: Any, configs: Any) -> None:
-    path = write_model(fixed_dropout(configs, True), {"hidden": configs.dense_arrays(4, 3)})
-
-    with pytest.raises(
-        UnsupportedError, match=r"layer 'drop' \(Dropout\) is called with training=True"
-    ):
-        plan_of(path)
-
-
-@pytest.mark.parametrize(("training", "notes"), [(False, 1), (None, 0)], ids=["fixed", "open"])
-def test_dropout_that_never_draws_is_noted(
-    training: bool | None, notes: int, write_model: Any, configs: Any
-) -> None:
-    path = write_model(fixed_dropout(configs, training), {"hidden": configs.dense_arrays(4, 3)})
-
-    found = [note for note in plan_of(path).notes if "training=False" in note]
-
-    assert len(found) == notes
