@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from converters.convert import convert
-    from converters.export import export
     from converters.inspection import inspect
+    from converters.legacy_files.export import export
     from converters.load import load
     from converters.load_losses import load_loss, load_metrics
     from converters.save import save
@@ -44,7 +44,7 @@ __all__ = [
 
 _API = {
     "convert": "converters.convert",
-    "export": "converters.export",
+    "export": "converters.legacy_files.export",
     "inspect": "converters.inspection",
     "load": "converters.load",
     "load_loss": "converters.load_losses",
@@ -56,7 +56,7 @@ COMMANDS = {
     "inspect": "converters.cli",
     "convert": "converters.cli",
     "verify": "converters.cli",
-    "export": "converters.export_command",
+    "export": "converters.legacy_files.command",
     "support": "converters.cli",
     "parity": "parity_tests.cli",
     "train": "parity_tests.train_command",

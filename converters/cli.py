@@ -113,7 +113,7 @@ def convert(
     Example: torchward convert runs/ -o torch/ --jobs auto
     """
     if source.is_dir() and _is_batch(source, jobs):
-        from converters.batch_command import convert_batch, parse_jobs
+        from converters.batch.command import convert_batch, parse_jobs
 
         if source_code is not None or into is not None or map is not None:
             msg = f"{source} is a folder; --source-code, --into and --map are for one file"
@@ -166,7 +166,10 @@ def convert(
             f'net.load_state_dict(torch.load("{written}", weights_only=True)["model_state_dict"])'
         )
         verifying = f"torchward verify {source} {written}{given}"
-        print_lines([f"next            {verifying if into is None else loading}"])
+        if report.agent is not None:
+            loading = f'{report.agent["loader"]}.load("{written}")'
+        direct = into is not None or report.agent is not None
+        print_lines([f"next            {loading if direct else verifying}"])
 
 
 def verify(
@@ -250,9 +253,10 @@ def format_conversion(report: ConversionReport, seconds: float, *, show_all: boo
     """Return the lines that `torchward convert` prints."""
     source = report.input
     kinds = ", ".join(f"{count} {name}" for name, count in report.layers.items())
+    kinds = f"{kinds}; " if kinds else ""
     lines = [
         f"{source['file']}    {source['producer'] or 'Keras'}, {source['format']}, {format_size(int(str(source['size'])))}",
-        f"  {kinds}; {report.parameters:,} parameters, {report.dtype}{_optimizer_state(report)}",
+        f"  {kinds}{report.parameters:,} parameters, {report.dtype}{_optimizer_state(report)}",
     ]
     shown = report.tensors if show_all else report.tensors[:_SHOWN_TENSORS]
     width = max((len(tensor.source) for tensor in shown), default=0)
@@ -284,6 +288,8 @@ def format_conversion(report: ConversionReport, seconds: float, *, show_all: boo
 
 
 def _optimizer_state(report: ConversionReport) -> str:
+    if report.agent is not None:
+        return f"; agent {report.agent['class']}, optimizers: {report.agent['optimizers']}"
     if report.optimizer is None:
         return "; no optimizer state"
     iterations = report.optimizer["iterations"]

@@ -13,10 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
+from converters.agents.output import agent_extras, check_agent_output
 from converters.checkpoint import Checkpoint
 from converters.emit import emit_source
 from converters.errors import OutputError, UnsupportedError
-from converters.legacy_record import make_record
+from converters.legacy_files.record import make_record
 from converters.limits import Limits
 from converters.plan import Plan, plan_conversion
 from converters.plan_options import with_input_layout, without_training
@@ -89,7 +90,9 @@ def convert(
     )
     if into is None:
         plan = plan_conversion(checkpoint)
-        record = make_record(checkpoint, plan)
+        if plan.agent is not None:
+            check_agent_output(checkpoint, writer.format, source_code=code, layout=input_layout)
+        record = None if plan.agent is not None else make_record(checkpoint, plan)
         if input_layout is not None:
             plan = with_input_layout(plan, input_layout)
         if not writer.trains:
@@ -105,8 +108,11 @@ def convert(
         output = stack.enter_context(OutputFile(target))
         describe = partial(make_report, checkpoint, plan, format=writer.format, warnings=warnings)
         legacy = {} if record is None else {"legacy": record.to_data()}
+        if plan.agent is not None:
+            legacy = {"agent": dict(plan.agent.settings)}
         content = make_content(plan, lambda: describe().metadata() | legacy)
-        writer.write(output, content if into is None else replace(content, architecture=None))
+        modular = into is None and plan.agent is None
+        writer.write(output, content if modular else replace(content, architecture=None))
         output.finish()
         files = [output]
         report = describe().with_output(target.name, output.sha256, output.size)
@@ -153,6 +159,7 @@ def make_content(plan: Plan, metadata: Callable[[], Mapping[str, object]]) -> Co
         optimizer=optimizer,
         architecture=plan.architecture.to_data(),
         metadata=metadata,
+        extras={} if plan.agent is None else agent_extras(plan.agent),
     )
 
 

@@ -1,6 +1,6 @@
 """A Keras model configuration as plain data: layers, calls, inputs, outputs.
 
-`converters.keras_config` makes it from `model_config`, `config.json` or `to_json` text of any Keras generation. Layer
+`converters.configuration.models` makes it from `model_config`, `config.json` or `to_json` text of any Keras generation. Layer
 configurations are kept in the words of Keras 3; what an older generation meant by other words or other
 defaults is settled there, so that layer rules see one dialect.
 """

@@ -24,7 +24,7 @@ def supported() -> dict[str, list[str]]:
     import converters.layers  # fills the registry
     import converters.writers.formats  # noqa: F401  # fills the registry
     from converters.layers.activations import ACTIVATIONS
-    from converters.legacy_record import SUFFIXES
+    from converters.legacy_files.record import SUFFIXES
     from converters.loss_names import LOSSES, METRICS
     from converters.optimizers.rules import RULES
     from converters.readers import readers

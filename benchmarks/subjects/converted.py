@@ -20,7 +20,7 @@ from benchmarks.subjects.keras_networks import (
 )
 from benchmarks.subjects.plain_networks import NETWORKS, copy_weights
 from converters.build import ConvertedModel
-from converters.keras_config import parse_model_config
+from converters.configuration.models import parse_model_config
 from converters.lowering import Lowering, lower_model
 from converters.passes.input_layout import change_input_layout
 

@@ -1,7 +1,7 @@
 """Activations: by name inside other layers, and the layers that are nothing else.
 
 Names are those of Keras 3; `hard_sigmoid_keras2` is what Keras 1 and 2 meant by `hard_sigmoid`
-(`converters.keras_config` settles which).
+(`converters.configuration.models` settles which).
 """
 
 from __future__ import annotations

@@ -68,7 +68,7 @@ def batch_normalization(layer: Layer, *shapes: Shape) -> list[TorchStep] | Lower
         kwargs["center"] = False
     if layer.config.get("virtual_batch_size") is not None:
         raise unsupported(layer, "virtual_batch_size", needed="null")
-    # Standalone Keras 2, see keras_config: how the statistics move, and the updates so far where they are known.
+    # Standalone Keras 2 (converters.configuration.keras2): how statistics move, and the updates so far if known.
     variance = text(layer, "moving_variance", "biased")
     rank, fused_ranks = len(shapes[0]), layer.config.get("fused_ranks")
     if isinstance(fused_ranks, tuple) and rank in fused_ranks and axis % rank in (1, rank - 1):

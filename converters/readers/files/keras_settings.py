@@ -55,7 +55,7 @@ class Architecture:
             ConversionError: The text is no configuration of a model, or one that was given is of such a class. The
                 message has the place of the text.
         """
-        from converters.keras_config import parse_model_config
+        from converters.configuration.models import parse_model_config
 
         if self.foreign_class is not None and not self.details:
             return None

@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from converters.build import build_model
+from converters.configuration.models import parse_model_config
 from converters.errors import UnsupportedError
-from converters.keras_config import parse_model_config
 from converters.lowering import Lowering, lower_model
 
 X = np.random.default_rng(1).normal(size=(3, 4, 6))

@@ -1,6 +1,6 @@
 """What a converted file remembers of the legacy file, so that the way back needs nothing else.
 
-`converters.convert` makes the record and stores it as plain data under metadata["legacy"]; `converters.export` reads it.
+`converters.convert` makes the record and stores it as plain data under metadata["legacy"]; `converters.legacy_files.export` reads it.
 It holds groups, attributes, texts and the names of all arrays, where the optimizer's arrays went, and the values of
 the few small arrays that have no place in torch (metrics, seeds, placeholders). Where the model's arrays went is
 in the mapping that every converted file has (metadata["tensors"]).

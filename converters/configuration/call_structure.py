@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import cast
 
-from converters.call_nodes import parse_ref
+from converters.configuration.call_nodes import parse_ref
 from converters.graph import Operand, TensorRef
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from converters.configuration.spatial_words import RENAMED_CLASSES, SPATIAL_SETTINGS
 from converters.errors import UnsupportedError
-from converters.spatial_words import RENAMED_CLASSES, SPATIAL_SETTINGS
 
 _RECURRENT_SETTINGS = {
     "output_dim": "units",

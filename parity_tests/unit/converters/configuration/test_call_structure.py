@@ -9,7 +9,11 @@ import torch
 
 from converters.architecture import Architecture, InputValue, Step
 from converters.build import build_model
-from converters.call_structure import describe_structure, operands_by_key, parse_structure
+from converters.configuration.call_structure import (
+    describe_structure,
+    operands_by_key,
+    parse_structure,
+)
 from converters.errors import UnreadableFileError
 from converters.graph import Operand, TensorRef
 

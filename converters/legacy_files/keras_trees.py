@@ -12,8 +12,9 @@ from dataclasses import dataclass, field, replace
 from converters.checkpoint import ArrayInfo
 from converters.errors import UnsupportedError
 from converters.graph import Graph, Layer
-from converters.keras_texts import archive_members, h5_attributes
-from converters.legacy_record import OPTIMIZER_GROUPS, LegacyRecord
+from converters.legacy_files.keras_texts import archive_members, h5_attributes
+from converters.legacy_files.record import OPTIMIZER_GROUPS, LegacyRecord
+from converters.legacy_files.restore import Restored
 from converters.limits import Limits
 from converters.matching import Path, leaves, match_arrays, snake_case, stored_weights
 from converters.names import unique
@@ -23,7 +24,6 @@ from converters.readers.hdf5.client import Hdf5Index
 from converters.readers.keras_h5 import read_layers
 from converters.readers.keras_weights_h5 import read_container
 from converters.registry import Weight
-from converters.restore import Restored
 from converters.writers.keras_files import KerasTree
 
 CONTAINERS = ("keras-weights-h5", "keras-archive")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from converters.call_nodes import parse_node
+from converters.configuration.call_nodes import parse_node
 from converters.graph import Operand, TensorRef
 
 

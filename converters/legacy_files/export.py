@@ -13,10 +13,17 @@ from typing import cast
 
 from converters.convert import check_outputs
 from converters.errors import UnreadableFileError, UnsupportedError
-from converters.first_step import add_new_slots
-from converters.keras_texts import with_changed_options
-from converters.keras_trees import arrange
-from converters.legacy_record import OPTIMIZER_GROUPS, SUFFIXES, make_record
+from converters.legacy_files.first_step import add_new_slots
+from converters.legacy_files.keras_texts import with_changed_options
+from converters.legacy_files.keras_trees import arrange
+from converters.legacy_files.record import OPTIMIZER_GROUPS, SUFFIXES, make_record
+from converters.legacy_files.restore import (
+    Origin,
+    Restored,
+    TensorLike,
+    restore_model,
+    restore_optimizer,
+)
 from converters.limits import MAX_ARRAY_BYTES
 from converters.load import read_converted
 from converters.plan import plan_conversion
@@ -24,7 +31,6 @@ from converters.readers import read_checkpoint
 from converters.readers.files.natural_order import natural_key
 from converters.readers.hdf5.header import SIGNATURE
 from converters.report import make_report
-from converters.restore import Origin, Restored, TensorLike, restore_model, restore_optimizer
 from converters.writers.keras_files import KerasTree, write_keras_file
 from converters.writers.output_file import OutputFile
 from torch_impl.checkpoints import TorchCheckpoint

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
-from converters.keras1_config import rename_settings
-from converters.spatial_words import settle_spatial
+from converters.configuration.keras1 import rename_settings
+from converters.configuration.spatial_words import settle_spatial
 
 # Keras 1 and 2 computed clip(0.2 x + 0.5), Keras 3 computes clip(x / 6 + 0.5).
 KERAS2_ACTIVATIONS = {"hard_sigmoid": "hard_sigmoid_keras2"}

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from converters.configuration.models import parse_model_config
 from converters.graph import Graph
-from converters.keras_config import parse_model_config
 
 
 def parse(config: Any, *, generation: int, version: str | None = None) -> Graph:

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import cast
 
+from converters.configuration.keras3 import OWN_NAMES
 from converters.errors import UnsupportedError
 from converters.json_text import parse_json
-from converters.keras3_config import OWN_NAMES
-from converters.legacy_record import LegacyRecord
+from converters.legacy_files.record import LegacyRecord
 from converters.limits import Limits
 from converters.registry import LAYERS
 

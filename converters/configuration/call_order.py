@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from converters.call_nodes import Node
+from converters.configuration.call_nodes import Node
 from converters.errors import UnreadableFileError
 from converters.graph import Call, TensorRef
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import typer
 
-from converters.batch import SUFFIXES, Batch, convert_folder
+from converters.batch.folder import SUFFIXES, Batch, convert_folder
 from converters.errors import OutputError
 from converters.writers.registry import find_writer
 

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 
 import pytest
 
+from converters.configuration.models import parse_model_config
 from converters.errors import UnsupportedError
 from converters.graph import Layer
-from converters.keras_config import parse_model_config
 
 
 def parse_layer(

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from converters.configuration.models import parse_model_config
 from converters.errors import UnsupportedError
 from converters.graph import Graph, TensorRef
-from converters.keras_config import parse_model_config
 
 
 def parse(config: Any, *, generation: int, version: str | None = None) -> Graph:

@@ -11,7 +11,7 @@ import typer
 from converters.cli import AsJson, Quiet, Rules, format_size, print_lines
 
 if TYPE_CHECKING:
-    from converters.export import ExportReport
+    from converters.legacy_files.export import ExportReport
 
 _SHOWN_ARRAYS = 4
 
@@ -46,7 +46,7 @@ def export(
 
     Example: torchward export agent.pth -o agent.h5
     """
-    from converters.export import export as export_file
+    from converters.legacy_files.export import export as export_file
 
     report = export_file(source, output, like=like, force=force, rules=rules or ())
     if as_json:

@@ -26,7 +26,7 @@ from converters.errors import (
 from converters.readers import read_checkpoint
 from parity_tests.unit.converters.conftest import Configs, WriteModel
 
-FIXTURES = Path(__file__).parents[2] / "fixtures"
+FIXTURES = Path(__file__).parents[3] / "fixtures"
 SUFFIXES = {"keras-weights-h5": ".weights.h5", "keras-archive": ".keras"}
 # One of every producer, format and family of optimizers; the others are slow only by their number.
 QUICK = (

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from converters.configuration.models import parse_model_config
 from converters.errors import UnreadableFileError, UnsupportedError
 from converters.graph import CODE_CLASSES, Graph, TensorRef
-from converters.keras_config import parse_model_config
 from converters.registry import find_layer_rule
 
 

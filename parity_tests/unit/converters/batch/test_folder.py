@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 import torchward
-from converters import batch_worker
-from converters.batch import find_legacy_files, name_outputs
-from converters.batch_worker import Task, convert_one
+from converters.batch import worker
+from converters.batch.folder import find_legacy_files, name_outputs
+from converters.batch.worker import Task, convert_one
 
-FIXTURES = Path(__file__).parents[2] / "fixtures"
+FIXTURES = Path(__file__).parents[3] / "fixtures"
 
 
 @pytest.fixture
@@ -139,8 +139,8 @@ def test_file_that_takes_too_long_is_given_up(
         while True:
             pass
 
-    monkeypatch.setattr(batch_worker, "convert", hang)
-    monkeypatch.setattr(batch_worker, "FILE_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(worker, "convert", hang)
+    monkeypatch.setattr(worker, "FILE_TIMEOUT_S", 0.05)
 
     outcome = convert_one(Task("model.h5", small_model, tmp_path / "out.pth", {}, replace=False))
 
@@ -154,7 +154,7 @@ def test_fault_of_ours_is_an_outcome(
         msg = "planted"
         raise RuntimeError(msg)
 
-    monkeypatch.setattr(batch_worker, "convert", fail)
+    monkeypatch.setattr(worker, "convert", fail)
 
     outcome = convert_one(Task("model.h5", small_model, tmp_path / "out.pth", {}, replace=False))
 

@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from converters.batch_worker import Outcome, Task, convert_one, limit_process
+from converters.batch.worker import Outcome, Task, convert_one, limit_process
 from converters.errors import OutputError, UnreadableFileError
 from converters.json_text import parse_json
 from converters.limits import Limits

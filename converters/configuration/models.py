@@ -2,7 +2,7 @@
 
 Input is the text of `model_config` (.h5), `config.json` (.keras) or `to_json`. It is data: class names are looked up in
 the registry later, nothing is imported or called. Here is the structure; what each generation meant by its words is in
-`keras1_config`, `keras2_config` and `keras3_config`.
+`keras1`, `keras2` and `keras3`.
 """
 
 from __future__ import annotations
@@ -12,9 +12,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import cast
 
-from converters.call_nodes import Node, parse_node
-from converters.call_order import call_offsets, shift_ref, sort_calls
-from converters.call_structure import describe_structure, parse_structure
+from converters.configuration.call_nodes import Node, parse_node
+from converters.configuration.call_order import call_offsets, shift_ref, sort_calls
+from converters.configuration.call_structure import describe_structure, parse_structure
+from converters.configuration.keras1 import rename_class, settle_merge
+from converters.configuration.keras2 import Dialect, dtype_of, find_dialect, settle_settings
+from converters.configuration.keras3 import OWN_NAMES, is_operation
 from converters.cudnn import as_plain_layer
 from converters.errors import UnreadableFileError, UnsupportedError
 from converters.graph import (
@@ -28,9 +31,6 @@ from converters.graph import (
     TensorRef,
 )
 from converters.json_text import parse_json
-from converters.keras1_config import rename_class, settle_merge
-from converters.keras2_config import Dialect, dtype_of, find_dialect, settle_settings
-from converters.keras3_config import OWN_NAMES, is_operation
 from converters.limits import Limits
 from converters.quantization import settle_quantization
 

@@ -10,11 +10,11 @@ from dataclasses import replace
 
 from converters.checkpoint import ArrayInfo
 from converters.keras1_gates import JOINT
-from converters.keras_trees import read_layout
-from converters.legacy_record import OPTIMIZER_GROUPS, LegacyRecord
+from converters.legacy_files.keras_trees import read_layout
+from converters.legacy_files.record import OPTIMIZER_GROUPS, LegacyRecord
+from converters.legacy_files.restore import Origin, Restored, number_array
 from converters.optimizers.rules import find_rule
 from converters.optimizers.stored_order import AVERAGE
-from converters.restore import Origin, Restored, number_array
 from converters.training_state import trainable_arrays
 
 
