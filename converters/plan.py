@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from converters.agents.parts import AgentParts
 from converters.architecture import Architecture, Step
 from converters.checkpoint import ArrayInfo, Checkpoint
 from converters.errors import ConversionError, MismatchError, UnsupportedError, placed
@@ -40,6 +41,7 @@ class Plan:
         notes: what a user should know.
         origins: for every step of the architecture, the path of the layer it comes from.
         input_layout: "nhwc" or "nchw": how images come in; None: no input is an image.
+        agent: for checkpoints of whole agents, what belongs to them beside their networks.
     """
 
     architecture: Architecture
@@ -52,6 +54,7 @@ class Plan:
     origins: tuple[Path, ...]
     roles: Mapping[str, tuple[Path, str]]  # state key to layer path and role of the legacy weight
     input_layout: str | None = None
+    agent: AgentParts | None = None  # of a whole agent: `architecture` is empty then
 
     def steps_of(self, path: Path) -> list[Step]:
         """Return the steps of one layer."""
@@ -77,6 +80,12 @@ def plan_conversion(checkpoint: Checkpoint) -> Plan:
 
 def _plan(checkpoint: Checkpoint) -> Plan:
     graph = checkpoint.graph
+    if checkpoint.provenance.format == "tf1-checkpoint":
+        from converters.agents.rrd import (
+            plan_agent,  # which makes a Plan: imported at the top, it would be a circle
+        )
+
+        return plan_agent(checkpoint)
     if graph is None:
         raise _no_graph(checkpoint)
     _check_rules(graph)

@@ -44,6 +44,7 @@ class ConversionReport:
         optimizer: class, hyper-parameters and iterations; None: the file has no optimizer state.
         ignored: array and reason.
         input_layout: "nhwc" or "nchw": how images come into the module; None: it takes none.
+        agent: class, optimizers and loader of a whole agent; None: the file is one network.
         output: file name of the result.
     """
 
@@ -63,6 +64,7 @@ class ConversionReport:
     output_size: int = 0
     source_code: str | None = None
     input_layout: str | None = None
+    agent: Mapping[str, str] | None = None
     torchward_version: str = field(default_factory=lambda: installed_version())
 
     def with_output(self, name: str, sha256: str, size: int) -> ConversionReport:
@@ -96,6 +98,7 @@ class ConversionReport:
             "parameters": self.parameters,
             "dtype": self.dtype,
             "input_layout": self.input_layout,
+            **({} if self.agent is None else {"agent_summary": dict(self.agent)}),
             "tensors": [
                 {
                     "source": tensor.source,
@@ -145,6 +148,7 @@ def make_report(
         warnings=tuple(warnings),
         format=format,
         input_layout=plan.input_layout,
+        agent=None if plan.agent is None else plan.agent.summary(),
     )
 
 

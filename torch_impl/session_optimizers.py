@@ -62,6 +62,17 @@ class SessionOptimizer(Optimizer):
         [group] = self.param_groups
         self.update(group, group["params"], gradients)
 
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over a saved state; numbers that a saved group does not name stay as they are.
+
+        Checkpoints of TensorFlow 1 that come without their graph have no learning rate.
+        """
+        groups = [
+            {**{name: value for name, value in own.items() if name != "params"}, **saved}
+            for own, saved in zip(self.param_groups, state_dict["param_groups"], strict=True)
+        ]
+        super().load_state_dict({**state_dict, "param_groups": groups})
+
     def update(
         self, group: dict[str, Any], parameters: list[Tensor], gradients: list[Tensor]
     ) -> None:

@@ -1,4 +1,4 @@
-"""Checkpoints of TensorFlow 2: `save_weights`, `tf.train.Checkpoint` and its manager.
+"""Checkpoints of TensorFlow 2, `save_weights`, `tf.train.Checkpoint` and its manager, and of `tf.train.Saver`.
 
 Three files and no suffix: `<prefix>.index`, `<prefix>.data-00000-of-00001`, and perhaps a text file `checkpoint`. The user
 names the prefix, the `.index`, or the folder.
@@ -22,6 +22,7 @@ from converters.readers.tensorflow.keras_objects import (
     named_by_attributes,
     stored_optimizer,
 )
+from converters.readers.tensorflow.named_variables import named_checkpoint
 from converters.readers.tensorflow.object_graph import KEY, parse_object_graph
 from converters.readers.tensorflow.table import is_table
 
@@ -29,7 +30,7 @@ INDEX = ".index"
 
 
 class TensorFlowCheckpoint:
-    """Reader of object-based checkpoints."""
+    """Reader of checkpoints with objects, and of those with names only."""
 
     def recognizes(self, source: Source, limits: Limits) -> bool:
         """Tell whether the main file is the index of a checkpoint."""
@@ -40,6 +41,8 @@ class TensorFlowCheckpoint:
         prefix = source.main.name.removesuffix(INDEX)
         bundle = read_bundle(source, source.file, prefix, limits)
         with placed(source.name):
+            if KEY not in bundle.texts:
+                return named_checkpoint(source, bundle, prefix, limits)
             objects = object_graph(bundle, limits)
             return object_checkpoint(source, objects, architecture, limits)
 
@@ -51,10 +54,10 @@ def object_graph(bundle: Bundle, limits: Limits) -> Objects:
     """Return the objects of a checkpoint.
 
     Raises:
-        UnsupportedError: It has none: a checkpoint of TensorFlow 1.
+        UnsupportedError: It has none: written by TensorFlow 1.
     """
     if KEY not in bundle.texts:
-        msg = "is a checkpoint of TensorFlow 1 (names, no objects), which is not converted yet"
+        msg = "its variables have names, but no objects: it was written by TensorFlow 1"
         raise UnsupportedError(msg)
     return Objects(parse_object_graph(bundle.texts[KEY]()[0], limits), bundle.arrays)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,12 +101,14 @@ class Content:
     Attributes:
         architecture: None: the tensors are for a module of the user's own.
         metadata: asked for when the tensors are written: the checksum of a large input takes as long as they do.
+        extras: further keys of the file: plain data, with tensors in it.
     """
 
     tensors: Sequence[OutputTensor]
     optimizer: OptimizerContent | None
     architecture: Mapping[str, object] | None
     metadata: Callable[[], Mapping[str, object]]
+    extras: Mapping[str, object] = field(default_factory=dict)
 
 
 def output_tensor(move: Move) -> OutputTensor:

@@ -55,6 +55,7 @@ def write_pth(file: OutputFile, content: Content) -> None:
         state = {index: slots for index, slots in enumerate(optimizer.state) if slots}
         optimizer_state = {"state": state, "param_groups": [group]}
         tensors += [tensor for slots in optimizer.state for tensor in slots.values()]
+    tensors += _tensors_in(content.extras)
     pickle = _Pickle(tensors)
     with zipfile.ZipFile(cast("IO[bytes]", file), "w", zipfile.ZIP_STORED) as archive:
         _add(archive, file, "archive/byteorder", [b"little"], 6)
@@ -74,10 +75,19 @@ def write_pth(file: OutputFile, content: Content) -> None:
             "optimizer_state_dict": optimizer_state,
             "architecture": content.architecture,
             "metadata": content.metadata(),
+            **content.extras,
         }
         data = pickle.dump(root)
         _add(archive, file, "archive/data.pkl", [data], len(data))
         _add(archive, file, "archive/version", [b"3\n"], 2)
+
+
+def _tensors_in(value: object) -> list[OutputTensor]:
+    """Return the tensors in nested mappings, in their order."""
+    if isinstance(value, OutputTensor):
+        return [value]
+    inner = value.values() if isinstance(value, Mapping) else ()
+    return [tensor for each in inner for tensor in _tensors_in(each)]
 
 
 def _add(

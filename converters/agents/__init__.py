@@ -1,0 +1,1 @@
+"""Checkpoints of whole agents: which stored variable is which weight of an agent of `torch_impl`."""
