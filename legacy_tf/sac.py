@@ -114,20 +114,25 @@ class SAC(ActorCritic):
         """Return min(Q_1, Q_2)(s, a) - alpha log_p, (batch, 1), of the critics whose names begin with `networks`."""
         q_1 = self.networks[f"{networks}_1"](observation, action)
         q_2 = self.networks[f"{networks}_2"](observation, action)
-        return tf.minimum(q_1, q_2) - tf.exp(self.networks["temperature"]()) * log_p
+        alpha = tf.exp(self.networks["temperature"]())
+        return tf.minimum(q_1, q_2) - alpha * log_p
 
     def temperature_loss(self, log_p: tf.Tensor) -> tf.Tensor:
         """Return -log_alpha * (mean(log_p) - size of an action): alpha falls while the entropy is above -size."""
         [action] = self.args.acts_dims
-        return -self.networks["temperature"]() * tf.stop_gradient(tf.reduce_mean(log_p) - action)
+        log_alpha = self.networks["temperature"]()
+        surplus = tf.stop_gradient(tf.reduce_mean(log_p) - action)
+        return -log_alpha * surplus
 
     def greedy_action(self, observation: tf.Tensor) -> tf.Tensor:
         """Return tanh(mean)."""
-        return tf.tanh(self.networks["policy"](observation).mean)
+        distribution: RandomNormal = self.networks["policy"](observation)
+        return tf.tanh(distribution.mean)
 
     def exploring_action(self, observation: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
         """Return tanh(mean + noise * std)."""
-        return tf.tanh(self.networks["policy"](observation).sample(noise))
+        distribution: RandomNormal = self.networks["policy"](observation)
+        return tf.tanh(distribution.sample(noise))
 
     def step_figures(self, observation: tf.Tensor, noise: tf.Tensor) -> dict[str, tf.Tensor]:
         """Return "Q_average", min(Q_1, Q_2) - alpha log pi of the action taken, and "Pi_step_std"."""

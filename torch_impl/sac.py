@@ -91,7 +91,8 @@ class SAC(ActorCritic):
         with torch.no_grad():
             action, log_p = self.sample_action(batch["obs_next"], noise["next_policy"])
             q = self.soft_value(batch["obs_next"], action, log_p, networks="target_q_value")
-            return batch["rews"] + (1.0 - batch["done"]) * self.args.gamma * q
+            target: Tensor = batch["rews"] + (1.0 - batch["done"]) * self.args.gamma * q
+            return target
 
     def sample_action(self, observation: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         """Return a = tanh(mean + noise * std), (batch, action), and its log density, (batch, 1).
@@ -112,20 +113,25 @@ class SAC(ActorCritic):
         q_2 = self.networks[f"{networks}_2"](observation, action)
         # torch.minimum gives each side half of the gradient at ties, TensorFlow's minimum gives the first all.
         q = torch.where(q_1 <= q_2, q_1, q_2)
-        return q - self.networks["temperature"]().exp() * log_p
+        alpha: Tensor = self.networks["temperature"]().exp()
+        return q - alpha * log_p
 
     def temperature_loss(self, log_p: Tensor) -> Tensor:
         """Return -log_alpha * (mean(log_p) - size of an action): alpha falls while the entropy is above -size."""
         [action] = self.args.acts_dims
-        return -self.networks["temperature"]() * (log_p.mean() - action).detach()
+        log_alpha: Tensor = self.networks["temperature"]()
+        surplus: Tensor = (log_p.mean() - action).detach()
+        return -log_alpha * surplus
 
     def greedy_action(self, observation: Tensor) -> Tensor:
         """Return tanh(mean)."""
-        return torch.tanh(self.networks["policy"](observation).mean)
+        distribution: RandomNormal = self.networks["policy"](observation)
+        return torch.tanh(distribution.mean)
 
     def exploring_action(self, observation: Tensor, noise: Tensor) -> Tensor:
         """Return tanh(mean + noise * std)."""
-        return torch.tanh(self.networks["policy"](observation).sample(noise))
+        distribution: RandomNormal = self.networks["policy"](observation)
+        return torch.tanh(distribution.sample(noise))
 
     def step_figures(self, observation: Tensor, noise: Tensor) -> dict[str, Tensor]:
         """Return "Q_average", min(Q_1, Q_2) - alpha log pi of the action taken, and "Pi_step_std"."""
