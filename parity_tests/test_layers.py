@@ -210,7 +210,9 @@ class Legacy:
 
     def build(self, case: Case, dtype: str) -> Any:  # a Keras model; TensorFlow has no types
         keras = self._tf.keras
-        keras.utils.clear_session()
+        # Not free_memory, here and in the other suites: going through all objects of TensorFlow takes longer than the
+        # rest of a test.
+        keras.utils.clear_session(free_memory=False)
         inputs = [
             keras.Input(shape, name=f"x{index}", dtype=input_dtype(case, dtype))
             for index, shape in enumerate(case.example.shapes)

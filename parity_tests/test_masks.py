@@ -133,7 +133,7 @@ NETWORKS: dict[str, Callable[[Any], Any]] = {
 @pytest.fixture
 def keras() -> Any:
     module = pytest.importorskip("keras")
-    module.utils.clear_session()
+    module.utils.clear_session(free_memory=False)
     module.config.set_floatx("float64")
     yield module
     module.config.set_floatx("float32")

@@ -101,7 +101,7 @@ def test_network_of_operators_computes_the_same(
 ) -> None:
     import tensorflow as tf
 
-    keras.utils.clear_session()
+    keras.utils.clear_session(free_memory=False)
     inputs = keras.Input((4, 6), dtype="float64", name="x")
     model = keras.Model(inputs, NETWORKS[name](keras.ops, inputs), name="network")
     path = tmp_path / f"model{suffix}"

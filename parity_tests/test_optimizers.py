@@ -70,7 +70,7 @@ def keras() -> Iterator[Any]:  # a module without types
     tensorflow = pytest.importorskip("tensorflow")
     found = pytest.importorskip("keras")
     yield SimpleNamespace(tf=tensorflow, keras=found)
-    found.utils.clear_session()
+    found.utils.clear_session(free_memory=False)
 
 
 def build(frameworks: Any, dtype: str, *, constrained: bool) -> Any:  # a Keras model

@@ -71,7 +71,7 @@ def evaluate(case: LayerCase, folder: Path) -> Result:
 def _compare_case(case: LayerCase, folder: Path) -> float:
     import keras
 
-    keras.utils.clear_session()
+    keras.utils.clear_session(free_memory=False)
     model, arguments = _attempt(lambda: _build(case))
     _attempt(lambda: model.save(folder / "model.keras"))
     torchward.convert(

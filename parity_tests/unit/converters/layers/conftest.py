@@ -24,7 +24,7 @@ CompareWithKeras = Callable[..., torch.nn.Module]
 @pytest.fixture
 def keras() -> Iterator[Any]:
     found = pytest.importorskip("keras")
-    found.utils.clear_session()
+    found.utils.clear_session(free_memory=False)
     before = found.config.floatx()
     found.config.set_floatx("float64")
     yield found

@@ -22,7 +22,7 @@ def keras() -> Any:  # Keras has no types
 def test_scores_come_as_a_second_output(
     name: str, causal: bool, keras: Any, tmp_path: Path
 ) -> None:
-    keras.utils.clear_session()
+    keras.utils.clear_session(free_memory=False)
     shape = (2, 3, 4) if name == "axes" else (5, 4)
     layer = {
         "groups": lambda: keras.layers.GroupQueryAttention(3, 4, 2),
