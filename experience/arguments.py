@@ -20,15 +20,14 @@ AROUND_ALGORITHMS = ("ircr", "rrd")
 ENVIRONMENT_TYPES = ("ep_rews", "normal")
 OPTIMIZERS = ("adam", "rmsprop")
 DTYPES = ("float32", "float64")
-AUTOMATIC_MIXED_PRECISION = ("off", "bf16", "fp16")
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class Arguments:
     """What a run of the RRD suite is told, under the original's names.
 
-    Not frozen: the migration guide sets `args.use_pytorch = True` and the like on it. The defaults written here are
-    the general ones; `choose_defaults` and `parse_arguments` apply those of environment and algorithm.
+    Neither frozen nor with slots: the migration guide sets `args.use_pytorch = True` and the like on it. The defaults
+    written here are the general ones; `choose_defaults` and `parse_arguments` apply those of environment and algorithm.
     """
 
     tag: str = ""  # stands in front of the run's name
@@ -88,12 +87,17 @@ class Arguments:
     cuda: bool | None = None  # None: where there is a device
     seed: int = 0
     dtype: str = "float32"
-    amp: str = "off"  # mixed precision
-    num_envs: int = 1  # environments stepped side by side
+    num_envs: int = 1  # environments stepped side by side; timesteps are those of all together
+    hidden_sizes: tuple[int, ...] = ()  # units of the hidden layers; (): the original's
+    normalizer_identity_start: bool = (
+        False  # first statistics are 0 and 1, not 0 and 0 as in the original
+    )
+    checkpoint_every: int = 10  # cycles; 0: only at the end and when interrupted
     tensorboard: bool = False
     log_folder: str = "log"
     run_folder: str = ""  # of checkpoints; by default under runs/
-    resume: bool = False
+    resume: bool = False  # go on from the last checkpoint of the run folder
+    quiet: bool = False  # no table on the screen
     # Set from the environment, not by flags.
     env_category: Category = "mujoco"
     obs_dims: tuple[int, ...] = ()
@@ -124,7 +128,6 @@ _CHOICES: Mapping[str, Sequence[str]] = {
     "env_type": ENVIRONMENT_TYPES,
     "optimizer": OPTIMIZERS,
     "dtype": DTYPES,
-    "amp": AUTOMATIC_MIXED_PRECISION,
 }
 _ATARI: Mapping[str, object] = {
     "epochs": 10, "cycles": 20, "iterations": 500, "test_rollouts": 5, "test_timesteps": 27_000, "batch_size": 32,
@@ -201,8 +204,10 @@ def build_parser() -> argparse.ArgumentParser:
         if field.name in _NOT_FLAGS:
             continue
         flags = sorted({f"--{field.name}", f"--{field.name.replace('_', '-')}"}, reverse=True)
-        kind = next(k for k in (bool, int, float, str) if hints[field.name] in (k, k | None))
-        convert: Callable[[str], object] = parse_boolean if kind is bool else kind
+        kinds = (bool, int, float, str)
+        kind = next((k for k in kinds if hints[field.name] in (k, k | None)), None)
+        convert: Callable[[str], object] = kind or parse_sizes
+        convert = parse_boolean if kind is bool else convert
         options: dict[str, Any] = {}  # Any: options of argparse
         if kind is bool:
             # A flag alone is true; the original asks for a value.
@@ -222,6 +227,15 @@ def build_parser() -> argparse.ArgumentParser:
 def parse_boolean(text: str) -> bool:
     """Return whether the text is one of yes, true, t, y, 1 in any case; everything else is false, as in the original."""
     return text.lower() in ("yes", "true", "t", "y", "1")
+
+
+def parse_sizes(text: str) -> tuple[int, ...]:
+    """Return the numbers of a text like "256,256".
+
+    Raises:
+        ValueError: It is something else.
+    """
+    return tuple(int(part) for part in text.split(","))
 
 
 def check_arguments(arguments: Arguments) -> None:
@@ -245,6 +259,7 @@ def check_arguments(arguments: Arguments) -> None:
         "train_batches",
         "noop",
         "seed",
+        "checkpoint_every",
         "pi_lr",
         "q_lr",
         "alpha_lr",
