@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experience.agent import Batch
+from experience.arguments import choose_defaults
 
 Settings = Any
 """Flags of the command line as attributes: `experience.arguments.Arguments`, or any namespace. Any: which flags there
@@ -87,13 +88,27 @@ def plain_arguments(args: Settings) -> dict[str, object]:
 
 
 def restore_arguments(stored: Mapping[str, object]) -> SimpleNamespace:
-    """Return the flags of a file as attributes."""
-    return SimpleNamespace(**stored)
+    """Return the flags of a file as attributes.
+
+    A converted file has only those that its variables tell; the others are the defaults of its algorithm.
+    """
+    named = {name: stored[name] for name in ("alg", "basis_alg", "optimizer") if name in stored}
+    defaults = plain_arguments(choose_defaults(**named)) if "alg" in named else {}
+    return SimpleNamespace(**{**defaults, **stored})
 
 
-def hidden_sizes(args: Settings, default: tuple[int, int]) -> tuple[int, int]:
-    """Return the units of the two hidden layers: the original's, unless the arguments have `hidden_sizes`."""
-    chosen = getattr(args, "hidden_sizes", None)
+def hidden_sizes(
+    args: Settings, default: tuple[int, int], *, network: str = ""
+) -> tuple[int, int]:
+    """Return the units of the two hidden layers: the original's, unless the arguments have `hidden_sizes`.
+
+    Args:
+        args: flags.
+        default: of the original.
+        network: "reward": `reward_hidden_sizes` goes before.
+    """
+    own = getattr(args, f"{network}_hidden_sizes", None) if network else None
+    chosen = own or getattr(args, "hidden_sizes", None)
     return (int(chosen[0]), int(chosen[1])) if chosen else default
 
 
