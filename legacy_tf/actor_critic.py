@@ -245,9 +245,10 @@ class ActorCritic:
             name: tuple(self._variables[name].shape) for name in arrays if name in self._variables
         }
         check_shapes("variables", arrays, known)
-        for name, array in arrays.items():
-            placeholder, assign = self._assignments[name]
-            self.session.run(assign, {placeholder: array})
+        chosen = [(*self._assignments[name], array) for name, array in arrays.items()]
+        # One run for all: TensorFlow prunes the graph anew for every new list of fetches.
+        feed = {placeholder: array for placeholder, _, array in chosen}
+        self.session.run([assign for _, assign, _ in chosen], feed)
 
     def save_model(self, path: str | Path) -> None:
         """Write everything but the replay buffer; training goes on from it bit by bit.

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
+from parity_tests.actor_critic_inputs import continuous_transitions, small_arguments
 from parity_tests.inputs import Recipe
 
 
@@ -90,6 +91,15 @@ _ODD_SIZES: Mapping[str, object] = MappingProxyType(
     {"state_size": 4, "action_size": 3, "hidden_sizes": (7, 5, 3), "batch_size": 11, "epsilon": 0.3}
 )
 
+_ACTOR_CRITIC = {"policy": "get_actions", "critic": "get_values"}
+
+WITHOUT_FOR_ACTOR_CRITICS: Mapping[str, str] = MappingProxyType(
+    {
+        "action": "actions are numbers, not choices: the forward probe compares them",
+        "resume": "the legacy agent writes checkpoints of TensorFlow 1, no Keras file",
+    }
+)
+
 PAIRS: tuple[AgentPair, ...] = (
     AgentPair(
         name="dqn",
@@ -114,6 +124,32 @@ PAIRS: tuple[AgentPair, ...] = (
             ),
         ),
         env="CartPole-v1",
+    ),
+    AgentPair(
+        name="ddpg",
+        legacy="legacy_tf.ddpg:DDPG",
+        torch="torch_impl.ddpg:DDPG",
+        networks=_ACTOR_CRITIC,
+        configs=(
+            Config("small", {"args": small_arguments()}),
+            Config(
+                "normalized",
+                {"args": small_arguments(obs_normalization=True, normalizer_identity_start=True)},
+            ),
+        ),
+        env="Pendulum-v1",
+        recipe=continuous_transitions(),
+        without=WITHOUT_FOR_ACTOR_CRITICS,
+    ),
+    AgentPair(
+        name="td3",
+        legacy="legacy_tf.td3:TD3",
+        torch="torch_impl.td3:TD3",
+        networks=_ACTOR_CRITIC,
+        configs=(Config("small", {"args": small_arguments()}),),
+        env="Pendulum-v1",
+        recipe=continuous_transitions("target"),
+        without=WITHOUT_FOR_ACTOR_CRITICS,
     ),
 )
 """The pairs that come with torchward."""

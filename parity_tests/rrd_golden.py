@@ -30,7 +30,6 @@ class GoldenCase:
 
     Attributes:
         spec: "module:Class" inside `legacy_tf` and `torch_impl`.
-        basis: "module:Class" that `spec` is called with first, or None.
         arguments: flags beside `ARGUMENTS`.
         batch: returns the recorded batch.
         noise: returns the recorded noise.
@@ -39,7 +38,6 @@ class GoldenCase:
     """
 
     spec: str
-    basis: str | None = None
     arguments: Mapping[str, object] = field(default_factory=dict)
     batch: Callable[[], Arrays] = lambda: transitions()
     noise: Callable[[], Arrays] = dict
@@ -94,7 +92,8 @@ def sequences() -> Arrays:
     steps = np.arange(4)[None, :, None] * 0.4 + np.arange(2)[:, None, None] * 1.3
 
     def waves(phase: float, size: int) -> NDArray[np.float32]:
-        return np.sin(steps + np.arange(size) * 0.5 + phase).astype(np.float32)
+        values: NDArray[np.float64] = np.sin(steps + np.arange(size) * 0.5 + phase)
+        return values.astype(np.float32)
 
     return {
         **transitions(),
@@ -111,12 +110,31 @@ def target_noise() -> Arrays:
     return {"target": 0.3 * wave(4, 2) / 0.2}
 
 
+def policy_noise() -> Arrays:
+    """Return the recorded noise of SAC's two actions."""
+    return {"policy": wave(4, 2), "next_policy": wave(5, 2)}
+
+
 GOLDEN_CASES: dict[str, GoldenCase] = {
     "ddpg": GoldenCase("ddpg:DDPG"),
     "ddpg_norm": GoldenCase(
         "ddpg:DDPG", arguments={"obs_normalization": True}, batch_for_normalizer=True
     ),
     "td3": GoldenCase("td3:TD3", noise=target_noise),
+    "sac": GoldenCase("sac:SAC", noise=policy_noise),
+    "rrd_sac": GoldenCase(
+        "rrd:RRD", arguments={"basis_alg": "sac"}, batch=sequences, noise=policy_noise
+    ),
+    "rrd_sac_bc": GoldenCase(
+        "rrd:RRD",
+        arguments={"basis_alg": "sac", "rrd_bias_correction": True},
+        batch=sequences,
+        noise=policy_noise,
+    ),
+    "rrd_ddpg": GoldenCase("rrd:RRD", arguments={"basis_alg": "ddpg"}, batch=sequences),
+    "rrd_td3": GoldenCase(
+        "rrd:RRD", arguments={"basis_alg": "td3"}, batch=sequences, noise=target_noise
+    ),
 }
 """Recorded case to how it is run."""
 
@@ -138,8 +156,7 @@ def build_golden(side: str, name: str) -> Any:  # noqa: ANN401  an agent of eith
         name: of the case.
     """
     case = GOLDEN_CASES[name]
-    made = _find(side, case.spec)
-    agent_class = made(_find(side, case.basis)) if case.basis else made
+    agent_class = _find(side, case.spec)
     settings = {"device": "cpu"} if side == "torch_impl" else {}
     agent = agent_class(SimpleNamespace(**{**ARGUMENTS, **case.arguments}), **settings)
     weights = {
