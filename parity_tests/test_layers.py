@@ -207,6 +207,8 @@ class Legacy:
         import tensorflow as tf  # type: ignore[import-untyped]
 
         self._tf, self._folder = tf, folder
+        self._saved: dict[tuple[Case, str], Any] = {}  # the last model, not called yet
+        self._values: dict[tuple[str, int, str], Values] = {}
 
     def build(self, case: Case, dtype: str) -> Any:  # a Keras model; TensorFlow has no types
         keras = self._tf.keras
@@ -259,8 +261,15 @@ class Legacy:
         }
 
     def values(self, case: Case, dtype: str) -> Values:
+        """Return what the layer computes, once for both precisions of the other side."""
+        key = (case.class_name, case.index, dtype)
+        if key not in self._values:
+            model = self._saved.pop((case, dtype), None)
+            self._values[key] = self._compute(model or self.build(case, dtype), case, dtype)
+        return self._values[key]
+
+    def _compute(self, model: Any, case: Case, dtype: str) -> Values:
         """Return what the layer computes, in training mode last because that moves its statistics."""
-        model = self.build(case, dtype)
         layer = model.get_layer("layer")
         inputs = [self._tf.constant(x, input_dtype(case, dtype)) for x in inputs_of(case)]
         outputs, gradients = self._differentiate(model, inputs, case, training=False)
@@ -312,6 +321,7 @@ class Legacy:
         if not folder.exists():
             folder.mkdir()
             model = self.build(case, case.dtype)
+            self._saved = {(case, case.dtype): model}
             model.save(paths["model.keras"])
             if case.dtype == "float32":  # the formats need no second precision
                 if case.class_name not in NOT_IN_H5:
