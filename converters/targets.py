@@ -205,7 +205,7 @@ TARGETS: dict[str, Target] = {
     ),
     "compat.QuantizedEmbedding": _module(
         f"{COMPAT}.quantized:QuantizedEmbedding",
-        *("bits", "groups", "rounds_input", "soft_cap"),
+        *("bits", "groups", "rounds_input", "soft_cap", "tied"),
         unnamed=("num_embeddings", "embedding_dim"),
     ),
     "compat.ReversibleEmbedding": _module(

@@ -123,10 +123,10 @@ def random_crop(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     Source: tf.keras 2.15, layers/preprocessing/image_preprocessing.py; keras 3.15.1,
     layers/preprocessing/image_preprocessing/random_crop.py, `transform_images`.
     """
+    if "data_format" in layer.config:  # Keras 2 has no such setting
+        return []
     frame, size = Frame.of(layer, shapes[0], 2), _size(layer)
-    if "data_format" not in layer.config and frame.sizes != size:  # Keras 2 has no such setting
-        return _fitted(layer, frame, size)
-    return []
+    return [] if frame.sizes == size else _fitted(layer, frame, size)
 
 
 def _value_range(layer: Layer) -> tuple[float, float]:

@@ -154,10 +154,26 @@ def _table(layer: Layer, shape: Shape, *, reverse: bool) -> TorchStep:
     elif (cap := optional_number(layer, "logit_soft_cap")) is not None:
         kwargs["soft_cap"] = cap
     groups = kwargs.get("groups")
-    table = Param("weight", "embeddings", "a b -> a b", (size, _packed(width, kwargs)))
-    params = (table, *_scales("embeddings", (size,), (size, groups), groups, width))
+    packed = _packed(width, kwargs)
+    params = [Param("weight", "embeddings", "a b -> a b", (size, packed))]
+    params += _scales("embeddings", (size,), (size, groups), groups, width)
+    if _untied(layer.config):
+        kwargs["tied"] = False
+        params += _reverse_params(size, packed, groups)
     result = (*shape[:-1], size) if reverse else (*shape, width)
-    return TorchStep("compat.QuantizedEmbedding", kwargs, params, shape=result)
+    return TorchStep("compat.QuantizedEmbedding", kwargs, tuple(params), shape=result)
+
+
+def _reverse_params(size: int, packed: int, groups: Plain) -> list[Param]:
+    """Return where the other direction's own table comes from; its columns are the rows of the first."""
+    table = Param("reverse", "reverse_embeddings", "b a -> a b", (packed, size))
+    if not isinstance(groups, int):
+        return [table, Param("reverse_scale", "reverse_embeddings_scale", "a -> a", (size,))]
+    return [
+        table,
+        Param("reverse_scale", "reverse_embeddings_scale", "b a -> a b", (groups, size)),
+        Param("reverse_zero", "reverse_embeddings_zero", "b a -> a b", (groups, size)),
+    ]
 
 
 def _reverse(layer: Layer) -> bool:
@@ -173,18 +189,29 @@ def _reverse(layer: Layer) -> bool:
     return found is True
 
 
-@layer("QuantizedReversibleEmbedding", weights=_stored("embeddings", None), takes_call=True)
+def _untied(config: Mapping[str, object]) -> bool:
+    return config.get("tie_weights") is False
+
+
+def _untied_groups(config: Mapping[str, object]) -> bool:
+    return _untied(config) and _grouped(config)
+
+
+@layer(
+    "QuantizedReversibleEmbedding",
+    weights=(
+        *_stored("embeddings", None),
+        Weight("reverse_embeddings", when=_untied, trainable=False),
+        Weight("reverse_embeddings_scale", when=_untied, trainable=False),
+        Weight("reverse_embeddings_zero", when=_untied_groups, trainable=False),
+    ),
+    takes_call=True,
+)
 def quantized_reversible_embedding(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     """Return the same table for both directions."""
-    if not flag(layer, "tie_weights", default=True):
-        raise unsupported(layer, "tie_weights", needed="true where weights are quantized")
     reverse = _reverse(layer)
     step = _table(layer, shapes[0], reverse=reverse)
     return [step] if reverse else [TorchStep("compat.as_indices"), step]
-
-
-def _untied(config: Mapping[str, object]) -> bool:
-    return config.get("tie_weights") is False
 
 
 @layer(

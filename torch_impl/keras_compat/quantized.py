@@ -46,7 +46,9 @@ class QuantizedLinear(nn.Module):
         self.scale: Tensor
         self.zero: Tensor
         self.group: Tensor
-        self.register_buffer("weight", torch.zeros(in_features, columns, dtype=torch.int8))
+        self.register_buffer(
+            "weight", torch.zeros(in_features, columns, dtype=torch.int8)
+        )
         self.register_buffer("scale", torch.ones(scales))
         if groups is not None:
             self.register_buffer("zero", torch.zeros(scales, dtype=torch.int8))
@@ -62,10 +64,17 @@ class QuantizedLinear(nn.Module):
             weight = kernel.to(x.dtype) / self.scale
         else:
             group = self.group.long()
-            weight = (kernel.to(x.dtype) - self.zero[group].to(x.dtype)) * self.scale[group]
+            weight = (kernel.to(x.dtype) - self.zero[group].to(x.dtype)) * self.scale[
+                group
+            ]
         if self.rounds_input:
             factor = 127 / (x.abs().amax(-1, keepdim=True) + 1e-7)
-            x = x + (torch.clamp(torch.round(x * factor), -127, 127) / factor - x).detach()
+            x = (
+                x
+                + (
+                    torch.clamp(torch.round(x * factor), -127, 127) / factor - x
+                ).detach()
+            )
         y = x @ weight
         return y if self.bias is None else y + self.bias
 
@@ -102,7 +111,9 @@ class QuantizedEinsumDense(nn.Module):
         super().__init__()
         self.equation, self.kernel_shape, self.groups = equation, kernel_shape, groups
         self.bits, self.summed_axes = bits, summed_axes
-        self.bias = None if bias_shape is None else nn.Parameter(torch.zeros(bias_shape))
+        self.bias = (
+            None if bias_shape is None else nn.Parameter(torch.zeros(bias_shape))
+        )
         self.weight: Tensor
         self.scale: Tensor
         self.zero: Tensor
@@ -124,7 +135,12 @@ class QuantizedEinsumDense(nn.Module):
         """Return the product, with the bias if there is one."""
         if self.summed_axes:
             factor = 127 / (x.abs().amax(self.summed_axes, keepdim=True) + 1e-7)
-            x = x + (torch.clamp(torch.round(x * factor), -127, 127) / factor - x).detach()
+            x = (
+                x
+                + (
+                    torch.clamp(torch.round(x * factor), -127, 127) / factor - x
+                ).detach()
+            )
         if self.bits == 8:
             y = torch.einsum(self.equation, x, self.weight.to(x.dtype)) / self.scale
         else:
@@ -134,7 +150,9 @@ class QuantizedEinsumDense(nn.Module):
                 kernel = kernel.to(x.dtype) / self.scale
             else:
                 group = self.group.long()
-                kernel = (kernel.to(x.dtype) - self.zero[group].to(x.dtype)) * self.scale[group]
+                kernel = (
+                    kernel.to(x.dtype) - self.zero[group].to(x.dtype)
+                ) * self.scale[group]
             y = torch.einsum(self.equation, x, kernel.reshape(self.kernel_shape))
         return y if self.bias is None else y + self.bias
 
@@ -151,6 +169,7 @@ class QuantizedEmbedding(nn.Module):
         groups: number of groups of columns with a scale and a zero of their own; None: one scale a row.
         rounds_input: in the other direction, round x as a quantized linear layer does.
         soft_cap: limit of the results of the other direction: soft_cap tanh(y / soft_cap).
+        tied: the other direction uses the same table; otherwise one of its own, in the same groups.
 
     Source: keras 3.15.1, layers/core/embedding.py, layers/core/reversible_embedding.py.
     """
@@ -164,41 +183,68 @@ class QuantizedEmbedding(nn.Module):
         groups: int | None = None,
         rounds_input: bool = False,
         soft_cap: float | None = None,
+        tied: bool = True,
     ) -> None:
         super().__init__()
         self.width, self.bits, self.groups = embedding_dim, bits, groups
-        self.rounds_input, self.soft_cap = rounds_input, soft_cap
+        self.rounds_input, self.soft_cap, self.tied = rounds_input, soft_cap, tied
         columns = embedding_dim if bits == 8 else (embedding_dim + 1) // 2
         scales = (num_embeddings,) if groups is None else (num_embeddings, groups)
         self.weight: Tensor
         self.scale: Tensor
         self.zero: Tensor
         self.group: Tensor
-        self.register_buffer("weight", torch.zeros(num_embeddings, columns, dtype=torch.int8))
+        self.register_buffer(
+            "weight", torch.zeros(num_embeddings, columns, dtype=torch.int8)
+        )
         self.register_buffer("scale", torch.ones(scales))
         if groups is not None:
             self.register_buffer("zero", torch.zeros(scales, dtype=torch.int8))
             self.register_buffer("group", torch.zeros(embedding_dim))
+        self.reverse: Tensor
+        self.reverse_scale: Tensor
+        self.reverse_zero: Tensor
+        if not tied:
+            self.register_buffer("reverse", torch.zeros_like(self.weight))
+            self.register_buffer("reverse_scale", torch.ones(scales))
+            if groups is not None:
+                self.register_buffer("reverse_zero", torch.zeros(scales))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return (..., embedding_dim) for indices, (..., num_embeddings) for vectors."""
-        table = self.weight
+    def _rows(self, table: Tensor, scale: Tensor, zero: Tensor | None) -> Tensor:
+        """Return (num_embeddings, embedding_dim) numbers."""
         if self.bits == 4:
             low, high = ((table & 15) ^ 8) - 8, table >> 4
             table = torch.stack((low, high), -1).flatten(-2)[:, : self.width]
-        rows = table.to(self.scale.dtype)
-        if self.groups is None:
-            rows = rows / self.scale.unsqueeze(-1)
+        rows = table.to(scale.dtype)
+        if zero is None:
+            return rows / scale.unsqueeze(-1)
+        group = self.group.long()
+        return (rows - zero[:, group].to(rows.dtype)) * scale[:, group]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (..., embedding_dim) for indices, (..., num_embeddings) for vectors."""
+        grouped = self.groups is not None
+        if self.tied or not x.is_floating_point():
+            rows = self._rows(self.weight, self.scale, self.zero if grouped else None)
         else:
-            group = self.group.long()
-            rows = (rows - self.zero[:, group].to(rows.dtype)) * self.scale[:, group]
+            zero = self.reverse_zero if grouped else None
+            rows = self._rows(self.reverse, self.reverse_scale, zero)
         if not x.is_floating_point():
             return nn.functional.embedding(x, rows)
         if self.rounds_input:
             factor = 127 / (x.abs().amax(-1, keepdim=True) + 1e-7)
-            x = x + (torch.clamp(torch.round(x * factor), -127, 127) / factor - x).detach()
+            x = (
+                x
+                + (
+                    torch.clamp(torch.round(x * factor), -127, 127) / factor - x
+                ).detach()
+            )
         y = x @ rows.T
-        return y if self.soft_cap is None else torch.tanh(y / self.soft_cap) * self.soft_cap
+        return (
+            y
+            if self.soft_cap is None
+            else torch.tanh(y / self.soft_cap) * self.soft_cap
+        )
 
 
 class ReversibleEmbedding(nn.Module):
@@ -224,11 +270,17 @@ class ReversibleEmbedding(nn.Module):
         super().__init__()
         self.soft_cap = soft_cap
         self.weight = nn.Parameter(torch.zeros(num_embeddings, embedding_dim))
-        self.reverse = None if tied else nn.Parameter(torch.zeros(num_embeddings, embedding_dim))
+        self.reverse = (
+            None if tied else nn.Parameter(torch.zeros(num_embeddings, embedding_dim))
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (..., embedding_dim) for whole numbers, (..., num_embeddings) for vectors."""
         if not x.is_floating_point():
             return nn.functional.embedding(x, self.weight)
         y = x @ (self.weight if self.reverse is None else self.reverse).T
-        return y if self.soft_cap is None else torch.tanh(y / self.soft_cap) * self.soft_cap
+        return (
+            y
+            if self.soft_cap is None
+            else torch.tanh(y / self.soft_cap) * self.soft_cap
+        )
