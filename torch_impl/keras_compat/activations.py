@@ -55,13 +55,17 @@ def squareplus(x: Tensor) -> Tensor:
 
 def sparse_plus(x: Tensor) -> Tensor:
     """Return 0 up to -1, (x + 1)^2 / 4 between -1 and 1, x from 1 on."""
-    return torch.where(x <= -1, torch.zeros_like(x), torch.where(x < 1, (x + 1) ** 2 / 4, x))
+    return torch.where(
+        x <= -1, torch.zeros_like(x), torch.where(x < 1, (x + 1) ** 2 / 4, x)
+    )
 
 
 def sparse_sigmoid(x: Tensor) -> Tensor:
     """Return 0 up to -1, (x + 1) / 2 between -1 and 1, 1 from 1 on."""
     return torch.where(
-        x <= -1, torch.zeros_like(x), torch.where(x >= 1, torch.ones_like(x), (x + 1) / 2)
+        x <= -1,
+        torch.zeros_like(x),
+        torch.where(x >= 1, torch.ones_like(x), (x + 1) / 2),
     )
 
 

@@ -45,7 +45,10 @@ class Adagrad(KerasOptimizer):
         epsilon_inside_root: bool = True,
         **shared: Unpack[SharedOptions],
     ) -> None:
-        own = {"initial_accumulator_value": initial_accumulator_value, "epsilon": epsilon}
+        own = {
+            "initial_accumulator_value": initial_accumulator_value,
+            "epsilon": epsilon,
+        }
         own["epsilon_inside_root"] = epsilon_inside_root
         super().__init__(params, learning_rate, own, **shared)
 
@@ -64,7 +67,9 @@ class Adagrad(KerasOptimizer):
         """See the class."""
         sums = slots["sum"]
         torch._foreach_addcmul_(sums, gradients, gradients)
-        denominators = roots(sums, group["epsilon"], inside=group["epsilon_inside_root"])
+        denominators = roots(
+            sums, group["epsilon"], inside=group["epsilon_inside_root"]
+        )
         subtract_ratio(parameters, gradients, denominators, lr)
 
 
@@ -88,7 +93,9 @@ class Adadelta(KerasOptimizer):
         epsilon: float = 1e-7,
         **shared: Unpack[SharedOptions],
     ) -> None:
-        super().__init__(params, learning_rate, {"rho": rho, "epsilon": epsilon}, **shared)
+        super().__init__(
+            params, learning_rate, {"rho": rho, "epsilon": epsilon}, **shared
+        )
 
     def slots(self, group: Group) -> Mapping[str, float]:
         """Return square_avg and acc_delta from 0."""
@@ -183,7 +190,12 @@ class Nadam(KerasOptimizer):
         schedule_decay: float = 1.0,
         **shared: Unpack[SharedOptions],
     ) -> None:
-        own = {"beta_1": beta_1, "beta_2": beta_2, "epsilon": epsilon, "mu_product": None}
+        own = {
+            "beta_1": beta_1,
+            "beta_2": beta_2,
+            "epsilon": epsilon,
+            "mu_product": None,
+        }
         own["schedule_decay"] = schedule_decay
         super().__init__(params, learning_rate, own, **shared)
 
@@ -204,21 +216,33 @@ class Nadam(KerasOptimizer):
         step = updates_done(group) + 1
         # The running product uses the numbers as configured, everything else their float32 roundings.
         if group["mu_product"] is None:
-            past = (self._momentum(group, i, group["beta_1"], 0.96) for i in range(1, step))
+            past = (
+                self._momentum(group, i, group["beta_1"], 0.96) for i in range(1, step)
+            )
             group["mu_product"] = rounded(math.prod(past))
         now = self._momentum(group, step, group["beta_1"], 0.96)
         product = group["mu_product"] = rounded(group["mu_product"] * now)
-        beta_1, beta_2, base = float32(group["beta_1"]), float32(group["beta_2"]), float32(0.96)
+        beta_1, beta_2, base = (
+            float32(group["beta_1"]),
+            float32(group["beta_2"]),
+            float32(0.96),
+        )
         now = rounded(self._momentum(group, step, beta_1, base))
         following = rounded(self._momentum(group, step + 1, beta_1, base))
 
         moments, squares = slots["exp_avg"], slots["exp_avg_sq"]
         torch._foreach_lerp_(moments, gradients, rounded(1 - beta_1))
-        torch._foreach_lerp_(squares, torch._foreach_mul(gradients, gradients), rounded(1 - beta_2))
-        steps = list(torch._foreach_mul(moments, following / (1 - rounded(product * following))))
+        torch._foreach_lerp_(
+            squares, torch._foreach_mul(gradients, gradients), rounded(1 - beta_2)
+        )
+        steps = list(
+            torch._foreach_mul(moments, following / (1 - rounded(product * following)))
+        )
         torch._foreach_add_(steps, gradients, alpha=(1 - now) / (1 - product))
         rest = rounded(1.0 - rounded(beta_2**step))
-        denominators = roots(torch._foreach_div(squares, rest), group["epsilon"], inside=False)
+        denominators = roots(
+            torch._foreach_div(squares, rest), group["epsilon"], inside=False
+        )
         subtract_ratio(parameters, steps, denominators, lr)
 
     @staticmethod
@@ -264,7 +288,10 @@ class Ftrl(KerasOptimizer):
 
     def slots(self, group: Group) -> Mapping[str, float]:
         """Return accumulator from its initial value and linear from 0."""
-        return {"accumulator": float32(group["initial_accumulator_value"]), "linear": 0.0}
+        return {
+            "accumulator": float32(group["initial_accumulator_value"]),
+            "linear": 0.0,
+        }
 
     def update(
         self,
@@ -275,7 +302,10 @@ class Ftrl(KerasOptimizer):
         lr: float,
     ) -> None:
         """See the class."""
-        power, limit = -group["learning_rate_power"], group["l1_regularization_strength"]
+        power, limit = (
+            -group["learning_rate_power"],
+            group["l1_regularization_strength"],
+        )
         sums, linears = slots["accumulator"], slots["linear"]
         old_powers = torch._foreach_pow(sums, power)
         torch._foreach_addcmul_(sums, gradients, gradients)
@@ -291,8 +321,12 @@ class Ftrl(KerasOptimizer):
         torch._foreach_div_(new_powers, lr)
         l2 = group["l2_regularization_strength"] + group["beta"] / (2.0 * lr)
         torch._foreach_add_(new_powers, 2 * l2)
-        for parameter, linear, quadratic in zip(parameters, linears, new_powers, strict=True):
-            torch.div(linear.clamp(-limit, limit).sub_(linear), quadratic, out=parameter)
+        for parameter, linear, quadratic in zip(
+            parameters, linears, new_powers, strict=True
+        ):
+            torch.div(
+                linear.clamp(-limit, limit).sub_(linear), quadratic, out=parameter
+            )
 
 
 class ScheduleFreeAdamW(KerasOptimizer):
@@ -321,7 +355,9 @@ class ScheduleFreeAdamW(KerasOptimizer):
         **shared: Unpack[SharedOptions],
     ) -> None:
         own = {"beta_1": beta_1, "beta_2": beta_2, "epsilon": epsilon}
-        super().__init__(params, learning_rate, {**own, "warmup_steps": warmup_steps}, **shared)
+        super().__init__(
+            params, learning_rate, {**own, "warmup_steps": warmup_steps}, **shared
+        )
 
     def slots(self, group: Group) -> Mapping[str, float]:
         """Return base, which starts as the parameter whatever number stands here, and exp_avg_sq from 0."""

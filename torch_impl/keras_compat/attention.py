@@ -42,7 +42,11 @@ class MultiHeadAttention(nn.Module):
         gated: bool = False,
     ) -> None:
         super().__init__()
-        self.key_size, self.value_size, self.output_shape = key_size, value_size, output_shape
+        self.key_size, self.value_size, self.output_shape = (
+            key_size,
+            value_size,
+            output_shape,
+        )
         self.repeats, self.dropout, self.causal = heads // key_heads, dropout, causal
         width = 1
         for size in output_shape:
@@ -51,23 +55,51 @@ class MultiHeadAttention(nn.Module):
         self.key = nn.Linear(sizes[1], key_heads * key_size, bias=bias)
         self.value = nn.Linear(sizes[2], key_heads * value_size, bias=bias)
         self.output = nn.Linear(heads * value_size, width, bias=bias)
-        self.gate = nn.Linear(sizes[0], heads * value_size, bias=bias) if gated else None
+        self.gate = (
+            nn.Linear(sizes[0], heads * value_size, bias=bias) if gated else None
+        )
 
-    def forward(self, query: Tensor, value: Tensor, key: Tensor | None = None) -> Tensor:
+    def forward(
+        self, query: Tensor, value: Tensor, key: Tensor | None = None
+    ) -> Tensor:
         """Return (batch, positions of the query, *output_shape); axes between batch and last are positions."""
         q, k, v = self.project(query, value, value if key is None else key)
         attended = nn.functional.scaled_dot_product_attention(
-            q, k, v, dropout_p=self.dropout if self.training else 0.0, is_causal=self.causal
+            q,
+            k,
+            v,
+            dropout_p=self.dropout if self.training else 0.0,
+            is_causal=self.causal,
         )
         return self.join(attended, query)
 
-    def project(self, query: Tensor, value: Tensor, key: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def project(
+        self, query: Tensor, value: Tensor, key: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Return query, key and value of every head: (batch, heads, positions, size)."""
-        q = self.query(query).flatten(1, -2).unflatten(-1, (-1, self.key_size)).transpose(1, 2)
-        k = self.key(key).flatten(1, -2).unflatten(-1, (-1, self.key_size)).transpose(1, 2)
-        v = self.value(value).flatten(1, -2).unflatten(-1, (-1, self.value_size)).transpose(1, 2)
+        q = (
+            self.query(query)
+            .flatten(1, -2)
+            .unflatten(-1, (-1, self.key_size))
+            .transpose(1, 2)
+        )
+        k = (
+            self.key(key)
+            .flatten(1, -2)
+            .unflatten(-1, (-1, self.key_size))
+            .transpose(1, 2)
+        )
+        v = (
+            self.value(value)
+            .flatten(1, -2)
+            .unflatten(-1, (-1, self.value_size))
+            .transpose(1, 2)
+        )
         if self.repeats > 1:
-            k, v = k.repeat_interleave(self.repeats, 1), v.repeat_interleave(self.repeats, 1)
+            k, v = (
+                k.repeat_interleave(self.repeats, 1),
+                v.repeat_interleave(self.repeats, 1),
+            )
         return q, k, v
 
     def join(self, attended: Tensor, query: Tensor) -> Tensor:
@@ -92,7 +124,9 @@ class MaskedMultiHeadAttention(MultiHeadAttention):
     `dot_product_attention` in backend/tensorflow/nn.py.
     """
 
-    def forward(self, query: Tensor, value: Tensor, key: Tensor, mask: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(  # type: ignore[override]
+        self, query: Tensor, value: Tensor, key: Tensor, mask: Tensor
+    ) -> Tensor:
         """Return (batch, positions, *output_shape); the mask is ([batch, [heads,]] query positions, value positions)."""
         q, k, v = self.project(query, value, key)
         scores = q @ k.transpose(-2, -1) * self.key_size**-0.5
@@ -101,10 +135,14 @@ class MaskedMultiHeadAttention(MultiHeadAttention):
         if self.causal:
             seen = seen & torch.ones_like(scores[:1, :1], dtype=torch.bool).tril()
         if self.dropout > 0 or query.dim() != 3:
-            weights = torch.where(seen, torch.where(seen, scores, -1e9).softmax(-1), 0.0)
+            weights = torch.where(
+                seen, torch.where(seen, scores, -1e9).softmax(-1), 0.0
+            )
             weights = nn.functional.dropout(weights, self.dropout, self.training)
         else:
-            weights = torch.where(seen, scores, torch.finfo(scores.dtype).min / 2).softmax(-1)
+            weights = torch.where(
+                seen, scores, torch.finfo(scores.dtype).min / 2
+            ).softmax(-1)
         return self.join(weights @ v, query)
 
 
@@ -157,11 +195,15 @@ class Attention(nn.Module):
         self.scale = None if scale is None else nn.Parameter(torch.ones(scale))
         self.weight = nn.Parameter(torch.ones(())) if score == "concat" else None
 
-    def forward(self, query: Tensor, value: Tensor, key: Tensor | None = None) -> Tensor:
+    def forward(
+        self, query: Tensor, value: Tensor, key: Tensor | None = None
+    ) -> Tensor:
         """Return (batch, positions of the query, size of the value)."""
         scores = self._scores(query, value if key is None else key)
         if self.causal:
-            seen = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
+            seen = torch.ones(
+                scores.shape[-2:], dtype=torch.bool, device=scores.device
+            ).tril()
             scores = torch.where(seen, scores, scores - 1e9)
         weights = nn.functional.dropout(scores.softmax(-1), self.dropout, self.training)
         return weights @ value
@@ -182,11 +224,15 @@ class Attention(nn.Module):
 class MaskedAttention(Attention):
     """`Attention` in which a query sees only the values that a mask lets it see; of others 1e9 is taken from the score."""
 
-    def forward(self, query: Tensor, value: Tensor, key: Tensor, mask: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(  # type: ignore[override]
+        self, query: Tensor, value: Tensor, key: Tensor, mask: Tensor
+    ) -> Tensor:
         """Return (batch, positions of the query, size of the value); the mask is (batch, 1, positions of the value)."""
         scores = self._scores(query, key)
         if self.causal:
-            seen = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
+            seen = torch.ones(
+                scores.shape[-2:], dtype=torch.bool, device=scores.device
+            ).tril()
             mask = mask & seen
         scores = torch.where(mask, scores, scores - 1e9)
         weights = nn.functional.dropout(scores.softmax(-1), self.dropout, self.training)
@@ -202,7 +248,9 @@ class ScoredAttention(Attention):
         """Return (batch, positions of the query, size of the value) and (batch, positions of both)."""
         scores = self._scores(query, value if key is None else key)
         if self.causal:
-            seen = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
+            seen = torch.ones(
+                scores.shape[-2:], dtype=torch.bool, device=scores.device
+            ).tril()
             scores = torch.where(seen, scores, scores - 1e9)
         weights = nn.functional.dropout(scores.softmax(-1), self.dropout, self.training)
         return weights @ value, weights

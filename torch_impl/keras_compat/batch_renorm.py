@@ -89,8 +89,12 @@ class BatchRenorm(nn.Module):
         return r, d
 
     def _move_statistics(self, mean: Tensor, stddev: Tensor) -> None:
-        self.renorm_mean.mul_(self.renorm_momentum).add_(mean, alpha=1 - self.renorm_momentum)
-        self.renorm_stddev.mul_(self.renorm_momentum).add_(stddev, alpha=1 - self.renorm_momentum)
+        self.renorm_mean.mul_(self.renorm_momentum).add_(
+            mean, alpha=1 - self.renorm_momentum
+        )
+        self.renorm_stddev.mul_(self.renorm_momentum).add_(
+            stddev, alpha=1 - self.renorm_momentum
+        )
         self.running_mean.mul_(self.momentum).add_(mean, alpha=1 - self.momentum)
         self.running_stddev.mul_(self.momentum).add_(stddev, alpha=1 - self.momentum)
         self.running_var.copy_((self.running_stddev.square() - self.eps).clamp(min=0))

@@ -8,7 +8,11 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from torch_impl.keras_compat.losses import circle, reduce_loss, sparse_categorical_crossentropy
+from torch_impl.keras_compat.losses import (
+    circle,
+    reduce_loss,
+    sparse_categorical_crossentropy,
+)
 
 Values = Tensor | Sequence[Tensor] | Mapping[str, Tensor]
 """Of one output, of several in the module's order, or by name, as the module returns them."""
@@ -44,7 +48,9 @@ class KerasLoss:
             ignored = self.options.get("ignore_class")
             if isinstance(ignored, int):
                 mask = target.reshape(values.shape) != ignored
-        return reduce_loss(values, reduction=self.reduction, sample_weight=sample_weight, mask=mask)
+        return reduce_loss(
+            values, reduction=self.reduction, sample_weight=sample_weight, mask=mask
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +94,9 @@ class CompiledLoss:
         parts = []
         for place, term in enumerate(self.terms):
             target = wanted[term.output if len(wanted) == len(found) else place]
-            parts.append(term.weight * term.loss(found[term.output], target, sample_weight))
+            parts.append(
+                term.weight * term.loss(found[term.output], target, sample_weight)
+            )
         return torch.stack(parts).sum() if len(parts) > 1 else parts[0]
 
 

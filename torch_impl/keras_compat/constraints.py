@@ -51,7 +51,9 @@ def constrained(weight: Tensor, constraint: Constraint) -> Tensor:
         wanted = norms.clamp(0, constraint.get("max_value", 2.0))
     elif kind == "MinMaxNorm":
         rate = constraint.get("rate", 1.0)
-        inside = norms.clamp(constraint.get("min_value", 0.0), constraint.get("max_value", 1.0))
+        inside = norms.clamp(
+            constraint.get("min_value", 0.0), constraint.get("max_value", 1.0)
+        )
         wanted = rate * inside + (1 - rate) * norms
     else:
         message = f"constraint {kind!r} is none of {', '.join(KINDS)}"
@@ -61,7 +63,9 @@ def constrained(weight: Tensor, constraint: Constraint) -> Tensor:
 
 @torch.no_grad()
 def apply_constraints(
-    owners: Sequence[Tensor], constraints: Sequence[Constraint | None], updated: Sequence[Tensor]
+    owners: Sequence[Tensor],
+    constraints: Sequence[Constraint | None],
+    updated: Sequence[Tensor],
 ) -> None:
     """Set every updated parameter that has a constraint to what it allows, in place.
 

@@ -61,13 +61,17 @@ class ConvLSTM(nn.Module):
         self.conv = (functional.conv1d, functional.conv2d, functional.conv3d)[rank - 1]
         self.stride, self.dilation = stride or (1,) * rank, dilation or (1,) * rank
         self.pad = pad
-        self.state_pad = [size for k in reversed(kernel_size) for size in ((k - 1) // 2, k // 2)]
+        self.state_pad = [
+            size for k in reversed(kernel_size) for size in ((k - 1) // 2, k // 2)
+        ]
         self.activation, self.recurrent_activation = activation, recurrent_activation
         self.return_sequences, self.return_state = return_sequences, return_state
         self.go_backwards, self.stateful = go_backwards, stateful
         self.state: tuple[Tensor, ...] = ()
         self.dropout, self.recurrent_dropout = dropout, recurrent_dropout
-        self.weight_ih = nn.Parameter(torch.empty(4 * filters, in_channels, *kernel_size))
+        self.weight_ih = nn.Parameter(
+            torch.empty(4 * filters, in_channels, *kernel_size)
+        )
         self.weight_hh = nn.Parameter(torch.empty(4 * filters, filters, *kernel_size))
         self.bias = nn.Parameter(torch.zeros(4 * filters)) if use_bias else None
         nn.init.xavier_uniform_(self.weight_ih)
@@ -83,7 +87,9 @@ class ConvLSTM(nn.Module):
         masks: list[Tensor] = []
         if self.training and self.recurrent_dropout > 0:
             ones = torch.ones_like(h)
-            masks = [nn.functional.dropout(ones, self.recurrent_dropout) for _ in range(4)]
+            masks = [
+                nn.functional.dropout(ones, self.recurrent_dropout) for _ in range(4)
+            ]
         outputs = []
         for step in projected.unbind(1):
             gates = step + self._convolve_state(h, masks)

@@ -25,7 +25,9 @@ class EinsumDense(nn.Module):
         super().__init__()
         self.equation = equation
         self.weight = nn.Parameter(torch.zeros(kernel_shape))
-        self.bias = None if bias_shape is None else nn.Parameter(torch.zeros(bias_shape))
+        self.bias = (
+            None if bias_shape is None else nn.Parameter(torch.zeros(bias_shape))
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the product, with the bias if there is one."""

@@ -54,7 +54,9 @@ def hash_number(x: Tensor, *, bins: int, masked: int | None = None) -> Tensor:
     long = mixed(turned(b, 37) * mul + a, (turned(a, 25) + b) * mul, mul)
     a, b = fetched(zero, 8) * k1, fetched(zero + 8, 8)
     c, d = fetched(length - 8, 8) * mul, fetched(length - 16, 8) * k2
-    longest = mixed(turned(a + b, 43) + turned(c, 30) + d, a + turned(b + k2, 18) + c, mul)
+    longest = mixed(
+        turned(a + b, 43) + turned(c, 30) + d, a + turned(b + k2, 18) + c, mul
+    )
     value = torch.where(length < 4, short, torch.where(length < 8, middle, long))
     value = torch.where(length > 16, longest, value).squeeze(-1)
     if masked is None or bins == 1:

@@ -21,7 +21,11 @@ def stretch_contrast(x: Tensor, *, value_range: tuple[float, float]) -> Tensor:
 
 
 def equalize_tiles(
-    x: Tensor, *, value_range: tuple[float, float], clip_limit: float, grid: tuple[int, int]
+    x: Tensor,
+    *,
+    value_range: tuple[float, float],
+    clip_limit: float,
+    grid: tuple[int, int],
 ) -> Tensor:
     """Return (batch, height, width, channels) where each pixel goes by the histograms of the tiles around it.
 
@@ -46,7 +50,9 @@ def equalize_tiles(
     pixels = images.clamp(0, 255).long()
     tiles = pixels.reshape(batch, rows, tall, columns, wide, channels)
     tiles = tiles.permute(0, 1, 3, 5, 2, 4).flatten(-2)
-    counts = torch.zeros(batch, rows, columns, channels, 256, dtype=x.dtype, device=device)
+    counts = torch.zeros(
+        batch, rows, columns, channels, 256, dtype=x.dtype, device=device
+    )
     counts = counts.scatter_add(-1, tiles, torch.ones_like(tiles, dtype=x.dtype))
     if clip_limit > 0:
         kept = counts.clamp(max=clip_limit * (tall * wide) / 256.0)
@@ -54,16 +60,27 @@ def equalize_tiles(
     shares = counts.cumsum(-1)
     least = shares.amin(-1, keepdim=True)
     spare = tall * wide - least
-    shares = (shares - least) * 255.0 / torch.where(spare == 0, torch.ones_like(spare), spare)
+    shares = (
+        (shares - least)
+        * 255.0
+        / torch.where(spare == 0, torch.ones_like(spare), spare)
+    )
     shares = shares.clamp(0, 255)
     shares = torch.cat([shares[:, :1], shares, shares[:, -1:]], 1)
     shares = torch.cat([shares[:, :, :1], shares, shares[:, :, -1:]], 2)
     # Each pixel lies between the middles of four tiles; those at the border count twice.
-    y, z = (down.to(x.dtype) - tall / 2) / tall + 1, (along.to(x.dtype) - wide / 2) / wide + 1
+    y, z = (
+        (down.to(x.dtype) - tall / 2) / tall + 1,
+        (along.to(x.dtype) - wide / 2) / wide + 1,
+    )
     above, left = torch.floor(y), torch.floor(z)
     low, right = (y - above).reshape(-1, 1, 1), (z - left).reshape(-1, 1)
-    top, bottom = [(above + step).clamp(0, rows + 1).long().reshape(-1, 1, 1) for step in (0, 1)]
-    near, far = [(left + step).clamp(0, columns + 1).long().reshape(-1, 1) for step in (0, 1)]
+    top, bottom = [
+        (above + step).clamp(0, rows + 1).long().reshape(-1, 1, 1) for step in (0, 1)
+    ]
+    near, far = [
+        (left + step).clamp(0, columns + 1).long().reshape(-1, 1) for step in (0, 1)
+    ]
     image = torch.arange(batch, device=device).reshape(-1, 1, 1, 1)
     channel = torch.arange(channels, device=device)
     upper = shares[image, top, near, channel, pixels] * (1 - right)

@@ -154,12 +154,15 @@ class KerasOptimizer(Optimizer):
     ) -> None:
         if unknown := set(shared) - set(SHARED_DEFAULTS):
             known = ", ".join([*own, *SHARED_DEFAULTS])
-            message = (
-                f"{type(self).__name__} has no option {', '.join(sorted(unknown))}; known: {known}"
-            )
+            message = f"{type(self).__name__} has no option {', '.join(sorted(unknown))}; known: {known}"
             raise TypeError(message)
         # "learning_rate" stays in the group only until add_param_group splits it into lr and schedule.
-        defaults = {"learning_rate": learning_rate, "iterations": 0, **SHARED_DEFAULTS, **shared}
+        defaults = {
+            "learning_rate": learning_rate,
+            "iterations": 0,
+            **SHARED_DEFAULTS,
+            **shared,
+        }
         super().__init__(params, {**defaults, **own})
 
     def add_param_group(self, param_group: Group) -> None:
@@ -182,8 +185,13 @@ class KerasOptimizer(Optimizer):
             ValueError: Number or sizes of the groups differ.
         """
         groups = []
-        for own, saved in zip(self.param_groups, state_dict["param_groups"], strict=True):
-            group = {**{key: value for key, value in own.items() if key != "params"}, **saved}
+        for own, saved in zip(
+            self.param_groups, state_dict["param_groups"], strict=True
+        ):
+            group = {
+                **{key: value for key, value in own.items() if key != "params"},
+                **saved,
+            }
             if "learning_rate" in group:
                 split_learning_rate(group)
             groups.append(group)
@@ -219,7 +227,12 @@ class KerasOptimizer(Optimizer):
                 loss = closure()
         scaled = [group for group in self.param_groups if group["dynamic_scale"]]
         if scaled:
-            found = [p.grad for group in scaled for p in group["params"] if p.grad is not None]
+            found = [
+                p.grad
+                for group in scaled
+                for p in group["params"]
+                if p.grad is not None
+            ]
             if found and not are_finite(found):
                 for group in scaled:
                     shrink_scale(group)
@@ -242,7 +255,9 @@ class KerasOptimizer(Optimizer):
         excluded = {id(parameter) for parameter in parameters}
         for group in self.param_groups:
             places = [i for i, p in enumerate(group["params"]) if id(p) in excluded]
-            group["without_weight_decay"] = sorted({*group["without_weight_decay"], *places})
+            group["without_weight_decay"] = sorted(
+                {*group["without_weight_decay"], *places}
+            )
 
     @torch.no_grad()
     def regularization_loss(self) -> Tensor:
@@ -254,11 +269,16 @@ class KerasOptimizer(Optimizer):
                 group["regularization"] or [(0, 0)] * len(group["params"]),
                 strict=True,
             ):
-                total = total + l1 * parameter.abs().sum() + l2 * parameter.square().sum()
+                total = (
+                    total + l1 * parameter.abs().sum() + l2 * parameter.square().sum()
+                )
         return total
 
     def load_slots(
-        self, iterations: int, slots: Mapping[str, Sequence[Tensor | None]], **numbers: float
+        self,
+        iterations: int,
+        slots: Mapping[str, Sequence[Tensor | None]],
+        **numbers: float,
     ) -> None:
         """Take over the state of a stopped training.
 
@@ -282,9 +302,7 @@ class KerasOptimizer(Optimizer):
                 if tensor is None:
                     continue
                 if tensor.shape != self.slot_shape(parameter, name):
-                    message = (
-                        f"{name} {tuple(tensor.shape)} for a parameter {tuple(parameter.shape)}"
-                    )
+                    message = f"{name} {tuple(tensor.shape)} for a parameter {tuple(parameter.shape)}"
                     raise ValueError(message)
                 self.state[parameter][name] = tensor.to(parameter, copy=True)
 
@@ -335,17 +353,23 @@ class KerasOptimizer(Optimizer):
     ) -> list[Tensor]:
         """Return the mean gradients over the last steps, or an empty list while there are not enough."""
         count = group["gradient_accumulation_steps"]
-        sums = self.slot_tensors(parameters, {"gradient_accumulator": 0.0})["gradient_accumulator"]
+        sums = self.slot_tensors(parameters, {"gradient_accumulator": 0.0})[
+            "gradient_accumulator"
+        ]
         if (group["iterations"] + 1) % count:
             torch._foreach_add_(sums, gradients)
             return []
         means = list(torch._foreach_add(gradients, sums))
         torch._foreach_div_(means, count)
         everyone = {"gradient_accumulator": 0.0}
-        torch._foreach_zero_(self.slot_tensors(group["params"], everyone)["gradient_accumulator"])
+        torch._foreach_zero_(
+            self.slot_tensors(group["params"], everyone)["gradient_accumulator"]
+        )
         return means
 
-    def slot_tensors(self, parameters: list[Tensor], names: Mapping[str, float]) -> Slots:
+    def slot_tensors(
+        self, parameters: list[Tensor], names: Mapping[str, float]
+    ) -> Slots:
         """Return the state tensors of `parameters` by name, made where missing."""
         found: dict[str, list[Tensor]] = {name: [] for name in names}
         for parameter in parameters:

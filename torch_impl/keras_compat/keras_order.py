@@ -18,10 +18,14 @@ def in_keras_order(tensor: Tensor, order: Sequence[Sequence[int]] | None) -> Ten
     return tensor.reshape(tuple(split)).permute(tuple(axes)).reshape(tuple(shape))
 
 
-def from_keras_order(tensor: Tensor, like: Tensor, order: Sequence[Sequence[int]] | None) -> Tensor:
+def from_keras_order(
+    tensor: Tensor, like: Tensor, order: Sequence[Sequence[int]] | None
+) -> Tensor:
     """Return the opposite of `in_keras_order`, in the shape of `like`."""
     if order is None:
         return tensor
     split, axes, _ = order
     moved = tensor.reshape([split[axis] for axis in axes])
-    return moved.permute([axes.index(axis) for axis in range(len(axes))]).reshape(like.shape)
+    return moved.permute([axes.index(axis) for axis in range(len(axes))]).reshape(
+        like.shape
+    )

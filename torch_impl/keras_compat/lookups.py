@@ -33,13 +33,22 @@ def lookup_index(
     numbers = x.long()
     words, order = torch.tensor(vocabulary, dtype=torch.int64, device=x.device).sort()
     place = torch.searchsorted(words, numbers).clamp(max=len(vocabulary) - 1)
-    unknown = numbers % buckets + unknown_start if buckets else torch.full_like(numbers, -1)
+    unknown = (
+        numbers % buckets + unknown_start if buckets else torch.full_like(numbers, -1)
+    )
     index = torch.where(words[place] == numbers, order[place] + start, unknown)
-    return index if masked is None else torch.where(numbers == masked, masked_index, index)
+    return (
+        index if masked is None else torch.where(numbers == masked, masked_index, index)
+    )
 
 
 def lookup_number(
-    x: Tensor, *, vocabulary: tuple[int, ...], start: int, unknown: int, masked: int | None = None
+    x: Tensor,
+    *,
+    vocabulary: tuple[int, ...],
+    start: int,
+    unknown: int,
+    masked: int | None = None,
 ) -> Tensor:
     """Return the number at every place of the vocabulary, counted from `start`; elsewhere `unknown`, `masked` at 0."""
     place = x.long()

@@ -33,13 +33,17 @@ def unscaled(group: Group, gradients: list[Tensor]) -> list[Tensor]:
 
 def are_finite(gradients: Sequence[Tensor]) -> bool:
     """Return whether no element is infinite or NaN."""
-    return bool(torch.stack([gradient.isfinite().all() for gradient in gradients]).all())
+    return bool(
+        torch.stack([gradient.isfinite().all() for gradient in gradients]).all()
+    )
 
 
 def shrink_scale(group: Group) -> None:
     """Halve the scale after a gradient that was not finite, and start counting again."""
     group["scaled_steps"] = 0
-    group["dynamic_scale"] = max(float32(group["dynamic_scale"] / 2), group["smallest_scale"])
+    group["dynamic_scale"] = max(
+        float32(group["dynamic_scale"] / 2), group["smallest_scale"]
+    )
 
 
 def count_scaled_step(group: Group) -> None:
@@ -49,4 +53,6 @@ def count_scaled_step(group: Group) -> None:
         group["scaled_steps"] = 0
         doubled = float32(group["dynamic_scale"] * 2)
         # With an infinite scale, which Keras 3 does not exclude, no step would ever be made again.
-        group["dynamic_scale"] = doubled if math.isfinite(doubled) else group["dynamic_scale"]
+        group["dynamic_scale"] = (
+            doubled if math.isfinite(doubled) else group["dynamic_scale"]
+        )

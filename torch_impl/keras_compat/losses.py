@@ -21,9 +21,17 @@ def same_rank(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     """Return both with as many axes: an axis of size 1 at the end is dropped or added, the target cast."""
     target = target.to(output.dtype)
     if output.dim() == target.dim() + 1 and output.shape[-1] == 1:
-        return (output, target.unsqueeze(-1)) if target.dim() == 1 else (output.squeeze(-1), target)
+        return (
+            (output, target.unsqueeze(-1))
+            if target.dim() == 1
+            else (output.squeeze(-1), target)
+        )
     if target.dim() == output.dim() + 1 and target.shape[-1] == 1:
-        return (output.unsqueeze(-1), target) if output.dim() == 1 else (output, target.squeeze(-1))
+        return (
+            (output.unsqueeze(-1), target)
+            if output.dim() == 1
+            else (output, target.squeeze(-1))
+        )
     return output, target
 
 
@@ -48,7 +56,9 @@ def mean_absolute_percentage_error(output: Tensor, target: Tensor) -> Tensor:
 def mean_squared_logarithmic_error(output: Tensor, target: Tensor) -> Tensor:
     """Return the mean of (log(output + 1) - log(target + 1))**2, both at least 1e-7."""
     output, target = same_rank(output, target)
-    difference = (output.clamp(min=EPSILON) + 1).log() - (target.clamp(min=EPSILON) + 1).log()
+    difference = (output.clamp(min=EPSILON) + 1).log() - (
+        target.clamp(min=EPSILON) + 1
+    ).log()
     return difference.square().mean(-1)
 
 
@@ -56,7 +66,8 @@ def cosine_similarity(output: Tensor, target: Tensor, *, axis: int = -1) -> Tens
     """Return minus the cosine of the angle between output and target; a zero vector has cosine 0."""
     output, target = same_rank(output, target)
     norms = [
-        x.square().sum(axis, keepdim=True).clamp(min=EPSILON**2).sqrt() for x in (output, target)
+        x.square().sum(axis, keepdim=True).clamp(min=EPSILON**2).sqrt()
+        for x in (output, target)
     ]
     return -(output / norms[0] * (target / norms[1])).sum(axis)
 
@@ -87,13 +98,20 @@ def hinge(output: Tensor, target: Tensor) -> Tensor:
 
 def squared_hinge(output: Tensor, target: Tensor) -> Tensor:
     """Return the mean of max(1 - target * output, 0)**2."""
-    return (1 - signed_labels(target.to(output.dtype)) * output).clamp(min=0).square().mean(-1)
+    return (
+        (1 - signed_labels(target.to(output.dtype)) * output)
+        .clamp(min=0)
+        .square()
+        .mean(-1)
+    )
 
 
 def categorical_hinge(output: Tensor, target: Tensor) -> Tensor:
     """Return max(1 + largest wrong output - right output, 0)."""
     target = target.to(output.dtype)
-    return (((1 - target) * output).amax(-1) - (target * output).sum(-1) + 1).clamp(min=0)
+    return (((1 - target) * output).amax(-1) - (target * output).sum(-1) + 1).clamp(
+        min=0
+    )
 
 
 def kl_divergence(output: Tensor, target: Tensor) -> Tensor:
@@ -152,7 +170,9 @@ def binary_crossentropy(
     target = target.to(output.dtype)
     if label_smoothing:
         target = target * (1 - label_smoothing) + 0.5 * label_smoothing
-    found = elementwise_binary_crossentropy(output, target, from_logits=from_logits, clip=clip)
+    found = elementwise_binary_crossentropy(
+        output, target, from_logits=from_logits, clip=clip
+    )
     return found.mean(axis)
 
 
@@ -260,12 +280,16 @@ def sparse_categorical_crossentropy(
     if from_logits:
         logarithms = output.log_softmax(axis)
     else:
-        logarithms = clipped(output).log().log_softmax(axis) if clip else bounded_log(output)
+        logarithms = (
+            clipped(output).log().log_softmax(axis) if clip else bounded_log(output)
+        )
     place = torch.where(kept, target, 0).unsqueeze(axis)
     return torch.where(kept, -logarithms.gather(axis, place).squeeze(axis), 0.0)
 
 
-def categorical_generalized_cross_entropy(output: Tensor, target: Tensor, *, q: float) -> Tensor:
+def categorical_generalized_cross_entropy(
+    output: Tensor, target: Tensor, *, q: float
+) -> Tensor:
     """Return (1 - p[target]**q) / q; `target` has class numbers."""
     p = output.gather(-1, target.long().unsqueeze(-1)).squeeze(-1)
     return (1 - p**q) / q
@@ -275,7 +299,9 @@ def _sum(x: Tensor, axis: int | tuple[int, ...] | None) -> Tensor:
     return x.sum() if axis is None else x.sum(axis)
 
 
-def dice(output: Tensor, target: Tensor, *, axis: int | tuple[int, ...] | None = None) -> Tensor:
+def dice(
+    output: Tensor, target: Tensor, *, axis: int | tuple[int, ...] | None = None
+) -> Tensor:
     """Return 1 - 2 sum(t p) / (sum(t) + sum(p) + 1e-7) over `axis`, None for all."""
     target = target.to(output.dtype)
     total = _sum(target, axis) + _sum(output, axis) + EPSILON
@@ -339,7 +365,9 @@ def ctc(output: Tensor, target: Tensor) -> Tensor:
     lengths = (target != 0).sum(-1)
     times = torch.full((batch,), time, dtype=torch.long, device=output.device)
     logarithms = output.log_softmax(-1).transpose(0, 1)
-    return F.ctc_loss(logarithms, target.long(), times, lengths, blank=0, reduction="none")
+    return F.ctc_loss(
+        logarithms, target.long(), times, lengths, blank=0, reduction="none"
+    )
 
 
 def reduce_loss(

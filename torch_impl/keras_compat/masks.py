@@ -23,7 +23,9 @@ def zero_masked(y: Tensor, mask: Tensor) -> Tensor:
     return torch.where(keep.unsqueeze(-1), y, 0.0)
 
 
-def masked_mean(x: Tensor, mask: Tensor, *, dim: int = 1, keepdim: bool = False) -> Tensor:
+def masked_mean(
+    x: Tensor, mask: Tensor, *, dim: int = 1, keepdim: bool = False
+) -> Tensor:
     """Return the mean over the steps that the mask keeps, which lie along `dim`; NaN where there is none, as in Keras."""
     keep = mask.unsqueeze(3 - dim)
     total = torch.where(keep, x, 0.0).sum(dim, keepdim=keepdim)

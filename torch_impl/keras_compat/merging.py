@@ -30,7 +30,9 @@ def minimum(*inputs: Tensor) -> Tensor:
     return result
 
 
-def cosine(first: Tensor, second: Tensor, *, equation: str, axes: tuple[int, int]) -> Tensor:
+def cosine(
+    first: Tensor, second: Tensor, *, equation: str, axes: tuple[int, int]
+) -> Tensor:
     """Return the einsum of two tensors of length 1 along one axis each (at least 1e-7 counts as their length)."""
     units = []
     for x, axis in ((first, axes[0]), (second, axes[1])):

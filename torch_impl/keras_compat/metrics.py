@@ -20,7 +20,9 @@ def accuracy(output: Tensor, target: Tensor) -> Tensor:
     return (output == target).to(output.dtype)
 
 
-def binary_accuracy(output: Tensor, target: Tensor, *, threshold: float = 0.5) -> Tensor:
+def binary_accuracy(
+    output: Tensor, target: Tensor, *, threshold: float = 0.5
+) -> Tensor:
     """Return where output > threshold is what the target says."""
     output, target = same_rank(output, target)
     return ((output > threshold).to(output.dtype) == target).to(output.dtype)
@@ -43,7 +45,9 @@ def top_k_categorical_accuracy(output: Tensor, target: Tensor, *, k: int = 5) ->
     return sparse_top_k_categorical_accuracy(output, target.argmax(-1), k=k)
 
 
-def sparse_top_k_categorical_accuracy(output: Tensor, target: Tensor, *, k: int = 5) -> Tensor:
+def sparse_top_k_categorical_accuracy(
+    output: Tensor, target: Tensor, *, k: int = 5
+) -> Tensor:
     """Return where fewer than k outputs are larger than that of the target's class number."""
     target = target.squeeze(-1) if target.dim() == output.dim() else target
     right = output.gather(-1, target.long().unsqueeze(-1))

@@ -44,7 +44,11 @@ class BatchNorm(nn.Module):
     ) -> None:
         super().__init__()
         self.eps, self.momentum, self.axis = eps, momentum, axis
-        self.variance, self.frozen, self.debiased_updates = variance, frozen, debiased_updates
+        self.variance, self.frozen, self.debiased_updates = (
+            variance,
+            frozen,
+            debiased_updates,
+        )
         self.weight = nn.Parameter(torch.ones(num_features)) if scale else None
         self.bias = nn.Parameter(torch.zeros(num_features)) if center else None
         self.running_mean: Tensor
@@ -90,7 +94,11 @@ class BatchNorm(nn.Module):
 
     def _move_statistics(self, mean: Tensor, variance: Tensor, count: int) -> None:
         if self.variance != "biased":
-            left = max(count - 1, 1) if self.variance == "unbiased" else count - 1 - self.eps
+            left = (
+                max(count - 1, 1)
+                if self.variance == "unbiased"
+                else count - 1 - self.eps
+            )
             variance = variance * (count / left)
         momentum = self.momentum
         if self.debiased_updates is not None:
@@ -117,7 +125,9 @@ class MaskedBatchNorm(BatchNorm):
         count = keep.to(x.dtype).sum(axes) + 1e-7
         mean = torch.where(keep, x, 0.0).sum(axes) / count
         variance = torch.where(keep, x - mean, 0.0).square().sum(axes) / count
-        self._move_statistics(mean.detach(), variance.detach(), x.numel() // x.shape[-1])
+        self._move_statistics(
+            mean.detach(), variance.detach(), x.numel() // x.shape[-1]
+        )
         return self._normalize(x, mean, variance).movedim(-1, self.axis)
 
 
@@ -170,14 +180,20 @@ class RMSNorm(nn.Module):
     `nn.RMSNorm` takes the last axes only. Source: keras 3.15.1, ops/nn.py, `_rms_normalization`.
     """
 
-    def __init__(self, shape: tuple[int, ...], *, axes: tuple[int, ...], eps: float = 1e-6) -> None:
+    def __init__(
+        self, shape: tuple[int, ...], *, axes: tuple[int, ...], eps: float = 1e-6
+    ) -> None:
         super().__init__()
         self.axes, self.eps = axes, eps
         self.weight = nn.Parameter(torch.ones(shape))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return x normalized."""
-        return x * torch.rsqrt((x * x).mean(self.axes, keepdim=True) + self.eps) * self.weight
+        return (
+            x
+            * torch.rsqrt((x * x).mean(self.axes, keepdim=True) + self.eps)
+            * self.weight
+        )
 
 
 class GroupNorm(nn.Module):

@@ -10,7 +10,9 @@ def constant(x: Tensor, *, values: object, dtype: str) -> Tensor:
     """Return numbers of the configuration as a tensor beside x: "like" is x's type if that is floating, else float32."""
     if dtype == "like":
         return torch.tensor(
-            values, device=x.device, dtype=x.dtype if x.is_floating_point() else torch.float32
+            values,
+            device=x.device,
+            dtype=x.dtype if x.is_floating_point() else torch.float32,
         )
     return torch.tensor(values, device=x.device, dtype=getattr(torch, dtype))
 
@@ -23,7 +25,14 @@ def cast(x: Tensor, *, dtype: str) -> Tensor:
 def divide_no_nan(x: Tensor, y: Tensor) -> Tensor:
     """Return x / y, and 0 with gradients of 0 where y is 0."""
     zero = y == 0
-    return torch.where(zero, torch.zeros_like(x), x) / torch.where(zero, torch.ones_like(y), y)
+    return torch.where(zero, torch.zeros_like(x), x) / torch.where(
+        zero, torch.ones_like(y), y
+    )
+
+
+def heaviside(x: Tensor, y: Tensor) -> Tensor:
+    """Return 0 where x is negative, 1 where it is positive, else y; with gradients, which torch's own lacks."""
+    return torch.where(x < 0, torch.zeros_like(y), torch.where(x > 0, torch.ones_like(y), y))
 
 
 def floor_divide(x: Tensor, y: Tensor) -> Tensor:
@@ -81,7 +90,9 @@ def gather_places(x: Tensor, indices: Tensor, *, dim: int) -> Tensor:
     return taken.reshape(x.shape[:dim] + indices.shape + x.shape[dim + 1 :])
 
 
-def moments(x: Tensor, *, dim: tuple[int, ...], keepdim: bool = False) -> tuple[Tensor, Tensor]:
+def moments(
+    x: Tensor, *, dim: tuple[int, ...], keepdim: bool = False
+) -> tuple[Tensor, Tensor]:
     """Return the mean and the variance over some axes; the variance of all elements, not of a sample."""
     return x.mean(dim, keepdim=keepdim), x.var(dim, correction=0, keepdim=keepdim)
 
@@ -96,6 +107,8 @@ def weighted_average(x: Tensor, weights: Tensor, *, dim: int | None) -> Tensor:
     if dim is None:
         return (x * weights).sum() / weights.sum()
     if weights.dim() != x.dim():
-        weights = weights.reshape([-1 if axis == dim % x.dim() else 1 for axis in range(x.dim())])
+        weights = weights.reshape(
+            [-1 if axis == dim % x.dim() else 1 for axis in range(x.dim())]
+        )
         weights = weights.expand_as(x)
     return (x * weights).sum(dim) / weights.sum(dim)

@@ -109,7 +109,9 @@ def adam_update(
         max_exp_avg_sqs: for amsgrad the largest v so far, which then takes its place in the last line.
     """
     torch._foreach_lerp_(exp_avgs, gradients, 1 - beta_1)
-    torch._foreach_lerp_(exp_avg_sqs, torch._foreach_mul(gradients, gradients), 1 - beta_2)
+    torch._foreach_lerp_(
+        exp_avg_sqs, torch._foreach_mul(gradients, gradients), 1 - beta_2
+    )
     if max_exp_avg_sqs is not None:
         torch._foreach_maximum_(max_exp_avg_sqs, exp_avg_sqs)
         exp_avg_sqs = max_exp_avg_sqs
@@ -135,7 +137,12 @@ class Adam(KerasOptimizer):
         amsgrad: bool = False,
         **shared: Unpack[SharedOptions],
     ) -> None:
-        own = {"beta_1": beta_1, "beta_2": beta_2, "epsilon": epsilon, "amsgrad": amsgrad}
+        own = {
+            "beta_1": beta_1,
+            "beta_2": beta_2,
+            "epsilon": epsilon,
+            "amsgrad": amsgrad,
+        }
         super().__init__(params, learning_rate, own, **shared)
 
     def slots(self, group: Group) -> Mapping[str, float]:
@@ -158,7 +165,9 @@ class Adam(KerasOptimizer):
             gradients,
             slots["exp_avg"],
             slots["exp_avg_sq"],
-            adam_step_size(lr, beta_1, beta_2, updates_done(group), parameters[0].dtype),
+            adam_step_size(
+                lr, beta_1, beta_2, updates_done(group), parameters[0].dtype
+            ),
             beta_1=beta_1,
             beta_2=beta_2,
             epsilon=group["epsilon"],
@@ -264,7 +273,12 @@ class RMSprop(KerasOptimizer):
         epsilon_inside_root: bool = True,
         **shared: Unpack[SharedOptions],
     ) -> None:
-        own = {"rho": rho, "momentum": momentum, "epsilon": epsilon, "centered": centered}
+        own = {
+            "rho": rho,
+            "momentum": momentum,
+            "epsilon": epsilon,
+            "centered": centered,
+        }
         own["epsilon_inside_root"] = epsilon_inside_root
         super().__init__(params, learning_rate, own, **shared)
 
@@ -291,7 +305,9 @@ class RMSprop(KerasOptimizer):
             torch._foreach_mul_(means, rho)
             torch._foreach_add_(means, gradients, alpha=1 - rho)
             variances = list(torch._foreach_addcmul(squares, means, means, value=-1))
-        denominators = roots(variances, group["epsilon"], inside=group["epsilon_inside_root"])
+        denominators = roots(
+            variances, group["epsilon"], inside=group["epsilon_inside_root"]
+        )
         if group["momentum"]:
             buffers = slots["momentum_buffer"]
             torch._foreach_mul_(buffers, group["momentum"])

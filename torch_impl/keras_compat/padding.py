@@ -18,7 +18,9 @@ def pad_same(x: Tensor, *, window: tuple[int, ...], stride: tuple[int, ...]) -> 
     torch's `padding="same"` is the same for a stride of 1 and refuses others.
     """
     pad: list[int] = []
-    for axis in range(len(window) - 1, -1, -1):  # nn.functional.pad starts with the last axis
+    for axis in range(
+        len(window) - 1, -1, -1
+    ):  # nn.functional.pad starts with the last axis
         size = x.shape[2 + axis]
         windows = -(-size // stride[axis])
         total = max((windows - 1) * stride[axis] + window[axis] - size, 0)

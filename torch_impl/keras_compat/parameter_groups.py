@@ -44,7 +44,9 @@ def decay(parameters: list[Tensor], weight_decay: float, lr: float) -> None:
         torch._foreach_add_(parameters, parameters, alpha=-float32(weight_decay) * lr)
 
 
-def regularize(group: Group, parameters: list[Tensor], gradients: list[Tensor]) -> list[Tensor]:
+def regularize(
+    group: Group, parameters: list[Tensor], gradients: list[Tensor]
+) -> list[Tensor]:
     """Return gradient + l1 * sign(p) + 2 * l2 * p for the parameters that have factors."""
     factors = dict(zip(map(id, group["params"]), group["regularization"], strict=True))
     result = []
@@ -78,14 +80,14 @@ def split_learning_rate(group: Group) -> None:
 
 def check_group(group: Group) -> None:
     """Raise ValueError where the options of a group contradict each other or its parameters differ in dtype."""
-    clips = [n for n in ("clipnorm", "global_clipnorm", "clipvalue") if group[n] is not None]
+    clips = [
+        n for n in ("clipnorm", "global_clipnorm", "clipvalue") if group[n] is not None
+    ]
     if len(clips) > 1:
         message = f"only one clipping may be set, found {', '.join(clips)}"
         raise ValueError(message)
     if group["learning_rate_dtype"] not in ("float32", "float64"):
-        message = (
-            f"learning_rate_dtype is {group['learning_rate_dtype']!r}, not 'float32' or 'float64'"
-        )
+        message = f"learning_rate_dtype is {group['learning_rate_dtype']!r}, not 'float32' or 'float64'"
         raise ValueError(message)
     dtypes = {parameter.dtype for parameter in group["params"]}
     if len(dtypes) > 1:

@@ -9,10 +9,14 @@ import torch
 from torch import Tensor, nn
 
 
-def max_pool_same(x: Tensor, *, kernel_size: tuple[int, ...], stride: tuple[int, ...]) -> Tensor:
+def max_pool_same(
+    x: Tensor, *, kernel_size: tuple[int, ...], stride: tuple[int, ...]
+) -> Tensor:
     """Return the largest value of every window of (batch, channels, *space); padded cells never win."""
     pad: list[int] = []
-    for axis in range(len(kernel_size) - 1, -1, -1):  # nn.functional.pad starts with the last axis
+    for axis in range(
+        len(kernel_size) - 1, -1, -1
+    ):  # nn.functional.pad starts with the last axis
         size = x.shape[2 + axis]
         windows = -(-size // stride[axis])
         total = max((windows - 1) * stride[axis] + kernel_size[axis] - size, 0)
@@ -30,7 +34,9 @@ def average_pool_same(
 ) -> Tensor:
     """Return the mean over the cells of every window of (batch, channels, *space) that are not padding."""
     pad: list[int] = []
-    for axis in range(len(kernel_size) - 1, -1, -1):  # nn.functional.pad starts with the last axis
+    for axis in range(
+        len(kernel_size) - 1, -1, -1
+    ):  # nn.functional.pad starts with the last axis
         size = x.shape[2 + axis]
         windows = -(-size // stride[axis])
         total = max((windows - 1) * stride[axis] + kernel_size[axis] - size, 0)

@@ -43,7 +43,11 @@ class Normalization(nn.Module):
 
 
 def normalize(
-    x: Tensor, *, mean: tuple[float, ...], deviation: tuple[float, ...], invert: bool = False
+    x: Tensor,
+    *,
+    mean: tuple[float, ...],
+    deviation: tuple[float, ...],
+    invert: bool = False,
 ) -> Tensor:
     """Return (x - mean) / deviation along the last axis, or mean + x * deviation."""
     means, deviations = x.new_tensor(mean), x.new_tensor(deviation)

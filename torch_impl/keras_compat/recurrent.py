@@ -58,7 +58,9 @@ class LSTM(nn.Module):
         self.go_backwards, self.stateful = go_backwards, stateful
         self.state: tuple[Tensor, ...] = ()
         self.dropout, self.recurrent_dropout = dropout, recurrent_dropout
-        self.is_fused = activation is torch.tanh and recurrent_activation is torch.sigmoid
+        self.is_fused = (
+            activation is torch.tanh and recurrent_activation is torch.sigmoid
+        )
         self.weight_ih = nn.Parameter(torch.empty(4 * units, input_size))
         self.weight_hh = nn.Parameter(torch.empty(4 * units, units))
         self.bias = nn.Parameter(torch.zeros(4 * units)) if use_bias else None
@@ -110,7 +112,9 @@ class LSTM(nn.Module):
             ones = torch.ones_like(x[:, :1])
             inputs = [x * drop(ones, self.dropout) for _ in range(4)]
             parts = zip(inputs, self.weight_ih.chunk(4), strict=True)
-            projected = torch.cat([linear(part, weight) for part, weight in parts], dim=-1)
+            projected = torch.cat(
+                [linear(part, weight) for part, weight in parts], dim=-1
+            )
             masks = [drop(torch.ones_like(h), self.recurrent_dropout) for _ in range(4)]
         else:
             projected = linear(x, self.weight_ih)
@@ -120,13 +124,19 @@ class LSTM(nn.Module):
         for step in projected.unbind(1):
             if masks:
                 parts = zip(masks, self.weight_hh.chunk(4), strict=True)
-                gates = step + torch.cat([linear(h * mask, weight) for mask, weight in parts], -1)
+                gates = step + torch.cat(
+                    [linear(h * mask, weight) for mask, weight in parts], -1
+                )
             else:
                 gates = step + linear(h, self.weight_hh)
             i, f, c, o = gates.chunk(4, dim=-1)
             kept = self.recurrent_activation(f) * cell
             new = kept + self.recurrent_activation(i) * self.activation(c)
-            cell = new if keep is None else torch.where(keep[:, len(outputs), None], new, cell)
+            cell = (
+                new
+                if keep is None
+                else torch.where(keep[:, len(outputs), None], new, cell)
+            )
             h = self.recurrent_activation(o) * self.activation(cell)
             outputs.append(h)
         return torch.stack(outputs, dim=1), h, cell
@@ -209,7 +219,15 @@ class GRU(nn.Module):
             if self.bias is not None:
                 weights += self.bias.unbind(0)
             y, h = torch.gru(
-                x, h.unsqueeze(0), weights, self.bias is not None, 1, 0.0, False, False, True
+                x,
+                h.unsqueeze(0),
+                weights,
+                self.bias is not None,
+                1,
+                0.0,
+                False,
+                False,
+                True,
             )
             return y, h[0]
         return self._loop(x, h)
@@ -227,7 +245,10 @@ class GRU(nn.Module):
             ones = torch.ones_like(x[:, :1])
             inputs = [x * drop(ones, self.dropout) for _ in range(3)]
             parts = zip(inputs, self.weight_ih.chunk(3), strict=True)
-            projected = torch.cat([linear(part, weight) for part, weight in parts], dim=-1) + bias
+            projected = (
+                torch.cat([linear(part, weight) for part, weight in parts], dim=-1)
+                + bias
+            )
             masks = [drop(torch.ones_like(h), self.recurrent_dropout) for _ in range(3)]
         else:
             projected = linear(x, self.weight_ih) + bias
@@ -319,7 +340,15 @@ class SimpleRNN(nn.Module):
             if self.bias is not None:
                 weights += [self.bias, torch.zeros_like(self.bias)]
             y, h = torch.rnn_tanh(
-                x, h.unsqueeze(0), weights, self.bias is not None, 1, 0.0, False, False, True
+                x,
+                h.unsqueeze(0),
+                weights,
+                self.bias is not None,
+                1,
+                0.0,
+                False,
+                False,
+                True,
             )
             return y, h[0]
         return self._loop(x, h)

@@ -7,7 +7,11 @@ from torch import Tensor
 
 
 def resample(
-    x: Tensor, *, size: tuple[int, int], kernel: str = "bicubic", antialias: bool = False
+    x: Tensor,
+    *,
+    size: tuple[int, int],
+    kernel: str = "bicubic",
+    antialias: bool = False,
 ) -> Tensor:
     """Return images of another size; every new cell is a weighted mean of the old cells near its middle.
 
@@ -38,7 +42,10 @@ def resample(
         if kernel == "bilinear":
             weights = torch.clamp(1 - d, min=0)
         elif kernel == "bicubic":
-            near, far = ((1.5 * d - 2.5) * d) * d + 1, ((-0.5 * d + 2.5) * d - 4) * d + 2
+            near, far = (
+                ((1.5 * d - 2.5) * d) * d + 1,
+                ((-0.5 * d + 2.5) * d - 4) * d + 2,
+            )
             weights = torch.where(d < 1, near, far) * (d < 2)
         elif kernel == "mitchellcubic":
             near = ((7 * d - 12) * d * d + 16 / 3) / 6

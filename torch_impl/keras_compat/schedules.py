@@ -65,7 +65,9 @@ def _cosine(start: float, alpha: float, fraction: float, rounded: Rounding) -> f
     """Return start * ((1 - alpha) * (1 + cos(pi * fraction)) / 2 + alpha)."""
     angle = rounded(rounded(math.pi) * fraction)
     cosine = rounded(0.5 * rounded(1.0 + rounded(math.cos(angle))))
-    return rounded(start * rounded(rounded(rounded(1 - alpha) * cosine) + rounded(alpha)))
+    return rounded(
+        start * rounded(rounded(rounded(1 - alpha) * cosine) + rounded(alpha))
+    )
 
 
 def cosine_decay(config: Config, step: int, rounded: Rounding) -> float:
@@ -74,7 +76,10 @@ def cosine_decay(config: Config, step: int, rounded: Rounding) -> float:
     period, position = rounded(config["decay_steps"]), rounded(step)
     if config.get("warmup_target") is None:
         return _cosine(initial, alpha, rounded(min(position, period) / period), rounded)
-    target, warmup = rounded(config["warmup_target"]), rounded(config.get("warmup_steps", 0))
+    target, warmup = (
+        rounded(config["warmup_target"]),
+        rounded(config.get("warmup_steps", 0)),
+    )
     position = min(position, rounded(period + warmup))
     if position < warmup:
         gained = rounded(rounded(target - initial) * rounded(position / warmup))
@@ -84,14 +89,22 @@ def cosine_decay(config: Config, step: int, rounded: Rounding) -> float:
 
 def cosine_decay_restarts(config: Config, step: int, rounded: Rounding) -> float:
     """Return a cosine that starts again after periods growing by t_mul, from a peak shrinking by m_mul."""
-    initial, alpha = rounded(config["initial_learning_rate"]), rounded(config.get("alpha", 0.0))
-    growth, shrink = rounded(config.get("t_mul", 2.0)), rounded(config.get("m_mul", 1.0))
+    initial, alpha = (
+        rounded(config["initial_learning_rate"]),
+        rounded(config.get("alpha", 0.0)),
+    )
+    growth, shrink = (
+        rounded(config.get("t_mul", 2.0)),
+        rounded(config.get("m_mul", 1.0)),
+    )
     fraction = rounded(rounded(step) / rounded(config["first_decay_steps"]))
     if growth == 1.0:
         restart = math.floor(fraction)
         fraction = rounded(fraction - restart)
     else:
-        grown = rounded(math.log(rounded(1.0 - rounded(fraction * rounded(1.0 - growth)))))
+        grown = rounded(
+            math.log(rounded(1.0 - rounded(fraction * rounded(1.0 - growth))))
+        )
         restart = math.floor(rounded(grown / rounded(math.log(growth))))
         scale = rounded(growth**restart)
         before = rounded(rounded(1.0 - scale) / rounded(1.0 - growth))
@@ -128,14 +141,14 @@ def plain_schedule(schedule: Schedule) -> dict[str, object]:
     try:
         learning_rate_at(plain, 0)
     except (KeyError, TypeError, IndexError, ZeroDivisionError) as error:
-        message = (
-            f"learning-rate schedule {name}: configuration {dict(config)} is incomplete: {error!r}"
-        )
+        message = f"learning-rate schedule {name}: configuration {dict(config)} is incomplete: {error!r}"
         raise ValueError(message) from error
     return plain
 
 
-def learning_rate_at(schedule: Schedule, iterations: int, *, rounded: Rounding = float32) -> float:
+def learning_rate_at(
+    schedule: Schedule, iterations: int, *, rounded: Rounding = float32
+) -> float:
     """Return the learning rate of the update that follows after `iterations` updates.
 
     Args:
@@ -148,6 +161,8 @@ def learning_rate_at(schedule: Schedule, iterations: int, *, rounded: Rounding =
     """
     config = schedule["config"]
     if not isinstance(config, Mapping):
-        message = f"the schedule's configuration is a {type(config).__name__}, not a mapping"
+        message = (
+            f"the schedule's configuration is a {type(config).__name__}, not a mapping"
+        )
         raise TypeError(message)
     return SCHEDULES[str(schedule["class_name"])](config, iterations, rounded)

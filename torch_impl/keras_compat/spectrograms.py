@@ -78,7 +78,9 @@ class STFTSpectrogram(nn.Module):
             return power + nn.functional.pad(power[:, :, 1:-1], (0, 0, 1, 1))
         magnitude = torch.sqrt(torch.clamp(power, min=1e-7))
         return (
-            magnitude if self.mode == "magnitude" else torch.log(torch.clamp(magnitude, min=1e-7))
+            magnitude
+            if self.mode == "magnitude"
+            else torch.log(torch.clamp(magnitude, min=1e-7))
         )
 
 
@@ -131,18 +133,34 @@ def mel_spectrogram(
     else:
         shape = torch.hamming_window(window_length, dtype=x.dtype, device=x.device)
     spectrum = torch.stft(
-        x, fft_length, step, window_length, window=shape, pad_mode="reflect", return_complex=True
+        x,
+        fft_length,
+        step,
+        window_length,
+        window=shape,
+        pad_mode="reflect",
+        return_complex=True,
     )
-    power = torch.sqrt(torch.square(spectrum.real) + torch.square(spectrum.imag)) ** exponent
-    first, last = 1127.0 * math.log(1 + lowest / 700), 1127.0 * math.log(1 + highest / 700)
+    power = (
+        torch.sqrt(torch.square(spectrum.real) + torch.square(spectrum.imag))
+        ** exponent
+    )
+    first, last = (
+        1127.0 * math.log(1 + lowest / 700),
+        1127.0 * math.log(1 + highest / 700),
+    )
     count = fft_length // 2 + 1
     hertz = torch.linspace(0, rate / 2, count, dtype=x.dtype, device=x.device)[1:]
     mel = 1127.0 * torch.log(1 + hertz / 700)
-    edges = torch.linspace(first, last, mel_bins + 2, dtype=x.dtype, device=x.device).unsqueeze(1)
+    edges = torch.linspace(
+        first, last, mel_bins + 2, dtype=x.dtype, device=x.device
+    ).unsqueeze(1)
     rising = (mel - edges[:-2]) / (edges[1:-1] - edges[:-2])
     falling = (edges[2:] - mel) / (edges[2:] - edges[1:-1])
     bands = torch.clamp(torch.minimum(rising, falling), min=0)
-    y = nn.functional.pad(bands, (1, 0)) @ power  # the lowest frequency, 0, is in no band
+    y = (
+        nn.functional.pad(bands, (1, 0)) @ power
+    )  # the lowest frequency, 0, is in no band
     if not decibels:
         return y
     y = 10 * torch.log10(torch.clamp(y, min=least_power))

@@ -46,7 +46,9 @@ class _Class(NamedTuple):
 
     name: str
     arguments: Callable[[Group], Mapping[str, object]]
-    factors: Callable[[Group], Mapping[str, float]]  # of the state tensors that keep their names
+    factors: Callable[
+        [Group], Mapping[str, float]
+    ]  # of the state tensors that keep their names
     changes: Callable[[Group], list[str]]
 
 
@@ -72,10 +74,16 @@ def stock_optimizer(optimizer: KerasOptimizer) -> Stock:
         lr = optimizer.learning_rate(group)
         groups.append({"params": group["params"], "lr": lr, **found.arguments(group)})
         changes += found.changes(group)
-        changes += [f"{name}: {what}" for name, what in LOST_OPTIONS.items() if group[name]]
-    decays = kind == "AdamW" or any(group["weight_decay"] for group in optimizer.param_groups)
+        changes += [
+            f"{name}: {what}" for name, what in LOST_OPTIONS.items() if group[name]
+        ]
+    decays = kind == "AdamW" or any(
+        group["weight_decay"] for group in optimizer.param_groups
+    )
     name = "AdamW" if found.name == "Adam" and decays else found.name
-    stock = cast("Callable[[list[Group]], Optimizer]", getattr(torch.optim, name))(groups)
+    stock = cast("Callable[[list[Group]], Optimizer]", getattr(torch.optim, name))(
+        groups
+    )
     for group in optimizer.param_groups:
         for parameter in group["params"]:
             state = optimizer.state.get(parameter)
@@ -113,7 +121,9 @@ def _rmsprop(group: Group) -> Mapping[str, object]:
 
 def _inside_root(group: Group) -> list[str]:
     inside = group["epsilon_inside_root"]
-    return ["epsilon is added to the root, in Keras it is inside of it"] if inside else []
+    return (
+        ["epsilon is added to the root, in Keras it is inside of it"] if inside else []
+    )
 
 
 def _buffer(group: Group) -> list[str]:
@@ -134,7 +144,9 @@ CLASSES: Mapping[str, _Class] = {
     "SGD": _Class(
         "SGD",
         lambda group: {"momentum": group["momentum"], "nesterov": group["nesterov"]},
-        lambda group: {"momentum_buffer": -1.0 / group["lr"]} if group["momentum"] else {},
+        lambda group: (
+            {"momentum_buffer": -1.0 / group["lr"]} if group["momentum"] else {}
+        ),
         _buffer,
     ),
     "RMSprop": _Class(

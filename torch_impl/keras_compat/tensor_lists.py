@@ -30,7 +30,9 @@ def subtract_ratio(
         torch._foreach_addcdiv_(parameters, numerators, denominators, value=-scale)
 
 
-def roots(values: Sequence[Tensor], epsilon: float, *, inside: bool = True) -> list[Tensor]:
+def roots(
+    values: Sequence[Tensor], epsilon: float, *, inside: bool = True
+) -> list[Tensor]:
     """Return sqrt(value + epsilon), or with epsilon outside of the root sqrt(value) + epsilon."""
     if inside:
         result = list(torch._foreach_add(list(values), epsilon))

@@ -21,7 +21,11 @@ from torch_impl.keras_compat.keras_optimizer import (
     SharedOptions,
     Slots,
 )
-from torch_impl.keras_compat.keras_order import KerasOrder, from_keras_order, in_keras_order
+from torch_impl.keras_compat.keras_order import (
+    KerasOrder,
+    from_keras_order,
+    in_keras_order,
+)
 from torch_impl.keras_compat.parameter_groups import (
     Group,
     decay,
@@ -128,9 +132,15 @@ class Adafactor(KerasOptimizer):
         keras_order: KerasOrder | None = None,
         **shared: Unpack[SharedOptions],
     ) -> None:
-        own = {"beta_2_decay": beta_2_decay, "epsilon_1": epsilon_1, "epsilon_2": epsilon_2}
+        own = {
+            "beta_2_decay": beta_2_decay,
+            "epsilon_1": epsilon_1,
+            "epsilon_2": epsilon_2,
+        }
         own |= {"clip_threshold": clip_threshold, "relative_step": relative_step}
-        super().__init__(params, learning_rate, {**own, "keras_order": keras_order}, **shared)
+        super().__init__(
+            params, learning_rate, {**own, "keras_order": keras_order}, **shared
+        )
 
     def slots(self, group: Group) -> Mapping[str, float]:
         """Return row, column and square_avg from 0; a vector has the last only."""
@@ -145,7 +155,9 @@ class Adafactor(KerasOptimizer):
             return shape[:-2] + shape[-1:]
         return parameter.shape
 
-    def slot_tensors(self, parameters: list[Tensor], names: Mapping[str, float]) -> Slots:
+    def slot_tensors(
+        self, parameters: list[Tensor], names: Mapping[str, float]
+    ) -> Slots:
         """Return no tensors of its own for `update`, which makes them parameter by parameter."""
         return super().slot_tensors(
             parameters, {n: v for n, v in names.items() if n not in _FACTORS}
@@ -164,13 +176,24 @@ class Adafactor(KerasOptimizer):
         rate = min(lr, rounded(1 / rounded(math.sqrt(step))))
         kept = rounded(1 - rounded(step ** group["beta_2_decay"]))
         orders = of_parameters(group, parameters, "keras_order")
-        for parameter, gradient, order in zip(parameters, gradients, orders, strict=True):
-            weight, g = in_keras_order(parameter, order), in_keras_order(gradient, order)
+        for parameter, gradient, order in zip(
+            parameters, gradients, orders, strict=True
+        ):
+            weight, g = (
+                in_keras_order(parameter, order),
+                in_keras_order(gradient, order),
+            )
             variance = self._variance(parameter, g.square() + group["epsilon_1"], kept)
-            self.state[parameter]["square_avg"] = from_keras_order(variance, parameter, order)
-            scale = _root_mean_square(weight).clamp(min=float32(group["epsilon_2"])) * rate
+            self.state[parameter]["square_avg"] = from_keras_order(
+                variance, parameter, order
+            )
+            scale = (
+                _root_mean_square(weight).clamp(min=float32(group["epsilon_2"])) * rate
+            )
             change = g / variance.sqrt()
-            change = change / (_root_mean_square(change) / group["clip_threshold"]).clamp(min=1.0)
+            change = change / (
+                _root_mean_square(change) / group["clip_threshold"]
+            ).clamp(min=1.0)
             parameter.sub_(from_keras_order(scale * change, parameter, order))
 
     def _variance(self, parameter: Tensor, squares: Tensor, kept: float) -> Tensor:
@@ -181,10 +204,14 @@ class Adafactor(KerasOptimizer):
             if name not in state:
                 state[name] = squares.new_zeros(self.slot_shape(parameter, name))
         if not matrix:
-            average: Tensor = state["square_avg"].mul_(kept).add_(squares, alpha=1 - kept)
+            average: Tensor = (
+                state["square_avg"].mul_(kept).add_(squares, alpha=1 - kept)
+            )
             return average
         row: Tensor = state["row"].mul_(kept).add_(squares.mean(-1), alpha=1 - kept)
-        column: Tensor = state["column"].mul_(kept).add_(squares.mean(-2), alpha=1 - kept)
+        column: Tensor = (
+            state["column"].mul_(kept).add_(squares.mean(-2), alpha=1 - kept)
+        )
         return (row / row.mean(-1, keepdim=True)).unsqueeze(-1) * column.unsqueeze(-2)
 
     def _order(self, parameter: Tensor) -> Sequence[Sequence[int]] | None:
@@ -280,7 +307,9 @@ class Muon(KerasOptimizer):
         """Return momentum_buffer, or exp_avg and exp_avg_sq for Adam, all from 0."""
         return {"momentum_buffer": 0.0, "exp_avg": 0.0, "exp_avg_sq": 0.0}
 
-    def slot_tensors(self, parameters: list[Tensor], names: Mapping[str, float]) -> Slots:
+    def slot_tensors(
+        self, parameters: list[Tensor], names: Mapping[str, float]
+    ) -> Slots:
         """Return the tensors that every parameter has; `update` asks for those of the two kinds by themselves."""
         own = set(names) == set(self.slots({}))
         return {} if own else super().slot_tensors(parameters, names)
@@ -308,15 +337,21 @@ class Muon(KerasOptimizer):
         matrices, others = _by_kind(group, parameters)
         if others:
             self._adam(group, others, [found[id(p)] for p in others], lr)
-        buffers = self.slot_tensors(matrices, {"momentum_buffer": 0.0})["momentum_buffer"]
+        buffers = self.slot_tensors(matrices, {"momentum_buffer": 0.0})[
+            "momentum_buffer"
+        ]
         orders = of_parameters(group, matrices, "keras_order")
         for parameter, buffer, order in zip(matrices, buffers, orders, strict=True):
             gradient = found[id(parameter)]
             buffer.add_(gradient + buffer * (group["momentum"] - 1))
-            direction = gradient + group["momentum"] * buffer if group["nesterov"] else buffer
+            direction = (
+                gradient + group["momentum"] * buffer if group["nesterov"] else buffer
+            )
             change = lr * _orthogonal(in_keras_order(direction, order), group)
             if group["rms_rate"] is not None:
-                change = change * float32(math.sqrt(max(change.shape))) * group["rms_rate"]
+                change = (
+                    change * float32(math.sqrt(max(change.shape))) * group["rms_rate"]
+                )
             parameter.sub_(from_keras_order(change, parameter, order))
 
     def _adam(
@@ -324,7 +359,9 @@ class Muon(KerasOptimizer):
     ) -> None:
         slots = self.slot_tensors(parameters, {"exp_avg": 0.0, "exp_avg_sq": 0.0})
         moments, squares = slots["exp_avg"], slots["exp_avg_sq"]
-        adam_average(moments, squares, gradients, group["adam_beta_1"], group["adam_beta_2"])
+        adam_average(
+            moments, squares, gradients, group["adam_beta_1"], group["adam_beta_2"]
+        )
         rounded, step = rounding_of(parameters[0].dtype), updates_done(group) + 1
         rest_1 = rounded(1.0 - rounded(float32(group["adam_beta_1"]) ** step))
         rest_2 = rounded(1.0 - rounded(float32(group["adam_beta_2"]) ** step))
@@ -334,10 +371,15 @@ class Muon(KerasOptimizer):
             parameter.sub_(moment * step_size / (square.sqrt() + group["epsilon"]))
 
 
-def _by_kind(group: Group, parameters: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+def _by_kind(
+    group: Group, parameters: list[Tensor]
+) -> tuple[list[Tensor], list[Tensor]]:
     """Return the matrices that Muon updates, and what Adam does."""
     chosen = of_parameters(group, parameters, "with_adam")
-    adam = [p.dim() != 2 if own is None else own for p, own in zip(parameters, chosen, strict=True)]
+    adam = [
+        p.dim() != 2 if own is None else own
+        for p, own in zip(parameters, chosen, strict=True)
+    ]
     pairs = list(zip(parameters, adam, strict=True))
     return [p for p, own in pairs if not own], [p for p, own in pairs if own]
 
