@@ -32,7 +32,9 @@ def divide_no_nan(x: Tensor, y: Tensor) -> Tensor:
 
 def heaviside(x: Tensor, y: Tensor) -> Tensor:
     """Return 0 where x is negative, 1 where it is positive, else y; with gradients, which torch's own lacks."""
-    return torch.where(x < 0, torch.zeros_like(y), torch.where(x > 0, torch.ones_like(y), y))
+    return torch.where(
+        x < 0, torch.zeros_like(y), torch.where(x > 0, torch.ones_like(y), y)
+    )
 
 
 def floor_divide(x: Tensor, y: Tensor) -> Tensor:
