@@ -82,6 +82,8 @@ OPERATIONS: dict[str, tuple[str, ...]] = {
     "constant": ("values", "dtype"),
     "cast": ("dtype",),
     "divide_no_nan": (),
+    "heaviside": (),
+    "ldexp": (),
     "floor_divide": (),
     "numpy_dot": (),
     "one_hot_along": ("classes", "axis", "dtype"),

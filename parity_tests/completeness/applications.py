@@ -45,7 +45,7 @@ class NetworkResult:
 
     Attributes:
         error: largest difference of two batches, relative to the largest value of Keras's output.
-        convert_s: from the saved .keras to the written .pth and report.
+        convert_s: seconds from the saved .keras to the written .pth and report; no time holds imports.
         load_s: from the .pth to the module.
         keras_load_s: from the saved .keras to the Keras model.
         reason: why it fails; "" if it passes.
@@ -87,6 +87,7 @@ def evaluate_network(name: str, folder: Path, **arguments: object) -> NetworkRes
     randomize_statistics(legacy, np.random.default_rng(zlib.crc32(name.encode())))
     path = folder / "model.keras"
     legacy.save(path)
+    _warm_up(folder)
     started = time.perf_counter()
     try:
         torchward.convert(path, folder / "model.pth")
@@ -114,6 +115,19 @@ def evaluate_network(name: str, folder: Path, **arguments: object) -> NetworkRes
         keras_loaded - loaded,
         "" if worst < MAX_RELATIVE_ERROR else f"off by {worst:.1e}",
     )
+
+
+def _warm_up(folder: Path) -> None:
+    """Import on both sides what loading needs, so that no time holds imports: Keras has been imported anyway."""
+    import keras
+
+    import torchward
+
+    path = folder / "small.keras"
+    keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).save(path)
+    torchward.convert(path, folder / "small.pth")
+    torchward.load(folder / "small.pth")
+    keras.saving.load_model(path)
 
 
 def randomize_statistics(model: Any, draws: np.random.Generator) -> None:

@@ -37,6 +37,11 @@ def heaviside(x: Tensor, y: Tensor) -> Tensor:
     )
 
 
+def ldexp(x: Tensor, y: Tensor) -> Tensor:
+    """Return x * 2**y; the gradient of torch's own is 0 for whole y below 0 (torch 2.13)."""
+    return x * torch.pow(2.0, y.to(x.dtype))
+
+
 def floor_divide(x: Tensor, y: Tensor) -> Tensor:
     """Return the whole number at or below x / y; of floating numbers with a gradient of 0, which torch's own lacks."""
     if x.is_floating_point() or y.is_floating_point():

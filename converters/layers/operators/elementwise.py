@@ -47,11 +47,11 @@ BETWEEN = {
     "ops.LogicalXor": "torch.logical_xor",
     "ops.DivideNoNan": "compat.divide_no_nan",
     "ops.FloorDivide": "compat.floor_divide",
-    "ops.Heaviside": "torch.heaviside",
+    "ops.Heaviside": "compat.heaviside",
     "ops.Nextafter": "torch.nextafter",
     "ops.Gcd": "torch.gcd",
     "ops.Lcm": "torch.lcm",
-    "ops.Ldexp": "torch.ldexp",
+    "ops.Ldexp": "compat.ldexp",
 }
 """Functions of two tensors; a constant is made one."""
 FUNCTIONS: dict[str, tuple[str, dict[str, Plain]]] = {

@@ -1,0 +1,186 @@
+"""Operations of `keras.ops` one by one: each is an output of its own of a network for its family, against Keras.
+
+Gradients are those of the sum over all real outputs. What operations do together is in test_operators.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import torchward
+from parity_tests.test_operators import TOLERANCE, difference
+
+pytestmark = pytest.mark.tf
+
+Build = Callable[[Any, Any], list[Any]]
+"""keras.ops and an input of (batch, 4, 6) to outputs."""
+
+
+ROUNDED_CONSTANTS = {
+    "gelu": "tf.nn.gelu makes sqrt(2) a float32 constant before it casts it",
+    "hard_sigmoid": "the backward pass of torch multiplies by a float32 sixth",
+    "hard_silu": "as hard_sigmoid",
+    "hard_swish": "as hard_sigmoid",
+    "logaddexp2": "Keras makes log(2) a float32 constant before it casts it",
+}
+ROUNDED_CONSTANT_TOLERANCE = 1e-7
+"""One float32 rounding of a constant (6e-8); these have no part in the gradient that is compared."""
+
+
+def whole(ops: Any, x: Any) -> Any:
+    """Return whole numbers from x, between about -12 and 12."""
+    return ops.cast(x * 4.0, "int32")
+
+
+def squares(ops: Any, x: Any) -> Any:
+    """Return a positive definite matrix of 4 x 4 for every sample."""
+    return ops.matmul(x, ops.transpose(x, (0, 2, 1))) + ops.eye(4, dtype="float64")
+
+
+FAMILIES: dict[str, Build] = {
+    "angles": lambda ops, x: [
+        *(f(ops.tanh(x)) for f in (ops.arccos, ops.arcsin, ops.arctan, ops.arctanh)),
+        *(f(x) for f in (ops.arcsinh, ops.cos, ops.cosh, ops.sin, ops.sinh, ops.tan)),
+        *(f(x) for f in (ops.deg2rad, ops.rad2deg, ops.sinc)),
+        *(ops.arccosh(ops.abs(x) + 1.5), ops.arctan2(x, x + 3.0), ops.hypot(x, x + 3.0)),
+    ],
+    "exponentials": lambda ops, x: [
+        *(f(ops.abs(x) + 0.5) for f in (ops.log10, ops.log1p, ops.log2, ops.rsqrt, ops.reciprocal)),
+        *(ops.exp2(x), ops.expm1(x), ops.logaddexp(x, 2.0 * x), ops.logaddexp2(x, 2.0 * x)),
+    ],
+    "special functions": lambda ops, x: [
+        *(ops.erf(x), ops.erfinv(ops.tanh(x))),
+    ],
+    "rounding": lambda ops, x: [
+        *(f(4.0 * x) for f in (ops.ceil, ops.floor, ops.round, ops.trunc, ops.sign, ops.signbit)),
+        *(ops.mod(x, 0.75), ops.heaviside(ops.relu(x), ops.full_like(x, 0.5))),
+        *(ops.nan_to_num(ops.log(x)), ops.copy(x), ops.negative(x)),
+        *(ops.saturate_cast(300.0 * x, "float32"), ops.divide_no_nan(x, ops.relu(x))),
+        *(ops.true_divide(x, 3.0), ops.power(ops.abs(x) + 0.5, x), ops.ldexp(x, whole(ops, x))),
+    ],
+    "comparisons": lambda ops, x: [
+        *(f(ops.relu(x), 0.0) for f in (ops.equal, ops.not_equal, ops.greater, ops.greater_equal)),
+        *(f(x, ops.flip(x, axis=1)) for f in (ops.less, ops.less_equal, ops.isclose)),
+        *(f(ops.log(x)) for f in (ops.isfinite, ops.isinf, ops.isnan, ops.isneginf, ops.isposinf)),
+        *(f(x > 0.0, x < 0.5) for f in (ops.logical_and, ops.logical_or, ops.logical_xor)),
+        *(ops.logical_not(x > 0.0), ops.all(x > -1.0, axis=1), ops.any(x > 1.0, axis=(1, 2))),
+        ops.count_nonzero(ops.relu(x), axis=2),
+    ],
+    "whole numbers": lambda ops, x: [
+        *(
+            f(whole(ops, x), ops.abs(whole(ops, x)) + 2)
+            for f in (ops.bitwise_and, ops.bitwise_or, ops.bitwise_xor)
+        ),
+        *(
+            f(whole(ops, x), ops.ones_like(whole(ops, x)) * 2)
+            for f in (ops.bitwise_left_shift, ops.bitwise_right_shift)
+        ),
+        *(
+            f(whole(ops, x), ops.ones_like(whole(ops, x)))
+            for f in (ops.left_shift, ops.right_shift)
+        ),
+        *(ops.bitwise_invert(whole(ops, x)), ops.bitwise_not(whole(ops, x))),
+        *(f(whole(ops, x), whole(ops, ops.flip(x, axis=1))) for f in (ops.gcd, ops.lcm)),
+        *(ops.argmin(x, axis=1), ops.digitize(x, np.array([-0.5, 0.0, 0.7]))),
+        ops.multi_hot(ops.abs(whole(ops, x))[:, 0] % 5, 5),
+    ],
+    "activations": lambda ops, x: [
+        *(f(x) for f in (ops.celu, ops.elu, ops.gelu, ops.glu, ops.hard_sigmoid, ops.hard_silu)),
+        *(f(x) for f in (ops.hard_shrink, ops.hard_swish, ops.hard_tanh, ops.log_sigmoid)),
+        *(f(x) for f in (ops.relu6, ops.selu, ops.silu, ops.swish, ops.soft_shrink)),
+        *(f(x) for f in (ops.softsign, ops.sparse_plus, ops.sparse_sigmoid, ops.sparsemax)),
+        *(ops.squareplus(x), ops.tanh_shrink(x), ops.threshold(x, 0.2, -0.1)),
+    ],
+    "shapes": lambda ops, x: [
+        *(ops.append(x, 2.0 * x, axis=1), *ops.array_split(x, 4, axis=2)),
+        *(ops.broadcast_to(x[:, :1], (3, 4, 6)), ops.diagonal(x, axis1=1, axis2=2)),
+        *(*ops.dsplit(x, 3), *ops.hsplit(x, 2), ops.fliplr(x), ops.hstack([x, -x])),
+        *(ops.repeat(x, 2, axis=1), ops.rot90(x, k=1, axes=(1, 2)), ops.swapaxes(x, 1, 2)),
+        *(ops.tile(x, (1, 2, 1)), ops.trace(x, axis1=1, axis2=2), ops.tril(x), ops.triu(x, k=1)),
+        *(ops.full_like(x, 2.5), ops.ones_like(x), ops.zeros_like(x), ops.diff(x, axis=2)),
+        *(ops.slice(x, (0, 1, 2), (3, 2, 3)), ops.ravel(ops.mean(x, axis=(1, 2)))),
+    ],
+    "matrices": lambda ops, x: [
+        *(f(squares(ops, x)) for f in (ops.cholesky, ops.det, ops.inv)),
+        *(ops.solve(squares(ops, x), x), ops.dot(x, np.linspace(-1.0, 1.0, 12).reshape(6, 2))),
+        ops.cross(x[:, :, :3], x[:, :, 3:]),
+    ],
+    "statistics": lambda ops, x: [
+        *(ops.amax(x, axis=1), ops.amin(x, axis=2), ops.var(x, axis=(1, 2)), ops.median(x, axis=2)),
+        *(ops.quantile(x, 0.25, axis=2), ops.cumprod(x, axis=1)),
+        ops.average(x, axis=2, weights=np.arange(1.0, 7.0)),
+    ],
+    "images": lambda ops, x: [
+        *(ops.average_pool(x, 2, 2), ops.max_pool(x, 2, 1, "same")),
+        ops.image.rgb_to_grayscale(ops.reshape(x, (-1, 4, 2, 3))),
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def keras() -> Any:
+    return pytest.importorskip("tensorflow").keras
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_operation_of_the_family_computes_the_same(
+    family: str, keras: Any, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    import tensorflow as tf
+
+    keras.utils.clear_session(free_memory=False)
+    inputs = keras.Input((4, 6), dtype="float64", name="x")
+    model = keras.Model(inputs, FAMILIES[family](keras.ops, inputs), name="network")
+    model.save(tmp_path / "model.keras")
+    x = np.random.default_rng(7).normal(size=(3, 4, 6))
+    watched = tf.constant(x)
+    with tf.GradientTape() as tape:
+        tape.watch(watched)
+        legacy = dict(zip(output_names(model), model(watched), strict=True))
+        exact = [
+            name
+            for name, output in legacy.items()
+            if output.dtype.is_floating and name.split()[0] not in ROUNDED_CONSTANTS
+        ]
+        loss = tf.add_n([watched[0, 0, 0] * 0.0, *(total_of(tf, legacy[name]) for name in exact)])
+    slope = tape.gradient(loss, watched, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+
+    report = torchward.convert(tmp_path / "model.keras", tmp_path / "model.pth")
+    given = torch.from_numpy(x).requires_grad_()
+    computed = torchward.load(tmp_path / "model.pth")(given)
+    outputs = dict(zip(legacy, computed, strict=True))
+    total = sum((outputs[name][outputs[name].isfinite()].sum() for name in exact), 0 * given.sum())
+    [gradient] = torch.autograd.grad(total, given)
+
+    seen = {"gradient": difference(slope.numpy(), gradient.numpy())}
+    for name, expected in legacy.items():
+        assert tuple(outputs[name].shape) == tuple(expected.shape), name
+        found = outputs[name].detach().double().numpy()
+        seen[name] = difference(expected.numpy().astype(float), found)
+    record_property("dtype", "float64")
+    record_property("rules", list(report.layers))
+    rounded = {name for name in seen if name.split()[0] in ROUNDED_CONSTANTS}
+    record_property("difference", max(seen[name] for name in {*seen} - rounded))
+    wrong = {
+        name: worst
+        for name, worst in seen.items()
+        if not worst <= (ROUNDED_CONSTANT_TOLERANCE if name in rounded else TOLERANCE)
+    }
+    assert wrong == {}
+
+
+def output_names(model: Any) -> list[str]:
+    """Return the names of the outputs with their numbers: a split has several outputs of one name."""
+    return [f"{name} {index}" for index, name in enumerate(model.output_names)]
+
+
+def total_of(tf: Any, output: Any) -> Any:
+    """Return the sum of all finite values."""
+    kept = tf.boolean_mask(output, tf.math.is_finite(output))
+    return tf.cast(tf.reduce_sum(kept), "float64")
