@@ -232,7 +232,7 @@ class Learner:
 _COUNTERS = ("episodes", "steps", "updates", "iteration")
 
 
-class Tester:
+class GreedyTester:
     """Plays greedy episodes in an environment of its own.
 
     Args:

@@ -19,7 +19,7 @@ from experience.agents import create_agent
 from experience.arguments import Arguments, parse_arguments
 from experience.environments.names import format_mapping
 from experience.environments.suite import SuiteEnvironment, describe_spaces, make_suite_environment
-from experience.learner import Learner, SuiteAgent, Tester
+from experience.learner import GreedyTester, Learner, SuiteAgent
 from experience.suite_buffers import create_buffer
 from experience.suite_checkpoints import read_suite_checkpoint, write_suite_checkpoint
 from experience.suite_logs import Averages, SuiteLog
@@ -101,7 +101,7 @@ class SuiteRun:
         self.learner = Learner(
             arguments, training, self.agent, self.buffer, self._generators["episodes"]
         )
-        self._tester = Tester(arguments, testing, self.agent, self._generators["tests"])
+        self._tester = GreedyTester(arguments, testing, self.agent, self._generators["tests"])
         self._averages = Averages()
         self._returns: list[tuple[int, float]] = []
         self._cycle = 0  # counted over all epochs
