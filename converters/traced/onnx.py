@@ -42,7 +42,7 @@ def write_onnx(file: OutputFile, content: Content) -> None:
         import onnxscript  # noqa: F401  # what torch.onnx exports with
     except ImportError as error:
         msg = f"the format onnx needs onnx and onnxscript ({error.name} is missing)"
-        raise UnsupportedError(msg, hint="pip install onnx onnxscript") from error
+        raise UnsupportedError(msg, hint="pip install 'torchward[onnx]'") from error
     from converters.traced.program import check_inputs, compare, trace
 
     traced = trace(content)
