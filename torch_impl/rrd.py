@@ -115,7 +115,7 @@ class RRD(ActorCritic):
     def _create_reward(self) -> MLPRewardNet | ConvRewardNet:
         shape, [actions] = tuple(self.args.obs_dims), self.args.acts_dims
         if len(shape) == 1:
-            units = hidden_sizes(self.args, (256, 256))
+            units = hidden_sizes(self.args, (256, 256), network="reward")
             return MLPRewardNet(shape[0], actions, hidden_sizes=units, dtype=self.dtype)
         height, width, channels = shape
         sizes = convolution_sizes(self.args)

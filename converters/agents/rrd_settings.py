@@ -50,6 +50,8 @@ def infer_arguments(
         }
     if "reward.r_dense1.weight" in shapes:
         arguments["reward_hidden_sizes"] = _units(shapes, "reward.r_dense")
+    if "reward.r_act.weight" in shapes or "reward.r.weight" in shapes:
+        arguments |= _sub_sequence_arguments(arguments["obs_dims"], facts)
     for name, optimizer in optimizers.items():
         rate = optimizer.numbers.get("learning_rate")
         if isinstance(rate, float):
@@ -81,6 +83,12 @@ def _image_arguments(
         "conv_filters": [shapes[f"value.q_conv{layer}.weight"][0] for layer in (1, 2, 3)],
         "conv_units": shapes["value.q_dense_act.weight"][0],
     }
+
+
+def _sub_sequence_arguments(observation: object, facts: GraphFacts) -> dict[str, object]:
+    """Return how many steps of an episode the graph takes, from its input (episodes, steps, *observation)."""
+    lengths = [shape[1] for shape in facts.placeholders if list(shape[2:]) == observation]
+    return {"rrd_sample_size": lengths[0]} if lengths and lengths[0] else {}
 
 
 def _optimizer_arguments(optimizer: AgentOptimizer) -> dict[str, object]:

@@ -27,6 +27,7 @@ EXCEPTIONS: dict[str, dict[str, str]] = {
         "convolve(network)": "torch: the layers are attributes of a module",
         "convolve(filters)": "legacy: layers are made where they are used",
     },
+    "value_dqn.py": {"ValueDQN(device)": "torch: TensorFlow places by itself"},
     "networks.py": {
         "DQNetwork.forward": "torch: a module, where Keras has a functional model",
         "run_masked": "legacy: forward takes masks in torch",
