@@ -75,9 +75,10 @@ def test_onnx_model_has_the_legacy_names_and_a_free_batch(tmp_path: Path) -> Non
 def test_missing_onnx_is_said_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnx", None)
 
-    with pytest.raises(UnsupportedError, match="needs onnx and onnxscript"):
+    with pytest.raises(UnsupportedError, match="needs onnx and onnxscript") as caught:
         torchward.convert(FIXTURES / "k315_mlp_named" / "model.keras", tmp_path / "m.onnx")
 
+    assert caught.value.hint == "pip install 'torchward[onnx]'"
     assert not list(tmp_path.iterdir())
 
 
