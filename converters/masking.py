@@ -198,7 +198,7 @@ def rivals(graph: Graph, call: Call, arguments: Sequence[Value]) -> list[str]:
     return [note]
 
 
-PASSING = frozenset(("QuantizedDense",))
+PASSING = frozenset(("QuantizedDense", "Float8Dense"))
 """Classes of the converter's own for layers of Keras that hand a mask on."""
 MASKLESS = frozenset(
     (
@@ -227,6 +227,7 @@ MASKLESS = frozenset(
         "Discretization",
         "EinsumDense",
         "Flatten",
+        "Float8EinsumDense",
         "GlobalAveragePooling2D",
         "GlobalAveragePooling3D",
         "GlobalMaxPooling1D",

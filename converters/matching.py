@@ -15,7 +15,7 @@ from converters.cudnn import unfold
 from converters.errors import MismatchError
 from converters.graph import Graph, Layer
 from converters.keras1_gates import join_gates
-from converters.quantization import QUANTIZED
+from converters.quantization import QUANTIZED, QUANTIZED_TO_FLOAT8
 from converters.registry import Weight, find_layer_rule
 
 Path = tuple[str, ...]
@@ -33,6 +33,7 @@ KERAS1_ROLES = {
 EXPORTED_NAMES = {
     "GroupQueryAttention": "GroupedQueryAttention",
     **{f"Quantized{name}": name for name in QUANTIZED},
+    **{f"Float8{name}": name for name in QUANTIZED_TO_FLOAT8},
 }
 """Classes that have another name here, or in configurations, than Keras's own."""
 KEPT_TWICE = "the kernel of the wrapped layer, which is stored there as well"
@@ -206,7 +207,9 @@ def _once(
 
 def _in_order(layer: Layer, entries: Sequence[LayerArrays]) -> Sequence[LayerArrays]:
     """Return the groups of a wrapper in the order of what it wraps; the file lists them by the alphabet."""
-    return sorted(entries, key=lambda entry: _place_of(entry.path, layer)) if layer.inner else entries
+    return (
+        sorted(entries, key=lambda entry: _place_of(entry.path, layer)) if layer.inner else entries
+    )
 
 
 def _place_of(path: str, layer: Layer) -> tuple[int, ...]:

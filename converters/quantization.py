@@ -12,6 +12,7 @@ from converters.errors import UnsupportedError
 
 QUANTIZED = ("Dense", "EinsumDense", "Embedding", "ReversibleEmbedding")
 """Classes that Keras quantizes; attention holds such layers inside."""
+QUANTIZED_TO_FLOAT8 = ("Dense", "EinsumDense")
 _HOLDERS = ("MultiHeadAttention", "GroupQueryAttention")
 
 
@@ -20,12 +21,12 @@ def settle_quantization(
 ) -> tuple[str, Mapping[str, object]]:
     """Return class and settings with the quantization of the policy as settings of their own.
 
-    `quantization` is "int8" or "int4"; `block_size` the number of weights that share a scale
+    Of float8, `amax_history_length` remains. `quantization` is "int8" or "int4"; `block_size` the number of weights that share a scale
     (None: one scale a column); `rounds_input` whether the input is rounded to int8 as well; `activation_range` and
     `activation_epsilon` how. Of layers without weights only the type they compute in stays.
 
     Raises:
-        UnsupportedError: Weights are quantized in another way (float8, gptq, awq), or inside of an attention layer.
+        UnsupportedError: Weights are quantized in another way (gptq, awq), or inside of an attention layer.
     """
     policy = config.get("dtype")
     inner = policy.get("config") if isinstance(policy, Mapping) else None
@@ -35,10 +36,13 @@ def settle_quantization(
     settings = {**config, "dtype": str(inner.get("source_name", "float32"))}
     if class_name not in (*QUANTIZED, *_HOLDERS):
         return class_name, settings
+    if mode == "float8" and class_name in QUANTIZED_TO_FLOAT8:
+        length = inner.get("amax_history_length", 1024)
+        return f"Float8{class_name}", {**settings, "amax_history_length": length}
     if mode not in ("int8", "int4") or class_name in _HOLDERS:
         msg = (
             f"layer '{config.get('name')}' ({class_name}) is quantized to {mode}; int8 and int4 are converted, for "
-            f"{', '.join(QUANTIZED)}"
+            f"{', '.join(QUANTIZED)}, float8 for {' and '.join(QUANTIZED_TO_FLOAT8)}"
         )
         raise UnsupportedError(msg, hint="give the model as it was before it was quantized")
     settings["quantization"] = mode

@@ -203,6 +203,11 @@ TARGETS: dict[str, Target] = {
         *("kernel_shape", "scale_shape", "bits", "bias_shape", "summed_axes", "groups"),
         unnamed=("equation",),
     ),
+    "compat.Float8EinsumDense": _module(
+        f"{COMPAT}.float8:Float8EinsumDense",
+        *("kernel_shape", "bias_shape", "history"),
+        unnamed=("equation",),
+    ),
     "compat.QuantizedEmbedding": _module(
         f"{COMPAT}.quantized:QuantizedEmbedding",
         *("bits", "groups", "rounds_input", "soft_cap", "tied"),

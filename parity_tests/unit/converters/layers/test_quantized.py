@@ -10,6 +10,7 @@ import torch
 
 import torchward
 from converters.errors import UnsupportedError
+from converters.quantization import settle_quantization
 
 pytestmark = pytest.mark.tf
 
@@ -122,17 +123,62 @@ def test_adapters_of_low_rank_are_merged_by_keras_when_it_saves(keras: Any, tmp_
     np.testing.assert_allclose(found.detach().numpy(), np.asarray(model(x)), rtol=0, atol=3e-6)
 
 
-def test_other_kinds_of_quantization_are_refused(keras: Any, tmp_path: Path) -> None:
-    inputs = keras.Input((6,))
-    layer = keras.layers.Dense(5)
-    model = keras.Model(inputs, layer(inputs))
-    layer.quantize("float8")
-    model.save(tmp_path / "model.keras")
+def test_other_kinds_of_quantization_are_refused() -> None:
+    policy = {"class_name": "GPTQDTypePolicy", "config": {"mode": "gptq/4/128"}}
 
-    with pytest.raises(
-        UnsupportedError, match="is quantized to float8; int8 and int4 are converted"
-    ):
-        torchward.convert(tmp_path / "model.keras", tmp_path / "model.pth")
+    with pytest.raises(UnsupportedError, match="is quantized to gptq; int8 and int4 are converted"):
+        settle_quantization("Dense", {"name": "dense", "dtype": policy})
+
+
+FLOAT8: dict[str, Callable[..., Any]] = {
+    "dense": lambda keras, x: keras.layers.Dense(5, name="layer")(x),
+    "no-bias": lambda keras, x: keras.layers.Dense(5, use_bias=False, name="layer")(x),
+    "einsum": lambda keras, x: keras.layers.EinsumDense(
+        "abc,cde->abde", (None, 2, 5), bias_axes="de", name="layer"
+    )(x),
+}
+
+
+@pytest.mark.parametrize("name", FLOAT8)
+@pytest.mark.filterwarnings("ignore:Layer InputLayer")
+def test_float8_layer_computes_and_trains_as_in_keras(
+    name: str, keras: Any, tmp_path: Path
+) -> None:
+    keras.utils.clear_session()
+    inputs = keras.Input((3, 6))
+    model = keras.Model(inputs, FLOAT8[name](keras, inputs))
+    layer = model.get_layer("layer")
+    layer.quantize("float8")
+    draws = np.random.default_rng(5)
+    for weight in model.weights:
+        scales = "scale" in weight.name or "history" in weight.name
+        value = draws.normal(size=weight.shape)
+        weight.assign(np.abs(value) / 50 if scales else value)
+    x = draws.normal(size=(6, 3, 6)).astype("float32")
+    model.save(tmp_path / "model.keras")
+    torchward.convert(tmp_path / "model.keras", tmp_path / "model.pth")
+    found = torchward.load(tmp_path / "model.pth")
+
+    legacy = np.asarray(model(x))
+    y = found(torch.from_numpy(x))
+    np.testing.assert_allclose(y.detach().numpy(), legacy, rtol=0, atol=2e-5)
+
+    target = draws.normal(size=legacy.shape).astype("float32")
+    model.compile(keras.optimizers.SGD(0.1), "mse")
+    model.train_on_batch(x, target)
+    found.train()
+    ((found(torch.from_numpy(x)) - torch.from_numpy(target)) ** 2).mean().backward()
+    torch.optim.SGD(found.parameters(), 0.1).step()
+
+    state = found.state_dict()
+    names = {"kernel": "weight", "inputs": "input", "outputs_grad": "gradient"}
+    for weight in model.weights:
+        role = weight.name.replace("amax_", "")
+        for legacy_name, torch_name in names.items():
+            role = role.replace(legacy_name, torch_name)
+        np.testing.assert_allclose(
+            state[f"layer.{role}"], np.asarray(weight), rtol=1e-5, atol=1e-6, err_msg=role
+        )
 
 
 def test_mask_of_a_quantized_embedding_leaves_steps_out(keras: Any, tmp_path: Path) -> None:
