@@ -155,6 +155,7 @@ def count_steps(beta1_power: float, beta2_power: float) -> int | None:
     """Return how many steps Adam has taken, from beta^(t + 1) of both betas; None: too many to tell.
 
     float32 loses the first power after 828 steps and the second after some 87,000; by then the bias correction is 1.
+    Rounding at every step makes the count a few off after tens of thousands.
     """
     for power, beta in ((beta1_power, 0.9), (beta2_power, 0.999)):
         if _SMALLEST_NORMAL <= power < 1:
