@@ -653,7 +653,7 @@ AUDIT = """
 import os
 import sys
 from pathlib import Path
-from converters import keras_config
+from converters.configuration import models
 from converters.readers import read_checkpoint, readers
 readers()
 "".encode("cp437")  # zipfile's text encoding, which Python loads on first use

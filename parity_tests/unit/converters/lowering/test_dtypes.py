@@ -13,7 +13,7 @@ import torch
 import torchward
 from converters.errors import UnreadableFileError
 from converters.graph import Layer
-from converters.layer_dtypes import policy_name, variable_dtype
+from converters.lowering.dtypes import policy_name, variable_dtype
 
 
 @pytest.mark.parametrize(

@@ -1,17 +1,16 @@
 """A graph of Keras layers lowered to the steps of a torch module.
 
-Walks the calls in order, asks the rule of each layer, names attributes and values, and notes where every parameter
-comes from. Arrays are not looked at: `converters.plan` brings them in.
+Walks the calls in order and asks the rule of each layer; `converters.lowering.steps` notes what comes back. Arrays are
+not looked at: `converters.plan` brings them in.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import cast
 
-from converters.architecture import MAX_NESTED_BLOCKS, Architecture, InputValue, Step
+from converters.architecture import MAX_NESTED_BLOCKS, Architecture, InputValue
 from converters.checkpoint import ArrayInfo
 from converters.configuration.call_structure import operands_by_key
 from converters.errors import (
@@ -22,7 +21,10 @@ from converters.errors import (
 )
 from converters.execution_order import in_order
 from converters.graph import Call, Graph, Layer, TensorRef
-from converters.layer_dtypes import PRECISION, policy_name, variable_dtype
+from converters.lowering.dtypes import PRECISION, input_dtype, parameter_dtype, variable_dtype
+from converters.lowering.state import Lowering
+from converters.lowering.steps import add_step, block_name, cast_arguments
+from converters.lowering.training_notes import fixed_mode, idle_layers, mode_notes
 from converters.masking import (
     Value,
     check_masks,
@@ -37,57 +39,15 @@ from converters.masking import (
     with_given_masks,
     with_masks,
 )
-from converters.matching import Path, leaves, stored_weights
+from converters.matching import Path
 from converters.names import class_identifier, identifier, unique
 from converters.passes.blocks import depth_first, name_blocks
 from converters.passes.channels import settle_channels
 from converters.passes.masks import settle_masks
-from converters.registry import Lowered, Param, Plain, Shape, TorchStep, find_layer_rule
-from converters.targets import TARGETS, piece_names
-from converters.training_notes import acts_in_training, fixed_mode, idle_layers, mode_notes
+from converters.registry import Lowered, Plain, Shape, find_layer_rule
+from converters.targets import piece_names
 
-_BLOCK = "."  # in place of a step's suffix: the submodule of a nested model
 _NONSENSE = (LookupError, ValueError, TypeError, ArithmeticError)
-
-
-@dataclass(slots=True)
-class Lowering:
-    """What collects while a graph is walked.
-
-    Attributes:
-        iterations: training steps done, where the file tells; some layers need it to train on.
-        steps: torch steps so far, with the layer path of each in `origins`.
-        params: state key to the layer and the parameter it comes from, in the module's order.
-        trainable: state keys that train, in the module's order.
-        shapes: of the first output of every layer that was lowered.
-        problems: what cannot be converted, collected to be reported together.
-        notes: what a user should know.
-        unmasked: values whose mask a layer has taken away.
-        unchanged: output of a layer that only acts in training, to its input: in Keras's inference one tensor.
-        mode: what the call that is being lowered is fixed to: "train", "eval" or "".
-        modes: of the submodules so far, by attribute.
-    """
-
-    iterations: int | None = None
-    steps: list[Step] = field(default_factory=list)
-    origins: list[Path] = field(default_factory=list)
-    attributes: dict[tuple[Path, str], str] = field(default_factory=dict)
-    values: set[str] = field(default_factory=piece_names)  # no variable may hide a function
-    taken: set[str] = field(default_factory=set)
-    blocks: tuple[tuple[str, int], ...] = ()  # the nested models that are being walked
-    calls: Counter[Path] = field(default_factory=Counter)  # of nested models
-    params: dict[str, tuple[Path, Param]] = field(
-        default_factory=dict
-    )  # state key to where it comes from
-    trainable: list[str] = field(default_factory=list)  # state keys, in the module's order
-    shapes: dict[Path, Shape] = field(default_factory=dict)
-    problems: list[ConversionError] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    unmasked: set[str] = field(default_factory=set)
-    unchanged: dict[str, str] = field(default_factory=dict)
-    mode: str = ""
-    modes: dict[str, str] = field(default_factory=dict)
-    dtypes: dict[str, str] | None = None  # of values, where layers differ in precision
 
 
 def with_input_shape(graph: Graph, arrays: Mapping[Path, Mapping[str, ArrayInfo]]) -> Graph:
@@ -110,11 +70,11 @@ def lower_model(graph: Graph, lowering: Lowering) -> Architecture:
     """Return the torch module of a graph; what each parameter comes from is noted in `lowering`."""
     values: dict[TensorRef, Value] = {}
     inputs = []
-    dtype = _parameter_dtype(graph, lowering)
+    dtype = parameter_dtype(graph, lowering)
     for entry in graph.inputs:
         key = entry.key or entry.tensor.layer
         name = unique(identifier(key, default="x"), lowering.values)
-        cast_to = entry.dtype if lowering.dtypes is not None else _input_dtype(entry.dtype, dtype)
+        cast_to = entry.dtype if lowering.dtypes is not None else input_dtype(entry.dtype, dtype)
         if lowering.dtypes is not None and entry.dtype in PRECISION:
             lowering.dtypes[name] = entry.dtype
         inputs.append(InputValue(name, entry.shape, cast_to, key))
@@ -166,65 +126,6 @@ def _make_blocks(lowering: Lowering) -> None:
     lowering.trainable = [key for key in order if key in trainable]
 
 
-def _input_dtype(stated: str, parameters: str) -> str:
-    """Return what an input is cast to: Keras layers cast floating inputs to their own type."""
-    return parameters if stated.startswith(("float", "bfloat")) else stated
-
-
-def _parameter_dtype(graph: Graph, lowering: Lowering) -> str:
-    """Return the type of the parameters, the least precise where layers differ; note policies that compute in another."""
-    found: dict[str, str] = {}
-    for path, layer in leaves(graph):
-        policy = policy_name(layer)
-        dtype = variable_dtype(layer)
-        if dtype is None:
-            continue
-        found.setdefault(dtype, "/".join(path))
-        if policy.startswith("mixed_") and not any(policy in note for note in lowering.notes):
-            computed = policy.removeprefix("mixed_")
-            lowering.notes.append(
-                f"Keras computed in {computed} ({policy}); the module in float32, "
-                f"or within torch.autocast(device, torch.{computed}) as Keras did"
-            )
-    if len(found) > 1:
-        lowering.dtypes = {}
-        listed = ", ".join(f"{dtype} from '{layer}' on" for dtype, layer in found.items())
-        lowering.notes.append(f"layers differ in precision, values are cast between them: {listed}")
-    if found:
-        return min(found, key=PRECISION.index)
-    # Nodes of keras.ops state none: they compute in the type of what comes in.
-    floating = [entry.dtype for entry in graph.inputs if entry.dtype.startswith("float")]
-    return floating[0] if floating else "float32"
-
-
-def _cast_arguments(
-    layer: Layer, path: Path, arguments: Sequence[Value], lowering: Lowering
-) -> list[Value]:
-    """Return the arguments in the precision of a layer, where that changes from layer to layer."""
-    wanted = variable_dtype(layer)
-    if lowering.dtypes is None or wanted is None:
-        return list(arguments)
-    result = []
-    for argument in arguments:
-        if lowering.dtypes.get(argument.name, wanted) != wanted:
-            step = TorchStep("compat.cast", {"dtype": wanted})
-            [(name, shape)] = _add_step(
-                step, layer, path, [(argument.name, argument.shape)], lowering
-            )
-            argument = replace(argument, name=name, shape=shape)
-            lowering.dtypes[name] = wanted
-        result.append(argument)
-    return result
-
-
-def _module_dtype(layer: Layer, attribute: str | None, lowering: Lowering) -> str:
-    """Return what a step says of its module's precision: nothing, unless layers differ."""
-    if lowering.dtypes is None or attribute is None:
-        return ""
-    dtype = variable_dtype(layer) or ""
-    return "" if dtype == "float32" else dtype
-
-
 def _carried(value: Value, lowering: Lowering) -> Value:
     """Return a value without the mask that a layer has taken from it."""
     return replace(value, mask=None) if value.name in lowering.unmasked else value
@@ -261,7 +162,7 @@ def _lower_calls(
             else:
                 if find_layer_rule(layer.class_name).takes_call:
                     layer = replace(layer, config={**layer.config, "call": call})
-                arguments = _cast_arguments(layer, path, arguments, lowering)
+                arguments = cast_arguments(layer, path, arguments, lowering)
                 results = dict(enumerate(_lower_layer(layer, path, arguments, masks, lowering)))
             for index, result in results.items():
                 values[TensorRef(call.layer, call.call, index)] = result
@@ -304,7 +205,7 @@ def _lower_nested(
     }
     around = lowering.blocks
     if len(around) < MAX_NESTED_BLOCKS:
-        name = _block_name(path, lowering).rpartition(".")[2]
+        name = block_name(path, lowering).rpartition(".")[2]
         lowering.blocks = (*around, (name, lowering.calls[path]))
     lowering.calls[path] += 1
     _lower_calls(graph, path, inner, lowering)
@@ -335,7 +236,7 @@ def _lower_layer(
     named = found if isinstance(found, Lowered) else None
     for step in found.steps if isinstance(found, Lowered) else found:
         taken = [values[name] for name in step.inputs] if step.inputs else previous
-        previous = _add_step(step, layer, path, taken, lowering)
+        previous = add_step(step, layer, path, taken, lowering)
         values.update(zip(step.results, previous, strict=False))
     outputs = previous[:1] if named is None else [values[name] for name in named.outputs]
     if lowering.dtypes is not None:
@@ -348,89 +249,3 @@ def _lower_layer(
     behind = output_masks(named, use, masks, values)
     behind += [None] * (len(outputs) - len(behind))
     return [Value(name, shape, mask) for (name, shape), mask in zip(outputs, behind, strict=False)]
-
-
-def _add_step(
-    step: TorchStep,
-    layer: Layer,
-    path: Path,
-    arguments: Sequence[tuple[str, Shape]],
-    lowering: Lowering,
-) -> list[tuple[str, Shape]]:
-    """Note one step; returns the names and shapes of its results."""
-    attribute = _attribute(step, layer, path, lowering) if TARGETS[step.op].module else None
-    mode = _mode(layer, attribute, lowering)
-    first = identifier("_".join(path), default="x")
-    if step.results[:1] == ("mask",):
-        first = f"{first}_mask"
-    names = [unique(first, lowering.values)]
-    names += [
-        unique(identifier(f"{first}_{name}"), lowering.values)
-        for name, _ in zip(step.results[1:], step.further_shapes, strict=True)
-    ]
-    lowering.steps.append(
-        Step(
-            step.op,
-            tuple(name for name, _ in arguments),
-            names[0],
-            attribute,
-            dict(step.kwargs),
-            state=tuple(param.name for param in step.params),
-            frozen=any(not _trains(layer, param.source) for param in step.params),
-            further_outputs=tuple(names[1:]),
-            blocks=lowering.blocks,
-            dtype=_module_dtype(layer, attribute, lowering),
-            mode=mode,
-        )
-    )
-    lowering.origins.append(path)
-    shape = arguments[0][1] if step.shape is None else step.shape
-    return list(zip(names, (shape, *step.further_shapes), strict=True))
-
-
-def _mode(layer: Layer, attribute: str | None, lowering: Lowering) -> str:
-    """Return the mode that a step's module is fixed to. Raises UnsupportedError if other calls want another."""
-    if attribute is None:
-        return ""
-    mode = lowering.modes.setdefault(attribute, lowering.mode)
-    if mode != lowering.mode and acts_in_training(layer):
-        modes = " and ".join(repr(each) if each else "open" for each in (mode, lowering.mode))
-        msg = f"layer '{layer.name}' ({layer.class_name}) is called in several modes: {modes}"
-        raise UnsupportedError(msg, hint="a layer of its own for each, or one mode for all calls")
-    return mode
-
-
-def _trains(layer: Layer, role: str) -> bool:
-    """True if neither the layer nor, for a wrapped one, what wraps it is frozen."""
-    return layer.trainable and layer.owner(role)[0].trainable
-
-
-def _attribute(step: TorchStep, layer: Layer, path: Path, lowering: Lowering) -> str:
-    known = lowering.attributes.get((path, step.suffix))
-    if known is not None:
-        return known  # a shared layer: the same module again
-    block = _block_name(path[:-1], lowering)
-    name = path[-1] + (f"_{step.suffix}" if step.suffix else "")
-    attribute = unique((block and f"{block}.") + identifier(name), lowering.taken)
-    lowering.attributes[path, step.suffix] = attribute
-    roles = {weight.role: weight.trainable for weight in stored_weights(layer)}
-    for param in step.params:
-        key = f"{attribute}.{param.name}"
-        lowering.params[key] = (path, param)
-        if _trains(layer, param.source) and roles[param.source]:
-            lowering.trainable.append(key)
-    return attribute
-
-
-def _block_name(path: Path, lowering: Lowering) -> str:
-    """Return the dotted name of the submodule for a nested model, "" for the network itself."""
-    if not path:
-        return ""
-    known = lowering.attributes.get((path, _BLOCK))
-    if known is None:
-        around = _block_name(path[:-1], lowering)
-        if len(path) > MAX_NESTED_BLOCKS:
-            return around  # deeper ones share a submodule
-        known = unique((around and f"{around}.") + identifier(path[-1]), lowering.taken)
-        lowering.attributes[path, _BLOCK] = known
-    return known

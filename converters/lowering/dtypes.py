@@ -1,0 +1,73 @@
+"""The precision of a layer: what its weights are stored in, by the dtype or the policy of its configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from converters.graph import Graph, Layer
+from converters.lowering.state import Lowering
+from converters.matching import leaves
+
+PRECISION = ("bfloat16", "float16", "float32", "float64")
+"""Types of weights, from the least precise on."""
+
+
+def policy_name(layer: Layer) -> str:
+    """Return "float32", "mixed_float16", ...; "" where the configuration states none."""
+    value = layer.config.get("dtype")
+    config = value.get("config") if isinstance(value, Mapping) else None
+    name = config.get("name") if isinstance(config, Mapping) else value
+    # Quantized layers: "int8_from_mixed_bfloat16".
+    return name.rpartition("_from_")[2] if isinstance(name, str) else ""
+
+
+def variable_dtype(layer: Layer) -> str | None:
+    """Return the type of a layer's weights, or None where it has none or does not state it.
+
+    A mixed policy keeps them in float32 and computes in half precision.
+    """
+    if layer.class_name == "InputLayer" or layer.is_operation:
+        return None
+    name = policy_name(layer)
+    if name.startswith("mixed_"):
+        return "float32"
+    return name if name in PRECISION else None
+
+
+def input_dtype(stated: str, parameters: str) -> str:
+    """Return what an input is cast to: Keras layers cast floating inputs to their own type."""
+    return parameters if stated.startswith(("float", "bfloat")) else stated
+
+
+def parameter_dtype(graph: Graph, lowering: Lowering) -> str:
+    """Return the type of the parameters, the least precise where layers differ; note policies that compute in another."""
+    found: dict[str, str] = {}
+    for path, layer in leaves(graph):
+        policy = policy_name(layer)
+        dtype = variable_dtype(layer)
+        if dtype is None:
+            continue
+        found.setdefault(dtype, "/".join(path))
+        if policy.startswith("mixed_") and not any(policy in note for note in lowering.notes):
+            computed = policy.removeprefix("mixed_")
+            lowering.notes.append(
+                f"Keras computed in {computed} ({policy}); the module in float32, "
+                f"or within torch.autocast(device, torch.{computed}) as Keras did"
+            )
+    if len(found) > 1:
+        lowering.dtypes = {}
+        listed = ", ".join(f"{dtype} from '{layer}' on" for dtype, layer in found.items())
+        lowering.notes.append(f"layers differ in precision, values are cast between them: {listed}")
+    if found:
+        return min(found, key=PRECISION.index)
+    # Nodes of keras.ops state none: they compute in the type of what comes in.
+    floating = [entry.dtype for entry in graph.inputs if entry.dtype.startswith("float")]
+    return floating[0] if floating else "float32"
+
+
+def module_dtype(layer: Layer, attribute: str | None, lowering: Lowering) -> str:
+    """Return what a step says of its module's precision: nothing, unless layers differ."""
+    if lowering.dtypes is None or attribute is None:
+        return ""
+    dtype = variable_dtype(layer) or ""
+    return "" if dtype == "float32" else dtype
