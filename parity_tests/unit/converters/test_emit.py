@@ -114,7 +114,11 @@ def test_emitted_source_needs_torch_only_and_stays_as_it_is_under_ruff(
         for node in ast.walk(tree)
         if isinstance(node, (ast.Import, ast.ImportFrom))
     }
-    assert {(name or "").split(".")[0] for name in imported} <= {"torch", "__future__", "collections"}
+    assert {(name or "").split(".")[0] for name in imported} <= {
+        "torch",
+        "__future__",
+        "collections",
+    }
     for command in (["check", "--select", "E4,E7,E9,F,I", "--quiet"], ["format", "--diff"]):
         ruff = [sys.executable, "-m", "ruff", *command, "--isolated", "--no-cache", str(path)]
         checked = subprocess.run(ruff, capture_output=True, text=True)
