@@ -86,6 +86,10 @@ def main(arguments: list[str] | None = None) -> int:
     import typer  # not for `import torchward`
 
     wanted = arguments[0] if arguments else ""
+    if wanted == "train":
+        suite = importlib.import_module("parity_tests.suite_command")
+        if suite.is_for_suite(arguments[1:]):
+            return _run_suite(suite.train_suite_agent, arguments[1:])
     app = typer.Typer(
         no_args_is_help=True,
         pretty_exceptions_enable=False,
@@ -112,14 +116,25 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
+def _run_suite(command: Callable[[list[str]], None], arguments: list[str]) -> int:
+    """Run the command that has a parser of its own, and return its exit code."""
+    debug = "--debug" in arguments
+    rest = [argument for argument in arguments if argument != "--debug"]
+    try:
+        (command if debug else _one_line(command, as_json=False))(rest)
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else 0
+    return 0
+
+
 def _one_line(command: Callable[..., None], *, as_json: bool) -> Callable[..., None]:
     """Return the command with its errors as one line on standard error and the exit code of their kind."""
     from converters.errors import ConversionError  # light, but only for a command
 
     @wraps(command)
-    def run(**options: object) -> None:
+    def run(*positions: object, **options: object) -> None:
         try:
-            command(**options)
+            command(*positions, **options)
         except ConversionError as error:
             _show_error(str(error), error.hint, as_json=as_json)
             raise SystemExit(error.exit_code) from error

@@ -7,8 +7,10 @@ beats them all: general, kind of environment, basis algorithm, algorithm around 
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 from typing import Any, get_type_hints
 
 from experience.environments.names import Category, find_category
@@ -99,7 +101,6 @@ class Arguments:
     resume: bool = False  # go on from the last checkpoint of the run folder
     quiet: bool = False  # no table on the screen
     # Set from the environment, not by flags.
-    env_category: Category = "mujoco"
     obs_dims: tuple[int, ...] = ()
     acts_dims: tuple[int, ...] = ()  # (numbers of an action,), or (number of actions,)
     acts_num: int = 0  # the same as a number
@@ -108,6 +109,11 @@ class Arguments:
     def basis(self) -> str:
         """The algorithm that acts and learns: `basis_alg` of rrd and ircr, else `alg` itself."""
         return self.basis_alg if self.alg in AROUND_ALGORITHMS else self.alg
+
+    @property
+    def env_category(self) -> Category:
+        """Kind of the environment: "atari", "mujoco", or "other" for what the original did not know."""
+        return find_category(self.env)
 
     @property
     def name(self) -> str:
@@ -121,7 +127,9 @@ class Arguments:
         return self.basis == "dqn"
 
 
-_NOT_FLAGS = ("env_category", "obs_dims", "acts_dims", "acts_num")
+_NOT_FLAGS = ("obs_dims", "acts_dims", "acts_num")
+_SHARED_FLAGS = ("env", "seed", "run_folder", "resume", "tensorboard", "quiet")
+"""Flags that `torchward train` has for other agents as well."""
 _CHOICES: Mapping[str, Sequence[str]] = {
     "alg": ALGORITHMS,
     "basis_alg": BASIS_ALGORITHMS,
@@ -160,7 +168,7 @@ def choose_defaults(**given: Any) -> Arguments:  # noqa: ANN401  values of sever
     category = find_category(given.get("env", "Ant-v2"))
     basis = given.get("basis_alg", "dqn" if category == "atari" else "sac")
     acting = basis if alg in AROUND_ALGORITHMS else alg
-    layers: list[Mapping[str, object]] = [{"basis_alg": basis, "env_category": category}]
+    layers: list[Mapping[str, object]] = [{"basis_alg": basis}]
     layers += [_ATARI] if category == "atari" else []
     layers += [_BASIS.get(acting, {})]
     layers += [_RMSPROP] if acting == "dqn" and given.get("optimizer") == "rmsprop" else []
@@ -193,6 +201,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Return a parser that knows every flag and leaves out of its result what was not given."""
     parser = argparse.ArgumentParser(
         prog="torchward train",
+        usage="torchward train --alg ALG [--basis_alg ALG] [--env NAME] [--FLAG VALUE ...]; --help shows all flags",
         description="Train an agent of the RRD suite. Defaults depend on --env, --alg and --basis_alg.",
         argument_default=argparse.SUPPRESS,
         # A prefix would take --basis for --basis_alg today and be ambiguous tomorrow.
@@ -227,6 +236,36 @@ def build_parser() -> argparse.ArgumentParser:
 def parse_boolean(text: str) -> bool:
     """Return whether the text is one of yes, true, t, y, 1 in any case; everything else is false, as in the original."""
     return text.lower() in ("yes", "true", "t", "y", "1")
+
+
+def names_suite(argv: Sequence[str]) -> bool:
+    """Return whether a command line has a flag that only the RRD suite knows."""
+    names = {
+        part.partition("=")[0].lstrip("-").replace("-", "_") for part in argv if part[:2] == "--"
+    }
+    own = {field.name for field in fields(Arguments)} - {*_NOT_FLAGS, *_SHARED_FLAGS}
+    return bool(names & own)
+
+
+def write_arguments(arguments: Arguments, path: Path) -> None:
+    """Write the flags as JSON."""
+    values = {name: value for name, value in asdict(arguments).items() if name not in _NOT_FLAGS}
+    path.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+
+
+def read_arguments(path: Path) -> Arguments:
+    """Return what `write_arguments` wrote.
+
+    Raises:
+        ValueError: It cannot be read.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        values["hidden_sizes"] = tuple(values["hidden_sizes"])
+        return choose_defaults(**values)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        msg = f"{path}: not the arguments of a run: {error}"
+        raise ValueError(msg) from error
 
 
 def parse_sizes(text: str) -> tuple[int, ...]:

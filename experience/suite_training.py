@@ -1,22 +1,19 @@
 """A whole run of the RRD suite: epochs of cycles, each of which learns, tests, and shows a table.
 
-    python -m experience.suite_training --alg rrd --basis_alg sac --env Pendulum-v1
-
-`torchward train` with --alg does the same. Which framework the agent is of is not known here.
+`torchward train --alg ...` comes here. Which framework the agent is of is not known.
 """
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from experience.agents import create_agent
-from experience.arguments import Arguments, parse_arguments
+from experience.arguments import Arguments, write_arguments
 from experience.environments.names import format_mapping
 from experience.environments.suite import SuiteEnvironment, describe_spaces, make_suite_environment
 from experience.learner import GreedyTester, Learner, SuiteAgent
@@ -24,6 +21,8 @@ from experience.suite_buffers import create_buffer
 from experience.suite_checkpoints import read_suite_checkpoint, write_suite_checkpoint
 from experience.suite_logs import Averages, SuiteLog
 
+ARGUMENTS_NAME = "arguments.json"
+"""In the run folder: what the run was told."""
 MakeAgent = Callable[[Arguments], SuiteAgent]
 MakeEnvironment = Callable[[Arguments], SuiteEnvironment]
 
@@ -81,7 +80,10 @@ class SuiteRun:
     """
 
     def __init__(
-        self, arguments: Arguments, make_agent: MakeAgent, make_environment: MakeEnvironment
+        self,
+        arguments: Arguments,
+        make_agent: MakeAgent = create_agent,
+        make_environment: MakeEnvironment = make_suite_environment,
     ) -> None:
         self.run_folder = choose_run_folder(arguments)
         if self.run_folder.exists() and not arguments.resume:
@@ -174,6 +176,10 @@ class SuiteRun:
             log.say(f"Resumed at step {self.learner.steps:,} from {self.run_folder}.")
         else:
             log.show_arguments()
+            self.run_folder.mkdir(
+                parents=True
+            )  # not before: a run that cannot begin leaves nothing
+            write_arguments(self.arguments, self.run_folder / ARGUMENTS_NAME)
 
     def _checkpoint(self) -> None:
         progress = {
@@ -210,14 +216,3 @@ def choose_run_folder(arguments: Arguments) -> Path:
     """Return where checkpoints lie: as the arguments say, or runs/<name>-seed<seed>."""
     named = arguments.run_folder or f"runs/{arguments.name}-seed{arguments.seed}"
     return Path(named)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Train as the command line says; 130 if interrupted."""
-    arguments = parse_arguments(argv)
-    echo = None if arguments.quiet else lambda text: print(text, flush=True)  # noqa: T201  the table is the result
-    return 0 if train_suite(arguments, echo=echo).complete else 130
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -73,6 +73,9 @@ def train(
 
     Examples: torchward train dqn --env CartPole-v1 | torchward train --resume runs/dqn-CartPole-v1-torch-seed0 |
     torchward train dqn --env LanguageLearning --episodes 100 --set learning_rate=0.0005 --tensorboard
+
+    With --alg (ddpg, td3, sac, dqn, rrd, ircr) it trains an agent of the RRD suite, with flags of its own:
+    torchward train --alg rrd --basis_alg sac --env Hopper-v5 | torchward train --alg rrd --help
     """
     from parity_tests.train_run import FRAMEWORKS, TrainingUsageError, choose_run_folder, plan_run
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -30,9 +29,9 @@ from experience.arguments import Arguments, choose_defaults, parse_arguments
     ],
 )  # fmt: skip
 def test_defaults_follow_environment_and_algorithm(line: str, expected: dict[str, Any]) -> None:
-    found = asdict(parse_arguments(line.split()))
+    found = parse_arguments(line.split())
 
-    assert {name: found[name] for name in expected} == expected
+    assert {name: getattr(found, name) for name in expected} == expected
 
 
 @pytest.mark.parametrize("text", ["yes", "True", "t", "Y", "1"])
