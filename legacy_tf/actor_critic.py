@@ -288,9 +288,9 @@ class ActorCritic:
         return actions[0] if single else actions
 
     def update(self, batch: Any, noise: Noise | None = None) -> dict[str, float]:  # noqa: ANN401
-        """Return `train`, with the sum of all figures as "loss"."""
+        """Return `train`, with the sum of the magnitudes of all figures as "loss"."""
         figures = self.train(batch, noise)
-        return {"loss": sum(figures.values()), **figures}
+        return {"loss": sum(map(abs, figures.values())), **figures}
 
     def update_target(self) -> None:
         """Do `target_init`: the name that all agents of this project have for it."""
@@ -301,10 +301,13 @@ class ActorCritic:
         batch: Any,  # noqa: ANN401
         noise: Noise | None = None,
     ) -> tuple[float, dict[str, NDArray[np.floating]]]:
-        """Return the sum of the figures of `train` and the gradients of all trained weights; nothing changes."""
+        """Return the loss of `update` and the gradients of all trained weights; nothing changes.
+
+        Magnitudes are added because the losses of policy and critic may cancel, and with them what differs.
+        """
         fetches = (self._all_figures, self._gradients)
         figures, gradients = self.session.run(fetches, self._feed(batch, noise))
-        return float(sum(figures.values())), dict(gradients)
+        return float(sum(map(abs, figures.values()))), dict(gradients)
 
     def get_weights(self) -> dict[str, NDArray[np.floating]]:
         """Return copies of all trained weights, without the target networks."""

@@ -4,14 +4,46 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from experience.agent import Batch
 from parity_tests.inputs import Draw, Recipe, spread
 
 SMALL_BATCH = 11
+EPISODES = 3
+"""Sub-sequences in a batch of return decomposition."""
+
+MODERATE = 1.0
+"""Largest observation and noise of agents with squashed normal policies.
+
+log(1 - tanh(x)^2 + 1e-6) magnifies the last bit of tanh, which the frameworks round differently, by 2 / (1 - tanh(x)^2 + 1e-6):
+2e6 where tanh is near 1. A wrong formula shows where it is not.
+"""
+
+BASIS_NOISE: Mapping[str, tuple[str, ...]] = {
+    "ddpg": (),
+    "td3": ("target",),
+    "sac": ("policy", "next_policy"),
+}
+"""Names of the noise arrays of every algorithm."""
+
+
+class SequenceBatch(NamedTuple):
+    """Transitions as in `Batch`, and sub-sequences of episodes for return decomposition."""
+
+    observation: NDArray[np.floating]
+    action: NDArray[np.floating]
+    reward: NDArray[np.floating]
+    next_observation: NDArray[np.floating]
+    terminated: NDArray[np.bool_]
+    rrd_obs: NDArray[np.floating]  # (episodes, steps, observation)
+    rrd_obs_next: NDArray[np.floating]  # (episodes, steps, observation)
+    rrd_acts: NDArray[np.floating]  # (episodes, steps, action)
+    rrd_rews: NDArray[np.floating]  # (episodes, 1), return over length
+    rrd_var_coef: NDArray[np.floating]  # (episodes, 1), 1 - steps / length
 
 
 def small_arguments(**changes: object) -> SimpleNamespace:
@@ -33,15 +65,21 @@ def small_arguments(**changes: object) -> SimpleNamespace:
         "std_act": 0.1,
         "pi_t_std": 0.2,
         "pi_t_clip": 0.5,
+        "alpha_lr": 1e-3,
+        "alpha_init": 0.5,
+        "r_lr": 3e-3,
+        "rrd_sample_size": 6,
+        "rrd_bias_correction": False,
     }
     return SimpleNamespace(**{**flags, **changes})
 
 
-def continuous_transitions(*noise: str) -> Recipe:
+def continuous_transitions(*noise: str, largest: float = np.inf) -> Recipe:
     """Return the recipe of transitions with actions in [-1, 1] and of standard normal noise.
 
     Args:
         noise: names of the noise arrays, (batch, action) each.
+        largest: magnitude that observations and noise are clipped to.
     """
 
     def draw(configuration: Mapping[str, object], rng: np.random.Generator) -> Draw:
@@ -51,13 +89,56 @@ def continuous_transitions(*noise: str) -> Recipe:
         reward = rng.standard_normal(size) * 10.0 ** rng.uniform(-2.0, 0.5)
         reward[rng.random(size) < 0.2] = 0.0
         batch = Batch(
-            observation=spread(rng, (size, *args.obs_dims)),
+            observation=_observations(rng, (size, *args.obs_dims), largest),
             action=rng.uniform(-1.0, 1.0, actions),
             reward=reward,
-            next_observation=spread(rng, (size, *args.obs_dims)),
+            next_observation=_observations(rng, (size, *args.obs_dims), largest),
             terminated=rng.random(size) < 0.25,
         )
-        return Draw(batch, {name: rng.standard_normal(actions) for name in noise})
+        drawn = {name: rng.standard_normal(actions).clip(-largest, largest) for name in noise}
+        return Draw(batch, drawn)
 
     draw.__name__ = "_".join(("continuous_transitions", *noise))
     return draw
+
+
+def sub_sequences(configuration: Mapping[str, object], rng: np.random.Generator) -> Draw:
+    """Return transitions, sub-sequences of episodes, and the noise of the basis algorithm.
+
+    Args:
+        configuration: "args" with the flags, "batch_size".
+        rng: every call draws the same number of values from it.
+    """
+    args = cast("SimpleNamespace", configuration["args"])
+    largest = largest_input(args.basis_alg)
+    recipe = continuous_transitions(*BASIS_NOISE[args.basis_alg], largest=largest)
+    transitions, noise = recipe(configuration, rng)
+    steps = (EPISODES, args.rrd_sample_size)
+    lengths = rng.integers(args.rrd_sample_size, 50, (EPISODES, 1))
+    batch = SequenceBatch(
+        **transitions._asdict(),
+        rrd_obs=_observations(rng, (*steps, *args.obs_dims), largest),
+        rrd_obs_next=_observations(rng, (*steps, *args.obs_dims), largest),
+        rrd_acts=rng.uniform(-1.0, 1.0, (*steps, *args.acts_dims)),
+        rrd_rews=rng.standard_normal((EPISODES, 1)),
+        rrd_var_coef=1.0 - args.rrd_sample_size / lengths,
+    )
+    return Draw(batch, noise)
+
+
+def basis_transitions(configuration: Mapping[str, object], rng: np.random.Generator) -> Draw:
+    """Return transitions and the noise of the basis algorithm that the flags name."""
+    args = cast("SimpleNamespace", configuration["args"])
+    largest = largest_input(args.basis_alg)
+    return continuous_transitions(*BASIS_NOISE[args.basis_alg], largest=largest)(configuration, rng)
+
+
+def largest_input(algorithm: str) -> float:
+    """Return the magnitude that an algorithm's observations and noise are clipped to."""
+    return MODERATE if algorithm == "sac" else np.inf
+
+
+def _observations(
+    rng: np.random.Generator, shape: tuple[Any, ...], largest: float
+) -> NDArray[np.float64]:
+    return spread(rng, shape).clip(-largest, largest)

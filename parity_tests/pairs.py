@@ -14,7 +14,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
-from parity_tests.actor_critic_inputs import continuous_transitions, small_arguments
+from parity_tests.actor_critic_inputs import (
+    BASIS_NOISE,
+    MODERATE,
+    basis_transitions,
+    continuous_transitions,
+    small_arguments,
+    sub_sequences,
+)
 from parity_tests.inputs import Recipe
 
 
@@ -100,6 +107,9 @@ WITHOUT_FOR_ACTOR_CRITICS: Mapping[str, str] = MappingProxyType(
     }
 )
 
+# The critic of SAC is compared by its loss: its value of a saturated action is ill-conditioned, see `MODERATE`.
+_POLICY = {"policy": "get_actions"}
+
 PAIRS: tuple[AgentPair, ...] = (
     AgentPair(
         name="dqn",
@@ -149,6 +159,54 @@ PAIRS: tuple[AgentPair, ...] = (
         configs=(Config("small", {"args": small_arguments()}),),
         env="Pendulum-v1",
         recipe=continuous_transitions("target"),
+        without=WITHOUT_FOR_ACTOR_CRITICS,
+    ),
+    AgentPair(
+        name="sac",
+        legacy="legacy_tf.sac:SAC",
+        torch="torch_impl.sac:SAC",
+        networks=_POLICY,
+        configs=(Config("small", {"args": small_arguments()}),),
+        env="Pendulum-v1",
+        recipe=continuous_transitions(*BASIS_NOISE["sac"], largest=MODERATE),
+        without=WITHOUT_FOR_ACTOR_CRITICS,
+    ),
+    AgentPair(
+        name="rrd",
+        legacy="legacy_tf.rrd:RRD",
+        torch="torch_impl.rrd:RRD",
+        networks=_POLICY,
+        configs=(
+            Config("sac", {"args": small_arguments(basis_alg="sac")}),
+            Config("td3", {"args": small_arguments(basis_alg="td3")}),
+            Config(
+                "ddpg-normalized-bias-correction",
+                {
+                    "args": small_arguments(
+                        basis_alg="ddpg",
+                        obs_normalization=True,
+                        normalizer_identity_start=True,
+                        rrd_bias_correction=True,
+                    )
+                },
+            ),
+        ),
+        env="Pendulum-v1",
+        recipe=sub_sequences,
+        without=WITHOUT_FOR_ACTOR_CRITICS,
+    ),
+    AgentPair(
+        name="ircr",
+        legacy="legacy_tf.ircr:IRCR",
+        torch="torch_impl.ircr:IRCR",
+        networks=_POLICY,
+        configs=(
+            Config(
+                "sac-fixed-temperature", {"args": small_arguments(basis_alg="sac", alpha_lr=0.0)}
+            ),
+        ),
+        env="Pendulum-v1",
+        recipe=basis_transitions,
         without=WITHOUT_FOR_ACTOR_CRITICS,
     ),
 )

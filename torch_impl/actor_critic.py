@@ -324,9 +324,9 @@ class ActorCritic:
         return actions[0] if single else actions
 
     def update(self, batch: Any, noise: Noise | None = None) -> dict[str, float]:  # noqa: ANN401
-        """Return `train`, with the sum of all figures as "loss"."""
+        """Return `train`, with the sum of the magnitudes of all figures as "loss"."""
         figures = self.train(batch, noise)
-        return {"loss": sum(figures.values()), **figures}
+        return {"loss": sum(map(abs, figures.values())), **figures}
 
     def update_target(self) -> None:
         """Do `target_init`: the name that all agents of this project have for it."""
@@ -337,7 +337,10 @@ class ActorCritic:
         batch: Any,  # noqa: ANN401
         noise: Noise | None = None,
     ) -> tuple[float, dict[str, NDArray[np.floating]]]:
-        """Return the sum of the figures of `train` and the gradients of all trained weights; nothing changes."""
+        """Return the loss of `update` and the gradients of all trained weights; nothing changes.
+
+        Magnitudes are added because the losses of policy and critic may cancel, and with them what differs.
+        """
         losses = self._losses("joint", *self._tensors(batch, noise))
         gradients = self._differentiate(losses)
         names = {id(tensor): name for name, tensor in self._variables.items()}
@@ -346,7 +349,7 @@ class ActorCritic:
             for name, each in gradients.items()
             for parameter, gradient in zip(self._trained[name], each, strict=True)
         }
-        return sum(_numbers(losses.figures).values()), found
+        return sum(map(abs, _numbers(losses.figures).values())), found
 
     def get_weights(self) -> dict[str, NDArray[np.floating]]:
         """Return copies of all trained weights, without the target networks."""
