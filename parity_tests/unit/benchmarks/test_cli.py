@@ -36,6 +36,7 @@ def run(command: typer.Typer, *arguments: str) -> str:
     return result.output
 
 
+@pytest.mark.slow  # it measures
 def test_table_json_and_page_come_from_one_run(command: typer.Typer, tmp_path: Path) -> None:
     output = run(command, "updates", "--repeats", "2")
 

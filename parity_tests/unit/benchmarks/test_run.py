@@ -62,6 +62,7 @@ def test_a_missing_package_leaves_the_other_variants_alone(tmp_path: Path) -> No
     assert len(present.values) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shared", [True, False], ids=["shared", "alone"])
 @pytest.mark.parametrize("name", ["updates", "startup", "memory"])
 def test_a_style_that_the_agent_has_not_is_left_out_with_its_reason(

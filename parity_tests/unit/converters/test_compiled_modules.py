@@ -26,9 +26,13 @@ CASES = {
     "k315_sac_actor": "model.keras",
     "tf215_nested_bn": "model.h5",
 }
+QUICK = ("k315_actor_critic", "k315_sac_actor")
+PARAMS = [
+    pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow], id=name) for name in CASES
+]
 
 
-@pytest.fixture(params=CASES)
+@pytest.fixture(params=PARAMS)
 def model(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ConvertedModel]:
     torchward.convert(FIXTURES / request.param / CASES[request.param], tmp_path / "m.pth")
     yield torchward.load(tmp_path / "m.pth")

@@ -56,6 +56,7 @@ def test_exported_files_give_what_tensorflow_gave(folder: Path) -> None:
     assert not names["agrees"](expected + np.float32(2e-6) * np.abs(expected).max())
 
 
+@pytest.mark.slow  # starts a process with torch
 def test_the_emitted_source_needs_torch_alone_and_gives_what_tensorflow_gave(folder: Path) -> None:
     import subprocess
     import sys

@@ -272,6 +272,7 @@ def test_a_child_reports_a_wrong_setting_like_this_process(
     assert not (folder / "runs").exists()
 
 
+@pytest.mark.slow  # starts processes, as the next two
 @pytest.mark.parametrize("killed_at", [400, 1111], ids=["early", "late"])
 def test_a_killed_run_is_continued_byte_by_byte(folder: Path, killed_at: int) -> None:
     budget = ["--steps", "1500", "--set", "checkpoint_every=150", "--set", "evaluate_every=700"]
@@ -286,6 +287,7 @@ def test_a_killed_run_is_continued_byte_by_byte(folder: Path, killed_at: int) ->
     assert read_run(folder / "killed") == read_run(folder / "whole")
 
 
+@pytest.mark.slow
 def test_ctrl_c_saves_and_says_how_to_go_on(folder: Path) -> None:
     child = start("table", *ARGUMENTS, "--episodes", "1000000", "--run-folder", "run")
     wait_for(folder / "run" / "progress.csv", 10)
@@ -301,6 +303,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(folder: Path) -> None:
     assert (folder / "run" / "progress.csv").read_text().count("\n") == episodes + 1
 
 
+@pytest.mark.slow
 def test_ctrl_c_reaches_the_child_process(folder: Path) -> None:
     child = start(
         "table",

@@ -123,7 +123,10 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("options", VARIANTS.values(), ids=VARIANTS.keys())
-@pytest.mark.parametrize("updates", [2, 3], ids=["one-call", "singles"])
+@pytest.mark.parametrize(
+    "updates",
+    [pytest.param(2, id="one-call"), pytest.param(3, id="singles", marks=pytest.mark.slow)],
+)
 @pytest.mark.usefixtures("traced")
 def test_traced_steps_equal_eager_steps(options: dict[str, Any], updates: int) -> None:
     eager, compiled = Trainee(False, **options), Trainee(True, **options)
@@ -141,11 +144,16 @@ def test_traced_steps_equal_eager_steps(options: dict[str, Any], updates: int) -
     "planted",
     [
         {"double": True},
-        {"loss": "huber"},
-        {"global_clipnorm": 0.51},
         {"epsilon": 1e-6},
-        {"beta_2": 0.9991},
-        {"learning_rate": 0.01001},
+        *[
+            pytest.param(planted, marks=pytest.mark.slow)
+            for planted in (
+                {"loss": "huber"},
+                {"global_clipnorm": 0.51},
+                {"beta_2": 0.9991},
+                {"learning_rate": 0.01001},
+            )
+        ],
     ],
     ids=lambda planted: next(iter(planted)),
 )

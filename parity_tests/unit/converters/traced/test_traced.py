@@ -21,7 +21,16 @@ FIXTURES = Path(__file__).parents[3] / "fixtures"
 BATCH = 7
 
 
-@pytest.mark.parametrize("case", ["k315_conv_bn", "k315_gru_policy", "k315_actor_critic"])
+@pytest.mark.parametrize(
+    "case",
+    [
+        *[
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ("k315_conv_bn", "k315_gru_policy")
+        ],
+        "k315_actor_critic",
+    ],
+)
 def test_exported_program_runs_without_torchward_on_any_batch(case: str, tmp_path: Path) -> None:
     torchward.convert(FIXTURES / case / "model.keras", tmp_path / "m.pth")
     torchward.convert(FIXTURES / case / "model.keras", tmp_path / "m.pt2")
@@ -48,6 +57,7 @@ def test_equal_inputs_give_equal_bytes_without_paths(tmp_path: Path) -> None:
     assert str(Path(torchward.__file__).parent).encode() not in data[0]
 
 
+@pytest.mark.slow
 def test_onnx_model_has_the_legacy_names_and_a_free_batch(tmp_path: Path) -> None:
     onnx = pytest.importorskip("onnx")
     pytest.importorskip("onnxscript")

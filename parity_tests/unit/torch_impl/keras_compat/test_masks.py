@@ -111,6 +111,7 @@ def test_stateful_layer_goes_on_from_its_last_kept_step(kind: str) -> None:
     torch.testing.assert_close(y[1:], plain(x[1:, :2]), rtol=0, atol=1e-14)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["gru"])  # all three stand on the same two functions
 def test_masked_layer_compiles_whole_and_exports_with_a_free_batch(kind: str) -> None:
     _, masked = pair(kind, return_sequences=True)
