@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,14 +11,16 @@ from typing import Any
 import pytest
 import torch
 
+import parity_tests.completeness.evaluate as evaluation
 from parity_tests.completeness.applications import (
     MAX_RELATIVE_ERROR,
     evaluate_network,
     format_networks,
 )
 from parity_tests.completeness.collect import LayerCase, Tensor, collect_cases
-from parity_tests.completeness.evaluate import Result, evaluate
-from parity_tests.completeness.report import format_table, to_data
+from parity_tests.completeness.evaluate import evaluate, in_float32
+from parity_tests.completeness.report import format_table, join_parts, to_data
+from parity_tests.completeness.result import Result
 
 KERAS_MARKERS = ("requires_trainable_backend",)
 pytestmark = [pytest.mark.tf, pytest.mark.filterwarnings("ignore")]  # of Keras's own tests
@@ -68,7 +71,7 @@ def test_difference_is_a_failure(
 
     load = torchward.load
 
-    def swap(path: Path) -> torch.nn.Module:
+    def swap(path: Path) -> Any:
         model: Any = load(path)
         model.dense.weight.data = model.dense.weight.data.flip(0)
         return model
@@ -77,6 +80,23 @@ def test_difference_is_a_failure(
     monkeypatch.setattr(torchward, "load", swap, raising=False)
     wrong = evaluate(dense, tmp_path / "wrong")
     assert wrong.outcome == "fail"
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_half_precision_hides_no_difference_below_its_limit(
+    policy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import keras
+
+    layer = keras.saving.serialize_keras_object(keras.layers.Dense(3, dtype=policy))
+    case = LayerCase("dense 1", "Dense", layer, Tensor((2, 4), "float32"), {})
+    run = evaluation._run_legacy
+
+    assert case.group == "half"
+    assert in_float32(case).policy == "float32"
+    assert evaluate(case, tmp_path / "right").outcome == "pass"
+    monkeypatch.setattr(evaluation, "_run_legacy", lambda *given: run(*given) * 1.001)
+    assert "allowed 1e-05" in evaluate(case, tmp_path / "wrong").reason
 
 
 def test_layer_without_a_rule_is_a_failure_with_the_reason(
@@ -132,3 +152,14 @@ def test_table_counts_by_group_and_lists_what_fails() -> None:
         "float32": {"pass": 1, "fail": 1},
         "half": {"excluded": 1},
     }
+
+
+def test_parts_of_a_run_are_joined_and_a_later_one_wins(tmp_path: Path) -> None:
+    first = [Result("a", "Dense", "float32", "fail", "off"), Result("b", "Dense", "half", "pass")]
+    parts = {"1.json": first, "2.json": [Result("a", "Dense", "float32", "pass")]}
+    for name, results in parts.items():
+        (tmp_path / name).write_text(json.dumps(to_data(results)))
+
+    joined = join_parts([tmp_path / name for name in parts])
+
+    assert joined == [Result("a", "Dense", "float32", "pass"), first[1]]

@@ -192,19 +192,19 @@ CASES = [
 class Values:
     """What one side computed; parameters by the role Keras gives them, in Keras's layout."""
 
-    outputs: NDArray
-    input_gradients: Sequence[NDArray]
-    weight_gradients: Mapping[str, NDArray]
-    training_outputs: NDArray
-    training_gradients: Mapping[str, NDArray]
-    statistics: Mapping[str, NDArray]
+    outputs: NDArray[Any]
+    input_gradients: Sequence[NDArray[Any]]
+    weight_gradients: Mapping[str, NDArray[Any]]
+    training_outputs: NDArray[Any]
+    training_gradients: Mapping[str, NDArray[Any]]
+    statistics: Mapping[str, NDArray[Any]]
 
 
 class Legacy:
     """Keras layers of the examples: built, evaluated and saved once."""
 
     def __init__(self, folder: Path) -> None:
-        import tensorflow as tf  # type: ignore[import-untyped]
+        import tensorflow as tf
 
         self._tf, self._folder = tf, folder
         self._saved: dict[tuple[Case, str], Any] = {}  # the last model, not called yet
@@ -292,7 +292,7 @@ class Legacy:
 
     def _differentiate(
         self, model: Any, inputs: Sequence[Any], case: Case, *, training: bool
-    ) -> tuple[NDArray, list[NDArray]]:
+    ) -> tuple[NDArray[Any], list[NDArray[Any]]]:
         tf = self._tf
         weights = model.get_layer("layer").trainable_weights
         with tf.GradientTape() as tape:
@@ -397,7 +397,7 @@ def torch_values(case: Case, model: nn.Module, plan: Plan) -> Values:
 
 def differentiate(
     case: Case, model: nn.Module, inputs: Sequence[Tensor], plan: Plan
-) -> tuple[NDArray, list[NDArray], dict[str, NDArray]]:
+) -> tuple[NDArray[Any], list[NDArray[Any]], dict[str, NDArray[Any]]]:
     outputs = model(*inputs)
     if isinstance(outputs, tuple):
         outputs = torch.cat([output.reshape(-1) for output in outputs])
@@ -417,7 +417,7 @@ def differentiate(
     return outputs.detach().numpy(), arrays[: len(inputs)], by_role
 
 
-def legacy_layout(plan: Plan, role: str, array: NDArray) -> NDArray:
+def legacy_layout(plan: Plan, role: str, array: NDArray[Any]) -> NDArray[Any]:
     """Return an array of a torch parameter as Keras would store it."""
     [move] = [move for move in plan.moves if plan.roles[move.target][1] == role]
     pairs = zip(move.layout.left, move.source.shape, strict=True)
@@ -434,7 +434,9 @@ def legacy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Legacy]:
     torch.set_num_threads(threads)
 
 
-def assert_equal(name: str, legacy: NDArray, torch_side: NDArray, tolerance: float) -> float:
+def assert_equal(
+    name: str, legacy: NDArray[Any], torch_side: NDArray[Any], tolerance: float
+) -> float:
     """Return the largest difference, relative to the largest value."""
     assert torch_side.shape == legacy.shape, name
     scale = max(1.0, float(np.abs(legacy).max(initial=0.0)))

@@ -133,7 +133,7 @@ def test_network_of_operators_computes_the_same(
         assert worst <= TOLERANCE
 
 
-def difference(legacy: NDArray, torch_side: NDArray) -> float:
+def difference(legacy: NDArray[Any], torch_side: NDArray[Any]) -> float:
     """Return the largest difference relative to the largest value, at least 1; NaN and infinity must be equal."""
     np.testing.assert_array_equal(np.isfinite(torch_side), np.isfinite(legacy))
     finite = np.isfinite(legacy)

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -40,7 +41,7 @@ WEIGHTS = (
 )
 CONTINUATION_FACTOR = 10
 """Recorded outputs hold to `tolerance_hint`; rounding grows over the updates that follow."""
-ROUNDING_ONLY = dict.fromkeys(
+ROUNDING_ONLY: dict[str, tuple[tuple[str, str], ...]] = dict.fromkeys(
     ("k315_nested_bn", "tf215_nested_bn"), (("dense", "bias"), ("dense_1", "bias"))
 )
 ROUNDING_ONLY |= dict.fromkeys(
@@ -111,7 +112,7 @@ class Recorded:
         return read_meta(self.case)
 
     @property
-    def arrays(self) -> Mapping[str, NDArray]:
+    def arrays(self) -> Mapping[str, NDArray[Any]]:
         return read_arrays(self.case)
 
     @property
@@ -129,11 +130,12 @@ class Recorded:
 
 @cache
 def read_meta(case: str) -> dict[str, object]:
-    return json.loads((FIXTURES / case / "meta.json").read_text())
+    meta: dict[str, object] = json.loads((FIXTURES / case / "meta.json").read_text())
+    return meta
 
 
 @cache
-def read_arrays(case: str) -> dict[str, NDArray]:
+def read_arrays(case: str) -> dict[str, NDArray[Any]]:
     with np.load(FIXTURES / case / "expected.npz", allow_pickle=False) as file:
         return {name: file[name] for name in file.files}
 
@@ -185,13 +187,13 @@ def inputs_of(item: Recorded) -> list[Tensor]:
     return [torch.from_numpy(item.arrays[name].copy()) for name in ordered]
 
 
-def outputs_of(item: Recorded) -> list[NDArray]:
+def outputs_of(item: Recorded) -> list[NDArray[Any]]:
     if item.case == "kerasrl2_ddpg_pendulum":
         return [item.arrays["actor_y0" if "actor" in item.file else "critic_y0"]]
     return numbered(item, "y")
 
 
-def numbered(item: Recorded, letter: str) -> list[NDArray]:
+def numbered(item: Recorded, letter: str) -> list[NDArray[Any]]:
     names = [name for name in item.arrays if name.removeprefix(letter).isdigit()]
     return [
         item.arrays[name] for name in sorted(names, key=lambda name: int(name.removeprefix(letter)))
@@ -205,7 +207,7 @@ def as_list(result: Tensor | tuple[Tensor, ...] | dict[str, Tensor]) -> list[Ten
 
 
 def assert_close(
-    legacy: Sequence[NDArray], torch_side: Sequence[Tensor], tolerance: float, what: str
+    legacy: Sequence[NDArray[Any]], torch_side: Sequence[Tensor], tolerance: float, what: str
 ) -> None:
     for index, (wanted, found) in enumerate(zip(legacy, torch_side, strict=True)):
         values = found.detach().double().numpy()
@@ -411,14 +413,14 @@ def recorded_learning_rate(item: Recorded) -> float:
     return float(optimizer["config"]["learning_rate"])
 
 
-def recorded_losses(item: Recorded) -> NDArray:
+def recorded_losses(item: Recorded) -> NDArray[Any]:
     losses = item.arrays["resume_loss"].copy()
     if item.case in FIRST_LOSS_IS_A_MEAN:
         losses[0] = item.arrays["loss_infer"]
     return losses
 
 
-def recorded_weights(item: Recorded, known: set[str]) -> dict[tuple[str, str], NDArray]:
+def recorded_weights(item: Recorded, known: set[str]) -> dict[tuple[str, str], NDArray[Any]]:
     """Return the weights after the recorded updates by (layer, role); inner layers go by the layer around them."""
     order = item.meta["weight_order"]
     layers = item.meta["layers"]

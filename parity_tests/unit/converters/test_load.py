@@ -28,7 +28,8 @@ MEMORY_BOUND = 200 * 1024**2  # bytes; a single claimed size below would take te
 @pytest.fixture
 def stored(small_model: Path, tmp_path: Path) -> dict[str, Any]:
     torchward.convert(small_model, tmp_path / "good.pth")
-    return torch.load(tmp_path / "good.pth", weights_only=True)
+    whole: dict[str, Any] = torch.load(tmp_path / "good.pth", weights_only=True)
+    return whole
 
 
 def unknown_operation(steps: list[Any]) -> None:

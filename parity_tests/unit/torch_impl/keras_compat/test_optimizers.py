@@ -83,7 +83,7 @@ def gradients() -> Iterator[list[NDArray[np.float64]]]:
 
 
 def train_torch(
-    make: Callable[[list[torch.Tensor]], torch.optim.Optimizer], dtype: str
+    make: Callable[[list[torch.nn.Parameter]], torch.optim.Optimizer], dtype: str
 ) -> list[NDArray[np.floating]]:
     parameters = [torch.nn.Parameter(torch.tensor(w.astype(dtype))) for w in initial_weights()]
     optimizer = make(parameters)
@@ -270,7 +270,7 @@ def test_planted_fault_exceeds_the_limit_of_the_parity_test(
 
 def one_step(optimizer_class: type[KerasOptimizer], gradient: float, **options: Any) -> float:
     parameter = torch.nn.Parameter(torch.tensor([1.0], dtype=torch.float64))
-    optimizer = optimizer_class([parameter], 0.5, **options)  # type: ignore[arg-type]
+    optimizer = optimizer_class([parameter], 0.5, **options)
     parameter.grad = torch.tensor([gradient], dtype=torch.float64)
     optimizer.step()
     return parameter.item()
