@@ -68,6 +68,21 @@ ARGUMENTS: Mapping[str, object] = MappingProxyType(
 )
 """Flags of all recorded cases."""
 
+NUMBERED: Mapping[str, object] = MappingProxyType(
+    {
+        "acts_dims": [3],
+        "optimizer": "adam",
+        "Adam_eps": 1.5e-4,
+        "RMSProp_decay": 0.95,
+        "RMSProp_eps": 1e-2,
+        "double": False,
+        "dueling": False,
+    }
+)
+"""Flags of the cases with numbered actions, beside `ARGUMENTS`."""
+PIXELS = (127.5, 25.5, -127.5)
+"""Observation of their recorded action; the agent divides it by 255."""
+
 
 def wave(phase: float, size: int) -> NDArray[np.float32]:
     """Return sin(0.9 * row + 0.5 * column + phase), (4, size)."""
@@ -115,6 +130,11 @@ def policy_noise() -> Arrays:
     return {"policy": wave(4, 2), "next_policy": wave(5, 2)}
 
 
+def numbered_transitions() -> Arrays:
+    """Return the recorded batch with numbered actions, 3 of them."""
+    return {**transitions(), "acts": np.array([0, 2, 1, 2])}
+
+
 GOLDEN_CASES: dict[str, GoldenCase] = {
     "ddpg": GoldenCase("ddpg:DDPG"),
     "ddpg_norm": GoldenCase(
@@ -134,6 +154,21 @@ GOLDEN_CASES: dict[str, GoldenCase] = {
     "rrd_ddpg": GoldenCase("rrd:RRD", arguments={"basis_alg": "ddpg"}, batch=sequences),
     "rrd_td3": GoldenCase(
         "rrd:RRD", arguments={"basis_alg": "td3"}, batch=sequences, noise=target_noise
+    ),
+    "dqn": GoldenCase(
+        "value_dqn:ValueDQN", arguments=NUMBERED, batch=numbered_transitions, observation=PIXELS
+    ),
+    "dqn_double": GoldenCase(
+        "value_dqn:ValueDQN",
+        arguments={**NUMBERED, "double": True},
+        batch=numbered_transitions,
+        observation=PIXELS,
+    ),
+    "dqn_rmsprop": GoldenCase(
+        "value_dqn:ValueDQN",
+        arguments={**NUMBERED, "optimizer": "rmsprop"},
+        batch=numbered_transitions,
+        observation=PIXELS,
     ),
 }
 """Recorded case to how it is run."""
