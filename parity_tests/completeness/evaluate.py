@@ -8,7 +8,7 @@ import sys
 import traceback
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +19,16 @@ from numpy.typing import NDArray
 import torchward
 from converters.errors import ConversionError
 from parity_tests.completeness.collect import LayerCase, Tensor
+from parity_tests.completeness.result import Result
 
 TOLERANCES = {"float32": 1e-5, "preprocessing": 1e-5, "quantized": 1e-4, "half": 2e-2}
 """Relative to the largest value, at least 1, by group.
 
 float32 and preprocessing: sums of some hundred products in another order, a few ten roundings of 6e-8. quantized: a value
-beside a rounding edge moves by one of 127 steps times a weight. half: Keras computes in 10 bits of mantissa, the
-module in 23.
+beside a rounding edge moves by one of 127 steps times a weight. half: Keras computes in 7 or 10 bits of mantissa, the
+module in 23; so that this hides nothing, such a case must also pass with its policy in float32, within that limit.
 """
+HALVES = ("mixed_bfloat16", "mixed_float16", "bfloat16", "float16")
 BATCHES = (2, 5)
 STRINGS = "string"
 
@@ -35,25 +37,14 @@ class KerasRefusesError(Exception):
     """Keras itself does not build, save or run the case as a model."""
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What became of a case: "pass", "fail" or "excluded", and why."""
-
-    case: str
-    class_name: str
-    group: str
-    outcome: str
-    reason: str = ""
-    worst: float = 0.0  # largest difference relative to the largest value
-
-
 def evaluate(case: LayerCase, folder: Path) -> Result:
     """Return what becomes of a case. Whatever goes wrong in the conversion is a failure, never an exception."""
     if case.excluded:
         return Result(case.name, case.class_name, case.group, "excluded", case.excluded)
-    folder.mkdir(parents=True, exist_ok=True)
     try:
         worst = _compare_case(case, folder)
+        if in_float32(case) != case:
+            _compare_case(in_float32(case), folder / "float32")
     except KerasRefusesError as error:
         return Result(case.name, case.class_name, case.group, "excluded", f"Keras: {error}")
     except ConversionError as error:
@@ -71,6 +62,7 @@ def evaluate(case: LayerCase, folder: Path) -> Result:
 def _compare_case(case: LayerCase, folder: Path) -> float:
     import keras
 
+    folder.mkdir(parents=True, exist_ok=True)
     keras.utils.clear_session(free_memory=False)
     model, arguments = _attempt(lambda: _build(case))
     _attempt(lambda: model.save(folder / "model.keras"))
@@ -108,6 +100,32 @@ def tolerance_of(case: LayerCase) -> float:
     """Return the limit of a case; layers that are quantized from a half precision compute in that."""
     half = case.group == "quantized" and "16" in case.policy
     return TOLERANCES["half" if half else case.group]
+
+
+def in_float32(case: LayerCase) -> LayerCase:
+    """Return the case with all policies of half precision, and inputs, in float32; the same case if it has none."""
+    if "16" not in case.policy:
+        return case
+
+    def changed(tree: Any) -> Any:
+        if isinstance(tree, Mapping):
+            return {key: changed(part) for key, part in tree.items()}
+        if isinstance(tree, (list, tuple)):
+            return type(tree)(changed(part) for part in tree)
+        for name in HALVES if isinstance(tree, str) else ():
+            if tree == name or tree.endswith(f"_from_{name}"):
+                return f"{tree.removesuffix(name)}float32"
+        return tree
+
+    def full(tensor: Tensor) -> Tensor:
+        return replace(tensor, dtype="float32") if tensor.dtype in HALVES else tensor
+
+    return replace(
+        case,
+        layer=changed(case.layer),
+        inputs=_map(case.inputs, full),
+        call=_map(dict(case.call), full),
+    )
 
 
 def _attempt(call: Callable[[], Any]) -> Any:
@@ -171,7 +189,8 @@ def _randomize(case: LayerCase, model: Any) -> None:
             weight.assign(draws.integers(low, 128, weight.shape))
             continue
         value = 0.5 * draws.normal(size=weight.shape)
-        weight.assign(np.abs(value) + 0.1 if "variance" in name or "scale" in name else value)
+        value = np.abs(value) + 0.1 if "variance" in name or "scale" in name else value
+        weight.assign(_held(case, value, is_scale="scale" in name))
     for layer in model.layers:
         if hasattr(layer, "finalize_state"):
             layer.finalize_state()
@@ -192,7 +211,19 @@ def _values(case: LayerCase, tensor: Tensor, batch: int, index: int) -> NDArray[
     low_bits = "float32" if tensor.dtype == "bfloat16" else tensor.dtype
     if case.is_preprocessing:
         return draws.uniform(0, 255, shape).astype(low_bits)
-    return draws.normal(size=shape).astype(low_bits)
+    return _held(case, draws.normal(size=shape)).astype(low_bits)
+
+
+def _held(case: LayerCase, values: NDArray[Any], *, is_scale: bool = False) -> NDArray[Any]:
+    """Return values that bfloat16 holds exactly, and scales that are powers of 2, if the case rounds to float8.
+
+    Otherwise Keras rounds twice, to 8 bits and then to 4, where the module rounds once: 1 step of 4 bits apart.
+    """
+    if "float8" not in case.policy:
+        return values
+    if is_scale:
+        return np.asarray(np.exp2(np.round(np.log2(values))))
+    return np.asarray(torch.from_numpy(np.asarray(values)).to(torch.bfloat16).double())
 
 
 def _draws(case: LayerCase, purpose: str) -> np.random.Generator:

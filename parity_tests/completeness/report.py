@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 
-from parity_tests.completeness.evaluate import Result
+from parity_tests.completeness.result import Result
 
 MAX_REASON = 200
 
@@ -17,6 +19,15 @@ def to_data(results: Sequence[Result]) -> dict[str, object]:
         "totals": {group: dict(counts) for group, counts in _counts(results).items()},
         "cases": [asdict(result) for result in results],
     }
+
+
+def join_parts(paths: Sequence[Path]) -> list[Result]:
+    """Return the results that runs of parts wrote as `to_data`; of a case in several, the last, in the first's place."""
+    found: dict[str, Result] = {}
+    for path in paths:
+        for case in json.loads(path.read_text(encoding="utf-8"))["cases"]:
+            found[case["case"]] = Result(**case)
+    return list(found.values())
 
 
 def format_table(results: Sequence[Result]) -> str:
