@@ -83,6 +83,35 @@ def activation_steps(layer: Layer, activation: object) -> list[TorchStep]:
     return [] if target is None else [TorchStep(target[0], target[1])]
 
 
+def activation_argument(
+    layer: Layer, key: str, default: str, *, last: int = -1
+) -> dict[str, Plain]:
+    """Return the argument of a module for an activation: nothing for the default, else the name of an operation.
+
+    Args:
+        layer: whose configuration has the setting `key`.
+        key: of the configuration, and name of the argument.
+        default: what the module does anyway.
+        last: the axis that the last one of Keras is where the module calls the activation.
+
+    Raises:
+        UnsupportedError: The activation has weights, or more than one step.
+    """
+    setting = layer.config.get(key, default)
+    if setting == default:
+        return {}
+    steps = activation_steps(layer, setting)
+    if not steps:
+        return {key: "compat.linear_activation"}
+    if len(steps) > 1 or steps[0].params:
+        raise unsupported(layer, key, needed="an activation of one step")
+    (step,) = steps
+    kwargs = dict(step.kwargs)
+    if kwargs.get("dim") == -1:
+        kwargs["dim"] = last
+    return {key: (step.op, *kwargs.items()) if kwargs else step.op}
+
+
 def _nested_activation(layer: Layer, activation: Mapping[str, object]) -> list[TorchStep]:
     class_name, config = activation.get("class_name"), activation.get("config")
     if class_name == "function" and isinstance(config, str):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from converters.errors import UnsupportedError
 from converters.graph import Layer
-from converters.layers.activations import activation_steps
+from converters.layers.activations import activation_argument
 from converters.layers.convolution import AXES, pad_argument
 from converters.masking import masks_of
 from converters.registry import Example, Lowered, Param, Plain, Shape, TorchStep, Weight, layer
@@ -18,23 +18,6 @@ from converters.windows import Frame, dilated, extents, output_sizes, same_paddi
 _WEIGHTS = (Weight("kernel"), Weight("recurrent_kernel"), Weight("bias", when="use_bias"))
 _LINE = ((4, 6, 2),)
 _IMAGES = ((3, 5, 4, 2),)
-
-
-def _channel_activation(layer: Layer, key: str, default: str, frame: Frame) -> dict[str, Plain]:
-    """Return the argument for an activation; one along the last axis follows the channels to where torch has them."""
-    setting = layer.config.get(key, default)
-    if setting == default:
-        return {}
-    steps = activation_steps(layer, setting)
-    if not steps:
-        return {key: "compat.linear_activation"}
-    if len(steps) > 1 or steps[0].params:
-        raise unsupported(layer, key, needed="an activation of one step")
-    (step,) = steps
-    kwargs = dict(step.kwargs)
-    if kwargs.get("dim") == -1 and frame.channels_last:
-        kwargs["dim"] = 1
-    return {key: (step.op, *kwargs.items()) if kwargs else step.op}
 
 
 def _pads(
@@ -67,8 +50,9 @@ def _settings(layer: Layer, frame: Frame) -> dict[str, Plain]:
         kwargs["dilation"] = dilation
     if any(pads):
         kwargs["pad"] = pads
-    kwargs |= _channel_activation(layer, "activation", "tanh", frame)
-    kwargs |= _channel_activation(layer, "recurrent_activation", "sigmoid", frame)
+    last = 1 if frame.channels_last else -1  # torch has the channels there
+    kwargs |= activation_argument(layer, "activation", "tanh", last=last)
+    kwargs |= activation_argument(layer, "recurrent_activation", "sigmoid", last=last)
     if not flag(layer, "use_bias", default=True):
         kwargs["use_bias"] = False
     for name in ("return_sequences", "return_state", "go_backwards", "stateful"):

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from converters.errors import UnsupportedError
 from converters.graph import Layer
-from converters.layers.activations import activation_steps
+from converters.layers.activations import activation_argument
 from converters.masking import masks_of
 from converters.registry import (
     Example,
@@ -29,29 +29,15 @@ STATES = {"LSTM": ("h", "cell"), "GRU": ("h",), "SimpleRNN": ("h",)}
 """Names of the states."""
 
 
-def _activation(layer: Layer, key: str, default: str) -> dict[str, Plain]:
-    """Return the argument for an activation: nothing for the default, else the name of an operation."""
-    setting = layer.config.get(key, default)
-    if setting == default:
-        return {}
-    steps = activation_steps(layer, setting)
-    if not steps:
-        return {key: "compat.linear_activation"}
-    if len(steps) > 1 or steps[0].params:
-        raise unsupported(layer, key, needed="an activation of one step")
-    (step,) = steps
-    return {key: (step.op, *step.kwargs.items()) if step.kwargs else step.op}
-
-
 def _recurrent_step(layer: Layer, shapes: Sequence[Shape], params: Sequence[Param]) -> TorchStep:
     """Return the step of a layer; its results are named "output" and by the states it returns."""
     kind, mask = layer.class_name, mask_of(layer, shapes)
     _check_recurrent(layer, shapes)
     units = integer(layer, "units")
     kwargs: dict[str, Plain] = {"input_size": shapes[0][2] or 0, "units": units}
-    kwargs |= _activation(layer, "activation", "tanh")
+    kwargs |= activation_argument(layer, "activation", "tanh")
     if kind != "SimpleRNN":
-        kwargs |= _activation(layer, "recurrent_activation", "sigmoid")
+        kwargs |= activation_argument(layer, "recurrent_activation", "sigmoid")
     if kind == "GRU" and not flag(layer, "reset_after", default=True):
         kwargs["reset_after"] = False
     if not flag(layer, "use_bias", default=True):

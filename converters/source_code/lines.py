@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 LINE = 88
 """Columns of a line: what formatters take where nobody says otherwise."""
 _OPENING, _CLOSING = "([{", ")]}"
@@ -27,7 +29,21 @@ def fitted(text: str, indent: int) -> list[str]:
 
 def split_outside(text: str, separator: str) -> list[str]:
     """Return the parts of an expression between separators that lie in no bracket and no string."""
-    parts, depth, quote, start, place = [], 0, "", 0, 0
+    parts, depth, start = [], 0, 0
+    for place, character in _outside_strings(text):
+        if character in _OPENING:
+            depth += 1
+        elif character in _CLOSING:
+            depth -= 1
+        elif depth == 0 and text.startswith(separator, place):
+            parts.append(text[start:place])
+            start = place + len(separator)
+    return [*parts, text[start:]]
+
+
+def _outside_strings(text: str) -> Iterator[tuple[int, str]]:
+    """Yield the place of every character that neither is a quote nor lies in a string, and the character."""
+    quote, place = "", 0
     while place < len(text):
         character = text[place]
         if quote:
@@ -35,15 +51,9 @@ def split_outside(text: str, separator: str) -> list[str]:
             quote = "" if character == quote else quote
         elif character in "'\"":
             quote = character
-        elif character in _OPENING:
-            depth += 1
-        elif character in _CLOSING:
-            depth -= 1
-        elif depth == 0 and text.startswith(separator, place):
-            parts.append(text[start:place])
-            start = place + len(separator)
+        else:
+            yield place, character
         place += 1
-    return [*parts, text[start:]]
 
 
 def _outer_brackets(text: str) -> tuple[int, int] | None:
@@ -60,22 +70,15 @@ def _outer_brackets(text: str) -> tuple[int, int] | None:
 
 def _bracket_pairs(text: str) -> list[tuple[int, int]]:
     """Return where the outermost brackets open and close, in order."""
-    pairs, depth, start, quote, place = [], 0, 0, "", 0
-    while place < len(text):
-        character = text[place]
-        if quote:
-            place += character == "\\"
-            quote = "" if character == quote else quote
-        elif character in "'\"":
-            quote = character
-        elif character in _OPENING:
+    pairs, depth, start = [], 0, 0
+    for place, character in _outside_strings(text):
+        if character in _OPENING:
             start = place if depth == 0 else start
             depth += 1
         elif character in _CLOSING:
             depth -= 1
             if depth == 0:
                 pairs.append((start, place))
-        place += 1
     return pairs
 
 
