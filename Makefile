@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test test-fast lint bench learning parity-long completeness applications fuzz docs wheel wheel-test clean
+.PHONY: help demo test test-unit test-comparisons test-fast test-fast-converters test-fast-others lint bench learning parity-long completeness applications fuzz docs wheel wheel-test clean
 
 help:             ## what there is
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -26,11 +26,28 @@ demo: $(STAMP)    ## convert a real checkpoint, prove it, measure it (under a mi
 	$(BIN)/torchward parity dqn --config plain --save demo/parity.json
 	$(BIN)/torchward bench --quick --without torch-compile --parity demo/parity.json --output demo
 
+PYTEST := $(BIN)/python -m pytest -q
+FAST := -m "not tf and not slow"
+# Two processes of one thread each. Both run to their end; what one says is shown together, where make is able to.
+SIDE_BY_SIDE := --jobs=2 --keep-going --no-print-directory $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
+
 test: $(STAMP)    ## all tests
-	$(BIN)/python -m pytest -q --durations=10
+	$(MAKE) $(SIDE_BY_SIDE) test-unit test-comparisons
+
+test-unit: $(STAMP)
+	$(PYTEST) --durations=10 parity_tests/unit
+
+test-comparisons: $(STAMP)
+	$(PYTEST) --durations=10 --ignore=parity_tests/unit
 
 test-fast: $(STAMP) ## tests without TensorFlow, under a minute
-	$(BIN)/python -m pytest -q -m "not tf and not slow"
+	$(MAKE) $(SIDE_BY_SIDE) test-fast-converters test-fast-others
+
+test-fast-converters: $(STAMP)
+	$(PYTEST) $(FAST) parity_tests/unit/converters
+
+test-fast-others: $(STAMP)
+	$(PYTEST) $(FAST) --ignore=parity_tests/unit/converters
 
 lint: $(STAMP)    ## format, lint, types, dependencies between packages
 	$(BIN)/ruff format --check .
