@@ -1,4 +1,4 @@
-"""Layers with int8 and int4 weights as Keras computes them. Each class stands alone: its source is emitted as it is.
+"""Layers with int8 and int4 weights as Keras computes them. Each class is emitted as it is, with the function it uses.
 
 Weights stay as small as in the file and become numbers when they are used. Where Keras rounds the input as well, the
 gradient passes the rounding unchanged, as in Keras.
@@ -8,6 +8,13 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+
+
+def rounded_to_int8(x: Tensor, axes: tuple[int, ...] = (-1,)) -> Tensor:
+    """Return x in 127 steps on either side of 0, the largest along `axes`; gradients pass as if it were not rounded."""
+    factor = 127 / (x.abs().amax(axes, keepdim=True) + 1e-7)
+    rounded = torch.clamp(torch.round(x * factor), -127, 127) / factor
+    return x + (rounded - x).detach()
 
 
 class QuantizedLinear(nn.Module):
@@ -64,17 +71,10 @@ class QuantizedLinear(nn.Module):
             weight = kernel.to(x.dtype) / self.scale
         else:
             group = self.group.long()
-            weight = (kernel.to(x.dtype) - self.zero[group].to(x.dtype)) * self.scale[
-                group
-            ]
+            weight = kernel.to(x.dtype) - self.zero[group].to(x.dtype)
+            weight = weight * self.scale[group]
         if self.rounds_input:
-            factor = 127 / (x.abs().amax(-1, keepdim=True) + 1e-7)
-            x = (
-                x
-                + (
-                    torch.clamp(torch.round(x * factor), -127, 127) / factor - x
-                ).detach()
-            )
+            x = rounded_to_int8(x)
         y = x @ weight
         return y if self.bias is None else y + self.bias
 
@@ -134,13 +134,7 @@ class QuantizedEinsumDense(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the product, with the bias if there is one."""
         if self.summed_axes:
-            factor = 127 / (x.abs().amax(self.summed_axes, keepdim=True) + 1e-7)
-            x = (
-                x
-                + (
-                    torch.clamp(torch.round(x * factor), -127, 127) / factor - x
-                ).detach()
-            )
+            x = rounded_to_int8(x, self.summed_axes)
         if self.bits == 8:
             y = torch.einsum(self.equation, x, self.weight.to(x.dtype)) / self.scale
         else:
@@ -232,13 +226,7 @@ class QuantizedEmbedding(nn.Module):
         if not x.is_floating_point():
             return nn.functional.embedding(x, rows)
         if self.rounds_input:
-            factor = 127 / (x.abs().amax(-1, keepdim=True) + 1e-7)
-            x = (
-                x
-                + (
-                    torch.clamp(torch.round(x * factor), -127, 127) / factor - x
-                ).detach()
-            )
+            x = rounded_to_int8(x)
         y = x @ rows.T
         return (
             y
