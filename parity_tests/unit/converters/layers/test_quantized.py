@@ -144,7 +144,7 @@ FLOAT8: dict[str, Callable[..., Any]] = {
 def test_float8_layer_computes_and_trains_as_in_keras(
     name: str, keras: Any, tmp_path: Path
 ) -> None:
-    keras.utils.clear_session()
+    keras.utils.clear_session(free_memory=False)
     inputs = keras.Input((3, 6))
     model = keras.Model(inputs, FLOAT8[name](keras, inputs))
     layer = model.get_layer("layer")
