@@ -8,6 +8,7 @@ Mirror: legacy_tf/actor_critic.py.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Self, TypeVar, cast
@@ -34,6 +35,8 @@ from torch_impl.checkpoints import (
     read_checkpoint,
     write_checkpoint,
 )
+from torch_impl.compiled_losses import CompiledLosses
+from torch_impl.compiled_steps import CompilingError
 from torch_impl.devices import find_device
 from torch_impl.networks import DTYPES
 from torch_impl.normalizer import SCOPE, Normalizer
@@ -43,6 +46,8 @@ from torch_impl.variables import get_vars
 Shapes = dict[str, tuple[int | None, ...]]
 Tensors = Mapping[str, Tensor]
 AnyNetwork = TypeVar("AnyNetwork", bound=nn.Module)
+
+_log = logging.getLogger(__name__)
 
 
 class Losses(NamedTuple):
@@ -90,6 +95,7 @@ class ActorCritic:
         self.optimizers: dict[str, SessionOptimizer] = {}
         self.counters = {"pi": 0, "q": 0, "target": 0}
         self._trained: dict[str, list[Tensor]] = {}
+        self._compiled: CompiledLosses | None = None
         self._variables: dict[str, Tensor] = {}
         self.normalizer = self._create_normalizer()
         self.create_networks()
@@ -246,6 +252,19 @@ class ActorCritic:
         """Copy the trained networks into the target networks."""
         with torch.no_grad():
             torch._foreach_copy_(*self._pairs)
+
+    def compile_steps(self) -> None:
+        """Compile every kind of step at its first call with a size of batch, for 10 to 60 seconds each.
+
+        The numbers of `args` that the losses read are fixed then. Steps stay in eager PyTorch, with a line in the
+        log, where compiling is not possible.
+        """
+        try:
+            self._compiled = CompiledLosses(
+                self._networks(), self._trained, self.optimizers, self._losses
+            )
+        except CompilingError as error:
+            _log.warning("steps run in eager PyTorch: %s", error)
 
     def losses(self, batch: Any, noise: Noise | None = None) -> dict[str, float]:  # noqa: ANN401
         """Return the figures of `train`; nothing changes."""
@@ -454,13 +473,23 @@ class ActorCritic:
         return np.reshape(np.asarray(noise, dtype=np.float64), shape)
 
     def _run(self, kind: str, batch: Any, noise: Noise | None) -> dict[str, float]:  # noqa: ANN401
-        losses = self._losses(kind, *self._tensors(batch, noise))
+        figures = self._take_step(kind, *self._tensors(batch, noise))
+        for counted in ("pi", "q") if kind == "joint" else (kind,):
+            self.counters[counted] += 1
+        return _numbers(figures)
+
+    def _take_step(self, kind: str, batch: Tensors, noise: Tensors) -> dict[str, Tensor]:
+        if self._compiled is not None:
+            try:
+                return self._compiled(kind, batch, noise)
+            except CompilingError as error:
+                self._compiled = None
+                _log.warning("steps run in eager PyTorch: %s", error)
+        losses = self._losses(kind, batch, noise)
         gradients = self._differentiate(losses)
         for name, each in gradients.items():
             self.optimizers[name].apply_gradients(each)
-        for counted in ("pi", "q") if kind == "joint" else (kind,):
-            self.counters[counted] += 1
-        return _numbers(losses.figures)
+        return losses.figures
 
     def _losses(self, kind: str, batch: Tensors, noise: Tensors) -> Losses:
         if kind == "pi":
@@ -515,4 +544,6 @@ def _fill(tensor: Tensor, array: NDArray[np.floating]) -> None:
 
 
 def _numbers(figures: Mapping[str, Tensor]) -> dict[str, float]:
-    return {name: value.item() for name, value in figures.items()}
+    # One copy for all: on a GPU every copy waits for what was computed before.
+    values: list[float] = torch.stack(list(figures.values())).tolist() if figures else []
+    return dict(zip(figures, values, strict=True))

@@ -59,7 +59,7 @@ class DDPG(ActorCritic):
 
     def regularization(self) -> Tensor:
         """Return the mean over the critic's kernels and biases of q_reg * sum(w^2) / 2."""
-        weights = get_vars(self._variables, "main/value")
+        weights = get_vars(self.networks["value"], "")
         return torch.stack([self.args.q_reg * w.square().sum() / 2 for w in weights]).mean()
 
     def policy_value(self, observation: Tensor) -> Tensor:

@@ -19,6 +19,8 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from torch_impl.keras_compat.optimizers import adam_update
+
 
 class SessionOptimizer(Optimizer):
     """Base: state from constants, gradients as they are given.
@@ -127,16 +129,29 @@ class AdamOptimizer(SessionOptimizer):
         """See the class."""
         if not parameters:
             return
-        rounded = _rounding(parameters[0].dtype)
+        # The same formula as Keras has; only the step size is made from other numbers.
+        adam_update(
+            parameters,
+            gradients,
+            self.slot("exp_avg", parameters),
+            self.slot("exp_avg_sq", parameters),
+            self.step_size(),
+            beta_1=group["beta1"],
+            beta_2=group["beta2"],
+            epsilon=group["epsilon"],
+        )
+        self.advance()
+
+    def step_size(self) -> float:
+        """Return learning_rate * sqrt(1 - beta2^t) / (1 - beta1^t) of the next step, rounded as a session does."""
+        [group] = self.param_groups
+        rounded = _rounding(group["params"][0].dtype)
         rest1, rest2 = (rounded(1.0 - group[name]) for name in ("beta1_power", "beta2_power"))
-        step_size = rounded(rounded(group["learning_rate"] * rounded(math.sqrt(rest2))) / rest1)
-        means, squares = self.slot("exp_avg", parameters), self.slot("exp_avg_sq", parameters)
-        torch._foreach_lerp_(means, gradients, rounded(1.0 - group["beta1"]))
-        products = torch._foreach_mul(gradients, gradients)
-        torch._foreach_lerp_(squares, products, rounded(1.0 - group["beta2"]))
-        roots = torch._foreach_sqrt(squares)
-        torch._foreach_add_(roots, group["epsilon"])
-        torch._foreach_addcdiv_(parameters, means, list(roots), -step_size)
+        return rounded(rounded(group["learning_rate"] * rounded(math.sqrt(rest2))) / rest1)
+
+    def advance(self) -> None:
+        """Multiply the powers of beta on, as every step does."""
+        [group] = self.param_groups
         for beta in ("beta1", "beta2"):
             group[f"{beta}_power"] = _float32(group[f"{beta}_power"] * group[beta])
 
