@@ -97,9 +97,7 @@ def restore_arguments(stored: Mapping[str, object]) -> SimpleNamespace:
     return SimpleNamespace(**{**defaults, **stored})
 
 
-def hidden_sizes(
-    args: Settings, default: tuple[int, int], *, network: str = ""
-) -> tuple[int, int]:
+def hidden_sizes(args: Settings, default: tuple[int, int], *, network: str = "") -> tuple[int, int]:
     """Return the units of the two hidden layers: the original's, unless the arguments have `hidden_sizes`.
 
     Args:
