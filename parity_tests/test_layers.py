@@ -5,6 +5,7 @@ A new rule needs nothing here: its examples are its cases. The live module and t
 
 from __future__ import annotations
 
+import importlib
 import runpy
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -34,8 +35,11 @@ BATCH = 9
 TOLERANCE = {"float64": 1e-12, "float32": 5e-6}
 """Relative to the largest value, at least 1. float64 shows that the formulas are equal: a few roundings of 1e-16.
 float32 is held against the float64 reference: some ten roundings of 6e-8, and eight digits lost in an exponential."""
-OF_APPLICATIONS = ("LayerScale", "StochasticDepth")
-"""Not in keras.layers: Keras has them for its own ConvNeXt."""
+OF_APPLICATIONS = {
+    **dict.fromkeys(("LayerScale", "StochasticDepth"), "convnext"),
+    "CustomScaleLayer": "inception_resnet_v2",
+}
+"""Not in keras.layers: Keras has them for its own networks, in these modules of keras.applications."""
 ELSEWHERE = (
     *("RNN", "StackedRNNCells", "LSTMCell", "GRUCell", "SimpleRNNCell"),  # test_cells.py
     *("Sequential", "Functional", "Model"),  # inside a wrapper: test_wrappers.py
@@ -334,9 +338,10 @@ class Legacy:
 def layer_class(name: str) -> Any:
     """Return the Keras class of a rule."""
     import keras
-    from keras.src.applications import convnext
 
-    return getattr(convnext if name in OF_APPLICATIONS else keras.layers, name)
+    if name not in OF_APPLICATIONS:
+        return getattr(keras.layers, name)
+    return getattr(importlib.import_module(f"keras.src.applications.{OF_APPLICATIONS[name]}"), name)
 
 
 def inputs_of(case: Case) -> list[NDArray[np.float32]]:
@@ -531,7 +536,9 @@ def test_every_rule_has_examples_or_is_worked_by_hand() -> None:
         name
         for name, rule in LAYERS.items()
         if not rule.examples
-        and not name.startswith(("ops.", "Quantized"))  # test_operators.py, test_quantized.py
+        and not name.startswith(
+            ("ops.", "Quantized", "Float8")
+        )  # test_operators.py, test_quantized.py
     ]
 
     assert sorted(without) == sorted((*KERAS_2_ONLY, *ELSEWHERE))

@@ -1,4 +1,4 @@
-"""Layers that Keras has for its own networks only: those of ConvNeXt (keras.applications.convnext)."""
+"""Layers that Keras has for its own networks only: those of ConvNeXt and InceptionResNetV2."""
 
 from __future__ import annotations
 
@@ -28,3 +28,16 @@ def stochastic_depth(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     """Return dropout of whole samples; the kept are divided by 1 - rate."""
     axes = tuple(range(1, len(shapes[0])))
     return [TorchStep("compat.SharedDropout", {"p": number(layer, "drop_path_rate"), "axes": axes})]
+
+
+@layer("CustomScaleLayer", examples=(Example({"scale": 0.17}, ((3, 5, 4), (3, 5, 4))),))
+def scaled_residual(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+    """Return the first input plus the second times `scale`."""
+    scaled = TorchStep(
+        "operator.mul",
+        {"right": number(layer, "scale")},
+        shape=shapes[1],
+        inputs=("input_1",),
+        results=("scaled",),
+    )
+    return [scaled, TorchStep("operator.add", shape=shapes[0], inputs=("input_0", "scaled"))]
