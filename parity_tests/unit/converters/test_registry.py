@@ -66,6 +66,12 @@ def test_layers_of_keras_1_and_2_only_are_lowered_as_worked_by_hand() -> None:
     ]
 
 
+@pytest.mark.parametrize("name", ["RandomHeight", "RandomWidth", "Equalization"])
+def test_augmentations_that_keras_3_cannot_build_leave_images_as_they_are(name: str) -> None:
+    assert lower(name) == []
+    assert find_layer_rule(name).idle_in_training
+
+
 def test_activation_may_be_a_layer_of_its_own() -> None:
     nested = {"class_name": "LeakyReLU", "config": {"negative_slope": 0.1}}
 
