@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -31,17 +31,37 @@ BASIS_NOISE: Mapping[str, tuple[str, ...]] = {
 """Names of the noise arrays of every algorithm."""
 
 
+NUMBERED: Mapping[str, object] = MappingProxyType(
+    {
+        "double": False,
+        "dueling": False,
+        "optimizer": "adam",
+        "Adam_eps": 1.5e-4,
+        "RMSProp_decay": 0.95,
+        "RMSProp_eps": 1e-2,
+        "eps_l": 0.4,
+        "eps_r": 0.1,
+        "eps_decay": 50,
+    }
+)
+"""Flags of agents with numbered actions."""
+IMAGES: Mapping[str, object] = MappingProxyType(
+    {**NUMBERED, "obs_dims": [21, 18, 2], "conv_filters": [5, 3, 4], "conv_units": 6}
+)
+"""Flags of such agents on small images."""
+
+
 class SequenceBatch(NamedTuple):
     """Transitions as in `Batch`, and sub-sequences of episodes for return decomposition."""
 
     observation: NDArray[np.floating]
-    action: NDArray[np.floating]
+    action: NDArray[Any]  # Any: numbers of actions as well
     reward: NDArray[np.floating]
     next_observation: NDArray[np.floating]
     terminated: NDArray[np.bool_]
     rrd_obs: NDArray[np.floating]  # (episodes, steps, observation)
     rrd_obs_next: NDArray[np.floating]  # (episodes, steps, observation)
-    rrd_acts: NDArray[np.floating]  # (episodes, steps, action)
+    rrd_acts: NDArray[Any]  # (episodes, steps, action), or numbers (episodes, steps)
     rrd_rews: NDArray[np.floating]  # (episodes, 1), return over length
     rrd_var_coef: NDArray[np.floating]  # (episodes, 1), 1 - steps / length
 
@@ -142,3 +162,41 @@ def _observations(
     rng: np.random.Generator, shape: tuple[Any, ...], largest: float
 ) -> NDArray[np.float64]:
     return spread(rng, shape).clip(-largest, largest)
+
+
+def numbered_transitions(configuration: Mapping[str, object], rng: np.random.Generator) -> Draw:
+    """Return transitions with numbered actions, of images in [0, 1] if observations have three axes.
+
+    With `basis_alg` among the flags there are sub-sequences of episodes as well.
+
+    Args:
+        configuration: "args" with the flags, "batch_size".
+        rng: every call draws the same number of values from it.
+    """
+    args = cast("SimpleNamespace", configuration["args"])
+    size = int(cast("int", configuration.get("batch_size", SMALL_BATCH)))
+    [count] = args.acts_dims
+    transitions = Batch(
+        observation=_pixels(rng, (size, *args.obs_dims)),
+        action=rng.integers(count, size=size),
+        reward=rng.standard_normal(size) * 10.0 ** rng.uniform(-2.0, 0.5),
+        next_observation=_pixels(rng, (size, *args.obs_dims)),
+        terminated=rng.random(size) < 0.25,
+    )
+    if not hasattr(args, "basis_alg"):
+        return Draw(transitions, {})
+    steps = (EPISODES, args.rrd_sample_size)
+    sequences = SequenceBatch(
+        **transitions._asdict(),
+        rrd_obs=_pixels(rng, (*steps, *args.obs_dims)),
+        rrd_obs_next=_pixels(rng, (*steps, *args.obs_dims)),
+        rrd_acts=rng.integers(count, size=steps),
+        rrd_rews=rng.standard_normal((EPISODES, 1)),
+        rrd_var_coef=rng.random((EPISODES, 1)),
+    )
+    return Draw(sequences, {})
+
+
+def _pixels(rng: np.random.Generator, shape: tuple[Any, ...]) -> NDArray[np.float64]:
+    # Of vectors the last axis is the only one beside batch and steps.
+    return rng.random(shape) if len(shape) >= 4 else spread(rng, shape)

@@ -16,9 +16,12 @@ from types import MappingProxyType
 
 from parity_tests.actor_critic_inputs import (
     BASIS_NOISE,
+    IMAGES,
     MODERATE,
+    NUMBERED,
     basis_transitions,
     continuous_transitions,
+    numbered_transitions,
     small_arguments,
     sub_sequences,
 )
@@ -110,6 +113,12 @@ WITHOUT_FOR_ACTOR_CRITICS: Mapping[str, str] = MappingProxyType(
 # The critic of SAC is compared by its loss: its value of a saturated action is ill-conditioned, see `MODERATE`.
 _POLICY = {"policy": "get_actions"}
 
+_Q_NETWORK = {"q_network": "get_q_values"}
+
+WITHOUT_FOR_VALUE_DQN: Mapping[str, str] = MappingProxyType(
+    {"resume": WITHOUT_FOR_ACTOR_CRITICS["resume"]}
+)
+
 PAIRS: tuple[AgentPair, ...] = (
     AgentPair(
         name="dqn",
@@ -170,6 +179,33 @@ PAIRS: tuple[AgentPair, ...] = (
         env="Pendulum-v1",
         recipe=continuous_transitions(*BASIS_NOISE["sac"], largest=MODERATE),
         without=WITHOUT_FOR_ACTOR_CRITICS,
+    ),
+    AgentPair(
+        name="value_dqn",
+        legacy="legacy_tf.value_dqn:ValueDQN",
+        torch="torch_impl.value_dqn:ValueDQN",
+        networks=_Q_NETWORK,
+        configs=(
+            Config("small", {"args": small_arguments(**NUMBERED)}),
+            Config(
+                "double-rmsprop",
+                {"args": small_arguments(**{**NUMBERED, "double": True, "optimizer": "rmsprop"})},
+            ),
+            Config("images-dueling", {"args": small_arguments(**{**IMAGES, "dueling": True})}),
+        ),
+        env="CartPole-v1",
+        recipe=numbered_transitions,
+        without=WITHOUT_FOR_VALUE_DQN,
+    ),
+    AgentPair(
+        name="rrd_dqn",
+        legacy="legacy_tf.rrd:RRD",
+        torch="torch_impl.rrd:RRD",
+        networks=_Q_NETWORK,
+        configs=(Config("images", {"args": small_arguments(**IMAGES, basis_alg="dqn")}),),
+        env="CartPole-v1",
+        recipe=numbered_transitions,
+        without=WITHOUT_FOR_VALUE_DQN,
     ),
     AgentPair(
         name="rrd",
