@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test test-unit test-comparisons test-fast test-fast-converters test-fast-others lint bench learning parity-long completeness applications fuzz docs wheel wheel-test clean
+.PHONY: help demo test test-unit test-comparisons test-fast test-fast-converters test-fast-others lint bench learning parity-long completeness applications layer-parity fuzz docs wheel wheel-test clean
 
 help:             ## what there is
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -75,6 +75,11 @@ applications: $(STAMP) ## every network of keras.applications through the conver
 	mkdir -p bench-results
 	$(BIN)/python -m parity_tests.completeness.applications --json bench-results/applications.json \
 	--table bench-results/applications.md
+
+layer-parity: $(STAMP) ## every rule beside Keras, and the tables of docs/coverage.md (many minutes)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -p parity_tests.layer_results --layer-results docs/results/layers.json \
+	parity_tests/test_layers.py parity_tests/test_operators.py parity_tests/test_operations.py -k computes
+	$(BIN)/python -m parity_tests.coverage --update docs/coverage.md
 
 fuzz: $(STAMP)    ## thousands of damaged files
 	TORCHWARD_FUZZ=500 $(BIN)/python -m pytest -q parity_tests/unit/converters/test_hostile_files.py
