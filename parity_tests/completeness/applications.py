@@ -35,11 +35,9 @@ SIZES = {
 }
 """Inputs that are smaller than usual, so that hundreds of layers take seconds; some networks shrink theirs more."""
 BATCHES = (1, 3)
-CALIBRATED = ("EfficientNetV2L", "EfficientNetV2M", "EfficientNetV2S")
-"""Networks whose blocks add a fifth, and whose statistics are those of a batch of images. With others they are chaotic: a change
-of the images by 1e-6 changes the output of EfficientNetV2S by 4 %, so that float32 says nothing (float64: off by 2e-10)."""
-RESIDUAL_SHARE = 0.2
-CALIBRATION_BATCH = 8
+IN_FLOAT64 = ("EfficientNetV2L", "EfficientNetV2M", "EfficientNetV2S")
+"""Networks that are chaotic with random weights: a change of the images by 1e-6 changes the output of EfficientNetV2S by
+4 %, so that roundings of float32 say nothing. Built, converted and compared in float64."""
 NETWORK_TIMEOUT_S = 900
 MAX_REASON = 200
 
@@ -80,18 +78,9 @@ def evaluate_network(name: str, folder: Path, **arguments: object) -> NetworkRes
     import torchward
     from converters.errors import ConversionError
 
-    size = SIZES.get(name, SIZE)
-    # Logits: behind a softmax that is all but one-hot, most differences would not show.
-    given: dict[str, object] = {
-        "weights": None,
-        "input_shape": (size, size, 3),
-        "classifier_activation": None,
-        **arguments,
-    }
-    legacy = getattr(keras.applications, name)(**given)
+    dtype = "float64" if name in IN_FLOAT64 else "float32"
+    legacy = _build_network(name, dtype, **arguments)
     randomize_statistics(legacy, np.random.default_rng(zlib.crc32(name.encode())))
-    if name in CALIBRATED:
-        calibrate_statistics(legacy, _images(name, CALIBRATION_BATCH, legacy))
     path = folder / "model.keras"
     legacy.save(path)
     _warm_up(folder)
@@ -107,7 +96,7 @@ def evaluate_network(name: str, folder: Path, **arguments: object) -> NetworkRes
     keras_loaded = time.perf_counter()
     worst = 0.0
     for batch in BATCHES:
-        images = _images(name, batch, legacy)
+        images = _images(name, batch, legacy).astype(dtype)
         expected = legacy(images, training=False).numpy()
         with torch.no_grad():
             found = model(torch.from_numpy(images)).numpy()
@@ -122,6 +111,26 @@ def evaluate_network(name: str, folder: Path, **arguments: object) -> NetworkRes
         keras_loaded - loaded,
         "" if worst < MAX_RELATIVE_ERROR else f"off by {worst:.1e}",
     )
+
+
+def _build_network(name: str, dtype: str, **arguments: object) -> Any:
+    """Return the network with random weights; its output are logits."""
+    import keras
+
+    size = SIZES.get(name, SIZE)
+    # Behind a softmax that is all but one-hot, most differences would not show.
+    given: dict[str, object] = {
+        "weights": None,
+        "input_shape": (size, size, 3),
+        "classifier_activation": None,
+        **arguments,
+    }
+    standard = keras.config.floatx()
+    keras.config.set_floatx(dtype)
+    try:
+        return getattr(keras.applications, name)(**given)
+    finally:
+        keras.config.set_floatx(standard)
 
 
 def _warm_up(folder: Path) -> None:
@@ -148,20 +157,6 @@ def randomize_statistics(model: Any, draws: np.random.Generator) -> None:
             weight.assign(draws.uniform(0.7, 1.3, weight.shape))
         elif name in ("beta", "bias", "moving_mean"):
             weight.assign(draws.normal(0.0, 0.1, weight.shape))
-
-
-def calibrate_statistics(model: Any, images: Any) -> None:
-    """Scale down what blocks add, then set the statistics of every batch normalization to what it sees of the images."""
-    layers = [layer for layer in model.layers if hasattr(layer, "moving_variance")]
-    for layer in layers:
-        if layer.name.endswith("project_bn"):
-            layer.gamma.assign(layer.gamma * RESIDUAL_SHARE)
-    momenta = [layer.momentum for layer in layers]
-    for layer in layers:
-        layer.momentum = 0.0
-    model(images, training=True)
-    for layer, momentum in zip(layers, momenta, strict=True):
-        layer.momentum = momentum
 
 
 def _images(name: str, batch: int, model: Any) -> Any:
