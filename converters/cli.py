@@ -115,8 +115,8 @@ def convert(
     if source.is_dir() and _is_batch(source, jobs):
         from converters.batch.command import convert_batch, parse_jobs
 
-        if source_code is not None or into is not None or map is not None:
-            msg = f"{source} is a folder; --source-code, --into and --map are for one file"
+        if source_code is not None or into is not None or map is not None or settings:
+            msg = f"{source} is a folder; --source-code, --into, --map and --set are for one file"
             raise typer.BadParameter(msg)
         convert_batch(
             source,
@@ -124,6 +124,7 @@ def convert(
             options={
                 "architecture": None if architecture is None else str(architecture),
                 "strict": strict,
+                "input_layout": input_layout,
                 "max_size": max_size,
                 "rules": list(rules or ()),
             },
@@ -136,7 +137,6 @@ def convert(
         return
 
     from converters.convert import convert as convert_file
-    from converters.writers.registry import find_writer
 
     started = time.perf_counter()
     report = convert_file(
@@ -158,18 +158,33 @@ def convert(
         print_lines([json.dumps(report.to_data())])
     elif not quiet:
         print_lines(format_conversion(report, time.perf_counter() - started, show_all=show_all))
-        if not find_writer(report.format).trains:
-            return  # nothing that `verify` reads
-        given = "" if architecture is None else f" --architecture {architecture}"
         written = _beside(source, output) / report.output
-        loading = (
+        print_lines(_next_step(report, source, written, architecture, own_module=into is not None))
+
+
+def _next_step(
+    report: ConversionReport,
+    source: Path,
+    written: Path,
+    architecture: Path | None,
+    *,
+    own_module: bool,
+) -> list[str]:
+    """Return the line that says what to do with the converted file, if there is something."""
+    from converters.writers.registry import find_writer
+
+    if not find_writer(report.format).trains:
+        return []  # nothing that `verify` reads
+    if report.agent is not None:
+        step = f'{report.agent["loader"]}.load("{written}")'
+    elif own_module:
+        step = (
             f'net.load_state_dict(torch.load("{written}", weights_only=True)["model_state_dict"])'
         )
-        verifying = f"torchward verify {source} {written}{given}"
-        if report.agent is not None:
-            loading = f'{report.agent["loader"]}.load("{written}")'
-        direct = into is not None or report.agent is not None
-        print_lines([f"next            {loading if direct else verifying}"])
+    else:
+        given = "" if architecture is None else f" --architecture {architecture}"
+        step = f"torchward verify {source} {written}{given}"
+    return [f"next            {step}"]
 
 
 def verify(

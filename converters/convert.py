@@ -89,30 +89,20 @@ def convert(
         limits=limits or Limits(),
     )
     if into is None:
-        plan = plan_conversion(checkpoint)
-        if plan.agent is not None:
-            check_agent_output(checkpoint, writer.format, source_code=code, layout=input_layout)
-        record = None if plan.agent is not None else make_record(checkpoint, plan)
-        if input_layout is not None:
-            plan = with_input_layout(plan, input_layout)
-        if not writer.trains:
-            plan = without_training(plan, writer.format)
+        plan, facts = _plan_whole(checkpoint, writer, code=code, input_layout=input_layout)
     else:
         if code is not None:
             msg = "--source-code writes the converted module as source; with --into the module is your own"
             raise UnsupportedError(msg, hint="leave one of the two out")
-        plan = _plan_into(checkpoint, into, names, settings or {})
-        record = None
+        plan, facts = _plan_into(checkpoint, into, names, settings or {}), {}
     warnings = [] if not strict else _refuse_non_finite(plan)
+    describe = partial(make_report, checkpoint, plan, format=writer.format, warnings=warnings)
+    content = make_content(plan, lambda: {**describe().metadata(), **facts})
+    if into is not None or plan.agent is not None:
+        content = replace(content, architecture=None)  # the module is not made from one
     with contextlib.ExitStack() as stack:
         output = stack.enter_context(OutputFile(target))
-        describe = partial(make_report, checkpoint, plan, format=writer.format, warnings=warnings)
-        legacy = {} if record is None else {"legacy": record.to_data()}
-        if plan.agent is not None:
-            legacy = {"agent": dict(plan.agent.settings)}
-        content = make_content(plan, lambda: describe().metadata() | legacy)
-        modular = into is None and plan.agent is None
-        writer.write(output, content if modular else replace(content, architecture=None))
+        writer.write(output, content)
         output.finish()
         files = [output]
         report = describe().with_output(target.name, output.sha256, output.size)
@@ -126,6 +116,24 @@ def convert(
         for file in files:
             file.commit()
     return report
+
+
+def _plan_whole(
+    checkpoint: Checkpoint, writer: Writer, *, code: Path | None, input_layout: str | None
+) -> tuple[Plan, Mapping[str, object]]:
+    """Return the plan for a network or an agent, and what is written beside it for the way back or for `load`."""
+    plan = plan_conversion(checkpoint)
+    if plan.agent is not None:
+        check_agent_output(checkpoint, writer.format, source_code=code, layout=input_layout)
+        facts: dict[str, object] = {"agent": dict(plan.agent.settings)}
+    else:
+        record = make_record(checkpoint, plan)
+        facts = {} if record is None else {"legacy": record.to_data()}
+    if input_layout is not None:
+        plan = with_input_layout(plan, input_layout)
+    if not writer.trains:
+        plan = without_training(plan, writer.format)
+    return plan, facts
 
 
 def _plan_into(

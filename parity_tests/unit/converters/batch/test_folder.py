@@ -93,6 +93,25 @@ def test_process_that_dies_takes_no_other_file_along(
     ] * 2
 
 
+def test_option_for_one_file_is_refused_for_a_folder(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = run(folder, "--set", "actions=4")
+
+    assert code == 2
+    assert "--set are for one file" in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.slow  # starts processes
+def test_input_layout_reaches_every_file_of_a_folder(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(folder, "--input-layout", "sideways")
+
+    assert "0 converted, 3 failed" in capsys.readouterr().out
+    assert "sideways" in str(manifest(folder)["a.h5"])
+
+
 def test_folder_needs_a_folder_to_write_to(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
