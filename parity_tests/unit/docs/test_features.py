@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import torchward
+from experience.arguments import build_parser, names_suite
 from parity_tests.unit.docs.pages import DOCS, ROOT, read_blocks
 
 FEATURES = DOCS / "features.md"
@@ -111,6 +112,11 @@ def known_options(command: str) -> set[str]:
     }
 
 
+@cache
+def suite_options() -> set[str]:
+    return {option for action in build_parser()._actions for option in action.option_strings}
+
+
 def problems_of_command(text: str) -> list[str]:
     """Return what is wrong with a line that begins with torchward."""
     words = shlex.split(text)
@@ -120,7 +126,9 @@ def problems_of_command(text: str) -> list[str]:
     if command not in torchward.COMMANDS:
         return [f"{text}: no command {command}"]
     options = [word.partition("=")[0] for word in words[2:] if re.fullmatch(r"--?[a-z].*", word)]
-    problems = [f"{text}: no option {o}" for o in options if o not in known_options(command)]
+    suite = command == "train" and names_suite(words[2:])
+    known_here = suite_options() if suite else known_options(command)
+    problems = [f"{text}: no option {option}" for option in options if option not in known_here]
     for option, value in pairwise(words):
         if option == "--probe" and value not in names_of("parity_tests.probes", "PROBES"):
             problems.append(f"{text}: no probe {value}")
