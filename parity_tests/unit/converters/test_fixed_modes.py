@@ -144,8 +144,11 @@ def test_dropout_inside_a_recurrent_layer_keeps_the_mode_it_is_called_with(
 ) -> None:
     draws = np.random.default_rng(0)
     sizes = {"kernel": (20, 12), "recurrent_kernel": (3, 12), "bias": (12,)}
-    arrays = {name: draws.normal(size=size).astype(np.float32) for name, size in sizes.items()}
-    layer = configs.layer("LSTM", "memory", units=3, dropout=0.5)
+    arrays = {  # small, so that no gate closes for good
+        name: 0.1 * draws.normal(size=size).astype(np.float32) for name, size in sizes.items()
+    }
+    functions = {"activation": "tanh", "recurrent_activation": "sigmoid"}
+    layer = configs.layer("LSTM", "memory", units=3, dropout=0.5, **functions)
     source = write_model(one_layer(configs, layer, fixed, (None, 5, 20)), {"memory": arrays})
     x = torch.ones(2, 5, 20)
 
