@@ -164,6 +164,7 @@ def test_every_operation_of_the_family_computes_the_same(
         found = outputs[name].detach().double().numpy()
         seen[name] = difference(expected.numpy().astype(float), found)
     record_property("dtype", "float64")
+    record_property("allowed", TOLERANCE)
     record_property("rules", list(report.layers))
     rounded = {name for name in seen if name.split()[0] in ROUNDED_CONSTANTS}
     record_property("difference", max(seen[name] for name in {*seen} - rounded))
