@@ -26,9 +26,12 @@ def keras() -> Iterator[Any]:
     found = pytest.importorskip("keras")
     found.utils.clear_session(free_memory=False)
     before = found.config.floatx()
+    policy = found.config.dtype_policy()  # made of floatx when it is first asked for, and kept
     found.config.set_floatx("float64")
+    found.config.set_dtype_policy("float64")
     yield found
     found.config.set_floatx(before)
+    found.config.set_dtype_policy(policy)
 
 
 @pytest.fixture
