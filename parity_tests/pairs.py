@@ -25,7 +25,7 @@ from parity_tests.actor_critic_inputs import (
     small_arguments,
     sub_sequences,
 )
-from parity_tests.inputs import Recipe
+from parity_tests.inputs import FORWARD_SCALES, Recipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,7 @@ class AgentPair:
         networks: network name to the method of both agents that evaluates it on (batch, *observation).
         configs: the first is the one of short runs and of reports that name none.
         env: environment in which `train` and the benchmarks run the pair.
+        largest_scale: of the inputs of the forward probe; smaller where outputs of large inputs are ill-conditioned.
         recipe: name of an input recipe, or a function of (configuration, generator); see `inputs.Recipe`.
         without: probe name to the reason why it does not apply to this pair.
     """
@@ -63,6 +64,7 @@ class AgentPair:
     configs: tuple[Config, ...]
     env: str
     recipe: str | Recipe = "transitions"
+    largest_scale: float = FORWARD_SCALES[-1]
     without: Mapping[str, str] = field(default_factory=dict)
 
     def find_config(self, name: str | None) -> Config:
@@ -109,6 +111,10 @@ WITHOUT_FOR_ACTOR_CRITICS: Mapping[str, str] = MappingProxyType(
         "resume": "the legacy agent writes checkpoints of TensorFlow 1, no Keras file",
     }
 )
+
+# The output of a policy is tanh of a sum. Inputs of 1000 make its terms so large that the rounding of the sum, 6e-8 of the sum of
+# their magnitudes, shows in full where they cancel to a number near 0.
+_MODERATE_SCALE = 1.0
 
 # The critic of SAC is compared by its loss: its value of a saturated action is ill-conditioned, see `MODERATE`.
 _POLICY = {"policy": "get_actions"}
@@ -157,6 +163,7 @@ PAIRS: tuple[AgentPair, ...] = (
             ),
         ),
         env="Pendulum-v1",
+        largest_scale=_MODERATE_SCALE,
         recipe=continuous_transitions(),
         without=WITHOUT_FOR_ACTOR_CRITICS,
     ),
@@ -167,6 +174,7 @@ PAIRS: tuple[AgentPair, ...] = (
         networks=_ACTOR_CRITIC,
         configs=(Config("small", {"args": small_arguments()}),),
         env="Pendulum-v1",
+        largest_scale=_MODERATE_SCALE,
         recipe=continuous_transitions("target"),
         without=WITHOUT_FOR_ACTOR_CRITICS,
     ),
@@ -177,6 +185,7 @@ PAIRS: tuple[AgentPair, ...] = (
         networks=_POLICY,
         configs=(Config("small", {"args": small_arguments()}),),
         env="Pendulum-v1",
+        largest_scale=_MODERATE_SCALE,
         recipe=continuous_transitions(*BASIS_NOISE["sac"], largest=MODERATE),
         without=WITHOUT_FOR_ACTOR_CRITICS,
     ),
@@ -228,6 +237,7 @@ PAIRS: tuple[AgentPair, ...] = (
             ),
         ),
         env="Pendulum-v1",
+        largest_scale=_MODERATE_SCALE,
         recipe=sub_sequences,
         without=WITHOUT_FOR_ACTOR_CRITICS,
     ),
@@ -242,6 +252,7 @@ PAIRS: tuple[AgentPair, ...] = (
             ),
         ),
         env="Pendulum-v1",
+        largest_scale=_MODERATE_SCALE,
         recipe=basis_transitions,
         without=WITHOUT_FOR_ACTOR_CRITICS,
     ),

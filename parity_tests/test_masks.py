@@ -134,9 +134,12 @@ NETWORKS: dict[str, Callable[[Any], Any]] = {
 def keras() -> Any:
     module = pytest.importorskip("keras")
     module.utils.clear_session(free_memory=False)
+    policy = module.config.dtype_policy()
     module.config.set_floatx("float64")
+    module.config.set_dtype_policy("float64")
     yield module
     module.config.set_floatx("float32")
+    module.config.set_dtype_policy(policy)
 
 
 def inputs_of(model: Any) -> list[NDArray[Any]]:

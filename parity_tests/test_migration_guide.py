@@ -22,7 +22,8 @@ PAGES = sorted(
     path for path in DOCS.glob("*.md") if any(b.language == "python" for b in read_blocks(path))
 )
 FIXTURE = Path(__file__).parent / "fixtures" / "tf215_dqn_seed"
-SLOW_PAGES = ("deployment.md",)
+ELSEWHERE = ("deployment.md", "own-module.md", "way-back.md")
+"""Pages that need other files, or long: parity_tests/unit/docs runs them."""
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize(
-    "page", [p for p in PAGES if p.name not in SLOW_PAGES], ids=lambda p: p.name
+    "page", [p for p in PAGES if p.name not in ELSEWHERE], ids=lambda p: p.name
 )
 def test_every_block_of_the_page_does_what_the_page_shows(page: Path, folder: Path) -> None:
     run_page(page)

@@ -130,12 +130,14 @@ def _build_network(name: str, dtype: str, **arguments: object) -> Any:
         "classifier_activation": None,
         **arguments,
     }
-    standard = keras.config.floatx()
+    standard, policy = keras.config.floatx(), keras.config.dtype_policy()
     keras.config.set_floatx(dtype)
+    keras.config.set_dtype_policy(dtype)
     try:
         return getattr(keras.applications, name)(**given)
     finally:
         keras.config.set_floatx(standard)
+        keras.config.set_dtype_policy(policy)
 
 
 def _warm_up(folder: Path) -> None:

@@ -14,6 +14,8 @@ import torch
 
 import torchward
 from converters.errors import OutputError, UnsupportedError
+from converters.registry import LAYERS
+from converters.targets import TARGETS
 from converters.writers import output_file
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
@@ -229,6 +231,9 @@ def test_rules_of_a_users_module_convert_a_users_layer(
         "def double(layer, *shapes):\n    return [TorchStep('my.doubled')]\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
+    for table, name in ((LAYERS, "my_package>Double"), (TARGETS, "my.doubled")):
+        monkeypatch.setitem(table, name, None)  # so that what the rule adds is taken out again
+        del table[name]
     path = write_model(configs.sequential(configs.layer("my_package>Double", "twice")), {})
 
     with pytest.raises(UnsupportedError, match="no rule for Keras layer 'my_package>Double'"):

@@ -21,7 +21,7 @@ from parity_tests.harness import run_probe
 from parity_tests.pairs import PAIRS, Config, find_pair
 from parity_tests.report import ProbeResult, format_failure
 from torch_impl import dqn, losses, networks
-from torch_impl.keras_compat import keras_optimizer, optimizers
+from torch_impl.keras_compat import keras_optimizer, optimizers, parameter_groups
 
 pytestmark = pytest.mark.tf
 
@@ -219,12 +219,12 @@ def epsilon_added_after_the_correction(patch: pytest.MonkeyPatch) -> None:
 
 @fault("update")
 def gradients_clipped_one_by_one(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(keras_optimizer, "clip_global_norm", keras_optimizer.clip_each_norm)
+    patch.setattr(parameter_groups, "clip_global_norm", parameter_groups.clip_each_norm)
 
 
 @fault("update")
 def gradients_not_clipped(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(keras_optimizer, "clip_global_norm", lambda gradients, limit: gradients)
+    patch.setattr(parameter_groups, "clip_global_norm", lambda gradients, limit: gradients)
 
 
 @fault("update")
@@ -233,7 +233,7 @@ def clip_with_the_small_number_of_torch(patch: pytest.MonkeyPatch) -> None:
         norm = math.sqrt(sum(float((each**2).sum()) for each in gradients))
         return [each * min(1.0, limit / (norm + 1e-6)) for each in gradients]
 
-    patch.setattr(keras_optimizer, "clip_global_norm", wrong)
+    patch.setattr(parameter_groups, "clip_global_norm", wrong)
 
 
 @fault("trajectory")
