@@ -60,6 +60,12 @@ class BatchNorm(nn.Module):
         """Return x normalized; in training mode also move the statistics."""
         if not self.training or self.frozen:
             return self._normalize_by_moving_statistics(x)
+        if x.dim() == 2:
+            # As Keras adds it up: a bias before this layer has gradient 0 but for
+            # rounding, which Adam divides by itself, and the kernel below rounds more.
+            mean, variance = x.mean(0), x.var(0, correction=0)
+            self._move_statistics(mean.detach(), variance.detach(), len(x))
+            return self._normalize(x, mean, variance)
         x = x.movedim(self.axis, 1)
         # One kernel for all of it; the momentum of 0 is not used, because it is given no statistics to move.
         y, mean, inverse = torch.native_batch_norm(
