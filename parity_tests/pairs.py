@@ -52,7 +52,7 @@ class AgentPair:
         networks: network name to the method of both agents that evaluates it on (batch, *observation).
         configs: the first is the one of short runs and of reports that name none.
         env: environment in which `train` and the benchmarks run the pair.
-        largest_scale: of the inputs of the forward probe; smaller where outputs of large inputs are ill-conditioned.
+        largest_scale: of the inputs of the forward probe in float32; smaller where large inputs are ill-conditioned.
         recipe: name of an input recipe, or a function of (configuration, generator); see `inputs.Recipe`.
         without: probe name to the reason why it does not apply to this pair.
     """
