@@ -66,6 +66,7 @@ learning: $(STAMP) ## CartPole, five seeds on both sides (about half an hour), a
 
 parity-long: $(STAMP) ## 10,000 updates of every pair on both sides
 	$(BIN)/torchward parity --updates 10000
+	OMP_NUM_THREADS=1 $(BIN)/python -m parity_tests.trajectories --updates 10000
 
 completeness: $(STAMP) ## Keras's own layer tests through the converter (minutes), and the table
 	mkdir -p bench-results
