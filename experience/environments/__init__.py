@@ -13,7 +13,21 @@ if TYPE_CHECKING:
 
 LANGUAGE_LEARNING = "torchward/LanguageLearning-v0"
 """Gymnasium id of the migration guide's environment."""
-ALIASES = {"LanguageLearning": LANGUAGE_LEARNING, "LanguageLearning-v0": LANGUAGE_LEARNING}
+CATCH = "torchward/Catch-v0"
+"""Gymnasium id of the small task on images."""
+ALIASES = {
+    "LanguageLearning": LANGUAGE_LEARNING,
+    "LanguageLearning-v0": LANGUAGE_LEARNING,
+    "Catch": CATCH,
+}
+REGISTERED = {
+    LANGUAGE_LEARNING: "experience.environments.language_learning:LanguageLearningEnv",
+    CATCH: "experience.environments.catch:CatchEnv",
+    "torchward/SimglucoseGym-v0": "experience.environments.glucose:SimglucoseGymEnv",
+    "torchward/MockT1D-v0": "experience.environments.glucose:MockT1DEnv",
+    "torchward/GlucoseMeals-v0": "experience.environments.glucose:GlucoseMealsEnv",
+}
+"""Gymnasium id to the class of ours."""
 
 
 class MissingExtraError(ImportError):
@@ -27,10 +41,9 @@ def register_environments() -> None:
         MissingExtraError: Gymnasium is not installed.
     """
     gymnasium = _import_gymnasium()
-    if LANGUAGE_LEARNING not in gymnasium.registry:
-        gymnasium.register(
-            LANGUAGE_LEARNING, "experience.environments.language_learning:LanguageLearningEnv"
-        )
+    for name, place in REGISTERED.items():
+        if name not in gymnasium.registry:
+            gymnasium.register(name, place)
 
 
 def make_environment(
