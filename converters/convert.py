@@ -95,7 +95,7 @@ def convert(
             msg = "--source-code writes the converted module as source; with --into the module is your own"
             raise UnsupportedError(msg, hint="leave one of the two out")
         plan, facts = _plan_into(checkpoint, into, names, settings or {}), {}
-    warnings = [] if not strict else _refuse_non_finite(plan)
+    warnings = [*plan.assumed, *(_refuse_non_finite(plan) if strict else [])]
     describe = partial(make_report, checkpoint, plan, format=writer.format, warnings=warnings)
     content = make_content(plan, lambda: {**describe().metadata(), **facts})
     if into is not None or plan.agent is not None:

@@ -23,6 +23,7 @@ from converters.moves import Move
 from converters.optimizers.plan import OptimizerPlan
 from converters.passes.input_layout import CHANNELS_FIRST, CHANNELS_LAST, has_images
 from converters.registry import find_layer_rule
+from converters.stacks import assume_stack
 from converters.training_state import parameter_options, plan_optimizer_state, plan_slots
 
 
@@ -42,6 +43,7 @@ class Plan:
         origins: for every step of the architecture, the path of the layer it comes from.
         input_layout: "nhwc" or "nchw": how images come in; None: no input is an image.
         agent: for checkpoints of whole agents, what belongs to them beside their networks.
+        assumed: what the file does not say and a user has to check.
     """
 
     architecture: Architecture
@@ -55,6 +57,7 @@ class Plan:
     roles: Mapping[str, tuple[Path, str]]  # state key to layer path and role of the legacy weight
     input_layout: str | None = None
     agent: AgentParts | None = None  # of a whole agent: `architecture` is empty then
+    assumed: tuple[str, ...] = ()
 
     def steps_of(self, path: Path) -> list[Step]:
         """Return the steps of one layer."""
@@ -65,6 +68,11 @@ class Plan:
         """Return the moves of one layer with the role of each array."""
         found = ((self.roles[move.target], move) for move in self.moves)
         return [(role, move) for (origin, role), move in found if origin == path]
+
+
+_NO_OPTIMIZER = (
+    "the optimizer state is not converted: neither its class nor its learning rate is in the file"
+)
 
 
 def plan_conversion(checkpoint: Checkpoint) -> Plan:
@@ -86,11 +94,14 @@ def _plan(checkpoint: Checkpoint) -> Plan:
         )
 
         return plan_agent(checkpoint)
+    assumed: tuple[str, ...] = ()
     if graph is None:
-        raise _no_graph(checkpoint)
+        checkpoint, graph, assumed = _assumed(checkpoint)
     _check_rules(graph)
     matched = match_arrays(graph, checkpoint.layers)
     optimizer, notes = plan_optimizer_state(checkpoint, graph, matched.arrays)
+    if assumed and optimizer is not None and optimizer.learning_rate is None:
+        optimizer, notes = None, [_NO_OPTIMIZER]
     lowering = Lowering(None if optimizer is None else optimizer.read_iterations())
     architecture = lower_model(with_input_shape(graph, matched.arrays), lowering)
     if lowering.problems:
@@ -124,21 +135,30 @@ def _plan(checkpoint: Checkpoint) -> Plan:
         origins=tuple(lowering.origins),
         roles={key: (path, param.source) for key, (path, param) in lowering.params.items()},
         input_layout=_input_layout(graph, architecture),
+        assumed=assumed,
     )
 
 
-def _no_graph(checkpoint: Checkpoint) -> UnsupportedError:
-    """Return the error for weights without an architecture, or with one that is the user's code."""
+def _assumed(checkpoint: Checkpoint) -> tuple[Checkpoint, Graph, tuple[str, ...]]:
+    """Return weights without an architecture as a chain of dense layers, if they can be nothing else.
+
+    Raises:
+        UnsupportedError: They can be something else, or the file says that the architecture is the user's code.
+    """
     stored = checkpoint.stored.configuration if checkpoint.stored else None
     whole = parse_json(stored, what="model configuration", limits=Limits()) if stored else None
     if isinstance(whole, Mapping):
         name = whole.get("class_name")
         msg = f"model class '{name!s:.80}' is not one of Keras's own; its structure is code, which is not in the file"
         hint = "give an equivalent Functional configuration with --architecture, or your module with --into"
-        return UnsupportedError(msg, hint=hint)
-    msg = "holds weights only, without the architecture they belong to"
-    hint = "give the model's configuration: --architecture config.json (model.to_json())"
-    return UnsupportedError(msg, hint=hint)
+        raise UnsupportedError(msg, hint=hint)
+    found = assume_stack(checkpoint)
+    if found is None or found[0].graph is None:
+        msg = "holds weights only, without the architecture they belong to"
+        hint = "give the model's configuration: --architecture config.json (model.to_json())"
+        raise UnsupportedError(msg, hint=hint)
+    stack, assumed = found
+    return stack, found[0].graph, assumed
 
 
 def _input_layout(graph: Graph, architecture: Architecture) -> str | None:

@@ -442,14 +442,16 @@ def recorded_weights(item: Recorded, known: set[str]) -> dict[tuple[str, str], N
 
 
 @pytest.mark.parametrize("item", [item for item in FILES if str(item) in WRITTEN_BY_HAND], ids=str)
-def test_file_without_its_architecture_is_refused(item: Recorded, tmp_path: Path) -> None:
-    with pytest.raises(UnsupportedError, match="weights only") as caught:
-        torchward.convert(item.path, tmp_path / "model.pth")
+def test_weights_alone_are_taken_for_the_usual_network_and_it_is_said(
+    item: Recorded, tmp_path: Path
+) -> None:
+    report = torchward.convert(item.path, tmp_path / "model.pth")
 
-    assert caught.value.exit_code == 4
-    assert caught.value.hint is not None
-    assert "--architecture" in caught.value.hint
-    assert list(tmp_path.iterdir()) == []
+    assert any(warning.startswith("assumed") for warning in report.warnings)
+    assert any("--architecture" in warning for warning in report.warnings)
+    with torch.no_grad():
+        outputs = as_list(torchward.load(tmp_path / "model.pth")(*inputs_of(item)))
+    assert_close(outputs_of(item), outputs, item.tolerance, "output")
 
 
 def test_lambda_in_a_recorded_archive_is_refused(tmp_path: Path) -> None:

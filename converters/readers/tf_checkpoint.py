@@ -17,6 +17,7 @@ from converters.readers.tensorflow.bundle import Bundle, read_bundle
 from converters.readers.tensorflow.keras_objects import (
     Objects,
     find_model,
+    find_root,
     generation_of,
     keras_layers,
     named_by_attributes,
@@ -86,7 +87,7 @@ def object_checkpoint(
     Raises:
         ConversionError: Objects and configuration do not belong together.
     """
-    model = find_model(objects)
+    model = find_model(objects) if architecture else find_root(objects)
     graph = architecture.graph(limits) if architecture else None
     layers = keras_layers(objects, model, graph) if graph else named_by_attributes(objects, model)
     optimizer = stored_optimizer(objects, model)

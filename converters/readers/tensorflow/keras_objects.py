@@ -66,8 +66,9 @@ class StoredOptimizer:
 
 
 def generation_of(objects: Objects) -> int:
-    """Return the generation of Keras that wrote the graph: only Keras 3 has lists of operations."""
-    return 3 if any("_operations" in node.children for node in objects.nodes) else 2
+    """Return the generation of Keras that wrote the graph, by attributes that only Keras 3 has."""
+    own = {"_operations", "_trainable_variables_indices"}
+    return 3 if any(own.intersection(node.children) for node in objects.nodes) else 2
 
 
 def find_model(objects: Objects) -> int:
@@ -90,6 +91,14 @@ def find_model(objects: Objects) -> int:
     return next(iter(models.values()), root.children.get("model", 0))
 
 
+def find_root(objects: Objects) -> int:
+    """Return the node below which all models are: the one model's, or the root for several."""
+    try:
+        return find_model(objects)
+    except AmbiguousTargetError:
+        return 0
+
+
 def keras_layers(objects: Objects, model: int, graph: Graph) -> list[LayerArrays]:
     """Return the arrays of a model's layers, in the form of a weight container.
 
@@ -110,7 +119,32 @@ def named_by_attributes(objects: Objects, start: int) -> list[LayerArrays]:
         holder, _, name = path.rpartition("/")
         if array is not None:
             groups.setdefault(holder, {})[name.lstrip("_")] = array
-    return [LayerArrays(path, path or None, arrays) for path, arrays in groups.items()]
+    found = [LayerArrays(path, path or None, arrays) for path, arrays in groups.items()]
+    known = {array.name for entry in found for array in entry.arrays.values()}
+    trained = _trained(objects)
+    # Keras 3 does not track layers in a plain list: their weights are reached through the optimizer alone.
+    return trained if known < {a.name for e in trained for a in e.arrays.values()} else found
+
+
+def _trained(objects: Objects) -> list[LayerArrays]:
+    """Return what the only optimizer of Keras 3 trains, in its order; a new layer begins where a role repeats."""
+    lists = {
+        node.children["_trainable_variables"]
+        for node in objects.nodes
+        if _is_optimizer(node) and "_trainable_variables" in node.children
+    }
+    if len(lists) != 1:
+        return []
+    groups: list[dict[str, ArrayInfo]] = []
+    for number in objects.nodes[lists.pop()].items():
+        array = objects.array(number)
+        role = objects.nodes[number].full_name.rpartition("/")[2]
+        if array is None:
+            return []
+        if not groups or role in groups[-1]:
+            groups.append({})
+        groups[-1][role] = array
+    return [LayerArrays(f"trained/{place}", None, arrays) for place, arrays in enumerate(groups)]
 
 
 def stored_optimizer(objects: Objects, model: int) -> StoredOptimizer:
