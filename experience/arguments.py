@@ -87,6 +87,7 @@ class Arguments:
     # Ours.
     use_pytorch: bool | None = None  # None: the environment variable USE_PYTORCH, else PyTorch
     cuda: bool | None = None  # None: where there is a device
+    compiled: bool | None = None  # updates; None: on a CPU where the run is long enough to pay
     seed: int = 0
     dtype: str = "float32"
     num_envs: int = 1  # environments stepped side by side; timesteps are those of all together

@@ -14,6 +14,7 @@ import numpy as np
 
 from experience.agents import create_agent
 from experience.arguments import Arguments, write_arguments
+from experience.compiling import choose_steps
 from experience.environments.names import format_mapping
 from experience.environments.suite import SuiteEnvironment, describe_spaces, make_suite_environment
 from experience.learner import GreedyTester, Learner, SuiteAgent
@@ -122,7 +123,7 @@ class SuiteRun:
             arguments, echo=echo, text_name=self._text_name, steps=self.learner.steps
         ) as log:
             self._text_name = log.text_name
-            self._announce(log)
+            self._announce(log, choose_steps(arguments, self.agent))
             complete = True
             while self._cycle < total:
                 complete = self._run_cycle(log, should_stop)
@@ -168,10 +169,10 @@ class SuiteRun:
         self._averages.clear()
         return True
 
-    def _announce(self, log: SuiteLog) -> None:
-        mapping = format_mapping(self.arguments.env)
-        if mapping:
-            log.say(mapping)
+    def _announce(self, log: SuiteLog, steps: str | None) -> None:
+        for line in (format_mapping(self.arguments.env), steps):
+            if line:
+                log.say(line)
         if self.arguments.resume:
             log.say(f"Resumed at step {self.learner.steps:,} from {self.run_folder}.")
         else:

@@ -253,18 +253,22 @@ class ActorCritic:
         with torch.no_grad():
             torch._foreach_copy_(*self._pairs)
 
-    def compile_steps(self) -> None:
+    def compile_steps(self) -> str | None:
         """Compile every kind of step at its first call with a size of batch, for 10 to 60 seconds each.
 
-        The numbers of `args` that the losses read are fixed then. Steps stay in eager PyTorch, with a line in the
-        log, where compiling is not possible.
+        The numbers of `args` that the losses read are fixed then. Should the compiler fail, steps go on in eager
+        PyTorch with a line in the log.
+
+        Returns:
+            What stands against it, steps then stay in eager PyTorch; None if nothing does.
         """
         try:
             self._compiled = CompiledLosses(
                 self._networks(), self._trained, self.optimizers, self._losses
             )
         except CompilingError as error:
-            _log.warning("steps run in eager PyTorch: %s", error)
+            return str(error)
+        return None
 
     def losses(self, batch: Any, noise: Noise | None = None) -> dict[str, float]:  # noqa: ANN401
         """Return the figures of `train`; nothing changes."""

@@ -1,0 +1,48 @@
+"""Whether a run's updates are compiled: where it is asked for, or where the run is long enough to pay for it.
+
+Which agents can compile is not known here: those that have `compile_steps`. Both ways give the same numbers within
+rounding. The choice depends on the arguments alone, so a resumed run makes the same one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from experience.arguments import Arguments
+
+UPDATES_THAT_PAY = 20_000
+"""Planned updates from which compiling pays: it takes 10 to 60 s and saves 1 to 5 ms an update on one core."""
+
+
+def choose_steps(arguments: Arguments, agent: Any) -> str | None:  # noqa: ANN401  of either framework
+    """Let the agent compile its steps if they should be, and return a line that says how updates run.
+
+    Args:
+        arguments: `compiled` None: compile on a CPU, with vectors as observations, where it pays.
+        agent: of the run; `compile_steps` returns what stands against it, or None.
+
+    Returns:
+        None where there is nothing to choose: TensorFlow's graphs are compiled as they are.
+    """
+    compile_steps = getattr(agent, "compile_steps", None)
+    if compile_steps is None:
+        return None
+    eager = "Updates run in eager PyTorch"
+    planned = planned_updates(arguments)
+    if arguments.compiled is False:
+        return f"{eager}, as asked."
+    if arguments.compiled is None:
+        if planned < UPDATES_THAT_PAY:
+            return f"{eager}: compiling pays from {UPDATES_THAT_PAY:,} updates on, {planned:,} are planned."
+        if len(arguments.obs_dims) > 1 or agent.device.type != "cpu":
+            return f"{eager}: on images, and on a GPU, they are compiled only with --compiled yes."
+    obstacle = compile_steps()
+    if obstacle is not None:
+        return f"{eager}: {obstacle}."
+    return "Updates are compiled, each kind at its first call (10 to 60 s); --compiled no runs them in eager PyTorch."
+
+
+def planned_updates(arguments: Arguments) -> int:
+    """Return the updates of the whole run, those that fall into the warm-up counted as well."""
+    iterations = arguments.epochs * arguments.cycles * arguments.iterations
+    return iterations * arguments.train_batches

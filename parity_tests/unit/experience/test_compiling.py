@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from experience.arguments import choose_defaults
+from experience.compiling import choose_steps, planned_updates
+
+LONG = {"epochs": 1, "cycles": 2, "iterations": 100, "train_batches": 100}
+SHORT = {**LONG, "cycles": 1}
+
+
+class Agent:
+    """Notes whether it was told to compile."""
+
+    def __init__(self, device: str = "cpu", obstacle: str | None = None) -> None:
+        self.device, self.obstacle, self.told = SimpleNamespace(type=device), obstacle, False
+
+    def compile_steps(self) -> str | None:
+        self.told = True
+        return self.obstacle
+
+
+def arguments(**flags: Any) -> Any:
+    return choose_defaults(alg="sac", env="Pendulum-v1", **{"obs_dims": (3,), **flags})
+
+
+@pytest.mark.parametrize(
+    ("flags", "device", "told", "said"),
+    [
+        (LONG, "cpu", True, "Updates are compiled"),
+        (SHORT, "cpu", False, "from 20,000 updates on, 10,000 are planned"),
+        (LONG, "cuda", False, "only with --compiled yes"),
+        ({**LONG, "obs_dims": (84, 84, 4)}, "cpu", False, "only with --compiled yes"),
+        ({**LONG, "compiled": False}, "cpu", False, "eager PyTorch, as asked"),
+        ({**SHORT, "compiled": True}, "cuda", True, "Updates are compiled"),
+    ],
+    ids=["long", "short", "gpu", "images", "no", "yes"],
+)
+def test_updates_are_compiled_where_asked_for_or_where_it_pays(
+    flags: dict[str, Any], device: str, told: bool, said: str
+) -> None:
+    agent = Agent(device)
+
+    line = choose_steps(arguments(**flags), agent)
+
+    assert agent.told == told
+    assert said in str(line)
+
+
+def test_what_stands_against_compiling_is_said() -> None:
+    line = choose_steps(arguments(**LONG), Agent(obstacle="no C++ compiler was found"))
+
+    assert line == "Updates run in eager PyTorch: no C++ compiler was found."
+
+
+def test_graphs_of_tensorflow_are_no_choice() -> None:
+    assert choose_steps(arguments(**LONG), object()) is None
+
+
+def test_default_run_plans_three_million_updates() -> None:
+    assert planned_updates(choose_defaults(alg="sac")) == 3_000_000
