@@ -23,7 +23,7 @@ class Script:
         return self.numbers.pop(0)
 
 
-def scripted(*numbers: int, balls: int = 5) -> tuple[CatchEnv, np.ndarray]:
+def scripted(*numbers: int, balls: int = 3) -> tuple[CatchEnv, np.ndarray]:
     """Return an environment whose draws are paddle, then column and drift of every ball; and what it shows first."""
     environment = CatchEnv(balls=balls)
     environment.reset(seed=0)
@@ -94,12 +94,12 @@ def test_the_next_ball_appears_in_the_step_after() -> None:
     assert shown[-2:] == [(7, 3), (0, 6)]
 
 
-def test_five_balls_take_39_steps() -> None:
+def test_three_balls_take_23_steps() -> None:
     environment = make_environment("Catch", seed=0)
 
-    ends = [environment.step(STAY)[2] for _ in range(39)]
+    ends = [environment.step(STAY)[2] for _ in range(23)]
 
-    assert ends == [False] * 38 + [True]
+    assert ends == [False] * 22 + [True]
 
 
 def test_an_episode_without_balls_is_refused() -> None:
