@@ -22,6 +22,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from typer import Typer
+
     from converters.convert import convert
     from converters.inspection import inspect
     from converters.legacy_files.export import export
@@ -60,10 +62,11 @@ COMMANDS = {
     "support": "converters.cli",
     "parity": "parity_tests.cli",
     "train": "parity_tests.train_command",
+    "dataset": "parity_tests.dataset_command",
     "bench": "benchmarks.cli",
     "doctor": "benchmarks.doctor",
 }
-"""Command to the module that holds the function of its name, in the order of --help."""
+"""Command to the module that holds the function (or the group of functions) of its name, in the order of --help."""
 _PACKAGES = ("experience", "legacy_tf", "torch_impl", "converters", "parity_tests", "benchmarks")
 _EXIT_INTERRUPTED = 130
 
@@ -101,6 +104,11 @@ def main(arguments: list[str] | None = None) -> int:
     app.callback()(lambda: None)  # keeps the command's name even when only one is imported
     for name in [wanted] if wanted in COMMANDS else COMMANDS:
         command = getattr(importlib.import_module(COMMANDS[name]), name)
+        if isinstance(command, typer.Typer):
+            debug = "--debug" in arguments
+            arguments = [argument for argument in arguments if argument != "--debug"]
+            _add_group(app, name, command, debug=debug, as_json="--json" in arguments)
+            continue
         if name == wanted and "debug" not in signature(command).parameters:
             # --debug holds for every command: a traceback instead of one line.
             debug = "--debug" in arguments
@@ -114,6 +122,18 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output went away: torchward ... | head
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
+
+
+def _add_group(app: Typer, name: str, group: Typer, *, debug: bool, as_json: bool) -> None:
+    """Add commands of two words; the group itself stays as it is."""
+    from typer import Typer
+
+    own = Typer(no_args_is_help=True, rich_markup_mode=None, help=group.info.help)
+    for each in group.registered_commands:
+        if each.callback is not None:
+            callback = each.callback if debug else _one_line(each.callback, as_json=as_json)
+            own.command(each.name)(callback)
+    app.add_typer(own, name=name)
 
 
 def _run_suite(command: Callable[[list[str]], None], arguments: list[str]) -> int:

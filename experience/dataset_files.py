@@ -80,7 +80,7 @@ def read_arrays(
         MissingPackageError: h5py is not installed.
     """
     path = folder / MAIN_FILE
-    with _opened(path) as (file, check):
+    with open_hdf5(path) as (file, check):
         names = sorted(
             (name for name in file if name.removeprefix("episode_").isdecimal()),
             key=lambda name: int(name.removeprefix("episode_")),
@@ -95,7 +95,8 @@ def read_arrays(
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[h5py.File, _Sizes]]:
+def open_hdf5(path: Path) -> Iterator[tuple[h5py.File, Sizes]]:
+    """Open an HDF5 file for reading, with what counts the bytes read from it. Raises DatasetError."""
     h5py = _import_h5py()
     try:
         size = path.stat().st_size
@@ -104,10 +105,10 @@ def _opened(path: Path) -> Iterator[tuple[h5py.File, _Sizes]]:
         msg = f"{path}: cannot be opened as HDF5: {error}"
         raise DatasetError(msg) from error
     with file:
-        yield file, _Sizes(size)
+        yield file, Sizes(size)
 
 
-class _Sizes:
+class Sizes:
     """Counts what is read and refuses what a file of this size cannot hold.
 
     Args:
@@ -127,9 +128,9 @@ class _Sizes:
             raise ValueError(msg)
 
 
-def _read_episode(file: h5py.File, name: str, sizes: _Sizes) -> dict[str, NDArray[Any]]:
-    group = _follow(file, name)
-    arrays = {key: _read_array(group, key, sizes) for key in ("observations", "actions", *_ROWS)}
+def _read_episode(file: h5py.File, name: str, sizes: Sizes) -> dict[str, NDArray[Any]]:
+    group = follow(file, name)
+    arrays = {key: read_numbers(group, key, sizes) for key in ("observations", "actions", *_ROWS)}
     steps = len(arrays["rewards"])
     lengths = {key: array.shape[:1] for key, array in arrays.items()}
     needed = {key: (steps + (key == "observations"),) for key in arrays}
@@ -140,7 +141,7 @@ def _read_episode(file: h5py.File, name: str, sizes: _Sizes) -> dict[str, NDArra
     return arrays
 
 
-def _follow(group: h5py.Group, name: str) -> Any:  # noqa: ANN401  what stands there
+def follow(group: h5py.Group, name: str) -> Any:  # noqa: ANN401  what stands there
     """Return what a name stands for; links to other places and files are refused."""
     h5py = _import_h5py()
     link = group.get(name, getlink=True)
@@ -153,9 +154,14 @@ def _follow(group: h5py.Group, name: str) -> Any:  # noqa: ANN401  what stands t
     return group[name]
 
 
-def _read_array(group: h5py.Group, name: str, sizes: _Sizes) -> NDArray[Any]:
+def read_numbers(group: h5py.Group, name: str, sizes: Sizes) -> NDArray[Any]:
+    """Return an array of numbers.
+
+    Raises:
+        ValueError, TypeError: It is not there, is something else, or lies in another file.
+    """
     h5py = _import_h5py()
-    found = _follow(group, name)
+    found = follow(group, name)
     if isinstance(found, h5py.Group):
         msg = (
             f"'{name}' is a group: a Dict or Tuple space. Record through "

@@ -1,8 +1,15 @@
-"""The spaces of a data set, as Minari's metadata describes them in JSON, as a line of text."""
+"""The spaces of a data set: as a line of text from the JSON of its metadata, or made from its episodes."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gymnasium import Space
+
+    from experience.offline_data import Episode
 
 
 def describe_space(text: object) -> str:
@@ -30,14 +37,6 @@ def describe_environment(text: object) -> str | None:
     return name if isinstance(name, str) else None
 
 
-def count_actions(text: object) -> int | None:
-    """Return how many actions the JSON of a Discrete space counted from 0 has; None for other spaces."""
-    content = _parse(text)
-    count = content.get("n")
-    usual = content.get("type") == "Discrete" and not content.get("start", 0)
-    return count if usual and isinstance(count, int) else None
-
-
 def _parse(text: object) -> dict[str, object]:
     if not isinstance(text, str):
         return {}
@@ -46,3 +45,35 @@ def _parse(text: object) -> dict[str, object]:
     except (ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
+
+
+def infer_spaces(episodes: Sequence[Episode]) -> tuple[Space[Any], Space[Any]]:
+    """Return spaces that hold everything in the episodes: (observations, actions).
+
+    Integer actions become Discrete with as many as the largest says, others a Box of what occurs; images become a Box of
+    bytes, other observations one without bounds.
+
+    Raises:
+        ValueError: There is no episode, or an integer action is negative.
+        ImportError: Gymnasium is not installed.
+    """
+    import numpy as np
+    from gymnasium import spaces
+
+    if not episodes:
+        msg = "no episode to take spaces from"
+        raise ValueError(msg)
+    first = episodes[0]
+    shape = first.observations.shape[1:]
+    images = first.observations.dtype == np.uint8
+    observations = (
+        spaces.Box(0, 255, shape, np.uint8) if images else spaces.Box(-np.inf, np.inf, shape)
+    )
+    low = np.min([episode.actions.min(axis=0) for episode in episodes], axis=0)
+    high = np.max([episode.actions.max(axis=0) for episode in episodes], axis=0)
+    if first.actions.dtype.kind != "i":
+        return observations, spaces.Box(low, high, dtype=np.float32)
+    if np.ndim(low) or low < 0:
+        msg = f"integer actions from {low} to {high}; needed one number a step, from 0 on"
+        raise ValueError(msg)
+    return observations, spaces.Discrete(int(high) + 1)

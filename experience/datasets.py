@@ -93,6 +93,19 @@ def check_dataset_id(dataset_id: str) -> str:
     return dataset_id
 
 
+def check_free(dataset_id: str, *, root: PathLike | None = None, replace: bool = False) -> str:
+    """Return the id if a data set of it may be written.
+
+    Raises:
+        DatasetError: The id is malformed, or there is one already and it is not to be replaced.
+    """
+    place = find_root(root) / check_dataset_id(dataset_id)
+    if place.exists() and not replace:
+        msg = f"data set '{dataset_id}' exists already in {place}; replace it, or choose another version"
+        raise DatasetError(msg)
+    return dataset_id
+
+
 def find_dataset(id_or_folder: PathLike, *, root: PathLike | None = None) -> Path:
     """Return the folder of a data set.
 
@@ -230,10 +243,7 @@ def write_dataset(
         DatasetError: The id is taken or malformed, there is no episode, or the spaces are not known or do not fit.
         MissingPackageError: minari is not installed.
     """
-    final = find_root(root) / check_dataset_id(dataset_id)
-    if final.exists() and not replace:
-        msg = f"data set '{dataset_id}' exists already in {final}; replace it, or choose another version"
-        raise DatasetError(msg)
+    final = find_root(root) / check_free(dataset_id, root=root, replace=replace)
     if not episodes:
         msg = f"data set '{dataset_id}': there is no episode to write"
         raise DatasetError(msg)

@@ -102,10 +102,14 @@ def missing_links(page: Path) -> list[str]:
 def known_options(command: str) -> set[str]:
     import typer
 
-    app = typer.Typer()
-    module = importlib.import_module(torchward.COMMANDS[command])
-    app.command(command)(getattr(module, command))
-    parameters = typer.main.get_command(app).params
+    found = getattr(importlib.import_module(torchward.COMMANDS[command]), command)
+    group = isinstance(found, typer.Typer)  # torchward dataset record
+    callbacks = [each.callback for each in found.registered_commands] if group else [found]
+    parameters = []
+    for callback in callbacks:
+        app = typer.Typer()
+        app.command(command)(callback)
+        parameters += typer.main.get_command(app).params
     return {option for p in parameters for option in [*p.opts, *p.secondary_opts]} | {
         "--help",
         "--debug",

@@ -82,7 +82,7 @@ def test_minari_reads_what_was_written_and_recovers_the_environment(
     assert list(minari.list_local_datasets()) == ["cartpole/small-v0"]
 
 
-@pytest.mark.filterwarnings("ignore:.eval_env. is set to None")
+@pytest.mark.filterwarnings("ignore::UserWarning")  # of what was not given
 def test_we_read_what_minari_wrote(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
     buffer = minari.data_collector.EpisodeBuffer(
