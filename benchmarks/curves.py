@@ -1,4 +1,8 @@
-"""Learning curves from the run folders that `torchward train` leaves (`experience.logs` writes them)."""
+"""Learning curves from the run folders that `torchward train` leaves.
+
+A DQN's run has its lines in metrics.jsonl (`experience.logs`), a run of the RRD suite its returns in the state of its last
+checkpoint (`experience.suite_checkpoints`).
+"""
 
 from __future__ import annotations
 
@@ -10,10 +14,15 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.results import Curve
+from experience.arguments import read_arguments
 
 LINES_NAME = "metrics.jsonl"
 RUN_NAME = "run.json"
 RESULT_NAME = "result.json"
+ARGUMENTS_NAME = "arguments.json"
+"""Of a run of the RRD suite."""
+EPISODIC = ", reward at the end of the episode"
+_STATES = "checkpoints/steps-*/state.json"
 LABELS = {"legacy": "TensorFlow", "torch": "PyTorch"}
 SMOOTHED_EPISODES = 20
 """Single episodes are too noisy to compare: without evaluations, this many are averaged."""
@@ -30,14 +39,48 @@ def read_curves(folder: Path) -> tuple[Curve, ...]:
     Raises:
         ValueError: There is no run, or one has no curve in it; the message names the file.
     """
-    files = sorted(folder.rglob(LINES_NAME))
+    readers = {LINES_NAME: _read_lines_run, ARGUMENTS_NAME: _read_suite_run}
+    files = sorted(path for name in readers for path in folder.rglob(name))
     if not files:
-        message = f"{folder}: no {LINES_NAME} below it; torchward train writes one a run"
+        message = (
+            f"{folder}: no {' and no '.join(readers)} below it; torchward train writes one a run"
+        )
         raise ValueError(message)
-    return tuple(_read_curve(path, folder) for path in files)
+    return tuple(readers[path.name](path, folder) for path in files)
 
 
-def _read_curve(path: Path, folder: Path) -> Curve:
+def _read_suite_run(path: Path, folder: Path) -> Curve:
+    """Return the curve of a run of the RRD suite from its last checkpoint; `path` is that of its arguments."""
+    arguments = read_arguments(path)
+    state = find_suite_state(path.parent)
+    if state is None:
+        message = f"{path.parent}: no checkpoint in it yet"
+        raise ValueError(message)
+    try:
+        returns = json.loads(state.read_text(encoding="utf-8"))["progress"]["returns"]
+        points = [(float(step), float(value)) for step, value in returns]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        message = f"{state}: not the state of a run: {error}"
+        raise ValueError(message) from error
+    if not points:
+        message = f"{state}: no test in it; the run had no --test_rollouts"
+        raise ValueError(message)
+    named, _ = _identify(path.parent, folder)
+    framework = {None: named, True: "torch", False: "legacy"}[arguments.use_pytorch]
+    episodic = arguments.env_type == "ep_rews"
+    basis = arguments.basis.upper()
+    return Curve(
+        framework=framework,
+        label=LABELS[framework],
+        seed=str(arguments.seed),
+        steps=tuple(step for step, _ in points),
+        returns=tuple(value for _, value in points),
+        task=arguments.env + (EPISODIC if episodic else ""),
+        algorithm=basis if arguments.alg == arguments.basis else f"{arguments.alg.upper()}-{basis}",
+    )
+
+
+def _read_lines_run(path: Path, folder: Path) -> Curve:
     evaluations: list[Point] = []
     episodes: list[Point] = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
@@ -64,6 +107,13 @@ def _read_curve(path: Path, folder: Path) -> Curve:
         returns=tuple(value for _, value in points),
         final=_number(ended.get("mean_return")),
         threshold=_number(ended.get("threshold")),
+    )
+
+
+def find_suite_state(run: Path) -> Path | None:
+    """Return the state file of the last checkpoint of a run of the RRD suite, None if there is none."""
+    return max(
+        run.glob(_STATES), key=lambda path: int(path.parent.name.rpartition("-")[2]), default=None
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,9 +17,11 @@ import numpy as np
 from benchmarks.measure import summarize
 from benchmarks.report import format_value
 from benchmarks.results import Curve, Measurement
+from benchmarks.seed_statistics import bootstrap_interval
 
 WIDTH_INCHES = 4.4
 ROW_INCHES = 0.5
+PANEL_INCHES = 1.35
 LOG_FROM = 20.0
 """Largest by smallest value from which an axis is logarithmic: below, a common zero shows the sizes better."""
 
@@ -32,6 +34,11 @@ MARKERS = {
     "#010208": "var(--other)",
 }
 TEXT, QUIET, LINE, LEGACY, TORCH, OTHER = MARKERS
+THEMES = (
+    ("#ffffff", "#1c1b1a", "#65615c", "#e2ded8", "#c2570c", "#1660b8", "#77716a"),
+    ("#1d1f21", "#ececea", "#a5a29c", "#35383b", "#f2924a", "#6eb0ff", "#a8a39b"),
+)
+"""Background and the colours of MARKERS, light and dark, as in report.html.j2: for figures that are files of their own."""
 COLOURS = {"legacy": LEGACY, "torch": TORCH, "other": OTHER}
 
 STYLE: dict[Any, Any] = {  # Any: matplotlib types its keys as an enumeration of hundreds
@@ -127,20 +134,105 @@ def draw_curves(name: str, curves: Sequence[Curve]) -> str:
         return _svg(figure, name)
 
 
+def draw_learning(name: str, algorithms: Mapping[str, Sequence[Curve]]) -> str:
+    """Return one panel an algorithm, below each other with the same axes; "" without any.
+
+    A panel has a line a framework, the mean over its seeds, and around it the 95 % bootstrap interval of that mean.
+
+    Args:
+        name: unique on the page; prefix of the ids inside.
+        algorithms: their runs of one task.
+    """
+    if not algorithms:
+        return ""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import EngFormatter, MaxNLocator
+
+    height = 0.75 + PANEL_INCHES * len(algorithms)
+    with mpl.rc_context({**STYLE, "svg.hashsalt": name}):
+        figure = Figure((WIDTH_INCHES, height))
+        panels = figure.subplots(len(algorithms), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
+        for axes, (algorithm, members) in zip(panels, algorithms.items(), strict=True):
+            _draw_panel(axes, members)
+            axes.set_title(algorithm, loc="left", fontsize=10.5, color=TEXT, pad=3)
+            axes.yaxis.set_major_locator(MaxNLocator(4))
+            axes.grid(visible=True, axis="y")
+            axes.spines[["top", "right", "left"]].set_visible(False)
+            axes.tick_params(length=0)
+        panels[-1].xaxis.set_major_formatter(EngFormatter(sep=""))
+        panels[-1].set_xlabel("environment steps")
+        top = 1 - 0.45 / height
+        figure.subplots_adjust(left=0.15, right=0.97, top=top, bottom=0.45 / height, hspace=0.35)
+        lines, labels = panels[0].get_legend_handles_labels()
+        figure.legend(lines, labels, loc="upper left", ncols=2, bbox_to_anchor=(0.13, 1.0))
+        return _svg(figure, name)
+
+
+def standalone(svg: str) -> str:
+    """Return an inline figure as a file of its own, on a background, in the reader's light or dark theme."""
+    size = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg)
+    width, height = (size[1], size[2]) if size else ("100%", "100%")
+    head = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
+        f'width="{width}" height="{height}" role="img"'
+    )
+    names = [variable.removeprefix("var(").removesuffix(")") for variable in MARKERS.values()]
+    light, dark = (
+        "; ".join(
+            f"{name}: {colour}" for name, colour in zip(["--page", *names], theme, strict=True)
+        )
+        for theme in THEMES
+    )
+    style = (
+        f"<style>:root {{ {light}; font-family: sans-serif }} "
+        f"@media (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}</style>"
+    )
+    background = '<rect width="100%" height="100%" style="fill: var(--page)"/>'
+    body = re.sub(r'^<svg( aria-hidden="true")?', head, svg, count=1).replace(
+        ' href="#', ' xlink:href="#'
+    )
+    start = body.index(">") + 1
+    return f"{body[:start]}\n{style}\n{background}{body[start:]}\n"
+
+
+def _draw_panel(axes: Any, members: Sequence[Curve]) -> None:  # noqa: ANN401
+    """Draw the runs of one algorithm. Any: matplotlib is optional and not imported here."""
+    frameworks = dict.fromkeys((curve.framework, curve.label) for curve in members)
+    for framework, label in frameworks:
+        own = [curve for curve in members if (curve.framework, curve.label) == (framework, label)]
+        steps, returns = aligned_curves(own)
+        low, high = bootstrap_interval(returns)
+        colour = COLOURS.get(framework, OTHER)
+        dashes = (0, (4, 2)) if framework == "legacy" else "-"
+        seeds = f"{len(own)} seed" + ("" if len(own) == 1 else "s")
+        axes.fill_between(steps, low, high, color=colour, alpha=0.18, linewidth=0)
+        axes.plot(
+            steps, returns.mean(axis=0), color=colour, linewidth=1.8, linestyle=dashes, label=f"{label}, {seeds}"
+        )  # fmt: skip
+
+
 def mean_curve(curves: Sequence[Curve]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Return (steps, mean return) by linear interpolation, up to the end of the longest run.
+    """Return (steps, mean return) of `aligned_curves`. Any: numpy's shape parameter."""
+    steps, returns = aligned_curves(curves)
+    return steps, np.mean(returns, axis=0)
+
+
+def aligned_curves(
+    curves: Sequence[Curve],
+) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Return steps (points,) and returns (seeds, points) by linear interpolation, up to the end of the longest run.
 
     A run that reached its goal stops there; its last value counts on, or the mean would fall as good runs leave it.
 
     Returns:
-        Two arrays of the same length. Any: numpy's shape parameter.
+        Two arrays. Any: numpy's shape parameter.
     """
     start = max(curve.steps[0] for curve in curves)
     stop = max(curve.steps[-1] for curve in curves)
     steps = np.unique(np.concatenate([np.asarray(curve.steps) for curve in curves]))
     steps = steps[(steps >= start) & (steps <= stop)]
-    returns = [np.interp(steps, curve.steps, curve.returns) for curve in curves]
-    return steps, np.mean(returns, axis=0)
+    return steps, np.stack([np.interp(steps, curve.steps, curve.returns) for curve in curves])
 
 
 def _draw_row(axes: Any, height: int, measurement: Measurement, unit: str) -> None:  # noqa: ANN401

@@ -11,7 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.compare import best, compare, guide_style, judge
-from benchmarks.figures import axis_note, draw_curves, draw_measurements, mean_curve
+from benchmarks.figures import (
+    axis_note,
+    draw_curves,
+    draw_learning,
+    draw_measurements,
+    mean_curve,
+)
+from benchmarks.learning import METHOD, grouped, summarize_learning, table_cells
 from benchmarks.measure import Spread, summarize
 from benchmarks.report import (
     Row,
@@ -27,6 +34,11 @@ from benchmarks.run import FULL_TRAINING_STEPS, OPERATIONS
 from benchmarks.workloads import GUIDE_PAIR, is_guides
 
 INSTALL_HINT = "the HTML report needs matplotlib and jinja2: pip install 'torchward[report]'"
+
+LEARNING_CAPTION = (
+    "Return of greedy test episodes over environment steps: mean over the seeds and its 95 % bootstrap interval; "
+    "TensorFlow is dashed."
+)
 
 
 class ReportExtraError(RuntimeError):
@@ -64,6 +76,15 @@ class WorkloadView:
     cases: list[CaseView]
     verdicts: list[tuple[str, str]]  # ("met" | "missed" | "unknown", text)
     notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TaskView:
+    """What was learnt in one task, ready to show."""
+
+    task: str
+    figure: Figure
+    rows: list[list[str]]  # head first
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +130,8 @@ def render_html(result: BenchResult) -> str:
         claims=guide_claims(result),
         workloads=[view_workload(workload) for workload in result.workloads],
         curves=view_curves(result.curves),
+        learning=view_learning(result.curves),
+        learning_method=METHOD,
         parity=parity_rows(result.parity),
     )
 
@@ -219,7 +242,8 @@ def _finals(members: Sequence[Curve]) -> str:
 
 
 def view_curves(curves: Sequence[Curve]) -> Figure | None:
-    """Return the learning curves with a caption that says where each framework ended; None without any."""
+    """Return the learning curves that name no task, with a caption that says where each framework ended; None without any."""
+    curves = [curve for curve in curves if not curve.task]
     if not curves:
         return None
     ends = []
@@ -238,6 +262,19 @@ def view_curves(curves: Sequence[Curve]) -> Figure | None:
         + "."
     )
     return Figure(draw_curves("learning", curves), caption)
+
+
+def view_learning(curves: Sequence[Curve]) -> list[TaskView]:
+    """Return the tasks that curves name, each with a figure and a table."""
+    summaries = summarize_learning(curves)
+    views = []
+    for number, (task, algorithms) in enumerate(grouped(curves).items()):
+        if not task:
+            continue
+        rows = table_cells([summary for summary in summaries if summary.task == task])
+        svg = draw_learning(f"learning-{number}", algorithms)
+        views.append(TaskView(task, Figure(svg, LEARNING_CAPTION), rows))
+    return views
 
 
 def parity_rows(parity: Mapping[str, object] | None) -> list[list[str]]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from benchmarks.compare import Verdict, best, compare, guide_style, judge
+from benchmarks.learning import summarize_learning, table_cells
 from benchmarks.measure import Spread, summarize
 from benchmarks.results import BenchResult, Measurement, WorkloadResult
 
@@ -140,6 +141,7 @@ def render_table(result: BenchResult, *, width: int | None = None) -> list[Rende
             for row in table_rows(workload, case):
                 table.add_row(*_cells(row))
     parts.append(table)
+    parts.extend(_learning(result))
     lines = [describe_verdict(verdict) for w in result.workloads for verdict in judge(w)]
     if lines:
         parts.append(Text())
@@ -147,6 +149,19 @@ def render_table(result: BenchResult, *, width: int | None = None) -> list[Rende
         style = "red" if "NOT MET" in line else "green" if line.endswith("met") else "yellow"
         parts.append(Text.from_markup(f"[{style}]{escape(line)}[/]"))
     return parts
+
+
+def _learning(result: BenchResult) -> list[RenderableType]:
+    """Return what the runs of each task reached, as a table; [] without any that name their task."""
+    from rich.table import Table
+
+    head, *rows = table_cells(summarize_learning(result.curves))
+    if not rows:
+        return []
+    table = Table(*head, box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for row in rows:
+        table.add_row(*row)
+    return [table]
 
 
 def _cells(row: Row) -> list[RenderableType]:

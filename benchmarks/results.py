@@ -85,6 +85,8 @@ class Curve:
     Attributes:
         final: mean return of the kept weights over the run's last evaluation, None where the run has none.
         threshold: the return from which its environment counts as solved.
+        task: what was learnt, and `algorithm`, what learnt it: runs that share both differ in framework and seed only.
+            "" where a run does not say so.
     """
 
     framework: str
@@ -94,6 +96,8 @@ class Curve:
     returns: tuple[float, ...]
     final: float | None = None
     threshold: float | None = None
+    task: str = ""
+    algorithm: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from benchmarks.curves import read_curves, smooth
+from experience.arguments import choose_defaults, write_arguments
 
 
 def write_run(
@@ -75,4 +77,76 @@ def test_a_damaged_run_is_named(text: str, tmp_path: Path) -> None:
 
 def test_a_folder_without_runs_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"no metrics\.jsonl"):
+        read_curves(tmp_path)
+
+
+def write_suite_run(
+    folder: Path, *, returns: list[list[float]], steps: int = 200, **flags: Any
+) -> None:
+    arguments = choose_defaults(**{"env": "Pendulum-v1", "alg": "sac", "seed": 2, **flags})
+    state = folder / f"checkpoints/steps-{steps:09d}/state.json"
+    state.parent.mkdir(parents=True)
+    write_arguments(arguments, folder / "arguments.json")
+    state.write_text(json.dumps({"progress": {"cycle": 2, "returns": returns}}))
+
+
+def test_a_run_of_the_suite_is_drawn_by_its_tests(tmp_path: Path) -> None:
+    write_suite_run(tmp_path / "a", returns=[[100, -3.0], [200, -1.5]], use_pytorch=False)
+
+    [curve] = read_curves(tmp_path)
+
+    assert (curve.framework, curve.label, curve.seed) == ("legacy", "TensorFlow", "2")
+    assert (curve.steps, curve.returns) == ((100.0, 200.0), (-3.0, -1.5))
+
+
+@pytest.mark.parametrize(
+    ("flags", "task", "algorithm"),
+    [
+        ({"env_type": "normal"}, "Pendulum-v1", "SAC"),
+        ({"alg": "rrd"}, "Pendulum-v1, reward at the end of the episode", "RRD-SAC"),
+        (
+            {"alg": "ircr", "basis_alg": "td3", "env_type": "normal"},
+            "Pendulum-v1",
+            "IRCR-TD3",
+        ),
+    ],
+    ids=["alone", "decomposed", "another-basis"],
+)
+def test_a_run_of_the_suite_names_task_and_algorithm(
+    flags: dict[str, Any], task: str, algorithm: str, tmp_path: Path
+) -> None:
+    write_suite_run(tmp_path / "a", returns=[[100, 1.0]], **flags)
+
+    [curve] = read_curves(tmp_path)
+
+    assert (curve.task, curve.algorithm) == (task, algorithm)
+
+
+def test_the_framework_of_a_run_that_chose_by_itself_is_in_its_folder(tmp_path: Path) -> None:
+    write_suite_run(tmp_path / "tensorflow-2", returns=[[100, 1.0]])
+
+    assert read_curves(tmp_path)[0].framework == "legacy"
+
+
+def test_the_last_checkpoint_counts(tmp_path: Path) -> None:
+    write_suite_run(tmp_path / "a", returns=[[100, 1.0]], steps=999_999_999)
+    later = tmp_path / "a/checkpoints/steps-1000000000/state.json"
+    later.parent.mkdir()
+    later.write_text(json.dumps({"progress": {"returns": [[100, 1.0], [200, 2.0]]}}))
+
+    assert read_curves(tmp_path)[0].returns == (1.0, 2.0)
+
+
+@pytest.mark.parametrize("returns", [[], [[1]], "text"], ids=["none", "short", "text"])
+def test_a_damaged_run_of_the_suite_is_named(returns: list[list[float]], tmp_path: Path) -> None:
+    write_suite_run(tmp_path / "a", returns=returns)
+
+    with pytest.raises(ValueError, match=r"state\.json"):
+        read_curves(tmp_path)
+
+
+def test_a_run_of_the_suite_without_checkpoint_is_named(tmp_path: Path) -> None:
+    write_arguments(choose_defaults(), tmp_path / "arguments.json")
+
+    with pytest.raises(ValueError, match="no checkpoint"):
         read_curves(tmp_path)
