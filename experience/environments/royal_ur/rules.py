@@ -21,7 +21,6 @@ from experience.environments.royal_ur.board import (
     ROLL,
     ROLLS,
     START,
-    STATE_SIZE,
     STEPS,
     TURN,
 )
@@ -154,10 +153,10 @@ def is_capture(state: State, target: int) -> bool:
     if target < 0 or target == FINISHED or IS_ROSETTE[target]:
         return False
     other = (2 - state[TURN]) * PIECES
+    captured = False
     for k in range(PIECES):
-        if state[other + k] == target:
-            return True
-    return False
+        captured = captured or state[other + k] == target
+    return bool(captured)
 
 
 @compiled
