@@ -99,9 +99,7 @@ def _plan(checkpoint: Checkpoint) -> Plan:
         checkpoint, graph, assumed = _assumed(checkpoint)
     _check_rules(graph)
     matched = match_arrays(graph, checkpoint.layers)
-    optimizer, notes = plan_optimizer_state(checkpoint, graph, matched.arrays)
-    if assumed and optimizer is not None and optimizer.learning_rate is None:
-        optimizer, notes = None, [_NO_OPTIMIZER]
+    optimizer, notes = _plan_optimizer(checkpoint, graph, matched.arrays, sure=not assumed)
     lowering = Lowering(None if optimizer is None else optimizer.read_iterations())
     architecture = lower_model(with_input_shape(graph, matched.arrays), lowering)
     if lowering.problems:
@@ -137,6 +135,26 @@ def _plan(checkpoint: Checkpoint) -> Plan:
         input_layout=_input_layout(graph, architecture),
         assumed=assumed,
     )
+
+
+def _plan_optimizer(
+    checkpoint: Checkpoint,
+    graph: Graph,
+    arrays: Mapping[Path, Mapping[str, ArrayInfo]],
+    *,
+    sure: bool,
+) -> tuple[OptimizerPlan | None, list[str]]:
+    """Return what becomes of the optimizer, and notes; for networks that were assumed, only what is beyond doubt."""
+    try:
+        optimizer, notes = plan_optimizer_state(checkpoint, graph, arrays)
+    except MismatchError as error:
+        if sure:
+            raise
+        reason = str(error).partition("\n")[0]
+        return None, [f"the optimizer state is not converted: {reason}"]
+    if sure or optimizer is None or optimizer.learning_rate is not None:
+        return optimizer, notes
+    return None, [_NO_OPTIMIZER]
 
 
 def _assumed(checkpoint: Checkpoint) -> tuple[Checkpoint, Graph, tuple[str, ...]]:

@@ -140,13 +140,17 @@ def read_arrays(case: str) -> dict[str, NDArray[Any]]:
         return {name: file[name] for name in file.files}
 
 
+AGENTS = ("tfagents_", "sonnet_", "tf215_dqn_with_target")
+"""Checkpoints of several networks, which have tests of their own (`test_recorded_agents.py`)."""
+
+
 def recorded_files() -> list[Recorded]:
     return [
-        Recorded(folder.name, entry["path"], entry["format"], bool(entry["optimizer_state"]))
-        for folder in sorted(FIXTURES.iterdir())
-        if folder.is_dir()
-        for entry in json.loads((folder / "meta.json").read_text())["artifacts"]
-        if entry["format"] in (*WHOLE, *WEIGHTS) and main_file(folder / entry["path"]).exists()
+        Recorded(meta.parent.name, entry["path"], entry["format"], bool(entry["optimizer_state"]))
+        for meta in sorted(FIXTURES.glob("*/meta.json"))
+        if not meta.parent.name.startswith(AGENTS)
+        for entry in json.loads(meta.read_text())["artifacts"]
+        if entry["format"] in (*WHOLE, *WEIGHTS) and main_file(meta.parent / entry["path"]).exists()
     ]
 
 

@@ -152,6 +152,8 @@ def stored_optimizer(objects: Objects, model: int) -> StoredOptimizer:
     own = objects.nodes[model].children.get("optimizer")
     candidates = [own] if own is not None and _is_optimizer(objects.nodes[own]) else []
     candidates += [c for c in objects.nodes[0].children.values() if _is_optimizer(objects.nodes[c])]
+    if not candidates:  # an agent may hold it: agent/_optimizer
+        candidates = [n for n, node in enumerate(objects.nodes) if _is_optimizer(node)]
     if not candidates or (own is None and len(set(candidates)) > 1):
         return StoredOptimizer()
     node = objects.nodes[candidates[0]]

@@ -15,7 +15,9 @@ def array(name: str, *shape: int) -> ArrayInfo:
     return ArrayInfo(name, shape, values.dtype, lambda: values)
 
 
-def dense(path: str, inputs: int, outputs: int, roles: tuple[str, str] = ("kernel", "bias")) -> LayerArrays:
+def dense(
+    path: str, inputs: int, outputs: int, roles: tuple[str, str] = ("kernel", "bias")
+) -> LayerArrays:
     kernel, bias = roles
     arrays = {kernel: array(f"{path}/{kernel}", inputs, outputs), bias: array(path, outputs)}
     return LayerArrays(path, path, arrays)
@@ -57,8 +59,10 @@ def test_layers_of_one_shape_keep_the_order_of_the_file() -> None:
     assert [name for name, *_ in dense_layers(found.graph)] == ["b", "a", "c"]
 
 
-@pytest.mark.parametrize("roles", [("kernel", "bias"), ("0", "1"), ("w", "b")])
-def test_a_matrix_and_what_adds_to_it_have_the_names_of_their_format(roles: tuple[str, str]) -> None:
+@pytest.mark.parametrize("roles", [("kernel", "bias"), ("0", "1")])
+def test_a_matrix_and_what_adds_to_it_have_the_names_of_their_format(
+    roles: tuple[str, str],
+) -> None:
     found, _ = assume_stack(checkpoint(dense("dense", 4, 2, roles)))
 
     assert [set(entry.arrays) for entry in found.layers] == [{"kernel", "bias"}]
@@ -80,6 +84,59 @@ def test_networks_beside_each_other_give_a_dictionary_and_a_target_is_not_traine
     }
     assert trained == {"q_network": True, "target_network": False}
     assert len(assumed) == 2
+
+
+def normed(path: str, size: int) -> LayerArrays:
+    return LayerArrays(path, path, {"scale": array(path, size), "offset": array(path, size)})
+
+
+def test_sonnet_heads_are_on_the_torso_that_ends_in_a_normalization_and_tanh() -> None:
+    linear = ("w", "b")
+    stored = checkpoint(
+        dense("value", 16, 1, linear),
+        dense("policy/_layers/0", 16, 8, linear),
+        dense("policy/_layers/1", 8, 3, linear),
+        dense("torso/_layers/0", 5, 16, linear),
+        normed("torso/_layers/1", 16),
+        LayerArrays("optimizer/m", None, {"0": array("m", 16)}),
+    )
+
+    found, assumed = assume_stack(stored)
+
+    assert found.graph.output_names == ("policy", "value")
+    sources = {call.layer: call.inputs[0].layer for call in found.graph.calls}
+    assert sources == {"torso": "input", "policy": "torso", "value": "torso"}
+    torso = found.graph.layer("torso").graph
+    assert [layer.class_name for layer in torso.layers] == [
+        "InputLayer",
+        "Dense",
+        "LayerNormalization",
+        "Activation",
+    ]
+    assert torso.layers[-1].config["activation"] == "tanh"
+    assert torso.layers[2].config["epsilon"] == 1e-5
+    assert [a.name for a in found.extras] == ["m"]
+    assert sum("assumed in" in line for line in assumed) == 3
+
+
+@pytest.mark.parametrize(("outputs", "arranged"), [(33, (3, 11)), (102, (2, 51)), (36, None)])
+def test_outputs_of_c51_are_arranged_where_that_is_certain(
+    outputs: int, arranged: tuple[int, int] | None
+) -> None:
+    place = "agent/_q_network/_q_network"
+    stored = checkpoint(
+        dense(f"{place}/_q_value_layer", 8, outputs),
+        dense(f"{place}/_encoder/_postprocessing_layers/1", 4, 8),
+    )
+
+    found, _ = assume_stack(stored)
+
+    network = found.graph.layer("q_network").graph
+    shapes = [
+        layer.config["target_shape"] for layer in network.layers if "target_shape" in layer.config
+    ]
+    assert shapes == ([arranged] if arranged else [])
+    assert found.graph.output_names == ("logits",)
 
 
 def test_a_layer_that_flattens_is_kept() -> None:
