@@ -26,6 +26,7 @@ from parity_tests.actor_critic_inputs import (
     sub_sequences,
 )
 from parity_tests.inputs import FORWARD_SCALES, Recipe
+from parity_tests.ur_inputs import ur_positions
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +256,31 @@ PAIRS: tuple[AgentPair, ...] = (
         largest_scale=_MODERATE_SCALE,
         recipe=basis_transitions,
         without=WITHOUT_FOR_ACTOR_CRITICS,
+    ),
+    AgentPair(
+        name="ur",
+        legacy="legacy_tf.ur:UrTrainer",
+        torch="torch_impl.ur:UrTrainer",
+        networks={"value": "get_values", "policy": "get_policy"},
+        configs=(
+            Config("original", {"policy_loss": "double_softmax"}),
+            Config(
+                "corrected",
+                {
+                    "hidden_sizes": (7, 5, 3),
+                    "batch_size": 11,
+                    "dropout": 0.4,
+                    "value_loss": "huber",
+                },
+            ),
+        ),
+        env="RoyalUr-v0",
+        largest_scale=_MODERATE_SCALE,  # softmax magnifies differences of logits by their size
+        recipe=ur_positions,
+        without={
+            "target_sync": "there are no target networks",
+            "resume": "the two optimizers lie beside the Keras file, which has room for one",
+        },
     ),
 )
 """The pairs that come with torchward."""

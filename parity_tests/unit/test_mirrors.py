@@ -30,6 +30,14 @@ EXCEPTIONS: dict[str, dict[str, str]] = {
         "convolve(network)": "torch: the layers are attributes of a module",
         "convolve(filters)": "legacy: layers are made where they are used",
     },
+    "ur.py": {
+        "UrTrainer(device)": "torch: TensorFlow places by itself",
+        "UrTrainer(amp)": "torch: half precision is an option of the rewrite",
+        "ValueNetwork.forward": "torch: a module, where Keras has a functional model",
+        "PolicyNetwork.forward": "torch: a module, where Keras has a functional model",
+        "PolicyNetwork.logits": "torch: a module, where Keras has a functional model",
+        "UrNetworks.forward": "torch: a module, where Keras has a functional model",
+    },
     "value_dqn.py": {"ValueDQN(device)": "torch: TensorFlow places by itself"},
     "networks.py": {
         "DQNetwork.forward": "torch: a module, where Keras has a functional model",
