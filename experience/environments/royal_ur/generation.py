@@ -25,7 +25,7 @@ from experience.environments.royal_ur.workers import count_workers, run_tasks
 FAITHFUL_TURNS = 200
 """Rolls after which the original gives a game up."""
 CORRECTED_TURNS = 1_000
-"""Corrected games end by themselves, after 130 rolls in the middle; this only bounds memory."""
+"""Corrected games end by themselves, after some 190 rolls; this only bounds memory."""
 GAMES_PER_TASK = 10
 
 
