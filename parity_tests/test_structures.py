@@ -112,3 +112,28 @@ def test_inputs_may_come_by_name(keras: Any, tmp_path: Path) -> None:
         torch.testing.assert_close(model(second=y, first=x), x - y)
     with pytest.raises(TypeError, match=r"takes 2 inputs \(first, second\), got first, third"):
         converted(first=x, third=y)
+
+
+@pytest.mark.parametrize("depth", [0, 1], ids=["own", "nested"])
+def test_vocabularies_that_a_layer_learned_are_read_from_the_archive(
+    keras: Any, tmp_path: Path, depth: int
+) -> None:
+    numbers = np.array([[7, 3, 12], [1, 7, 7]])
+    lookup = keras.layers.IntegerLookup(output_mode="multi_hot")
+    lookup.adapt(numbers[:1])
+    x, y = keras.Input((3,), dtype="int64"), keras.Input((3,), dtype="int64")
+    counted = keras.Model(y, lookup(y))(x) if depth else lookup(x)
+    model = keras.Model(x, keras.layers.Dense(2)(counted))  # whole numbers into a kernel
+    model.save(tmp_path / "model.keras")
+
+    torchward.convert(
+        tmp_path / "model.keras", tmp_path / "model.pth", source_code=tmp_path / "network.py"
+    )
+
+    converted = torchward.load(tmp_path / "model.pth")
+    emitted = runpy.run_path(str(tmp_path / "network.py"))[converted.architecture.name]()
+    emitted.load_state_dict(converted.state_dict())
+    wanted = np.asarray(model(numbers))
+    for network in (converted, emitted):
+        found = network(torch.from_numpy(numbers)).detach().numpy()
+        np.testing.assert_allclose(found, wanted, rtol=1e-6)

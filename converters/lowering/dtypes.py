@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from converters.graph import Graph, Layer
 from converters.lowering.state import Lowering
@@ -10,6 +10,21 @@ from converters.matching import leaves
 
 PRECISION = ("bfloat16", "float16", "float32", "float64")
 """Types of weights, from the least precise on."""
+_COUNTING = ("Discretization", "Hashing", "IntegerLookup")
+"""Layers that give whole numbers."""
+_MOVING = (
+    "Concatenate",
+    "Cropping1D",
+    "Cropping2D",
+    "Flatten",
+    "Permute",
+    "RepeatVector",
+    "Reshape",
+    "ZeroPadding1D",
+)
+"""Layers that give what they take, in another arrangement."""
+_MULTIPLYING = ("Dense", "EinsumDense")
+"""Layers whose kernels multiply whole numbers in Keras, and floating ones only in torch."""
 
 
 def policy_name(layer: Layer) -> str:
@@ -32,6 +47,17 @@ def variable_dtype(layer: Layer) -> str | None:
     if name.startswith("mixed_"):
         return "float32"
     return name if name in PRECISION else None
+
+
+def gives_whole_numbers(layer: Layer, arguments: Sequence[str], lowering: Lowering) -> bool:
+    """Tell whether a layer's results are whole numbers, by its class and what goes in."""
+    moved = layer.class_name in _MOVING and lowering.whole.issuperset(arguments)
+    return layer.class_name in _COUNTING or moved
+
+
+def needs_floats(layer: Layer, argument: str, lowering: Lowering) -> bool:
+    """Tell whether an argument is of whole numbers that a kernel multiplies."""
+    return layer.class_name in _MULTIPLYING and argument in lowering.whole
 
 
 def input_dtype(stated: str, parameters: str) -> str:

@@ -21,7 +21,13 @@ from converters.errors import (
 )
 from converters.execution_order import in_order
 from converters.graph import Call, Graph, Layer, TensorRef
-from converters.lowering.dtypes import PRECISION, input_dtype, parameter_dtype, variable_dtype
+from converters.lowering.dtypes import (
+    PRECISION,
+    gives_whole_numbers,
+    input_dtype,
+    parameter_dtype,
+    variable_dtype,
+)
 from converters.lowering.state import Lowering
 from converters.lowering.steps import add_step, block_name, cast_arguments
 from converters.lowering.training_notes import fixed_mode, idle_layers, mode_notes
@@ -77,6 +83,8 @@ def lower_model(graph: Graph, lowering: Lowering) -> Architecture:
         cast_to = entry.dtype if lowering.dtypes is not None else input_dtype(entry.dtype, dtype)
         if lowering.dtypes is not None and entry.dtype in PRECISION:
             lowering.dtypes[name] = entry.dtype
+        if entry.dtype.startswith(("int", "uint", "bool")):
+            lowering.whole.add(name)
         inputs.append(InputValue(name, entry.shape, cast_to, key))
         values[entry.tensor] = Value(name, entry.shape or ())
     _lower_calls(graph, (), values, lowering)
@@ -239,6 +247,8 @@ def _lower_layer(
         previous = add_step(step, layer, path, taken, lowering)
         values.update(zip(step.results, previous, strict=False))
     outputs = previous[:1] if named is None else [values[name] for name in named.outputs]
+    if gives_whole_numbers(layer, [argument.name for argument in arguments], lowering):
+        lowering.whole |= {name for name, _ in outputs}
     if lowering.dtypes is not None:
         own = variable_dtype(layer)
         lowering.dtypes |= {name: own for name, _ in outputs if own is not None}

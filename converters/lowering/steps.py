@@ -8,7 +8,7 @@ from dataclasses import replace
 from converters.architecture import MAX_NESTED_BLOCKS, Step
 from converters.errors import UnsupportedError
 from converters.graph import Layer
-from converters.lowering.dtypes import module_dtype, variable_dtype
+from converters.lowering.dtypes import module_dtype, needs_floats, variable_dtype
 from converters.lowering.state import Lowering
 from converters.lowering.training_notes import acts_in_training
 from converters.masking import Value
@@ -109,18 +109,19 @@ def block_name(path: Path, lowering: Lowering) -> str:
 def cast_arguments(
     layer: Layer, path: Path, arguments: Sequence[Value], lowering: Lowering
 ) -> list[Value]:
-    """Return the arguments in the precision of a layer, where that changes from layer to layer."""
+    """Return the arguments in the precision of a layer: where that changes from layer to layer, and for whole numbers."""
     wanted = variable_dtype(layer)
-    if lowering.dtypes is None or wanted is None:
-        return list(arguments)
+    known = {} if lowering.dtypes is None or wanted is None else lowering.dtypes
     result = []
     for argument in arguments:
-        if lowering.dtypes.get(argument.name, wanted) != wanted:
-            step = TorchStep("compat.cast", {"dtype": wanted})
+        floats = needs_floats(layer, argument.name, lowering)
+        if floats or known.get(argument.name, wanted) != wanted:
+            step = TorchStep("compat.cast", {"dtype": wanted or "float32"})
             [(name, shape)] = add_step(
                 step, layer, path, [(argument.name, argument.shape)], lowering
             )
             argument = replace(argument, name=name, shape=shape)
-            lowering.dtypes[name] = wanted
+            if lowering.dtypes is not None and wanted is not None:
+                lowering.dtypes[name] = wanted
         result.append(argument)
     return result

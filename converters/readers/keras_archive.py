@@ -7,7 +7,7 @@ read where it lies in the archive, or from an anonymous copy when it is compress
 from __future__ import annotations
 
 from converters.checkpoint import Checkpoint, StoredFile
-from converters.errors import UnreadableFileError, UnsupportedError
+from converters.errors import UnreadableFileError, UnsupportedError, placed
 from converters.limits import Limits
 from converters.readers.files.archive import Archive, is_archive
 from converters.readers.files.keras_settings import (
@@ -19,7 +19,8 @@ from converters.readers.files.keras_settings import (
     parse_object,
     provenance,
 )
-from converters.readers.files.source import Source
+from converters.readers.files.source import Source, quote
+from converters.readers.files.vocabularies import FILE, FOLDER, with_vocabularies
 from converters.readers.hdf5 import header
 from converters.readers.hdf5.client import read_hdf5_index
 from converters.readers.keras_weights_h5 import Container, is_container, read_container
@@ -51,9 +52,16 @@ class KerasArchive:
         )
         container = _read_weights(source, archive, limits)
         architecture = architecture or own
+        vocabularies = {
+            name: _text(archive, name, limits) for name in archive.names if FILE.fullmatch(name)
+        }
+        graph = architecture.graph(limits)
+        if graph is not None:
+            with placed(source.name):
+                graph = with_vocabularies(graph, vocabularies)
         return Checkpoint(
             layers=container.layers,
-            graph=architecture.graph(limits),
+            graph=graph,
             optimizer=optimizer_state(
                 own.training or architecture.training,
                 container.variables,
@@ -74,7 +82,7 @@ class KerasArchive:
                 container.index.groups,
                 container.index.attributes,
                 container.index.arrays,
-                members,
+                {**members, **vocabularies},
                 architecture.text,
                 version,
             ),
@@ -85,16 +93,18 @@ READER = KerasArchive()
 
 
 def _check_names(source: Source, archive: Archive) -> None:
-    """Refuse archives that hold more or less than a model's three members."""
-    if any(name.startswith("assets/") for name in archive.names):
-        message = (
-            f"{source.name}: holds assets (vocabularies of text layers); these are not converted."
-        )
+    """Refuse archives that hold more or less than a model's three members and the vocabularies of its layers."""
+    vocabularies = [name for name in archive.names if FILE.fullmatch(name)]
+    others = [
+        name for name in archive.names if name.startswith(FOLDER) and name not in vocabularies
+    ]
+    if others:
+        message = f"{source.name}: holds the asset {quote(others[0])}, which is no vocabulary of a lookup layer"
         raise UnsupportedError(message)
     if "model.weights.json" in archive.names:
         message = f"{source.name}: holds its weights in several shards; these are not read."
         raise UnsupportedError(message, hint="Save the model again without max_shard_size.")
-    archive.require_only((METADATA, CONFIG, WEIGHTS))
+    archive.require_only((METADATA, CONFIG, WEIGHTS, *vocabularies))
 
 
 def _text(archive: Archive, name: str, limits: Limits) -> str:

@@ -133,7 +133,8 @@ class _Arrangement:
             alike: dict[Hashable, list[Names]] = {}
             for names in [each for each in self.blocks if len(each) == depth]:
                 self._settle(names)
-                alike.setdefault(self._key(names), []).append(names)
+                if self.blocks[names].children:  # a nested model of functions alone is no module
+                    alike.setdefault(self._key(names), []).append(names)
             found += [self._class(members) for members in alike.values()]
         last = len(self.architecture.steps) - 1
         items = tuple(self._items(0, last, ()))

@@ -333,7 +333,9 @@ def test_rewritten_archive_reads_the_same(tmp_path: Path, method: int) -> None:
         ),
         ("/etc/cron.d/x", UnsafeFileError, "member '/etc/cron.d/x' does not belong"),
         ("evil\x1b[2Jname", UnsafeFileError, r"member 'evil\x1b[2Jname' does not belong"),
-        ("assets/vocabulary.txt", UnsupportedError, "holds assets"),
+        ("assets/vocabulary.txt", UnsupportedError, "no vocabulary of a lookup layer"),
+        ("assets/layers/../../x/vocabulary.txt", UnsupportedError, "no vocabulary of a lookup"),
+        ("assets/layers/integer_lookup/vocabulary.txt", UnreadableFileError, "belongs to no layer"),
         ("model.weights.json", UnsupportedError, "several shards"),
     ],
 )
