@@ -39,6 +39,14 @@ EXCEPTIONS: dict[str, dict[str, str]] = {
         "UrNetworks.forward": "torch: a module, where Keras has a functional model",
     },
     "value_dqn.py": {"ValueDQN(device)": "torch: TensorFlow places by itself"},
+    "offline_agent.py": {
+        "OfflineAgent(device)": "torch: TensorFlow places by itself",
+        "OfflineAgent(compiled)": "torch: in TensorFlow every update is one tf.function",
+    },
+    "offline_networks.py": {
+        "DenseNetwork.forward": "torch: a module, where Keras has a functional model",
+        "TrainedVector.forward": "torch: TensorFlow calls `__call__`",
+    },
     "networks.py": {
         "DQNetwork.forward": "torch: a module, where Keras has a functional model",
         "run_masked": "legacy: forward takes masks in torch",

@@ -1,0 +1,428 @@
+"""What the offline agents share: networks, steps, targets, noise, files.
+
+An algorithm says its networks, which step trains which of them, and the loss of every step; the rest is here. The steps
+of an update are taken one after the other, each at the weights that the ones before it left.
+
+Mirror: torch_impl/offline_agent.py.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from experience.actor_critics import generator_text, set_generator
+from experience.agent import Batch, Noise
+from experience.offline_data import ReplayBuffer
+from experience.offline_settings import ActionScaling, Settings, check_actions, choose_settings
+from experience.shapes import check_rows, check_shapes
+from legacy_tf.devices import describe_device, find_device
+from legacy_tf.losses import TensorBatch
+from legacy_tf.torch_adam import TorchAdam
+
+Networks = Mapping[str, Callable[..., Any]]
+"""Network by name; what a call returns is the network's own: Any."""
+
+
+class OfflineAgent:
+    """Base of the agents that learn from recorded transitions.
+
+    Attributes:
+        settings: hyper-parameters by name, as `experience.offline_settings` has them.
+        networks: name to network: "q_network", "target_network", "policy", ...; each is an attribute as well.
+        optimizers: Adam as PyTorch computes it, by step: "q", or "critic" and "actor".
+        updates: done so far.
+        rng: draws the noise that is not handed in.
+
+    Args:
+        obs_dim: numbers in an observation.
+        action_dim: number of actions, or numbers in an action.
+        lr: learning rate, of every optimizer; None: the preset's.
+        gamma: discount per step; None: the preset's.
+        preset: of `experience.offline_settings.PRESETS`; None: the first one of the class.
+        dtype: "float32" or "float64".
+        seed: of first weights and noise.
+        settings: further hyper-parameters that replace the preset's.
+
+    Raises:
+        ValueError: A setting is unknown or out of range.
+    """
+
+    trained: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    targets: ClassVar[Mapping[str, str]] = {}
+    discrete: bool = True
+
+    def __init__(
+        self,
+        obs_dim: int,
+        action_dim: int,
+        lr: float | None = None,
+        gamma: float | None = None,
+        *,
+        preset: str | None = None,
+        dtype: str = "float32",
+        seed: int = 0,
+        **settings: Any,  # noqa: ANN401  see `Settings`
+    ) -> None:
+        given = {"lr": lr, "gamma": gamma, **settings}
+        self.settings: Settings = choose_settings(type(self).__name__, preset, given)
+        self.obs_dim, self.action_dim = obs_dim, action_dim
+        self.preset, self.dtype, self.seed = preset, dtype, seed
+        self.device = find_device("auto")
+        self.updates = 0
+        self.rng = np.random.default_rng(seed)
+        self.networks: dict[str, Any] = {}  # Any: see `Networks`
+        self._scaling = ActionScaling(
+            self.settings.get("action_low"), self.settings.get("action_high"), action_dim
+        )
+        self.create_networks()
+        self._parameters = {
+            step: [v for name in names for v in _variables(self.networks[name]).values()]
+            for step, names in self.trained.items()
+        }
+        self.optimizers = {
+            step: TorchAdam(parameters, self.learning_rate(step))
+            for step, parameters in self._parameters.items()
+        }
+        self.update_target_network()
+        self._step = tf.function(self._take, reduce_retracing=True)
+        self._best = tf.function(
+            lambda rows: self.best_action(self.networks, rows), reduce_retracing=True
+        )
+
+    def create_networks(self) -> None:
+        """Add the networks with `add_network`, trained ones and targets."""
+        raise NotImplementedError
+
+    def step_losses(
+        self, step: str, networks: Networks, batch: TensorBatch, noise: Mapping[str, tf.Tensor]
+    ) -> dict[str, tf.Tensor]:
+        """Return the figures of a step; the first one is what it minimises."""
+        raise NotImplementedError
+
+    def best_action(self, networks: Networks, observation: tf.Tensor) -> tf.Tensor:
+        """Return the greedy action of every row: (batch,) indices, or (batch, action) in [-1, 1]."""
+        raise NotImplementedError
+
+    def noise_shapes(self, rows: int) -> dict[str, tuple[int, ...]]:
+        """Return the noise arrays of one update: standard normal, those called "uniform..." uniform in [-1, 1)."""
+        return {}
+
+    def steps_at(self, number: int) -> tuple[str, ...]:
+        """Return the steps of update `number`, counted from 0, in their order."""
+        return tuple(self.trained)
+
+    def add_network(self, name: str, network: keras.Model | tf.Module) -> None:
+        """Keep the network under its name, as an attribute as well."""
+        self.networks[name] = network
+        setattr(self, name, network)
+
+    def learning_rate(self, step: str) -> float:
+        """Return the setting "<step>_lr", or "lr" of an algorithm with one optimizer."""
+        name = f"{step}_lr"
+        return float(self.settings[name if name in self.settings else "lr"])
+
+    @property
+    def optimizer(self) -> TorchAdam:
+        """The optimizer of an algorithm that has one."""
+        [only] = self.optimizers.values()
+        return only
+
+    @property
+    def batch_size(self) -> int:
+        """Transitions of an update, as the settings say."""
+        return int(self.settings["batch_size"])
+
+    def predict(self, observation: NDArray[np.floating]) -> NDArray[Any]:
+        """Return the greedy action of every observation.
+
+        Args:
+            observation: (batch, obs_dim), or (obs_dim,) for one.
+
+        Returns:
+            int64 (batch,), or 0-d for one; or numbers (batch, action_dim), or (action_dim,), within the bounds of the
+            settings.
+
+        Raises:
+            ValueError: The observation has another length.
+        """
+        rows = check_rows(observation, self.obs_dim, self.dtype)
+        found = self._best(self._tensor(rows)).numpy()
+        actions: NDArray[Any] = found if self.discrete else self._scaling.from_unit(found)
+        return actions if np.ndim(observation) > 1 else actions[0]
+
+    def act(
+        self, observation: NDArray[np.floating], rng: np.random.Generator, *, explore: bool
+    ) -> NDArray[Any]:
+        """Return `predict`: an offline agent does not explore."""
+        return np.asarray(self.predict(observation))
+
+    def update(self, batch: Batch, noise: Noise | None = None) -> dict[str, float]:
+        """Take the steps of one update.
+
+        Args:
+            batch: transitions.
+            noise: arrays of `noise_shapes`; None: drawn here.
+
+        Returns:
+            "loss" and the figures of the steps, as they were before each. Of several steps "loss" is the sum of the
+            magnitudes of theirs.
+
+        Raises:
+            ValueError: Shapes or names do not fit.
+        """
+        tensors = self._tensors(batch)
+        drawn = self._noise_tensors(len(batch.reward), noise)
+        figures = self._step(self.steps_at(self.updates), tensors, drawn)
+        self.updates += 1
+        return _with_loss({name: float(value) for name, value in figures.items()})
+
+    def update_many(
+        self,
+        buffer: ReplayBuffer,
+        count: int,
+        generator: np.random.Generator,
+        batch_size: int | None = None,
+    ) -> dict[str, float]:
+        """Do `count` updates on random batches and return the means of their figures; one by one in TensorFlow.
+
+        Args:
+            buffer: to draw from.
+            count: updates, at least one.
+            generator: draws the batches.
+            batch_size: None: the settings' own.
+        """
+        size = self.batch_size if batch_size is None else batch_size
+        rows = [self.update(buffer.sample(size, generator)) for _ in range(count)]
+        names = dict.fromkeys(name for row in rows for name in row)
+        return {name: float(np.mean([row[name] for row in rows if name in row])) for name in names}
+
+    def loss_and_gradients(
+        self, batch: Batch, noise: Noise | None = None
+    ) -> tuple[float, dict[str, NDArray[np.floating]]]:
+        """Return the loss of all steps at the present weights and their gradients; nothing changes."""
+        tensors = self._tensors(batch)
+        drawn = self._noise_tensors(len(batch.reward), noise)
+        names = {id(v): name for name, v in self._named_variables().items()}
+        loss, gradients = 0.0, dict[str, NDArray[np.floating]]()
+        for step, parameters in self._parameters.items():
+            with tf.GradientTape() as tape:
+                figures = self.step_losses(step, self.networks, tensors, drawn)
+                objective = next(iter(figures.values()))
+            loss += abs(float(objective))
+            for variable, gradient in zip(
+                parameters, tape.gradient(objective, parameters), strict=True
+            ):
+                gradients[names[id(variable)]] = gradient.numpy()
+        return loss, gradients
+
+    def update_target_network(self) -> None:
+        """Copy the trained networks into their targets."""
+        for target, source in self.targets.items():
+            pairs = zip(*self._both(target, source), strict=True)
+            for moved, followed in pairs:
+                moved.assign(followed)
+
+    def update_target(self) -> None:
+        """Do `update_target_network`: the name that all agents of this project have for it."""
+        self.update_target_network()
+
+    def get_weights(self) -> dict[str, NDArray[np.floating]]:
+        """Return copies of all trained weights: "q_network/fc1/kernel" (in, out), ...; no targets."""
+        return {
+            name: array
+            for name, array in self.read_variables().items()
+            if name.partition("/")[0] not in self.targets
+        }
+
+    def set_weights(self, weights: Mapping[str, NDArray[np.floating]]) -> None:
+        """Set all trained weights; the targets keep theirs until they are updated.
+
+        Raises:
+            ValueError: A name is missing or unknown, or a shape differs; nothing is changed then.
+        """
+        needed = {name: array.shape for name, array in self.get_weights().items()}
+        check_shapes("weights", weights, needed)
+        self.write_variables(weights)
+
+    def read_variables(self) -> dict[str, NDArray[np.floating]]:
+        """Return copies of all weights, targets included."""
+        return {name: np.array(variable) for name, variable in self._named_variables().items()}
+
+    def write_variables(self, arrays: Mapping[str, NDArray[np.floating]]) -> None:
+        """Set some of the weights of `read_variables`.
+
+        Raises:
+            ValueError: A name is unknown or a shape differs; nothing is changed then.
+        """
+        own = self._named_variables()
+        known = {name: tuple(own[name].shape) for name in arrays if name in own}
+        check_shapes("variables", arrays, known)
+        for name, array in arrays.items():
+            own[name].assign(np.asarray(array, dtype=self.dtype))
+
+    def get_device_info(self) -> dict[str, object]:
+        """Return where the agent runs; keys as `devices.describe_device` says."""
+        return describe_device(self.device)
+
+    def save_model(self, path: str | Path) -> None:
+        """Write everything but the data; training goes on from it bit by bit.
+
+        `<path>.index` and `<path>.data-00000-of-00001` of TensorFlow 2's checkpoints, and `<path>.json` with plain data.
+        """
+        self._checkpoint().write(str(path))
+        state = {
+            "class": type(self).__name__,
+            "configuration": self.configuration(),
+            "updates": self.updates,
+            "generator": generator_text(self.rng),
+        }
+        Path(f"{path}.json").write_text(json.dumps(state, indent=1), encoding="utf-8")
+
+    def load_model(self, path: str | Path) -> None:
+        """Read what `save_model` wrote.
+
+        Raises:
+            ValueError: The files are of another class.
+        """
+        stored = _read_state(path, type(self).__name__)
+        self._checkpoint().read(str(path)).assert_consumed()
+        self.updates = int(stored["updates"])
+        set_generator(self.rng, stored["generator"])
+
+    def save(self, path: str | Path) -> None:
+        """Do `save_model`: the name that all agents of this project have for it."""
+        self.save_model(path)
+
+    @classmethod
+    def load(cls, path: str | Path, **settings: Any) -> Self:  # noqa: ANN401  of the constructor
+        """Return the agent of a `save`; `settings` replace arguments of the constructor.
+
+        Raises:
+            ValueError: The files are of another class.
+        """
+        agent = cls(**{**_read_state(path, cls.__name__)["configuration"], **settings})
+        agent.load_model(path)
+        return agent
+
+    def configuration(self) -> Settings:
+        """Return the arguments of the constructor as plain data, without those of the machine."""
+        return {
+            "obs_dim": self.obs_dim,
+            "action_dim": self.action_dim,
+            "preset": self.preset,
+            "dtype": self.dtype,
+            "seed": self.seed,
+            **self.settings,
+        }
+
+    def draw_noise(self, rows: int) -> dict[str, NDArray[np.floating]]:
+        """Return the noise of one update from the agent's generator."""
+        return {
+            name: self.rng.uniform(-1.0, 1.0, shape)
+            if name.startswith("uniform")
+            else self.rng.standard_normal(shape)
+            for name, shape in self.noise_shapes(rows).items()
+        }
+
+    def _take(
+        self, steps: tuple[str, ...], batch: TensorBatch, noise: Mapping[str, tf.Tensor]
+    ) -> dict[str, tf.Tensor]:
+        """Do one update and return its figures; traced once for every combination of steps."""
+        figures: dict[str, tf.Tensor] = {}
+        for step in steps:
+            parameters = self._parameters[step]
+            with tf.GradientTape() as tape:
+                found = self.step_losses(step, self.networks, batch, noise)
+                objective = next(iter(found.values()))
+            self.optimizers[step].apply(tape.gradient(objective, parameters), parameters)
+            figures |= found
+        # Targets that move softly follow with the last step of the algorithm.
+        if "tau" in self.settings and self.targets and [*self.trained][-1] in steps:
+            self._move_targets()
+        return figures
+
+    def _move_targets(self) -> None:
+        """Do target = (1 - tau) * target + tau * source."""
+        tau = self.settings["tau"]
+        for target, source in self.targets.items():
+            for moved, followed in zip(*self._both(target, source), strict=True):
+                moved.assign((1.0 - tau) * moved + tau * followed)
+
+    def _both(self, *names: str) -> list[list[tf.Variable]]:
+        return [list(_variables(self.networks[name]).values()) for name in names]
+
+    def _checkpoint(self) -> tf.train.Checkpoint:
+        return tf.train.Checkpoint(networks=self.networks, optimizers=self.optimizers)
+
+    def _named_variables(self) -> dict[str, tf.Variable]:
+        return {
+            f"{name}/{path}": variable
+            for name, network in self.networks.items()
+            for path, variable in _variables(network).items()
+        }
+
+    def _tensors(self, batch: Batch) -> TensorBatch:
+        """Return a checked batch as tensors."""
+        for rows in (batch.observation, batch.next_observation):
+            check_rows(rows, self.obs_dim, self.dtype)
+        size = len(batch.reward)
+        needed = {"action": (size,) if self.discrete else (size, self.action_dim)}
+        needed |= {"reward": (size,), "terminated": (size,)}
+        check_shapes("batch fields", {name: getattr(batch, name) for name in needed}, needed)
+        if self.discrete:
+            check_actions(np.asarray(batch.action), self.action_dim)
+            action = tf.convert_to_tensor(np.asarray(batch.action, dtype=np.int64))
+        else:
+            action = self._tensor(self._scaling.to_unit(np.asarray(batch.action)))
+        return TensorBatch(
+            self._tensor(batch.observation),
+            action,
+            self._tensor(batch.reward),
+            self._tensor(batch.next_observation),
+            self._tensor(batch.terminated),
+        )
+
+    def _noise_tensors(self, rows: int, noise: Noise | None) -> dict[str, tf.Tensor]:
+        drawn = self.draw_noise(rows) if noise is None else noise
+        check_shapes("noise arrays", drawn, self.noise_shapes(rows))
+        return {name: self._tensor(array) for name, array in drawn.items()}
+
+    def _tensor(self, array: NDArray[Any]) -> tf.Tensor:
+        return tf.convert_to_tensor(np.asarray(array, dtype=self.dtype))
+
+
+def _variables(network: keras.Model | tf.Module) -> dict[str, tf.Variable]:
+    """Return the variables of a network by path: "fc1/kernel", ... or "value"."""
+    if isinstance(network, keras.Model):
+        # Keras' variables hold TensorFlow's, which the optimizer's kernel writes to.
+        return {variable.path: variable.value for variable in network.trainable_variables}
+    return {"value": network.value}
+
+
+def _with_loss(figures: dict[str, float]) -> dict[str, float]:
+    """Return the figures with "loss" in front: their own, or the sum of the magnitudes of the steps' losses."""
+    if "loss" in figures:
+        return figures
+    losses = [abs(value) for name, value in figures.items() if name in _STEP_LOSSES]
+    return {"loss": sum(losses), **figures}
+
+
+_STEP_LOSSES = ("critic_loss", "actor_loss", "alpha_loss", "temperature_loss")
+"""Figures that a step minimises, where there are several steps."""
+
+
+def _read_state(path: str | Path, name: str) -> dict[str, Any]:  # Any: JSON
+    """Return the plain data of a `save_model`. Raises ValueError if they are of another class."""
+    stored: dict[str, Any] = json.loads(Path(f"{path}.json").read_text(encoding="utf-8"))
+    if stored.get("class") != name:
+        msg = f"{path}.json: of {stored.get('class', 'no offline agent')}; needed {name}"
+        raise ValueError(msg)
+    return stored
