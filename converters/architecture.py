@@ -64,6 +64,25 @@ class InputValue:
     )  # batch first, None is free; None as a whole: not stated in the file
     dtype: str  # what Keras casts the argument to: "float32"
     key: str | None = None  # what the legacy model calls it, in a dictionary of inputs
+    default: str = ""  # of one that may be left out: "zeros", or "absent" (with what is made of it)
+
+
+@dataclass(frozen=True, slots=True)
+class ActionRule:
+    """How an agent acts: functions of what its forward pass gives, in order; the last one's result is the action.
+
+    Attributes:
+        deterministic: of the action that `predict` gives; their inputs are names of outputs, or earlier results.
+        sampled: of a random one.
+        state: name of the output that is given back the next time; "": there is none.
+    """
+
+    deterministic: tuple[Step, ...]
+    sampled: tuple[Step, ...]
+    state: str = ""
+
+
+INPUT_DEFAULTS = ("", "zeros", "absent")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +96,7 @@ class Architecture:
         structure: "single", "list", "dict" (then `output_names` are its keys) or "nested" (then `nesting` is it).
         dtype: of floating parameters: "float32", "float64", ...
         nesting: a number is an output's place; ("list", ...) and ("dict", (key, ...), ...) hold others.
+        action: how an agent acts; None: it is a network.
     """
 
     name: str
@@ -87,6 +107,7 @@ class Architecture:
     output_names: tuple[str, ...] = ()
     dtype: str = "float32"
     nesting: Plain = None
+    action: ActionRule | None = None
 
     def to_data(self) -> dict[str, object]:
         """Return lists, dicts, strings and numbers only, as stored in the .pth."""
@@ -94,6 +115,7 @@ class Architecture:
             "name": self.name,
             "inputs": [
                 [i.name, None if i.shape is None else list(i.shape), i.dtype, i.key]
+                + ([i.default] if i.default else [])
                 for i in self.inputs
             ],
             "outputs": list(self.outputs),
@@ -101,22 +123,8 @@ class Architecture:
             "output_names": list(self.output_names),
             "dtype": self.dtype,
             "nesting": _thaw(self.nesting),
-            "steps": [
-                {
-                    "op": step.op,
-                    "inputs": list(step.inputs),
-                    "output": step.output,
-                    "attribute": step.attribute,
-                    "kwargs": {key: _thaw(value) for key, value in step.kwargs.items()},
-                    "state": list(step.state),
-                    "frozen": step.frozen,
-                    "further_outputs": list(step.further_outputs),
-                    "blocks": [list(block) for block in step.blocks],
-                    **({"dtype": step.dtype} if step.dtype else {}),
-                    **({"mode": step.mode} if step.mode else {}),
-                }
-                for step in self.steps
-            ],
+            "steps": [_step_data(step) for step in self.steps],
+            **({} if self.action is None else {"action": _rule_data(self.action)}),
         }
 
     @staticmethod
@@ -131,6 +139,30 @@ class Architecture:
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             msg = f"the architecture in the file is not readable: {error!r}"
             raise UnreadableFileError(msg) from error
+
+
+def _step_data(step: Step) -> dict[str, object]:
+    return {
+        "op": step.op,
+        "inputs": list(step.inputs),
+        "output": step.output,
+        "attribute": step.attribute,
+        "kwargs": {key: _thaw(value) for key, value in step.kwargs.items()},
+        "state": list(step.state),
+        "frozen": step.frozen,
+        "further_outputs": list(step.further_outputs),
+        "blocks": [list(block) for block in step.blocks],
+        **({"dtype": step.dtype} if step.dtype else {}),
+        **({"mode": step.mode} if step.mode else {}),
+    }
+
+
+def _rule_data(rule: ActionRule) -> dict[str, object]:
+    return {
+        "deterministic": [_step_data(step) for step in rule.deterministic],
+        "sampled": [_step_data(step) for step in rule.sampled],
+        "state": rule.state,
+    }
 
 
 def _thaw(value: Plain) -> object:
@@ -209,9 +241,59 @@ def _parse(data: Mapping[str, object]) -> Architecture:
             raise TypeError(msg)
         sizes = cast("tuple[int | None, ...] | None", frozen)
         called = None if not key or key[0] is None else str(key[0])
-        inputs.append(InputValue(_identifier(name), sizes, str(dtype), called))
+        default = str(key[1]) if len(key) > 1 else ""
+        if default not in INPUT_DEFAULTS:
+            msg = f"an input has the default {default!r:.40}"
+            raise ValueError(msg)
+        inputs.append(InputValue(_identifier(name), sizes, str(dtype), called, default))
+    architecture = Architecture(
+        name=_identifier(data["name"]),
+        inputs=tuple(inputs),
+        outputs=_identifiers(data["outputs"]),
+        steps=_parse_steps(data["steps"]),
+        structure=str(data["structure"]),
+        output_names=_texts(data["output_names"]),
+        dtype=str(data["dtype"]),
+        nesting=_freeze(data.get("nesting")),
+        action=_parse_rule(data.get("action")),
+    )
+    _check_values(architecture)
+    _check_rule(architecture)
+    return architecture
+
+
+def _parse_rule(data: object) -> ActionRule | None:
+    if data is None:
+        return None
+    rule = cast("Mapping[str, object]", data)
+    return ActionRule(
+        _parse_steps(rule["deterministic"]), _parse_steps(rule["sampled"]), str(rule["state"])
+    )
+
+
+def _check_rule(architecture: Architecture) -> None:
+    """Raise ValueError unless the rule of acting uses what the forward pass gives, by functions only."""
+    rule = architecture.action
+    if rule is None:
+        return
+    if architecture.structure != "dict" or rule.state not in ("", *architecture.output_names):
+        msg = "an agent that acts has outputs with names"
+        raise ValueError(msg)
+    for steps in (rule.deterministic, rule.sampled):
+        known = set(architecture.output_names)
+        for step in steps:
+            if step.attribute is not None or not known.issuperset(step.inputs):
+                msg = f"step '{step.op}' of acting takes what is not there ({step.inputs})"
+                raise ValueError(msg)
+            known.update(step.results)
+        if not steps:
+            msg = "a rule of acting has no steps"
+            raise ValueError(msg)
+
+
+def _parse_steps(data: object) -> tuple[Step, ...]:
     steps = []
-    for step in cast("list[Mapping[str, object]]", data["steps"]):
+    for step in cast("list[Mapping[str, object]]", data):
         attribute = step["attribute"]
         kwargs = cast("Mapping[object, object]", step["kwargs"])
         steps.append(
@@ -231,18 +313,7 @@ def _parse(data: Mapping[str, object]) -> Architecture:
                 mode=_mode(step.get("mode", "")),
             )
         )
-    architecture = Architecture(
-        name=_identifier(data["name"]),
-        inputs=tuple(inputs),
-        outputs=_identifiers(data["outputs"]),
-        steps=tuple(steps),
-        structure=str(data["structure"]),
-        output_names=_texts(data["output_names"]),
-        dtype=str(data["dtype"]),
-        nesting=_freeze(data.get("nesting")),
-    )
-    _check_values(architecture)
-    return architecture
+    return tuple(steps)
 
 
 def _places(nesting: Plain) -> list[int]:

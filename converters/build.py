@@ -69,7 +69,7 @@ class ConvertedModel(nn.Module):
             calls.append(
                 _Call(
                     tuple(step.attribute.split(".")) if step.attribute else (),
-                    None if target.module else _function(step, target),
+                    None if target.module else step_function(step, target),
                     tuple(places[name] for name in step.inputs),
                     len(step.results),
                     tuple(
@@ -224,12 +224,21 @@ def build_model(architecture: Architecture, state: Mapping[str, Tensor]) -> Conv
     # become the parameters.
     try:
         with torch.device("meta"):
-            model = ConvertedModel(architecture)
+            model = _module_class(architecture)(architecture)
         model.load_state_dict(dict(state), strict=True, assign=True)
     except (RuntimeError, TypeError, ValueError) as error:
         msg = f"the model's state does not fit its architecture: {error}"
         raise MismatchError(msg) from error
     return model.eval()
+
+
+def _module_class(architecture: Architecture) -> type[ConvertedModel]:
+    """Return the class for a network, or for an agent that acts."""
+    if architecture.action is None:
+        return ConvertedModel
+    from converters.acting import ConvertedAgent  # which is a ConvertedModel
+
+    return ConvertedAgent
 
 
 def find_target(op: str) -> Target:
@@ -301,7 +310,8 @@ def _named_function(value: object) -> Operation:
     return partial(function, **kwargs) if kwargs else function
 
 
-def _function(step: Step, target: Target) -> Operation:
+def step_function(step: Step, target: Target) -> Operation:
+    """Return the function of a step without a module."""
     function = cast("Operation", resolve(target))
     kwargs = _arguments(step, target)
     if step.op == "operator.getitem":

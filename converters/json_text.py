@@ -14,13 +14,14 @@ _TOKEN = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|[\[{]|[\]}]', re.DOT
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
-def parse_json(text: str, *, what: str, limits: Limits) -> object:
+def parse_json(text: str, *, what: str, limits: Limits, constants: bool = False) -> object:
     """Return the value of a JSON text.
 
     Args:
         text: the whole text.
         what: how messages call it: "model configuration".
         limits: bounds on bytes and depth.
+        constants: whether NaN and Infinity may stand for numbers, as Python's own writer puts them.
 
     Raises:
         UnsafeFileError: Larger or deeper than the limits.
@@ -41,7 +42,8 @@ def parse_json(text: str, *, what: str, limits: Limits) -> object:
         msg = f"the {what} is nested {deepest:,} deep; the limit is {limits.max_json_depth:,}"
         raise UnsafeFileError(msg)
     try:
-        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
+        known = float if constants else _refuse_constant
+        value = json.loads(text, object_pairs_hook=_unique, parse_constant=known)
         if _SURROGATE.search(text):
             json.dumps(
                 value, ensure_ascii=False

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from converters.agent_targets import AGENT_FUNCTIONS, AGENT_MODULES
 from converters.torch_functions import INFIX, LINEAR_ALGEBRA, OPERATIONS, TORCH_FUNCTIONS
 
 COMPAT = "torch_impl.keras_compat"
@@ -155,6 +156,7 @@ TARGETS: dict[str, Target] = {
     "compat.SharedDropout": _module(f"{COMPAT}.noise:SharedDropout", "p", "axes"),
     "compat.SharedAlphaDropout": _module(f"{COMPAT}.noise:SharedAlphaDropout", "p", "axes"),
     "compat.ChannelScale": _module(f"{COMPAT}.scaling:ChannelScale", unnamed=("channels",)),
+    "compat.Variable": _module(f"{COMPAT}.variables:Variable", "shape", "constant"),
     "compat.Normalization": _module(
         f"{COMPAT}.preprocessing:Normalization", "shape", "axes", "invert"
     ),
@@ -326,6 +328,11 @@ TARGETS: dict[str, Target] = {
     "compat.sparse_plus": Target(f"{COMPAT}.activations:sparse_plus"),
     "compat.sparse_sigmoid": Target(f"{COMPAT}.activations:sparse_sigmoid"),
     "compat.sparsemax": Target(f"{COMPAT}.activations:sparsemax"),
+    **{
+        key: _module(path, *named, unnamed=unnamed)
+        for key, (path, unnamed, named) in AGENT_MODULES.items()
+    },
+    **{key: Target(path, known) for key, (path, known) in AGENT_FUNCTIONS.items()},
     **{f"torch.{name}": Target(f"torch:{name}", known) for name, known in TORCH_FUNCTIONS.items()},
     **{
         f"linalg.{name}": Target(f"torch.linalg:{name}", known)

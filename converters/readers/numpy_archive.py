@@ -45,7 +45,7 @@ class NumpyArchive:
             message = f"{source.name}: holds named arrays ({quote(named[0])}), not those of get_weights()."
             raise UnsupportedError(message, hint="numpy.savez('weights.npz', *model.get_weights())")
         arrays = {
-            str(index): _array(archive, name, limits)
+            str(index): read_member(archive, name, limits)
             for index, name in enumerate(sorted(archive.names, key=natural_key))
         }
         generation = architecture.generation if architecture else 2
@@ -68,7 +68,13 @@ class NumpyArchive:
 READER = NumpyArchive()
 
 
-def _array(archive: Archive, name: str, limits: Limits) -> ArrayInfo:
+def read_member(archive: Archive, name: str, limits: Limits) -> ArrayInfo:
+    """Return the array of one .npy member.
+
+    Raises:
+        UnreadableFileError: It is none, or damaged.
+        UnsafeFileError: It holds objects, or is larger than the limits.
+    """
     data = archive.read(name, limits.max_array_bytes)
     where = f"{archive.file_name}: member {quote(name)}"
     stream = io.BytesIO(data)

@@ -96,6 +96,15 @@ def decompress(data: bytes, *, limit: int) -> bytes:
     return b"".join(pieces)
 
 
+def first_bytes(prefix: bytes, count: int = 16) -> bytes:
+    """Return the first bytes of the content, from the first bytes of a compressed file; b"" if that is not possible."""
+    make = next((make for magic, make in MAGICS.items() if prefix.startswith(magic)), None)
+    try:
+        return b"" if make is None else make().decompress(prefix, count)
+    except (zlib.error, lzma.LZMAError, OSError, EOFError, ValueError):
+        return b""
+
+
 def _pieces(decompressor: _Decompressor, data: bytes) -> Iterator[bytes]:
     """Yield the content in bounded pieces. Raises EOFError for a content that does not end."""
     pending = data

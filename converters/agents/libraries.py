@@ -1,0 +1,111 @@
+"""The RL libraries whose agents are converted: one module and one line each."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Collection, Mapping
+from typing import Protocol, cast
+
+from converters.agents.facts import AgentFacts
+from converters.agents.network import AgentNetwork
+from converters.architecture import ActionRule
+from converters.checkpoint import ArrayInfo, Checkpoint
+from converters.errors import UnsupportedError
+from converters.plan import Plan
+
+LIBRARIES: Mapping[str, str] = {
+    "stable-baselines": "converters.agents.stable_baselines.agent",
+    "vec-normalize": "converters.agents.stable_baselines.normalizer",
+}
+"""Library to the module that knows its variables."""
+
+
+class Library(Protocol):
+    """What such a module has."""
+
+    def recognizes(self, names: Collection[str]) -> bool:
+        """Tell whether variables have the library's names."""
+        ...
+
+    def plan(
+        self, arrays: Mapping[str, ArrayInfo], facts: AgentFacts
+    ) -> tuple[AgentNetwork, ActionRule | None, str]:
+        """Return the networks of an agent, how it acts, and its class name."""
+        ...
+
+
+def find_library(names: Collection[str]) -> str | None:
+    """Return the library whose variables have such names."""
+    return next((name for name in LIBRARIES if _module(name).recognizes(names)), None)
+
+
+def _module(name: str) -> Library:
+    return cast("Library", importlib.import_module(LIBRARIES[name]))
+
+
+def named_arrays(checkpoint: Checkpoint) -> dict[str, ArrayInfo]:
+    """Return the variables of a checkpoint that has no graph, by their names without ":0"."""
+    return {
+        "/".join(part for part in (entry.path, role) if part): array
+        for entry in checkpoint.layers
+        for role, array in entry.arrays.items()
+    }
+
+
+def plan_agent(checkpoint: Checkpoint) -> Plan:
+    """Return the plan of an agent of a library, or of the RRD suite.
+
+    Raises:
+        UnsupportedError: Its variables have other names.
+        MismatchError: Variables are missing or of another shape.
+    """
+    facts = checkpoint.agent or AgentFacts("", in_order=False)
+    if facts.library or find_library(named_arrays(checkpoint)) is not None:
+        return plan_library_agent(checkpoint, facts)
+    from converters.agents.rrd import plan_agent as plan_rrd_agent
+
+    return plan_rrd_agent(checkpoint)
+
+
+def plan_library_agent(checkpoint: Checkpoint, facts: AgentFacts) -> Plan:
+    """Return the plan of an agent of one of the libraries.
+
+    Raises:
+        UnsupportedError: Its variables have other names.
+        MismatchError: Variables are missing or of another shape.
+    """
+    arrays = named_arrays(checkpoint)
+    library = facts.library if facts.library in LIBRARIES else find_library(arrays)
+    if library is None:
+        shown = ", ".join(list(arrays)[:4])
+        msg = f"its {len(arrays)} variables ({shown}, ...) are those of no library that is known"
+        raise UnsupportedError(
+            msg, hint="--into my_module.py:Net --map names.toml gives every variable its place"
+        )
+    network, rule, name = _module(library).plan(arrays, facts)
+    dtypes = {str(move.source.dtype) for move in network.moves}
+    dtype = "float64" if dtypes == {"float64"} else "float32"
+    architecture = network.architecture(name, rule, dtype)
+    ignored = dict(network.ignored)
+    for array_name in arrays:
+        if array_name not in network.moved:
+            ignored.setdefault(array_name, "belongs to no network of the policy")
+    ignored |= {array.name: "state of an optimizer" for array in checkpoint.extras}
+    notes = [*network.notes, *(f"not read (code): {part}, {what}" for part, what in facts.unread)]
+    return Plan(
+        architecture=architecture,
+        moves=tuple(network.moves),
+        optimizer=None,
+        slots=(),
+        parameters=(),
+        ignored=tuple(ignored.items()),
+        notes=tuple(notes),
+        origins=tuple(
+            tuple(step.attribute.split(".")) if step.attribute else ()
+            for step in architecture.steps
+        ),
+        roles={
+            move.target: (tuple(move.target.split(".")[:-1]), move.target.rpartition(".")[2])
+            for move in network.moves
+        },
+    )

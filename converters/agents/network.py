@@ -1,0 +1,254 @@
+"""The module of an agent while it is put together: steps in order, and which array fills which parameter.
+
+Libraries differ in names and in what they connect; what they connect with is here: layers by the names of their arrays,
+named networks as submodules, rules of acting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from converters.architecture import ActionRule, Architecture, InputValue, Step
+from converters.checkpoint import ArrayInfo
+from converters.errors import MismatchError, UnsupportedError
+from converters.layouts import Layout
+from converters.moves import Move
+from converters.names import identifier, unique
+from converters.registry import Plain
+
+LINEAR = "in out -> out in"
+CONVOLUTION = "h w in out -> out in h w"
+VECTOR = "out -> out"
+CHANNELS_FIRST, CHANNELS_LAST = (0, 3, 1, 2), (0, 2, 3, 1)
+ACTIVATIONS: Mapping[str, tuple[str, Mapping[str, Plain]] | None] = {
+    "relu": ("F.relu", {}),
+    "tanh": ("torch.tanh", {}),
+    "elu": ("F.elu", {}),
+    "selu": ("F.selu", {}),
+    "sigmoid": ("torch.sigmoid", {}),
+    "leaky_relu": ("F.leaky_relu", {"negative_slope": 0.2}),
+    "relu6": ("F.relu6", {}),
+    "softplus": ("F.softplus", {}),
+    "softsign": ("F.softsign", {}),
+    "swish": ("F.silu", {}),
+    "silu": ("F.silu", {}),
+    "identity": None,
+    "linear": None,
+}
+"""TensorFlow's functions by their last name; None: nothing is done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One array's way into a layer: its name in the file, the layer's own name, the layout."""
+
+    array: str
+    name: str
+    layout: str
+
+
+class AgentNetwork:
+    """Collects the steps and moves of an agent.
+
+    Args:
+        arrays: all that the file holds, by name.
+    """
+
+    def __init__(self, arrays: Mapping[str, ArrayInfo]) -> None:
+        self.arrays = arrays
+        self.steps: list[Step] = []
+        self.moves: list[Move] = []
+        self.inputs: list[InputValue] = []
+        self.outputs: dict[str, str] = {}
+        self.ignored: dict[str, str] = {}
+        self.notes: list[str] = []
+        self.moved: set[str] = set()
+        self._blocks: tuple[str, ...] = ()
+        self._names: set[str] = set()
+
+    @contextmanager
+    def block(self, name: str) -> Iterator[None]:
+        """Put the layers made meanwhile into a submodule of this name."""
+        around = self._blocks
+        self._blocks = (*around, name)
+        try:
+            yield
+        finally:
+            self._blocks = around
+
+    def input(
+        self, name: str, shape: Sequence[int] | None, dtype: str, *, default: str = ""
+    ) -> str:
+        """Return a new input; `shape` is without the batch."""
+        sizes = None if shape is None else (None, *shape)
+        self._names.add(name)
+        self.inputs.append(InputValue(name, sizes, dtype, None, default))
+        return name
+
+    def call(self, op: str, *inputs: str, name: str = "x", **kwargs: Plain) -> str:
+        """Return what a function makes of values."""
+        output = self._free(name)
+        blocks = tuple((block, 0) for block in self._blocks)
+        self.steps.append(Step(op, inputs, output, None, kwargs, blocks=blocks))
+        return output
+
+    def layer(
+        self,
+        op: str,
+        attribute: str,
+        inputs: Sequence[str],
+        parameters: Sequence[Parameter],
+        *,
+        name: str = "x",
+        further: Sequence[str] = (),
+        kwargs: Mapping[str, Plain],
+    ) -> str:
+        """Return what a module makes of values; it is noted under `attribute` in the submodule at hand."""
+        output = self._free(name)
+        full = ".".join((*self._blocks, identifier(attribute)))
+        step = Step(
+            op,
+            tuple(inputs),
+            output,
+            full,
+            kwargs,
+            state=tuple(parameter.name for parameter in parameters),
+            further_outputs=tuple(self._free(each) for each in further),
+            blocks=tuple((block, 0) for block in self._blocks),
+        )
+        self.steps.append(step)
+        for parameter in parameters:
+            array = self.array(parameter.array)
+            self.moved.add(parameter.array)
+            self.moves.append(
+                Move(array, f"{full}.{parameter.name}", Layout.parse(parameter.layout))
+            )
+        return output
+
+    def array(self, name: str) -> ArrayInfo:
+        """Return an array. Raises MismatchError if the file has none of that name."""
+        if name not in self.arrays:
+            msg = f"the agent has no variable '{name}'"
+            raise MismatchError(msg)
+        return self.arrays[name]
+
+    def linear(
+        self, x: str, attribute: str, kernel: str, bias: str | None, *, name: str = "x"
+    ) -> str:
+        """Return a dense layer of x; the kernel is (in, out)."""
+        shape = self._shape(kernel, 2)
+        parameters = [Parameter(kernel, "weight", LINEAR)]
+        if bias is not None:
+            rank = len(self.array(bias).shape)
+            parameters.append(Parameter(bias, "bias", VECTOR if rank == 1 else "() out -> out"))
+        sizes: dict[str, Plain] = {"in_features": shape[0], "out_features": shape[1]}
+        if bias is None:
+            sizes["bias"] = False
+        return self.layer("nn.Linear", attribute, (x,), parameters, name=name, kwargs=sizes)
+
+    def convolution(
+        self, x: str, attribute: str, kernel: str, bias: str, *, stride: int, padding: str
+    ) -> str:
+        """Return a convolution of x, whose channels lie in front; the kernel is (h, w, in, out).
+
+        Raises:
+            UnsupportedError: A padding that is neither VALID nor SAME.
+        """
+        height, width, channels, filters = self._shape(kernel, 4)
+        if padding.upper() == "SAME":
+            x = self.call("compat.pad_same", x, window=(height, width), stride=(stride, stride))
+        elif padding.upper() != "VALID":
+            msg = f"the convolution '{attribute}' has the padding {padding!r:.20}"
+            raise UnsupportedError(msg, hint="VALID and SAME are known")
+        rank = len(self.array(bias).shape)
+        layout = "() out () () -> out" if rank == 4 else VECTOR
+        if rank == 4 and self.array(bias).shape[1] == 1 and filters > 1:
+            layout = "() () () out -> out"
+        return self.layer(
+            "nn.Conv2d",
+            attribute,
+            (x,),
+            (Parameter(kernel, "weight", CONVOLUTION), Parameter(bias, "bias", layout)),
+            kwargs={
+                "in_channels": channels,
+                "out_channels": filters,
+                "kernel_size": (height, width),
+                "stride": stride,
+            },
+        )
+
+    def layer_norm(self, x: str, attribute: str, scope: str, *, epsilon: float = 1e-12) -> str:
+        """Return the layer normalization of `tf.contrib.layers`: arrays `gamma` and `beta`."""
+        (units,) = self._shape(f"{scope}/gamma", 1)
+        parameters = (
+            Parameter(f"{scope}/gamma", "weight", VECTOR),
+            Parameter(f"{scope}/beta", "bias", VECTOR),
+        )
+        kwargs: dict[str, Plain] = {"normalized_shape": units, "eps": epsilon}
+        return self.layer("nn.LayerNorm", attribute, (x,), parameters, kwargs=kwargs)
+
+    def activation(self, name: str, x: str, *, output: str = "x") -> str:
+        """Return an activation of x by TensorFlow's name.
+
+        Raises:
+            UnsupportedError: A function that is not known.
+        """
+        if name not in ACTIVATIONS:
+            msg = f"the activation '{name:.60}' is not known"
+            raise UnsupportedError(msg, hint=f"one of {', '.join(ACTIVATIONS)}")
+        found = ACTIVATIONS[name]
+        return x if found is None else self.call(found[0], x, name=output, **found[1])
+
+    def last_size(self, kernel: str) -> int:
+        """Return the number of outputs of a dense kernel."""
+        return self._shape(kernel, 2)[1]
+
+    def ignore(self, name: str, reason: str) -> None:
+        """Note that an array is not converted."""
+        self.ignored[name] = reason
+
+    def architecture(self, class_name: str, rule: ActionRule | None, dtype: str) -> Architecture:
+        """Return the module; what an optional input is needed for comes last, so that it can be left out."""
+        absent = {value.name for value in self.inputs if value.default == "absent"}
+        late: list[Step] = []
+        early: list[Step] = []
+        for step in self.steps:
+            if absent.intersection(step.inputs):
+                late.append(step)
+                absent.update(step.results)
+            else:
+                early.append(step)
+        steps = (*early, *late)
+        order = {step.attribute: number for number, step in reversed(list(enumerate(steps)))}
+        self.moves.sort(key=lambda move: _place(order, move.target))
+        names = sorted(self.outputs, key=lambda name: self.outputs[name] in absent)
+        return Architecture(
+            name=class_name,
+            inputs=tuple(self.inputs),
+            outputs=tuple(self.outputs[name] for name in names),
+            steps=steps,
+            structure="dict",
+            output_names=tuple(names),
+            dtype=dtype,
+            action=rule,
+        )
+
+    def _shape(self, name: str, rank: int) -> tuple[int, ...]:
+        shape = self.array(name).shape
+        if len(shape) != rank:
+            msg = f"'{name}'   found {len(shape)} axes   needed {rank}"
+            raise MismatchError(msg)
+        return shape
+
+    def _free(self, name: str) -> str:
+        return unique(identifier(name), self._names)
+
+
+def _place(order: Mapping[str | None, int], target: str) -> int:
+    """Return the number of the step whose module, or a part of it, a state key belongs to."""
+    owner = target
+    while owner and owner not in order:
+        owner = owner.rpartition(".")[0]
+    return order.get(owner, len(order))

@@ -1,0 +1,273 @@
+"""DQN, SAC, TD3, DDPG: policies and action values with target copies."""
+
+from __future__ import annotations
+
+import re
+
+from converters.agents.action_rules import greedy, squashed
+from converters.agents.network import AgentNetwork, Parameter
+from converters.agents.observations import flat
+from converters.agents.spaces import Space
+from converters.agents.stable_baselines.images import add_images
+from converters.agents.stable_baselines.settings import Policy
+from converters.architecture import ActionRule
+from converters.errors import UnsupportedError
+
+LOG_STD_BOUNDS = (-20.0, 2.0)
+"""Of SAC (sac/policies.py, LOG_STD_MIN and LOG_STD_MAX)."""
+_DENSE = re.compile(r"fully_connected(?:_(\d+))?/weights")
+
+
+class OffPolicy:
+    """One agent while its networks are added.
+
+    Args:
+        network: gets everything.
+        policy: what is known of it.
+        observation: its space.
+        activation: of the hidden layers.
+    """
+
+    def __init__(
+        self, network: AgentNetwork, policy: Policy, observation: Space, *, activation: str
+    ) -> None:
+        self.network = network
+        self.policy = policy
+        self.observation = observation
+        self.activation = activation
+
+    def add_dqn(self, x: str) -> ActionRule:
+        """Add Q-network and target of a DQN; dueling: the value plus the advantages minus their mean."""
+        network = self.network
+        for scope, block, name in (
+            ("deepq/model", "q_network", "q_values"),
+            ("deepq/target_q_func/model", "target_q_network", "target_q_values"),
+        ):
+            if any(key.startswith(f"{scope}/action_value/") for key in network.arrays):
+                with network.block(block):
+                    network.outputs[name] = self._action_values(scope, x, name)
+        values = network.outputs["q_values"]
+        network.outputs["q"] = values
+        network.outputs["proba"] = network.call("F.softmax", values, dim=-1, name="proba")
+        best = network.call("torch.argmax", values, dim=-1, name="deterministic_action")
+        network.outputs["deterministic_action"] = best
+        if "deepq/eps" in network.arrays:
+            network.ignore("deepq/eps", "how often training acted at random; predict does not")
+        return greedy("q_values")
+
+    def _action_values(self, scope: str, x: str, name: str) -> str:
+        network = self.network
+        features = self._features(f"{scope}/action_value", x)
+        with network.block("action_value"):
+            scores = self._fully_connected(f"{scope}/action_value", features)
+        if not any(key.startswith(f"{scope}/state_value/") for key in network.arrays):
+            return scores
+        with network.block("state_value"):
+            value = self._fully_connected(f"{scope}/state_value", features)
+        mean = network.call("torch.mean", scores, dim=1, keepdim=True, name="mean")
+        centered = network.call("operator.sub", scores, mean, name="advantage")
+        return network.call("operator.add", value, centered, name=name)
+
+    def _fully_connected(self, scope: str, x: str) -> str:
+        """Return a chain of dense layers by the names of `tf.contrib.layers`, each normalized where the file has it."""
+        network = self.network
+        numbers = sorted(
+            int(match[1] or 0)
+            for name in network.arrays
+            if name.startswith(f"{scope}/")
+            and (match := _DENSE.fullmatch(name.removeprefix(f"{scope}/")))
+        )
+        for number in numbers:
+            suffix = f"_{number}" if number else ""
+            layer = f"{scope}/fully_connected{suffix}"
+            x = network.linear(x, f"fully_connected{suffix}", f"{layer}/weights", f"{layer}/biases")
+            norm = f"{scope}/LayerNorm{suffix}"
+            if f"{norm}/gamma" in network.arrays:
+                x = network.layer_norm(x, f"layer_norm{suffix}", norm)
+            if number != numbers[-1]:
+                x = network.activation(self.activation, x)
+        return x
+
+    def _features(self, scope: str, x: str) -> str:
+        """Return what a network's layers take: flat observations, or features of images with variables in `scope`."""
+        images = any(
+            len(array.shape) == 4 and name.startswith(f"{scope}/")
+            for name, array in self.network.arrays.items()
+        )
+        if images:
+            return add_images(self.network, self.policy, scope, x)
+        return flat(self.network, x, self.observation)
+
+    def add_sac(self, x: str) -> ActionRule:
+        """Add policy, value, target value and both action values of SAC."""
+        network = self.network
+        with network.block("policy"):
+            features = self._hidden("model/pi", self._features("model/pi", x))
+            mean = self._dense("model/pi/dense", features, "mean")
+            raw = self._dense("model/pi/dense_1", features, "log_std")
+            low, high = LOG_STD_BOUNDS
+            log_std = network.call("torch.clamp", raw, min=low, max=high, name="log_std")
+        std = network.call("torch.exp", log_std, name="std")
+        best = network.call("torch.tanh", mean, name="deterministic_action")
+        network.outputs |= {"mean": mean, "std": std, "deterministic_action": best}
+        features = self._shared_features("model/values_fn", "features", x)
+        network.outputs["value"] = self._value("model/values_fn/vf", "value", features)
+        network.outputs["vf"] = network.outputs["value"]
+        if any(name.startswith("target/values_fn/vf/") for name in network.arrays):
+            features_2 = self._shared_features("target/values_fn", "target_features", x)
+            target = self._value("target/values_fn/vf", "target_value", features_2)
+            network.outputs |= {"target_value": target, "target_vf": target}
+        self._twins("model/values_fn", features, "")
+        if "model/log_ent_coef" in network.arrays:
+            parameter = Parameter("model/log_ent_coef", "value", "->")
+            network.outputs["log_ent_coef"] = network.layer(
+                "agent.Variable",
+                "log_ent_coef",
+                (),
+                (parameter,),
+                name="log_ent_coef",
+                kwargs={"shape": ()},
+            )
+        return squashed(self.policy.action, noise=True)
+
+    def add_td3(self, x: str) -> ActionRule:
+        """Add policy and both action values of TD3, and their targets."""
+        network = self.network
+        for scope, prefix in (("model", ""), ("target", "target_")):
+            if not any(name.startswith(f"{scope}/pi/") for name in network.arrays):
+                continue
+            with network.block(f"{prefix}policy"):
+                features = self._hidden(f"{scope}/pi", self._features(f"{scope}/pi", x))
+                action = network.call(
+                    "torch.tanh",
+                    self._dense(f"{scope}/pi/dense", features, "x"),
+                    name=f"{prefix}action",
+                )
+            network.outputs["target_action" if prefix else "deterministic_action"] = action
+            features = self._shared_features(f"{scope}/values_fn", f"{prefix}features", x)
+            self._twins(f"{scope}/values_fn", features, prefix)
+        return squashed(self.policy.action, noise=False)
+
+    def add_ddpg(self, x: str) -> ActionRule:
+        """Add policy and action value of DDPG, and their targets; the critic takes the action behind its first layer."""
+        network = self.network
+        x = self._normalized(x)
+        for scope, prefix in (("model", ""), ("target", "target_")):
+            if not any(name.startswith(f"{scope}/pi/") for name in network.arrays):
+                continue
+            with network.block(f"{prefix}policy"):
+                features = self._hidden(f"{scope}/pi", self._features(f"{scope}/pi", x))
+                action = network.call(
+                    "torch.tanh",
+                    self._dense(f"{scope}/pi/pi", features, "x"),
+                    name=f"{prefix}action",
+                )
+            network.outputs["target_action" if prefix else "deterministic_action"] = action
+            taken = self._action()
+            with network.block(f"{prefix}q1"):
+                features = self._hidden(
+                    f"{scope}/qf", self._features(f"{scope}/qf", x), action=taken
+                )
+                value = self._dense(f"{scope}/qf/qf", features, f"{prefix}q1")
+            network.outputs[f"{prefix}q1"] = self._denormalized(value)
+        network.outputs["q"] = network.outputs["qf"] = network.outputs["q1"]
+        for name in network.arrays:
+            if name.startswith(("noise/", "noise_adapt/")):
+                network.ignore(
+                    name, "a copy of the policy with noise in its parameters, remade while training"
+                )
+        return squashed(self.policy.action, noise=False)
+
+    def _normalized(self, x: str) -> str:
+        """Return the observation as DDPG's networks take it: normalized if it was trained so, and clipped."""
+        network, settings = self.network, self.policy.settings
+        scope = next(
+            (
+                name.removesuffix("/count")
+                for name in network.arrays
+                if re.search(r"(?:^|/)obs_rms/count$", name)
+            ),
+            None,
+        )
+        if scope is not None:
+            rank = len(network.array(f"{scope}/runningsum").shape)
+            axes = " ".join(f"a{number}" for number in range(rank))
+            parameters = [
+                *(
+                    Parameter(f"{scope}/{name}", name, f"{axes} -> {axes}")
+                    for name in ("runningsum", "runningsumsq")
+                ),
+                Parameter(f"{scope}/count", "count", "->"),
+            ]
+            shape = network.array(f"{scope}/runningsum").shape
+            x = network.layer(
+                "agent.RunningMeanStd", "normalizer", (x,), parameters, kwargs={"shape": shape}
+            )
+        stated = settings.get("observation_range")
+        low, high = (
+            stated if isinstance(stated, (tuple, list)) and len(stated) == 2 else (-5.0, 5.0)
+        )
+        if not isinstance(low, (int, float)) or not isinstance(high, (int, float)):
+            msg = "'observation_range' is no pair of numbers"
+            raise UnsupportedError(msg)
+        return network.call("torch.clamp", x, min=float(low), max=float(high))
+
+    def _denormalized(self, value: str) -> str:
+        """Refuse returns that were normalized, which only `normalize_returns=True` makes."""
+        if any(re.search(r"(?:^|/)ret_rms/count$", name) for name in self.network.arrays):
+            msg = "its returns are normalized (normalize_returns=True), which is not converted"
+            raise UnsupportedError(msg)
+        return value
+
+    def _hidden(self, scope: str, x: str, *, action: str | None = None) -> str:
+        """Return the layers fc0, fc1, ... ; `action` is joined behind the first."""
+        network, number = self.network, 0
+        while f"{scope}/fc{number}/kernel" in network.arrays:
+            x = network.linear(
+                x, f"fc{number}", f"{scope}/fc{number}/kernel", f"{scope}/fc{number}/bias"
+            )
+            norm = f"{scope}/LayerNorm" + (f"_{number}" if number else "")
+            if f"{norm}/gamma" in network.arrays:
+                x = network.layer_norm(x, f"layer_norm{number}", norm)
+            x = network.activation(self.activation, x)
+            if number == 0 and action is not None:
+                x = network.call("torch.cat", x, action, dim=-1)
+            number += 1
+        return x
+
+    def _dense(self, scope: str, x: str, name: str) -> str:
+        attribute = {"dense": "mean", "dense_1": "log_std"}.get(scope.rpartition("/")[2], "output")
+        return self.network.linear(x, attribute, f"{scope}/kernel", f"{scope}/bias", name=name)
+
+    def _shared_features(self, scope: str, block: str, x: str) -> str:
+        if any(
+            len(array.shape) == 4 and name.startswith(f"{scope}/")
+            for name, array in self.network.arrays.items()
+        ):
+            with self.network.block(block):
+                return add_images(self.network, self.policy, scope, x)
+        return flat(self.network, x, self.observation)
+
+    def _value(self, scope: str, block: str, features: str) -> str:
+        with self.network.block(block):
+            return self._dense(f"{scope}/vf", self._hidden(scope, features), block)
+
+    def _twins(self, scope: str, features: str, prefix: str) -> None:
+        """Add the two action values of (observation, action)."""
+        network = self.network
+        joined = network.call("torch.cat", features, self._action(), dim=-1)
+        for number in (1, 2):
+            name = f"{prefix}q{number}"
+            with network.block(name):
+                hidden = self._hidden(f"{scope}/qf{number}", joined)
+                value = self._dense(f"{scope}/qf{number}/qf{number}", hidden, name)
+            network.outputs |= {name: value, f"{prefix}qf{number}": value}
+
+    def _action(self) -> str:
+        """Return the input of actions, between -1 and 1; without it there are no action values."""
+        network = self.network
+        if any(value.name == "action" for value in network.inputs):
+            return "action"
+        scope = "model/pi/pi" if "model/pi/pi/kernel" in network.arrays else "model/pi/dense"
+        size = network.last_size(f"{scope}/kernel")
+        return network.input("action", (size,), "float32", default="absent")

@@ -1,0 +1,128 @@
+"""What a file of stable-baselines says of its policy, as far as it can be read, and what is taken where it cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from converters.agents.facts import AgentFacts
+from converters.agents.spaces import Space, read_space
+from converters.errors import UnsupportedError
+from converters.readers.pickles import PickledObject, Reference
+
+ALGORITHMS: Mapping[str, str] = {
+    "exploration_fraction": "DQN",
+    "q_coef": "ACER",
+    "kfac_clip": "ACKTR",
+    "vf_fisher_coef": "ACKTR",
+    "cliprange": "PPO2",
+    "timesteps_per_actorbatch": "PPO1",
+    "max_kl": "TRPO",
+    "policy_delay": "TD3",
+    "target_entropy": "SAC",
+    "actor_lr": "DDPG",
+    "alpha": "A2C",
+    "async_eigen_decomp": "ACKTR",
+    "gae_lambda": "ACKTR",
+}
+"""A setting that only one algorithm has, to its name; looked for in this order."""
+DEFAULT_ACTIVATION = {"actor-critic": "tanh", "off-policy": "relu"}
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What is known of the policy.
+
+    Attributes:
+        name: of its class: "MlpPolicy", "CnnLstmPolicy"; "" if the file does not say.
+        activation: TensorFlow's name; None: the file does not say.
+        extractor: the function that takes in images, where the user gave one.
+        observation: None where the file does not say.
+        action: the same.
+        settings: all settings of the file.
+        given: what the user states.
+    """
+
+    name: str
+    activation: str | None
+    extractor: object
+    observation: Space | None
+    action: Space | None
+    settings: Mapping[str, object]
+    given: Mapping[str, object]
+
+    def activation_or(self, default: str) -> tuple[str, bool]:
+        """Return the activation, and whether the default was taken for what is not known."""
+        stated = self.given.get("activation")
+        if isinstance(stated, str):
+            return stated, False
+        if self.activation is not None:
+            return self.activation, False
+        return default, not self.is_stock
+
+    @property
+    def is_stock(self) -> bool:
+        """True for the library's own policy classes, whose defaults are known."""
+        return self.name in STOCK_POLICIES
+
+    @property
+    def is_cnn(self) -> bool:
+        """True for policies of images."""
+        return "cnn" in self.name.lower()
+
+
+STOCK_POLICIES = (
+    *("MlpPolicy", "CnnPolicy", "LnMlpPolicy", "LnCnnPolicy"),
+    *("MlpLstmPolicy", "MlpLnLstmPolicy", "CnnLstmPolicy", "CnnLnLstmPolicy"),
+)
+GIVEN = ("activation", "strides", "padding", "algorithm", "observation_shape", "actions")
+"""What --set may state."""
+
+
+def read_policy(facts: AgentFacts) -> Policy:
+    """Return what the settings say of the policy.
+
+    Raises:
+        UnsupportedError: The user states something that has no meaning here.
+    """
+    unknown = sorted(set(facts.given) - set(GIVEN))
+    if unknown:
+        msg = f"--set {unknown[0]} has no meaning for an agent of stable-baselines"
+        raise UnsupportedError(msg, hint=f"one of {', '.join(GIVEN)}")
+    settings = facts.settings
+    kwargs = settings.get("policy_kwargs")
+    kwargs = kwargs if isinstance(kwargs, Mapping) else {}
+    activation = kwargs.get("act_fun", kwargs.get("activ"))
+    policy = settings.get("policy")
+    return Policy(
+        name=class_name(policy),
+        activation=activation.name if isinstance(activation, Reference) else None,
+        extractor=kwargs.get("cnn_extractor"),
+        observation=read_space(settings.get("observation_space")),
+        action=read_space(settings.get("action_space")),
+        settings=settings,
+        given=facts.given,
+    )
+
+
+def class_name(policy: object) -> str:
+    """Return the name of a class: a reference, or one whose code is in the file; "" for anything else."""
+    if isinstance(policy, Reference):
+        return policy.name
+    if isinstance(policy, PickledObject):  # of cloudpickle: (type, name, bases, ...)
+        texts = [part for part in policy.arguments if isinstance(part, str)]
+        return texts[0] if texts else ""
+    return ""
+
+
+def algorithm_of(facts: AgentFacts, names: Sequence[str]) -> str:
+    """Return the algorithm's name as the settings and variables tell; "" where several share all of that."""
+    given = facts.given.get("algorithm")
+    if isinstance(given, str):
+        return given.upper()
+    if any(name.startswith("adversary/") for name in names):
+        return "GAIL"
+    for setting, algorithm in ALGORITHMS.items():
+        if setting in facts.settings:
+            return algorithm
+    return ""

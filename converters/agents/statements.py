@@ -1,0 +1,68 @@
+"""What a user states beside the file of an agent: settings that it does not say, statistics that lie in another file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from converters.agents.facts import AgentFacts
+from converters.checkpoint import Checkpoint, LayerArrays
+from converters.errors import MismatchError, UnsupportedError
+from converters.limits import Limits
+from converters.readers import read_checkpoint
+
+NORMALIZER = "vec-normalize"
+
+
+def with_statements(
+    checkpoint: Checkpoint,
+    settings: Mapping[str, object],
+    *,
+    normalizer: Path | None,
+    limits: Limits,
+) -> Checkpoint:
+    """Return a checkpoint with what the user states of its agent.
+
+    Args:
+        checkpoint: of any kind.
+        settings: of --set.
+        normalizer: a file of `VecNormalize.save`, whose statistics go in front of the policy.
+        limits: bounds on that file.
+
+    Raises:
+        UnsupportedError: The checkpoint is no agent of an RL library.
+        MismatchError: The normalizer is another file, or for other observations.
+    """
+    if not settings and normalizer is None:
+        return checkpoint
+    facts = checkpoint.agent
+    if facts is None and checkpoint.provenance.format != "tf1-checkpoint":
+        option = "--set" if settings else "--normalizer"
+        msg = f"{checkpoint.provenance.file}: is no agent of an RL library, which {option} is for"
+        raise UnsupportedError(msg, hint=f"leave {option} out, or name your module with --into")
+    facts = facts or AgentFacts("", in_order=False)
+    facts = replace(facts, given={**facts.given, **settings})
+    if normalizer is None:
+        return replace(checkpoint, agent=facts)
+    return _normalized(replace(checkpoint, agent=facts), normalizer, limits)
+
+
+def _normalized(checkpoint: Checkpoint, normalizer: Path, limits: Limits) -> Checkpoint:
+    """Return an agent with the statistics of its observations among its variables."""
+    found = read_checkpoint(normalizer, limits=limits)
+    facts = checkpoint.agent or AgentFacts("")
+    if found.agent is None or found.agent.library != NORMALIZER:
+        msg = f"{normalizer.name}: holds no statistics of VecNormalize"
+        raise MismatchError(msg, hint="the file that VecNormalize.save wrote beside the agent")
+    layers = [
+        LayerArrays("vecnormalize", None, entry.arrays)
+        for entry in found.layers
+        if entry.path == "observation" and set(entry.arrays) <= {"mean", "var"}
+    ]
+    settings = {**facts.settings, **found.agent.settings}
+    return replace(
+        checkpoint,
+        layers=[*checkpoint.layers, *layers],
+        agent=replace(facts, settings=settings),
+    )

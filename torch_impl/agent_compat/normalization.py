@@ -1,0 +1,54 @@
+"""Running statistics of observations as the libraries keep and use them. All is computed in float64, as there."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class VecNormalize(nn.Module):
+    """Observations minus their mean, divided by sqrt(variance + epsilon), then clipped.
+
+    Source: stable_baselines 2.10 common/vec_env/vec_normalize.py, `_normalize_observation`.
+    """
+
+    mean: Tensor
+    var: Tensor
+
+    def __init__(self, shape: tuple[int, ...], clip: float, epsilon: float) -> None:
+        super().__init__()
+        self.clip, self.epsilon = clip, epsilon
+        self.register_buffer("mean", torch.zeros(shape))
+        self.register_buffer("var", torch.ones(shape))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (batch, ...) observations normalized, in their dtype."""
+        deviation = torch.sqrt(self.var.double() + self.epsilon)
+        normalized = (x.double() - self.mean.double()) / deviation
+        return torch.clamp(normalized, -self.clip, self.clip).to(x.dtype)
+
+
+class RunningMeanStd(nn.Module):
+    """Observations minus their mean, divided by their deviation; from sums over all that were seen.
+
+    The variance is at least 0.01 and the deviation gets 1e-8 added.
+
+    Source: stable_baselines 2.10 common/mpi_running_mean_std.py and ddpg/ddpg.py, `normalize`.
+    """
+
+    runningsum: Tensor
+    runningsumsq: Tensor
+    count: Tensor
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.register_buffer("runningsum", torch.zeros(shape))
+        self.register_buffer("runningsumsq", torch.ones(shape))
+        self.register_buffer("count", torch.ones(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (batch, ...) observations normalized."""
+        mean = (self.runningsum / self.count).to(x.dtype)
+        square = (self.runningsumsq / self.count).to(x.dtype)
+        deviation = torch.sqrt(torch.clamp(square - mean**2, min=1e-2))
+        return (x - mean) / (deviation + 1e-8)
