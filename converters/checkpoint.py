@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from converters.agents.facts import AgentFacts
 from converters.graph import Graph
 
 
@@ -119,6 +120,7 @@ class Checkpoint:
         training: `training_config` or `compile_config` as stored (loss, metrics), for the report.
         extras: arrays that belong to no layer and no optimizer (metrics, bare variables), for the report.
         stored: for the way back; None: files of this kind are not written.
+        agent: of a file of an RL library, what it says of the agent.
     """
 
     layers: Sequence[LayerArrays]
@@ -128,3 +130,4 @@ class Checkpoint:
     extras: Sequence[ArrayInfo]
     provenance: Provenance
     stored: StoredFile | None = None
+    agent: AgentFacts | None = None

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from converters.agents.output import agent_extras, check_agent_output
+from converters.agents.statements import with_statements
 from converters.checkpoint import Checkpoint
 from converters.emit import emit_source
 from converters.errors import OutputError, UnsupportedError
@@ -45,6 +46,7 @@ def convert(
     into: object = None,
     names: PathLike | Mapping[str, object] | None = None,
     settings: Mapping[str, object] | None = None,
+    normalizer: PathLike | None = None,
 ) -> ConversionReport:
     """Convert a legacy model file to PyTorch and return what was done.
 
@@ -66,7 +68,9 @@ def convert(
             Nothing is guessed; `names` settles what is not certain. The output has no architecture but your module's.
         names: with `into`: table of legacy layer to module (`converters.into.names`), or a TOML file with one; a file
             that does not exist is written for you to edit where something is not certain.
-        settings: with `into`: arguments for the class that is named.
+        settings: with `into`: arguments for the class that is named; for an agent of an RL library, what its file does
+            not say or says in code: {"activation": "relu"} (docs/rl-libraries.md).
+        normalizer: for an agent of stable-baselines, the file of its `VecNormalize`; its statistics go in front.
 
     Raises:
         ConversionError: One of its kinds, with the exit code the command ends with. Nothing was written then.
@@ -89,6 +93,12 @@ def convert(
         limits=limits or Limits(),
     )
     if into is None:
+        checkpoint = with_statements(
+            checkpoint,
+            settings or {},
+            normalizer=None if normalizer is None else Path(normalizer),
+            limits=limits or Limits(),
+        )
         plan, facts = _plan_whole(checkpoint, writer, code=code, input_layout=input_layout)
     else:
         if code is not None:

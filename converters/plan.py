@@ -88,8 +88,10 @@ def plan_conversion(checkpoint: Checkpoint) -> Plan:
 
 def _plan(checkpoint: Checkpoint) -> Plan:
     graph = checkpoint.graph
-    if checkpoint.provenance.format == "tf1-checkpoint":
-        from converters.agents.rrd import (
+    if graph is None and (
+        checkpoint.agent is not None or checkpoint.provenance.format == "tf1-checkpoint"
+    ):
+        from converters.agents.libraries import (
             plan_agent,  # which makes a Plan: imported at the top, it would be a circle
         )
 

@@ -1,0 +1,220 @@
+"""Pickles of RL libraries, plain, cloudpickle's or joblib's: read by their opcodes, told apart by what they hold.
+
+Every kind of content is one function of `CONTENTS`: it gets the value and returns what it is, or None.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from converters.agents.facts import AgentFacts
+from converters.checkpoint import ArrayInfo, Checkpoint
+from converters.errors import UnsafeFileError, UnsupportedError, placed
+from converters.limits import Limits
+from converters.readers.files.inner import archive_of
+from converters.readers.files.keras_settings import Architecture
+from converters.readers.files.source import Source
+from converters.readers.pickles import Pickle, PickledObject, read_pickle
+from converters.readers.pickles.holding import array_info, named_layers, provenance_of
+from converters.readers.pickles.joblib_arrays import decompress, first_bytes, is_compressed
+from converters.readers.stable_baselines import unread_code
+
+_SHOWN_CALLS = 3
+Arrays = Mapping[str, ArrayInfo]
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a pickle turned out to be."""
+
+    format: str
+    producer: str
+    arrays: Arrays
+    facts: AgentFacts
+
+
+class PickledAgents:
+    """Reader of pickles that hold the variables of an agent."""
+
+    def recognizes(self, source: Source, limits: Limits) -> bool:
+        """Tell whether the file is a pickle of protocol 2 or later, perhaps compressed as joblib does it."""
+        return is_pickle(_start(source.prefix))
+
+    def read(self, source: Source, architecture: Architecture | None, limits: Limits) -> Checkpoint:
+        """Return variables and settings.
+
+        Raises:
+            UnsafeFileError: The pickle holds no variables of a known kind.
+        """
+        with placed(source.name):
+            data = _bytes(source, limits)
+            found = read_pickle(data, limits=limits)
+            content = next(
+                (each for each in (read(found, limits) for read in CONTENTS) if each), None
+            )
+            if content is None:
+                raise _no_agent(found)
+        return Checkpoint(
+            layers=named_layers(content.arrays),
+            graph=None,
+            optimizer=None,
+            training=None,
+            extras=[],
+            provenance=provenance_of(source, content.format, content.producer),
+            agent=content.facts,
+        )
+
+
+READER = PickledAgents()
+
+
+def is_pickle(start: bytes) -> bool:
+    """Tell whether bytes begin like a pickle of protocol 2 to 5."""
+    return len(start) > 1 and start[0] == 0x80 and 2 <= start[1] <= 5
+
+
+def _start(prefix: bytes) -> bytes:
+    """Return the first bytes of a file, or of what is compressed in it."""
+    return first_bytes(prefix) if is_compressed(prefix) else prefix
+
+
+def _bytes(source: Source, limits: Limits) -> bytes | memoryview:
+    if is_compressed(source.prefix):
+        return decompress(source.file.read(0, source.file.size), limit=limits.max_array_bytes)
+    # Mapped where it is large; arrays are views of it.
+    return source.file.read_array(0, (source.file.size,), np.dtype(np.uint8)).data
+
+
+def _no_agent(found: Pickle) -> UnsafeFileError:
+    called = ", ".join(name[:60] for name in found.called[:_SHOWN_CALLS])
+    more = f"; loading it would call {called}" if called else ""
+    message = f"is a Python pickle without the variables of an agent; reading it would run code from the file; refused{more}"
+    hint = "Load it where it was made and save it with model.save('model.h5') or model.save('model.keras')."
+    return UnsafeFileError(message, hint=hint)
+
+
+def _arrays(values: object) -> dict[str, ArrayInfo]:
+    """Return the variables of a dictionary of names and arrays; empty: it is something else."""
+    if not isinstance(values, dict) or not values:
+        return {}
+    found: dict[str, ArrayInfo] = {}
+    for name, value in values.items():
+        info = array_info(name, value) if isinstance(name, str) else None
+        if info is None:
+            return {}
+        found[name] = info
+    return found
+
+
+def stable_baselines_pair(found: Pickle, limits: Limits) -> Content | None:
+    """Settings and variables: `model.save(cloudpickle=True)`, and every file of stable-baselines up to 2.6."""
+    pair = found.value
+    if not isinstance(pair, (tuple, list)) or len(pair) != 2 or not isinstance(pair[0], dict):
+        return None
+    settings = {str(key): value for key, value in pair[0].items()}
+    if "policy" not in settings and "observation_space" not in settings:
+        return None
+    facts = AgentFacts("stable-baselines", settings, unread=unread_code(settings))
+    if isinstance(pair[1], list):
+        msg = "its variables have no names: it was written by stable-baselines before 2.4"
+        raise UnsupportedError(
+            msg, hint="load and save it with stable-baselines 2.10, which names them"
+        )
+    arrays = _arrays(pair[1])
+    return (
+        Content("stable-baselines-pickle", "stable-baselines 2", arrays, facts) if arrays else None
+    )
+
+
+def vec_normalize(found: Pickle, limits: Limits) -> Content | None:
+    """Statistics of stable-baselines' `VecNormalize.save`."""
+    value = found.value
+    if not isinstance(value, PickledObject) or not value.path.endswith(".VecNormalize"):
+        return None
+    facts = value.attributes
+    arrays: dict[str, ArrayInfo] = {}
+    for name, key in (("observation", "obs_rms"), ("return", "ret_rms")):
+        statistics = facts.get(key)
+        parts = statistics.attributes if isinstance(statistics, PickledObject) else {}
+        for part in ("mean", "var", "count"):
+            info = array_info(f"{name}/{part}", parts.get(part))
+            if info is not None:
+                arrays[info.name] = info
+    settings: dict[str, object] = {
+        key: facts[key] for key in ("clip_obs", "clip_reward", "epsilon", "gamma") if key in facts
+    }
+    if "observation/mean" not in arrays or "observation/var" not in arrays:
+        msg = "has no statistics of observations"
+        raise UnsupportedError(msg)
+    return Content(
+        "stable-baselines-vecnormalize",
+        "stable-baselines 2",
+        arrays,
+        AgentFacts("vec-normalize", settings),
+    )
+
+
+def baselines_act(found: Pickle, limits: Limits) -> Content | None:
+    """A pair of a zip archive's bytes and settings: `act.save` of baselines' deepq."""
+    pair = found.value
+    if not isinstance(pair, (tuple, list)) or len(pair) != 2 or not isinstance(pair[1], dict):
+        return None
+    if not isinstance(pair[0], (bytes, memoryview)) or bytes(pair[0][:2]) != b"PK":
+        return None
+    archive = archive_of(bytes(pair[0]), "the archive inside")
+    if "model" not in archive.names:
+        msg = "holds a checkpoint of TensorFlow: it was written by baselines before 2018"
+        raise UnsupportedError(
+            msg, hint="unzip the first part of the pair and name the checkpoint in it"
+        )
+    inner = read_pickle(
+        decompress(archive.read("model", limits.max_array_bytes), limit=limits.max_array_bytes),
+        limits=limits,
+    )
+    settings = {str(key): value for key, value in pair[1].items()}
+    facts = AgentFacts("", settings, unread=unread_code(settings))
+    arrays = _arrays(inner.value)
+    return Content("baselines-deepq", "OpenAI baselines", arrays, facts) if arrays else None
+
+
+def named_variables(found: Pickle, limits: Limits) -> Content | None:
+    """A dictionary of names and arrays: `save_variables` of baselines, by joblib."""
+    arrays = _arrays(found.value)
+    if not arrays:
+        return None
+    return Content("variables-pickle", "OpenAI baselines", arrays, AgentFacts(""))
+
+
+def environment(found: Pickle, limits: Limits) -> Content | None:
+    """The environment that Spinning Up pickles beside its agents: no variables."""
+    value = found.value
+    if isinstance(value, dict) and set(value) == {"env"}:
+        msg = "is the pickled environment of a Spinning Up agent and holds no weights"
+        raise UnsupportedError(msg, hint="name the folder tf1_save beside it")
+    return None
+
+
+def arrays_without_names(found: Pickle, limits: Limits) -> Content | None:
+    """A list of arrays: `save` of baselines' a2c and ppo2 in 2017."""
+    value = found.value
+    if not isinstance(value, (list, tuple)) or not value:
+        return None
+    infos = [array_info(str(number), each) for number, each in enumerate(value)]
+    arrays = {info.name: info for info in infos if info is not None}
+    if len(arrays) != len(value):
+        return None
+    return Content("arrays-pickle", "OpenAI baselines", arrays, AgentFacts("unnamed"))
+
+
+CONTENTS: Sequence[Callable[[Pickle, Limits], Content | None]] = (
+    stable_baselines_pair,
+    vec_normalize,
+    baselines_act,
+    environment,
+    named_variables,
+    arrays_without_names,
+)
+"""Kinds of content, in the order in which they are looked for."""
