@@ -15,14 +15,18 @@ LANGUAGE_LEARNING = "torchward/LanguageLearning-v0"
 """Gymnasium id of the migration guide's environment."""
 CATCH = "torchward/Catch-v0"
 """Gymnasium id of the small task on images."""
+ROYAL_UR = "torchward/RoyalUr-v0"
+"""Gymnasium id of the Royal Game of Ur."""
 ALIASES = {
     "LanguageLearning": LANGUAGE_LEARNING,
     "LanguageLearning-v0": LANGUAGE_LEARNING,
     "Catch": CATCH,
+    "RoyalUr": ROYAL_UR,
 }
 REGISTERED = {
     LANGUAGE_LEARNING: "experience.environments.language_learning:LanguageLearningEnv",
     CATCH: "experience.environments.catch:CatchEnv",
+    ROYAL_UR: "experience.environments.royal_ur.environment:RoyalUrEnv",
     "torchward/SimglucoseGym-v0": "experience.environments.glucose:SimglucoseGymEnv",
     "torchward/MockT1D-v0": "experience.environments.glucose:MockT1DEnv",
     "torchward/GlucoseMeals-v0": "experience.environments.glucose:GlucoseMealsEnv",
