@@ -25,7 +25,7 @@ LOG_STD_BOUNDS = (-4.0, 15.0)
 class BehavioralCloning(OfflineAgent):
     """Cross entropy of the data's actions, as the migration guide has it.
 
-    Settings: beta, the weight of mean(logits**2) (0 in the guide, 0.5 in d3rlpy's DiscreteBC); hidden_sizes, batch_size.
+    Settings: beta, the weight of mean((log p)**2) (0 in the guide, 0.5 in d3rlpy's DiscreteBC); hidden_sizes, batch_size.
     """
 
     trained: ClassVar[Mapping[str, tuple[str, ...]]] = {"policy": ("policy_network",)}

@@ -55,7 +55,10 @@ def conservative_loss(values: tf.Tensor, action: tf.Tensor) -> tf.Tensor:
 
 
 def imitation_loss(logits: tf.Tensor, action: tf.Tensor, *, beta: float) -> tf.Tensor:
-    """Return the cross entropy with the data's actions plus beta * mean(logits**2), 0-d.
+    """Return the cross entropy with the data's actions plus beta * mean((log p)**2), 0-d.
+
+    d3rlpy writes the penalty as `dist.logits**2`, and the logits of torch's Categorical are normalised: log p(a|s) of all
+    actions (d3rlpy 2.8.1, models/torch/imitators.py).
 
     Args:
         logits: (batch, actions).
@@ -64,7 +67,7 @@ def imitation_loss(logits: tf.Tensor, action: tf.Tensor, *, beta: float) -> tf.T
     """
     log_probability = tf.nn.log_softmax(logits, axis=1)
     loss = -tf.reduce_mean(chosen_value(log_probability, action))
-    return loss + beta * tf.reduce_mean(tf.square(logits)) if beta else loss
+    return loss + beta * tf.reduce_mean(tf.square(log_probability)) if beta else loss
 
 
 def allowed_actions(logits: tf.Tensor, *, flexibility: float) -> tf.Tensor:

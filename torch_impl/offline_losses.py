@@ -55,7 +55,10 @@ def conservative_loss(values: Tensor, action: Tensor) -> Tensor:
 
 
 def imitation_loss(logits: Tensor, action: Tensor, *, beta: float) -> Tensor:
-    """Return the cross entropy with the data's actions plus beta * mean(logits**2), 0-d.
+    """Return the cross entropy with the data's actions plus beta * mean((log p)**2), 0-d.
+
+    d3rlpy writes the penalty as `dist.logits**2`, and the logits of torch's Categorical are normalised: log p(a|s) of all
+    actions (d3rlpy 2.8.1, models/torch/imitators.py).
 
     Args:
         logits: (batch, actions).
@@ -64,7 +67,7 @@ def imitation_loss(logits: Tensor, action: Tensor, *, beta: float) -> Tensor:
     """
     log_probability = F.log_softmax(logits, dim=1)
     loss = -chosen_value(log_probability, action).mean()
-    return loss + beta * logits.square().mean() if beta else loss
+    return loss + beta * log_probability.square().mean() if beta else loss
 
 
 def allowed_actions(logits: Tensor, *, flexibility: float) -> Tensor:
