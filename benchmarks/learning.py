@@ -21,7 +21,7 @@ from benchmarks.seed_statistics import (
 FINAL_EVALUATIONS = 4
 """The last few of a run, averaged: a single one of five episodes says little."""
 SIGNIFICANCE = 0.05
-BOUND_SHARE = 0.15
+BOUND_SHARE = 0.1
 """Frameworks count as equal if they certainly differ by less than this share of what was learnt (final - first return)."""
 
 METHOD = (

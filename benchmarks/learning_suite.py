@@ -48,8 +48,9 @@ _SMALL: Flags = {
 _PENDULUM: Flags = {
     **_SMALL, "env": "Pendulum-v1", "env_type": "normal", "iterations": 5, "test_timesteps": 200, "warmup": 500, "gamma": 0.98,
 }  # fmt: skip
-_CART: Flags = {
-    **_SMALL, "env": "InvertedPendulum-v5", "env_type": "normal", "iterations": 5, "test_timesteps": 200, "warmup": 500,
+_REACHER: Flags = {
+    **_SMALL, "env": "Reacher-v5", "env_type": "normal", "iterations": 5, "test_timesteps": 50, "warmup": 500, "gamma": 0.98,
+    "alpha_init": 0.1, "cycles": 8,
 }  # fmt: skip
 _CATCH: Flags = {
     "epochs": 1, "timesteps": 100, "iterations": 10, "env": "Catch", "frames": 2, "test_rollouts": 20, "test_timesteps": 100,
@@ -70,13 +71,13 @@ GROUPS = (
     LearningGroup(
         "episodic-rrd", {**_PENDULUM, **_SAC, **_RRD, "basis_alg": "sac", "cycles": 12}
     ),
-    LearningGroup("cart-sac", {**_CART, **_SAC, "cycles": 12}),
-    LearningGroup("cart-td3", {**_CART, **_TD3, "cycles": 12}),
-    LearningGroup("cart-ddpg", {**_CART, **_DDPG, "cycles": 12}),
-    LearningGroup("catch-dqn", {**_CATCH, "alg": "dqn", "env_type": "normal", "cycles": 20}),
+    LearningGroup("reacher-sac", {**_REACHER, **_SAC}),
+    LearningGroup("reacher-td3", {**_REACHER, **_TD3}),
+    LearningGroup("reacher-ddpg", {**_REACHER, **_DDPG}),
+    LearningGroup("catch-dqn", {**_CATCH, "alg": "dqn", "env_type": "normal", "cycles": 12}),
     LearningGroup(
         "catch-rrd",
-        {**_CATCH, **_RRD, "basis_alg": "dqn", "rrd_batch_size": 64, "rrd_sample_size": 32, "cycles": 20},
+        {**_CATCH, **_RRD, "basis_alg": "dqn", "r_lr": 5e-4, "rrd_batch_size": 128, "rrd_sample_size": 16, "cycles": 16},
     ),
 )  # fmt: skip
 

@@ -97,4 +97,29 @@ class Normalizer:
         return tf.group(self.mean.assign(mean), self.std.assign(std))
 
     def _scale(self, inputs: tf.Tensor, mean: tf.Tensor, std: tf.Tensor) -> tf.Tensor:
-        return tf.clip_by_value((inputs - mean) / std, -self.norm_clip, self.norm_clip)
+        scaled = standardize(inputs, mean, std)
+        return tf.clip_by_value(scaled, -self.norm_clip, self.norm_clip)
+
+
+def standardize(inputs: tf.Tensor, mean: tf.Tensor, std: tf.Tensor) -> tf.Tensor:
+    """Return (inputs - mean) / std; means and standard deviations are those of the last axes."""
+    return (inputs - mean) / std
+
+
+def normalize_states(states: tf.Tensor) -> tf.Tensor:
+    """Return a batch of states with mean 0 and standard deviation 1 in every feature.
+
+    The deviation is the unbiased one. A feature that is the same in all states, as every feature of a single state is,
+    becomes 0 where the formula alone gives nan. `Normalizer` does the same with the statistics of all batches so far.
+
+    Args:
+        states: (batch, features).
+    """
+    constant = tf.reduce_all(states == states[:1], axis=0)
+    mean = tf.reduce_mean(states, axis=0)
+    squares = tf.reduce_sum(tf.square(states - mean), axis=0)
+    rows = tf.cast(tf.maximum(tf.shape(states)[0] - 1, 1), states.dtype)
+    # Where a feature is constant its mean may be a rounding away from it: neither 0/0 nor noise over noise is wanted.
+    # The root is taken of what is never 0, or its gradient would be infinite.
+    variance = tf.where(constant, tf.ones_like(mean), squares / rows)
+    return tf.where(constant, tf.zeros_like(states), standardize(states, mean, tf.sqrt(variance)))

@@ -43,6 +43,7 @@ from torch_impl.keras_compat.optimizers import Adam
 from torch_impl.losses import TensorBatch, q_learning_loss
 from torch_impl.networks import DQNetwork, read_weights, write_weights
 from torch_impl.optimizer_files import load_optimizer
+from torch_impl.placement import to_device
 
 __all__ = ["DQNAgent", "DQNetwork"]
 
@@ -403,13 +404,13 @@ class DQNAgent:
 
     def _transfer(self, batch: Batch) -> TensorBatch:
         """Return the fields as tensors, whatever axes come before those of one transition."""
-        return TensorBatch(
-            self._tensor(batch.observation),
-            torch.from_numpy(np.array(batch.action, dtype=np.int64)).to(self.device),
-            self._tensor(batch.reward),
-            self._tensor(batch.next_observation),
-            self._tensor(batch.terminated),
+        arrays = (batch.observation, batch.reward, batch.next_observation, batch.terminated)
+        observation, reward, following, terminated = (
+            torch.from_numpy(np.array(array, dtype=self.dtype)) for array in arrays
         )
+        action = torch.from_numpy(np.array(batch.action, dtype=np.int64))
+        tensors = TensorBatch(observation, action, reward, following, terminated)
+        return to_device(tensors, self.device)
 
     def _masks(self, batch: Batch, noise: Noise | None) -> dict[str, Tensor]:
         """Return the masks as tensors. Raises ValueError where names or shapes do not fit."""

@@ -85,4 +85,27 @@ class Normalizer(nn.Module):
         return torch.as_tensor(array, dtype=self.mean.dtype, device=self.mean.device)
 
     def _scale(self, inputs: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-        return ((inputs - mean) / std).clamp(-self.norm_clip, self.norm_clip)
+        return standardize(inputs, mean, std).clamp(-self.norm_clip, self.norm_clip)
+
+
+def standardize(inputs: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    """Return (inputs - mean) / std; means and standard deviations are those of the last axes."""
+    return (inputs - mean) / std
+
+
+def normalize_states(states: Tensor) -> Tensor:
+    """Return a batch of states with mean 0 and standard deviation 1 in every feature.
+
+    The deviation is the unbiased one. A feature that is the same in all states, as every feature of a single state is,
+    becomes 0 where the formula alone gives nan. `Normalizer` does the same with the statistics of all batches so far.
+
+    Args:
+        states: (batch, features).
+    """
+    constant = (states == states[:1]).all(dim=0)
+    mean = states.mean(dim=0)
+    squares = (states - mean).square().sum(dim=0)
+    # Where a feature is constant its mean may be a rounding away from it: neither 0/0 nor noise over noise is wanted.
+    # The root is taken of what is never 0, or its gradient would be infinite.
+    variance = torch.where(constant, 1.0, squares / max(len(states) - 1, 1))
+    return torch.where(constant, 0.0, standardize(states, mean, variance.sqrt()))

@@ -64,7 +64,7 @@ def test_the_bound_is_a_share_of_what_was_learnt() -> None:
     (summary,) = summarize_learning(curves([100, 100], [100, 100]))
 
     assert summary.comparison is not None
-    assert summary.comparison.bound == pytest.approx(15)
+    assert summary.comparison.bound == pytest.approx(10)
 
 
 def test_one_framework_alone_is_not_compared() -> None:
@@ -97,7 +97,7 @@ def test_the_table_has_means_intervals_and_verdict() -> None:
     lines = format_table(summarize_learning(curves([-98, -100, -102], [-98, -100, -102])))
 
     assert lines[2].startswith("| Catch | DQN | 500 | 0 | \N{MINUS SIGN}100 (\N{MINUS SIGN}102 to ")
-    assert lines[2].endswith("| 1.00 | \N{MINUS SIGN}3.48 to 3.48 (bound 15.0) | equivalent |")
+    assert lines[2].endswith("| 1.00 | \N{MINUS SIGN}3.48 to 3.48 (bound 10.0) | equivalent |")
 
 
 def test_panels_show_every_algorithm_and_both_frameworks() -> None:

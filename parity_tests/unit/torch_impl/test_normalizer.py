@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from torch_impl.normalizer import Normalizer
+from torch_impl.normalizer import Normalizer, normalize_states
 
 
 def test_statistics_are_those_of_everything_seen() -> None:
@@ -68,3 +68,35 @@ def test_prefix_and_suffix_use_their_part_of_the_statistics() -> None:
 
 def test_all_statistics_are_in_the_state() -> None:
     assert set(Normalizer((2,)).state_dict()) == {"sum", "sum_sqr", "cnt", "mean", "std"}
+
+
+def test_states_get_mean_0_and_deviation_1() -> None:
+    states = torch.randn(100, 4, generator=torch.Generator().manual_seed(0)) * 10 + 5
+
+    normalized = normalize_states(states)
+
+    assert normalized.mean(dim=0).abs().max() < 1e-6
+    torch.testing.assert_close(normalized.std(dim=0), torch.ones(4))
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, -1e6])
+def test_a_constant_feature_becomes_0(value: float) -> None:
+    states = torch.stack([torch.arange(7.0), torch.full((7,), value)], dim=1)
+
+    normalized = normalize_states(states)
+
+    assert torch.equal(normalized[:, 1], torch.zeros(7))
+    torch.testing.assert_close(normalized[:, 0].std(), torch.tensor(1.0))
+
+
+def test_a_single_state_becomes_0() -> None:
+    assert torch.equal(normalize_states(torch.tensor([[3.0, -1.0]])), torch.zeros(1, 2))
+
+
+def test_gradients_of_constant_features_are_finite() -> None:
+    states = torch.ones(3, 2, requires_grad=True)
+
+    normalize_states(states).square().sum().backward()
+
+    assert states.grad is not None
+    assert torch.isfinite(states.grad).all()
