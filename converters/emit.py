@@ -15,6 +15,7 @@ from converters.errors import ConversionError
 from converters.fixed_modes import fixed_modes
 from converters.names import SOURCE_NAMES
 from converters.registry import Plain
+from converters.source_code.agents import act_lines, argument, default_lines, forward_lines
 from converters.source_code.blocks import Body, Entry, arrange
 from converters.source_code.expressions import constructor, literal
 from converters.source_code.lines import LINE, fitted
@@ -93,6 +94,8 @@ def _class_source(body: Body, architecture: Architecture, origin: str, taken: se
         lines += _mode_lines(architecture)
     if body.items or is_network:
         lines += ["", *_forward(body, architecture, taken, is_network=is_network)]
+    if is_network and architecture.action is not None:
+        lines += ["", *act_lines(architecture, architecture.action, taken)]
     return "\n".join(lines)
 
 
@@ -165,6 +168,8 @@ def _forward(
     else:
         numbered = [*VARIABLES, *(f"x_{number}" for number in range(4, len(body.inputs) + 1))]
         inputs = dict(zip(body.inputs, numbered, strict=False))
+    if is_network and architecture.action is not None:
+        return _agent_forward(body, architecture, inputs, taken)
     arguments = ", ".join(["self", *(f"{name}: Tensor" for name in inputs.values())])
     lines, results = write_statements(
         body.items, inputs, body.outputs, taken=taken, named_outputs=structure != "single"
@@ -183,6 +188,15 @@ def _forward(
     )
     head = fitted(f"def forward({arguments}) -> {returned}:", 4)
     return [*head, *lines, *fitted(f"return {result}", 8)]
+
+
+def _agent_forward(
+    body: Body, architecture: Architecture, inputs: dict[str, str], taken: set[str]
+) -> list[str]:
+    arguments = [argument(value, inputs[value.name]) for value in architecture.inputs]
+    head = fitted(f"def forward({', '.join(['self', *arguments])}) -> dict[str, Tensor]:", 4)
+    defaults = default_lines(architecture, inputs)
+    return [*head, *defaults, *forward_lines(body.items, architecture, inputs, taken)]
 
 
 def _arranged(nesting: Plain, results: list[str]) -> str:

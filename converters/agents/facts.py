@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from converters.agents.graph_hints import GraphHints
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +20,7 @@ class AgentFacts:
         in_order: whether the arrays lie in the order in which they were made.
         unread: parts of the file that are code, each with a word on what it is.
         given: what the user states with --set, by name; it wins.
+        graph: of the graph beside the arrays, where there is one.
     """
 
     library: str
@@ -23,3 +28,4 @@ class AgentFacts:
     in_order: bool = True
     unread: tuple[tuple[str, str], ...] = ()
     given: Mapping[str, object] = field(default_factory=dict)
+    graph: GraphHints | None = None

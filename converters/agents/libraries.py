@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Protocol, cast
 
 from converters.agents.facts import AgentFacts
+from converters.agents.graph_hints import read_hints
 from converters.agents.network import AgentNetwork
 from converters.architecture import ActionRule
 from converters.checkpoint import ArrayInfo, Checkpoint
@@ -61,6 +63,8 @@ def plan_agent(checkpoint: Checkpoint) -> Plan:
     """
     facts = checkpoint.agent or AgentFacts("", in_order=False)
     if facts.library or find_library(named_arrays(checkpoint)) is not None:
+        if checkpoint.program is not None:
+            facts = replace(facts, graph=read_hints(checkpoint.program().graph))
         return plan_library_agent(checkpoint, facts)
     from converters.agents.rrd import plan_agent as plan_rrd_agent
 

@@ -32,7 +32,9 @@ def piece_sources(architecture: Architecture) -> list[str]:
         ConversionError: One of them has no source.
     """
     sources: dict[str, None] = {}
-    for target in used_targets(architecture.steps):
+    rule = architecture.action
+    acting = () if rule is None else (*rule.deterministic, *rule.sampled)
+    for target in used_targets((*architecture.steps, *acting)):
         if target.is_piece:
             sources.update(dict.fromkeys(_with_needs(target)))
     return list(sources)

@@ -172,7 +172,8 @@ def _distribution(network: AgentNetwork, policy: Policy, scores: str, state: str
     space = policy.action
     if "model/pi/logstd" in network.arrays:
         return _gaussian(network, space, scores, state)
-    kind = space.kind if space is not None else _stated_kind(policy, network)
+    space = space or _stated_space(policy, network)
+    kind = space.kind
     network.outputs["logits"] = scores
     if kind == DISCRETE:
         network.outputs["proba"] = network.call("F.softmax", scores, dim=-1, name="proba")
@@ -184,7 +185,7 @@ def _distribution(network: AgentNetwork, policy: Policy, scores: str, state: str
         best = network.call("torch.round", proba, name="deterministic_action")
         network.outputs |= {"proba": proba, "deterministic_action": best}
         return binary("proba", "deterministic_action", state=state)
-    if space is None or kind != MULTI_DISCRETE:
+    if kind != MULTI_DISCRETE:
         msg = f"the space of actions '{kind}' is not known"
         raise AmbiguousTargetError(msg)
     return _several(network, space, scores, state)
@@ -219,19 +220,32 @@ def _gaussian(network: AgentNetwork, space: Space | None, mean: str, state: str)
     return gaussian(space if space is not None and space.kind == BOX else None, state=state)
 
 
-def _stated_kind(policy: Policy, network: AgentNetwork) -> str:
-    """Return the kind of action that the user states; without bounds or settings, logits may be of three kinds.
+def _stated_space(policy: Policy, network: AgentNetwork) -> Space:
+    """Return the space of actions that the user states, or that the graph shows; logits may be of three kinds.
 
     Raises:
-        AmbiguousTargetError: Nothing is stated.
+        AmbiguousTargetError: Nothing is known of it.
     """
+    size = network.last_size("model/pi/w")
     stated = policy.given.get("actions")
-    if isinstance(stated, str) and stated in (DISCRETE, MULTI_BINARY):
-        return stated
-    if policy.settings:
-        msg = "the space of actions cannot be read: it is one of the user's own, or of another version of gym"
-        raise AmbiguousTargetError(msg, hint="--set actions=Discrete")
+    if stated == MULTI_BINARY:
+        return Space(MULTI_BINARY, (size,), dtype="int8")
+    if stated == DISCRETE:
+        return Space(DISCRETE, (), (size,), dtype="int64")
+    if isinstance(stated, list) and all(isinstance(each, int) for each in stated):
+        sizes = tuple(int(each) for each in stated)
+        if sum(sizes) == size and min(sizes) > 0:
+            return Space(MULTI_DISCRETE, (len(sizes),), sizes, dtype="int64")
+        msg = f"--set actions={stated} makes {sum(sizes)} logits, the policy has {size}"
+        raise AmbiguousTargetError(msg)
+    known = policy.graph.placeholders.get("loss/action_ph") if policy.graph is not None else None
+    if known is not None and len(known[0]) == 1:
+        return Space(DISCRETE, (), (size,), dtype="int64")
+    if policy.settings or known is not None:
+        msg = f"what the {size} logits of the policy choose is not in the file"
+        hint = f"--set actions=Discrete, actions=MultiBinary, or actions=[{size - 2},2] for several choices"
+        raise AmbiguousTargetError(msg, hint=hint)
     network.notes.append(
         "the file does not state the space of actions: taken for one discrete action"
     )
-    return DISCRETE
+    return Space(DISCRETE, (), (size,), dtype="int64")

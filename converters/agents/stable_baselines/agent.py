@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
+import numpy as np
+
 from converters.agents.facts import AgentFacts
 from converters.agents.network import AgentNetwork, Parameter
 from converters.agents.observations import add_observation
-from converters.agents.spaces import BOX, Space
+from converters.agents.spaces import BOX, DISCRETE, Space
 from converters.agents.stable_baselines.actor_critic import add_actor_critic
 from converters.agents.stable_baselines.normalizer import numbers as normalizer_numbers
 from converters.agents.stable_baselines.off_policy import OffPolicy
@@ -119,14 +121,19 @@ def _leave_out(network: AgentNetwork, prefix: str) -> None:
 
 def _observation(network: AgentNetwork, family: str, policy: Policy) -> Space:
     """Return the space of observations as the first layer takes it, where the file does not state it."""
+    placed = _placeholder(policy)
+    if placed is not None:
+        shape, dtype = placed
+        if shape:
+            pixels = np.zeros(shape), np.full(shape, 255.0)
+            low, high = pixels if dtype == "uint8" else (None, None)
+            return Space(BOX, shape, (), low, high, dtype)
     if _takes_images(network.arrays):
         stated = policy.given.get("observation_shape")
         shape = tuple(stated) if isinstance(stated, list) else ()
         if len(shape) != 3 or not all(isinstance(size, int) for size in shape):
             msg = "the file does not say how large the images are that the policy takes"
             raise UnsupportedError(msg, hint="--set observation_shape=[84,84,4]")
-        import numpy as np
-
         return Space(BOX, shape, (), np.zeros(shape), np.full(shape, 255.0), "uint8")
     first = {
         "DQN": "deepq/model/action_value/fully_connected/weights",
@@ -141,10 +148,26 @@ def _observation(network: AgentNetwork, family: str, policy: Policy) -> Space:
     )
     name = next((each for each in candidates if each in network.arrays), candidates[-1])
     size = network.array(name).shape[0]
+    if placed is not None:  # a number for each observation
+        return Space(DISCRETE, (), (size,), dtype="int64")
     network.notes.append(
         f"the file does not state the space of observations: taken for {size} numbers"
     )
     return Space(BOX, (size,))
+
+
+_OBSERVATIONS = ("input/Ob", "deepq/input/Ob", "input/input/Ob", "train_model/input/Ob")
+
+
+def _placeholder(policy: Policy) -> tuple[tuple[int, ...], str] | None:
+    """Return shape and type of an observation as the graph beside the variables states them."""
+    known = policy.graph.placeholders if policy.graph is not None else {}
+    for name in _OBSERVATIONS:
+        if name in known:
+            shape, dtype = known[name]
+            sizes = tuple(size for size in shape[1:] if size is not None)
+            return (sizes, dtype) if len(sizes) == len(shape) - 1 else None
+    return None
 
 
 def _vec_normalized(network: AgentNetwork, x: str, observation: Space, policy: Policy) -> str:

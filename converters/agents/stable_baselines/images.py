@@ -63,6 +63,14 @@ def _layers(network: AgentNetwork, policy: Policy, scope: str) -> list[ImageLaye
         read = read_extractor(policy.extractor)
         if read is not None and [layer.name for layer in read] == list(kernels):
             return read
+    of_graph = {name: policy.image_layer(scope, name) for name in convolutions}
+    if of_graph and all(of_graph.values()):
+        steps = {name: found for name, found in of_graph.items() if found is not None}
+        activation = policy.graph.activation(scope) if policy.graph is not None else None
+        return [
+            ImageLayer(name, *steps.get(name, (0, "VALID")), activation or "relu")
+            for name in kernels
+        ]
     strides = policy.given.get("strides")
     if isinstance(strides, list) and len(strides) == len(convolutions):
         return _stated(policy, list(kernels), convolutions, strides)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from converters.agents.facts import AgentFacts
+from converters.agents.graph_hints import GraphHints
 from converters.agents.spaces import Space, read_space
 from converters.errors import UnsupportedError
 from converters.readers.pickles import PickledObject, Reference
@@ -41,6 +42,7 @@ class Policy:
         action: the same.
         settings: all settings of the file.
         given: what the user states.
+        graph: of the graph beside the variables.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Policy:
     action: Space | None
     settings: Mapping[str, object]
     given: Mapping[str, object]
+    graph: GraphHints | None = None
 
     def activation_or(self, default: str) -> tuple[str, bool]:
         """Return the activation, and whether the default was taken for what is not known."""
@@ -58,7 +61,14 @@ class Policy:
             return stated, False
         if self.activation is not None:
             return self.activation, False
+        of_graph = self.graph.activation(*HIDDEN_SCOPES) if self.graph is not None else None
+        if of_graph is not None:
+            return of_graph, False
         return default, not self.is_stock
+
+    def image_layer(self, scope: str, name: str) -> tuple[int, str] | None:
+        """Return stride and padding of a convolution as the graph states them."""
+        return None if self.graph is None else self.graph.convolutions.get(f"{scope}/{name}")
 
     @property
     def is_stock(self) -> bool:
@@ -71,6 +81,11 @@ class Policy:
         return "cnn" in self.name.lower()
 
 
+HIDDEN_SCOPES = (
+    *("deepq/model/action_value", "deepq/model/state_value"),
+    *("model/values_fn/qf1", "model/qf", "model"),
+)
+"""Where the activations of hidden layers lie in a graph, and no others."""
 STOCK_POLICIES = (
     *("MlpPolicy", "CnnPolicy", "LnMlpPolicy", "LnCnnPolicy"),
     *("MlpLstmPolicy", "MlpLnLstmPolicy", "CnnLstmPolicy", "CnnLnLstmPolicy"),
@@ -102,6 +117,7 @@ def read_policy(facts: AgentFacts) -> Policy:
         action=read_space(settings.get("action_space")),
         settings=settings,
         given=facts.given,
+        graph=facts.graph,
     )
 
 
