@@ -27,6 +27,16 @@ CLASSES: Mapping[str, str] = MappingProxyType(
         "ValueDQN": "torch_impl.value_dqn",
         **{f"{around}{basis}": f"torch_impl.{around.lower()}" for around in ("RRD", "IRCR")
            for basis in ("DDPG", "TD3", "SAC", "ValueDQN")},
+        "OfflineDQN": "torch_impl.offline_dqn",
+        "OfflineDoubleDQN": "torch_impl.offline_dqn",
+        "DiscreteCQL": "torch_impl.offline_dqn",
+        "DiscreteBCQ": "torch_impl.offline_dqn",
+        "BehavioralCloning": "torch_impl.offline_cloning",
+        "ContinuousBC": "torch_impl.offline_cloning",
+        "TD3PlusBC": "torch_impl.offline_actor_critics",
+        "IQL": "torch_impl.offline_actor_critics",
+        "AWAC": "torch_impl.offline_actor_critics",
+        "CQL": "torch_impl.offline_cql",
     }
 )  # fmt: skip
 """Class as a file names it, to its module."""

@@ -44,4 +44,10 @@ def agent_extras(agent: AgentParts) -> dict[str, object]:
         }
         group = {**numbers, "params": list(range(len(optimizer.slots)))}
         optimizers[name] = {"state": state, "param_groups": [group]}
-    return {"optimizers": optimizers}
+    if agent.networks is None:
+        return {"optimizers": optimizers}
+    networks = {
+        name: {move.target.removeprefix(f"{name}."): output_tensor(move) for move in moves}
+        for name, moves in agent.networks.items()
+    }
+    return {**networks, **optimizers}

@@ -32,11 +32,14 @@ class AgentParts:
         settings: what the agent's `load` reads: class, arguments, dtype, counters.
         optimizers: by the agent's own names.
         loader: the class in torch_impl whose `load` reads the file.
+        networks: name to moves, of agents that store a dictionary of tensors for every network and one for every
+            optimizer, under their names; None: all networks are in the model's state, all optimizers in "optimizers".
     """
 
     settings: Mapping[str, object]
     optimizers: Mapping[str, AgentOptimizer]
     loader: str
+    networks: Mapping[str, tuple[Move, ...]] | None = None
 
     def summary(self) -> dict[str, str]:
         """Return what a report shows."""

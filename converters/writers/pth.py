@@ -55,7 +55,9 @@ def write_pth(file: OutputFile, content: Content) -> None:
         state = {index: slots for index, slots in enumerate(optimizer.state) if slots}
         optimizer_state = {"state": state, "param_groups": [group]}
         tensors += [tensor for slots in optimizer.state for tensor in slots.values()]
-    tensors += _tensors_in(content.extras)
+    # An agent's networks are there twice, alone and all in one: stored once.
+    known = {tensor.name for tensor in tensors}
+    tensors += [tensor for tensor in _tensors_in(content.extras) if tensor.name not in known]
     pickle = _Pickle(tensors)
     with zipfile.ZipFile(cast("IO[bytes]", file), "w", zipfile.ZIP_STORED) as archive:
         _add(archive, file, "archive/byteorder", [b"little"], 6)
