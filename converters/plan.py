@@ -1,0 +1,248 @@
+"""The plan: which array goes where, by which layout, into which torch module. Data only; nothing is moved here.
+
+A plan is complete or it is not made: every array of the file is moved once or ignored with a reason, every parameter
+of the module is filled once, every shape fits. All problems of a file are reported together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from converters.agents.parts import AgentParts
+from converters.architecture import Architecture, Step
+from converters.checkpoint import ArrayInfo, Checkpoint
+from converters.errors import ConversionError, MismatchError, UnsupportedError, placed
+from converters.graph import Graph
+from converters.json_text import parse_json
+from converters.layouts import Layout
+from converters.limits import Limits
+from converters.lowering import Lowering, lower_model, with_input_shape
+from converters.matching import Path, leaves, match_arrays
+from converters.moves import Move
+from converters.optimizers.plan import OptimizerPlan
+from converters.passes.input_layout import CHANNELS_FIRST, CHANNELS_LAST, has_images
+from converters.registry import find_layer_rule
+from converters.stacks import assume_stack
+from converters.training_state import parameter_options, plan_optimizer_state, plan_slots
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All of a conversion, as data.
+
+    Attributes:
+        architecture: the torch module.
+        moves: model state, in the order of the module's state dict.
+        optimizer: what becomes of the optimizer; None: the file has none, or the reason is in `notes`.
+        slots: optimizer state: one mapping of torch state key to move for every trainable parameter, in the order
+            of the module's parameters.
+        parameters: names of the trainable parameters, in the same order.
+        ignored: stored arrays that are not converted, with the reason.
+        notes: what a user should know.
+        origins: for every step of the architecture, the path of the layer it comes from.
+        input_layout: "nhwc" or "nchw": how images come in; None: no input is an image.
+        agent: for checkpoints of whole agents, what belongs to them beside their networks.
+        assumed: what the file does not say and a user has to check.
+    """
+
+    architecture: Architecture
+    moves: tuple[Move, ...]
+    optimizer: OptimizerPlan | None
+    slots: tuple[Mapping[str, Move], ...]
+    parameters: tuple[str, ...]
+    ignored: tuple[tuple[str, str], ...]
+    notes: tuple[str, ...]
+    origins: tuple[Path, ...]
+    roles: Mapping[str, tuple[Path, str]]  # state key to layer path and role of the legacy weight
+    input_layout: str | None = None
+    agent: AgentParts | None = None  # of a whole agent: `architecture` is empty then
+    assumed: tuple[str, ...] = ()
+
+    def steps_of(self, path: Path) -> list[Step]:
+        """Return the steps of one layer."""
+        pairs = zip(self.architecture.steps, self.origins, strict=True)
+        return [step for step, origin in pairs if origin == path]
+
+    def moves_of(self, path: Path) -> list[tuple[str, Move]]:
+        """Return the moves of one layer with the role of each array."""
+        found = ((self.roles[move.target], move) for move in self.moves)
+        return [(role, move) for (origin, role), move in found if origin == path]
+
+
+_NO_OPTIMIZER = (
+    "the optimizer state is not converted: neither its class nor its learning rate is in the file"
+)
+
+
+def plan_conversion(checkpoint: Checkpoint) -> Plan:
+    """Return the plan for a checkpoint with a graph. Messages of errors start with the file's name.
+
+    Raises:
+        UnsupportedError: The file has no architecture, or layers without a rule (all are listed).
+        MismatchError: Arrays and architecture do not belong together.
+    """
+    with placed(checkpoint.provenance.file):
+        return _plan(checkpoint)
+
+
+def _plan(checkpoint: Checkpoint) -> Plan:
+    graph = checkpoint.graph
+    if checkpoint.provenance.format == "d3rlpy-model":
+        from converters.agents.d3rlpy import plan_agent as plan_d3rlpy_agent  # which makes a Plan
+
+        return plan_d3rlpy_agent(checkpoint)
+    if graph is None and (
+        checkpoint.agent is not None or checkpoint.provenance.format == "tf1-checkpoint"
+    ):
+        from converters.agents.libraries import (
+            plan_agent,  # which makes a Plan: imported at the top, it would be a circle
+        )
+
+        return plan_agent(checkpoint)
+    assumed: tuple[str, ...] = ()
+    if graph is None:
+        checkpoint, graph, assumed = _assumed(checkpoint)
+    _check_rules(graph)
+    matched = match_arrays(graph, checkpoint.layers)
+    optimizer, notes = _plan_optimizer(checkpoint, graph, matched.arrays, sure=not assumed)
+    lowering = Lowering(None if optimizer is None else optimizer.read_iterations())
+    architecture = lower_model(with_input_shape(graph, matched.arrays), lowering)
+    if lowering.problems:
+        raise _joined(lowering.problems)
+    notes += lowering.notes
+    moves = _plan_moves(lowering, matched.arrays)
+    ignored = [
+        *matched.ignored,
+        *(
+            (info.name, "belongs to no layer: a metric or a bare variable")
+            for info in checkpoint.extras
+        ),
+    ]
+    ignored += _uncalled(matched.arrays, moves)
+    slots: tuple[Mapping[str, Move], ...] = ()
+    if optimizer is not None:
+        slots = plan_slots(optimizer, graph, lowering, matched.arrays)
+        ignored += [(info.name, reason) for info, reason in optimizer.ignored]
+        further = parameter_options(optimizer, graph, lowering, matched.arrays, notes)
+        optimizer = replace(optimizer, options={**optimizer.options, **further})
+    elif checkpoint.optimizer is not None:
+        ignored += [(info.name, notes[0]) for info in checkpoint.optimizer.variables]
+    return Plan(
+        architecture=architecture,
+        moves=moves,
+        optimizer=optimizer,
+        slots=slots,
+        parameters=tuple(lowering.trainable),
+        ignored=tuple(ignored),
+        notes=tuple(notes),
+        origins=tuple(lowering.origins),
+        roles={key: (path, param.source) for key, (path, param) in lowering.params.items()},
+        input_layout=_input_layout(graph, architecture),
+        assumed=assumed,
+    )
+
+
+def _plan_optimizer(
+    checkpoint: Checkpoint,
+    graph: Graph,
+    arrays: Mapping[Path, Mapping[str, ArrayInfo]],
+    *,
+    sure: bool,
+) -> tuple[OptimizerPlan | None, list[str]]:
+    """Return what becomes of the optimizer, and notes; for networks that were assumed, only what is beyond doubt."""
+    try:
+        optimizer, notes = plan_optimizer_state(checkpoint, graph, arrays)
+    except MismatchError as error:
+        if sure:
+            raise
+        reason = str(error).partition("\n")[0]
+        return None, [f"the optimizer state is not converted: {reason}"]
+    if sure or optimizer is None or optimizer.learning_rate is not None:
+        return optimizer, notes
+    return None, [_NO_OPTIMIZER]
+
+
+def _assumed(checkpoint: Checkpoint) -> tuple[Checkpoint, Graph, tuple[str, ...]]:
+    """Return weights without an architecture as a chain of dense layers, if they can be nothing else.
+
+    Raises:
+        UnsupportedError: They can be something else, or the file says that the architecture is the user's code.
+    """
+    stored = checkpoint.stored.configuration if checkpoint.stored else None
+    whole = parse_json(stored, what="model configuration", limits=Limits()) if stored else None
+    if isinstance(whole, Mapping):
+        name = whole.get("class_name")
+        msg = f"model class '{name!s:.80}' is not one of Keras's own; its structure is code, which is not in the file"
+        hint = "give an equivalent Functional configuration with --architecture, or your module with --into"
+        raise UnsupportedError(msg, hint=hint)
+    found = assume_stack(checkpoint)
+    if found is None or found[0].graph is None:
+        msg = "holds weights only, without the architecture they belong to"
+        hint = "give the model's configuration: --architecture config.json (model.to_json())"
+        raise UnsupportedError(msg, hint=hint)
+    stack, assumed = found
+    return stack, found[0].graph, assumed
+
+
+def _input_layout(graph: Graph, architecture: Architecture) -> str | None:
+    """Return how images come in, by what the layers say of their data."""
+    if not has_images(architecture):
+        return None
+    formats = {layer.config.get("data_format") for _, layer in leaves(graph)}
+    return CHANNELS_FIRST if "channels_first" in formats else CHANNELS_LAST
+
+
+def _uncalled(
+    arrays: Mapping[Path, Mapping[str, ArrayInfo]], moves: Sequence[Move]
+) -> list[tuple[str, str]]:
+    moved = {move.source.name for move in moves}
+    return [
+        (info.name, f"layer '{'/'.join(path)}' is never called")
+        for path, found in arrays.items()
+        for info in found.values()
+        if info.name not in moved
+    ]
+
+
+def _check_rules(graph: Graph) -> None:
+    problems: list[ConversionError] = []
+    for path, layer in leaves(graph):
+        if layer.class_name == "InputLayer":
+            continue
+        try:
+            for each in (layer, *layer.inner.values()):
+                find_layer_rule(each.class_name)
+        except UnsupportedError as error:
+            problems.append(UnsupportedError(f"layer '{'/'.join(path)}': {error}", hint=error.hint))
+    if problems:
+        raise _joined(problems)
+
+
+def _joined(problems: Sequence[ConversionError]) -> ConversionError:
+    first = problems[0]
+    if len(problems) == 1:
+        return first
+    lines = "\n  ".join(str(problem) for problem in problems)
+    return type(first)(f"{len(problems)} layers cannot be converted:\n  {lines}", hint=first.hint)
+
+
+def _plan_moves(
+    lowering: Lowering, arrays: Mapping[Path, Mapping[str, ArrayInfo]]
+) -> tuple[Move, ...]:
+    moves, problems = [], []
+    for key, (path, param) in lowering.params.items():
+        info = arrays[path][param.source]
+        needed = param.shape
+        fits = len(info.shape) == len(needed) and all(
+            size in (None, found) for size, found in zip(needed, info.shape, strict=True)
+        )
+        if fits:
+            moves.append(Move(info, key, Layout.parse(param.layout)))
+        else:
+            problems.append(f"{info.name:40} found {info.shape}   needed {needed}")
+    if problems:
+        listed = "\n  ".join(problems)
+        msg = f"{len(problems)} of {len(lowering.params)} arrays do not fit:\n  {listed}"
+        raise MismatchError(msg, hint="is the right --architecture given?")
+    return tuple(moves)
