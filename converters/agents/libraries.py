@@ -17,6 +17,7 @@ from converters.plan import Plan
 
 LIBRARIES: Mapping[str, str] = {
     "stable-baselines": "converters.agents.stable_baselines.agent",
+    "baselines": "converters.agents.baselines",
     "vec-normalize": "converters.agents.stable_baselines.normalizer",
 }
 """Library to the module that knows its variables."""

@@ -205,6 +205,17 @@ class AgentNetwork:
         """Return the number of outputs of a dense kernel."""
         return self._shape(kernel, 2)[1]
 
+    def width(self, value: str) -> int:
+        """Return the size of the last axis of what a dense layer gave. Raises MismatchError for other values."""
+        step = next((step for step in self.steps if step.output == value), None)
+        size = None if step is None else step.kwargs.get("out_features", step.kwargs.get("units"))
+        if step is not None and not isinstance(size, int) and len(step.inputs) == 1:
+            return self.width(step.inputs[0])  # an activation behind it
+        if not isinstance(size, int):
+            msg = f"how many numbers '{value}' has is not known"
+            raise MismatchError(msg)
+        return size
+
     def ignore(self, name: str, reason: str) -> None:
         """Note that an array is not converted."""
         self.ignored[name] = reason

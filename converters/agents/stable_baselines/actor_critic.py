@@ -62,7 +62,7 @@ def add_actor_critic(
         for name in _before_lstm(network, hidden):
             x = _dense(network, x, name, activation)
             hidden.remove(name)
-        x = _lstm(network, x)
+        x = add_lstm(network, x, f"model/{_LSTM}")
         state = "state"
     for name in [each for each in hidden if each.startswith("shared")]:
         x = _dense(network, x, name, activation)
@@ -88,7 +88,7 @@ def add_actor_critic(
         network.outputs["q_value"] = values
     if state:
         network.outputs["snew"] = network.outputs["state"]
-    return _distribution(network, policy, scores, state)
+    return add_distribution(network, policy, scores, state)
 
 
 def _hidden_layers(network: AgentNetwork) -> list[str]:
@@ -135,8 +135,8 @@ def _before_lstm(network: AgentNetwork, hidden: list[str]) -> list[str]:
     return before
 
 
-def _lstm(network: AgentNetwork, x: str) -> str:
-    scope = f"model/{_LSTM}"
+def add_lstm(network: AgentNetwork, x: str, scope: str) -> str:
+    """Return what the LSTM of that scope makes of x; its state and mask are inputs, the next state an output."""
     features, units = network.array(f"{scope}/wx").shape[0], network.array(f"{scope}/wh").shape[0]
     state = network.input("state", (2 * units,), "float32", default="zeros")
     mask = network.input("mask", (), "float32", default="zeros")
@@ -167,12 +167,22 @@ def _lstm(network: AgentNetwork, x: str) -> str:
     return x
 
 
-def _distribution(network: AgentNetwork, policy: Policy, scores: str, state: str) -> ActionRule:
-    """Add what the distribution of actions gives, and return how the policy acts."""
+def add_distribution(
+    network: AgentNetwork, policy: Policy, scores: str, state: str, scope: str = "model"
+) -> ActionRule:
+    """Add what the distribution of actions gives, and return how the policy acts.
+
+    Args:
+        network: gets the steps.
+        policy: what is known of it.
+        scores: what the policy's head gives.
+        state: name of the output with the next state, "" if there is none.
+        scope: of the policy's variables.
+    """
     space = policy.action
-    if "model/pi/logstd" in network.arrays:
-        return _gaussian(network, space, scores, state)
-    space = space or _stated_space(policy, network)
+    if f"{scope}/pi/logstd" in network.arrays:
+        return _gaussian(network, space, scores, state, f"{scope}/pi/logstd")
+    space = space or _stated_space(policy, network, scores)
     kind = space.kind
     network.outputs["logits"] = scores
     if kind == DISCRETE:
@@ -205,12 +215,14 @@ def _several(network: AgentNetwork, space: Space, scores: str, state: str) -> Ac
     return several_categories(tuple(parts), state=state)
 
 
-def _gaussian(network: AgentNetwork, space: Space | None, mean: str, state: str) -> ActionRule:
-    """Add a normal distribution whose deviation does not depend on the state."""
-    size = network.array("model/pi/logstd").shape[-1]
-    rank = len(network.array("model/pi/logstd").shape)
+def _gaussian(
+    network: AgentNetwork, space: Space | None, mean: str, state: str, variable: str
+) -> ActionRule:
+    """Add a normal distribution whose deviation, `variable`, does not depend on the state."""
+    size = network.array(variable).shape[-1]
+    rank = len(network.array(variable).shape)
     layout = "() out -> out" if rank == 2 else VECTOR
-    parameter = Parameter("model/pi/logstd", "log_std", layout)
+    parameter = Parameter(variable, "log_std", layout)
     kwargs = {"actions": size}
     log_std = network.layer(
         "agent.LogStd", "log_std", (mean,), (parameter,), name="logstd", kwargs=kwargs
@@ -220,13 +232,13 @@ def _gaussian(network: AgentNetwork, space: Space | None, mean: str, state: str)
     return gaussian(space if space is not None and space.kind == BOX else None, state=state)
 
 
-def _stated_space(policy: Policy, network: AgentNetwork) -> Space:
+def _stated_space(policy: Policy, network: AgentNetwork, scores: str) -> Space:
     """Return the space of actions that the user states, or that the graph shows; logits may be of three kinds.
 
     Raises:
         AmbiguousTargetError: Nothing is known of it.
     """
-    size = network.last_size("model/pi/w")
+    size = network.width(scores)
     stated = policy.given.get("actions")
     if stated == MULTI_BINARY:
         return Space(MULTI_BINARY, (size,), dtype="int8")

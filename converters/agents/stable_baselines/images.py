@@ -65,12 +65,9 @@ def _layers(network: AgentNetwork, policy: Policy, scope: str) -> list[ImageLaye
             return read
     of_graph = {name: policy.image_layer(scope, name) for name in convolutions}
     if of_graph and all(of_graph.values()):
-        steps = {name: found for name, found in of_graph.items() if found is not None}
+        known = {name: found for name, found in of_graph.items() if found is not None}
         activation = policy.graph.activation(scope) if policy.graph is not None else None
-        return [
-            ImageLayer(name, *steps.get(name, (0, "VALID")), activation or "relu")
-            for name in kernels
-        ]
+        return [_image_layer(name, known, activation or "relu") for name in kernels]
     strides = policy.given.get("strides")
     if isinstance(strides, list) and len(strides) == len(convolutions):
         return _stated(policy, list(kernels), convolutions, strides)
@@ -87,6 +84,11 @@ def _layers(network: AgentNetwork, policy: Policy, scope: str) -> list[ImageLaye
     raise AmbiguousTargetError(
         msg, hint=f"--set strides=[{example}] and, if not VALID, --set padding=SAME"
     )
+
+
+def _image_layer(name: str, known: dict[str, tuple[int, str]], activation: str) -> ImageLayer:
+    stride, padding = known.get(name, (0, "VALID"))
+    return ImageLayer(name, stride, padding, activation)
 
 
 def _stated(

@@ -59,16 +59,16 @@ class OffPolicy:
         network = self.network
         features = self._features(f"{scope}/action_value", x)
         with network.block("action_value"):
-            scores = self._fully_connected(f"{scope}/action_value", features)
+            scores = self.fully_connected(f"{scope}/action_value", features)
         if not any(key.startswith(f"{scope}/state_value/") for key in network.arrays):
             return scores
         with network.block("state_value"):
-            value = self._fully_connected(f"{scope}/state_value", features)
+            value = self.fully_connected(f"{scope}/state_value", features)
         mean = network.call("torch.mean", scores, dim=1, keepdim=True, name="mean")
         centered = network.call("operator.sub", scores, mean, name="advantage")
         return network.call("operator.add", value, centered, name=name)
 
-    def _fully_connected(self, scope: str, x: str) -> str:
+    def fully_connected(self, scope: str, x: str) -> str:
         """Return a chain of dense layers by the names of `tf.contrib.layers`, each normalized where the file has it."""
         network = self.network
         numbers = sorted(
@@ -151,7 +151,7 @@ class OffPolicy:
     def add_ddpg(self, x: str) -> ActionRule:
         """Add policy and action value of DDPG, and their targets; the critic takes the action behind its first layer."""
         network = self.network
-        x = self._normalized(x)
+        x = self.normalized(x)
         for scope, prefix in (("model", ""), ("target", "target_")):
             if not any(name.startswith(f"{scope}/pi/") for name in network.arrays):
                 continue
@@ -178,7 +178,7 @@ class OffPolicy:
                 )
         return squashed(self.policy.action, noise=False)
 
-    def _normalized(self, x: str) -> str:
+    def normalized(self, x: str) -> str:
         """Return the observation as DDPG's networks take it: normalized if it was trained so, and clipped."""
         network, settings = self.network, self.policy.settings
         scope = next(
