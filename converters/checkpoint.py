@@ -8,12 +8,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from converters.agents.facts import AgentFacts
 from converters.graph import Graph
+
+if TYPE_CHECKING:
+    from converters.readers.tensorflow.program import Program
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +125,8 @@ class Checkpoint:
         extras: arrays that belong to no layer and no optimizer (metrics, bare variables), for the report.
         stored: for the way back; None: files of this kind are not written.
         agent: of a file of an RL library, what it says of the agent.
+        program: reads the graph of TensorFlow that the file has, if it has one; `converters.programs` makes layers of it.
+        notes: what a user should know of how the file was read.
     """
 
     layers: Sequence[LayerArrays]
@@ -131,3 +137,5 @@ class Checkpoint:
     provenance: Provenance
     stored: StoredFile | None = None
     agent: AgentFacts | None = None
+    program: Callable[[], Program] | None = None
+    notes: tuple[str, ...] = ()

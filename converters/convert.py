@@ -22,8 +22,10 @@ from converters.legacy_files.record import make_record
 from converters.limits import Limits
 from converters.plan import Plan, plan_conversion
 from converters.plan_options import with_input_layout, without_training
+from converters.programs import chosen_tensors, with_program
 from converters.readers import read_checkpoint
 from converters.report import ConversionReport, make_report
+from converters.tensorflow_graphs.choose import Names
 from converters.writers.content import Content, OptimizerContent, output_tensor
 from converters.writers.output_file import OutputFile
 from converters.writers.registry import Writer, find_writer, writer_for
@@ -46,6 +48,8 @@ def convert(
     into: object = None,
     names: PathLike | Mapping[str, object] | None = None,
     settings: Mapping[str, object] | None = None,
+    inputs: Names = None,
+    outputs: Names = None,
     normalizer: PathLike | None = None,
 ) -> ConversionReport:
     """Convert a legacy model file to PyTorch and return what was done.
@@ -71,6 +75,10 @@ def convert(
         settings: with `into`: arguments for the class that is named; for an agent of an RL library, what its file does
             not say or says in code: {"activation": "relu"} (docs/rl-libraries.md).
         normalizer: for an agent of stable-baselines, the file of its `VecNormalize`; its statistics go in front.
+        inputs: of a graph of TensorFlow (.meta, frozen .pb, SavedModel), the tensors that become the arguments of
+            `forward`, by TensorFlow's names ("s:0") or a signature's; a mapping gives them other names. By default
+            those of the signature, else the placeholders that the outputs need.
+        outputs: the same for its results; with names `forward` returns a dict, else a tuple.
 
     Raises:
         ConversionError: One of its kinds, with the exit code the command ends with. Nothing was written then.
@@ -99,7 +107,9 @@ def convert(
             normalizer=None if normalizer is None else Path(normalizer),
             limits=limits or Limits(),
         )
+        checkpoint = with_program(checkpoint, inputs, outputs)
         plan, facts = _plan_whole(checkpoint, writer, code=code, input_layout=input_layout)
+        facts = {**facts, **chosen_tensors(inputs, outputs)}
     else:
         if code is not None:
             msg = "--source-code writes the converted module as source; with --into the module is your own"

@@ -110,7 +110,7 @@ def _plan(checkpoint: Checkpoint) -> Plan:
     architecture = lower_model(with_input_shape(graph, matched.arrays), lowering)
     if lowering.problems:
         raise _joined(lowering.problems)
-    notes += lowering.notes
+    notes = [*checkpoint.notes, *notes, *lowering.notes]
     moves = _plan_moves(lowering, matched.arrays)
     ignored = [
         *matched.ignored,

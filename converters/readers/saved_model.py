@@ -11,14 +11,17 @@ protobuf/saved_metadata.proto.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 
-from converters.checkpoint import Checkpoint
-from converters.errors import UnsupportedError, placed
+from converters.checkpoint import ArrayInfo, Checkpoint, LayerArrays, Provenance
+from converters.errors import placed
 from converters.limits import Limits
 from converters.readers.files.keras_settings import Architecture, parse_architecture, parse_object
 from converters.readers.files.source import Source
-from converters.readers.tensorflow.bundle import read_bundle
+from converters.readers.tensorflow.bundle import Bundle, read_bundle
+from converters.readers.tensorflow.graph_def import parse_saved_model
+from converters.readers.tensorflow.program import Program, graph_bytes
 from converters.readers.tensorflow.protobuf import content, fields, text
 from converters.readers.tf_checkpoint import object_checkpoint, object_graph
 
@@ -39,20 +42,15 @@ class SavedModel:
         with placed(source.name):
             version, own = _meta_graph(source, limits)
             settings = _metadata(source, limits) or own
-            if architecture is None and "model_config" not in settings:
-                msg = (
-                    "is a SavedModel without a Keras configuration (of a subclassed model, or by model.export); "
-                    "only its functions say what it computes"
-                )
-                raise UnsupportedError(
-                    msg,
-                    hint="give the configuration with --architecture, or your module with --into",
-                )
+            by_graph = architecture is None and "model_config" not in settings
+            bundle = _variables(source, limits, needed=not by_graph)
+            program = _program(source, bundle.arrays, limits)
+            if by_graph:
+                return _functions_only(source, bundle, program, version, settings)
             architecture = architecture or _architecture(settings, source.name, limits)
-            index = source.companion(f"{VARIABLES}.index")
-            objects = object_graph(read_bundle(source, index, VARIABLES, limits), limits)
+            objects = object_graph(bundle, limits)
             training = settings.get("training_config")
-            return object_checkpoint(
+            found = object_checkpoint(
                 source,
                 objects,
                 architecture,
@@ -61,9 +59,50 @@ class SavedModel:
                 producer=f"TensorFlow {version}" if version else None,
                 file_format="saved-model",
             )
+            return replace(found, program=program)
 
 
 READER = SavedModel()
+
+
+def _variables(source: Source, limits: Limits, *, needed: bool) -> Bundle:
+    """Return the variables; a SavedModel of constants alone has none."""
+    if not needed and not (source.main.parent / f"{VARIABLES}.index").exists():
+        return Bundle({}, {}, {})
+    return read_bundle(source, source.companion(f"{VARIABLES}.index"), VARIABLES, limits)
+
+
+def _program(
+    source: Source, arrays: Mapping[str, ArrayInfo], limits: Limits
+) -> Callable[[], Program]:
+    return lambda: Program(parse_saved_model(graph_bytes(source.file, limits)), arrays)
+
+
+def _functions_only(
+    source: Source,
+    bundle: Bundle,
+    program: Callable[[], Program],
+    version: str | None,
+    settings: Mapping[str, object],
+) -> Checkpoint:
+    """Return a SavedModel without a Keras configuration: of TensorFlow 1, of a subclassed model, by model.export."""
+    training = settings.get("training_config")
+    return Checkpoint(
+        layers=[LayerArrays(name, None, {"value": array}) for name, array in bundle.arrays.items()],
+        graph=None,
+        optimizer=None,
+        training=training if isinstance(training, dict) else None,
+        extras=(),
+        provenance=Provenance(
+            file=source.path.name,
+            digest=source.sha256,
+            size=source.size,
+            format="saved-model",
+            producer=f"TensorFlow {version}" if version else None,
+            generation=2,
+        ),
+        program=program,
+    )
 
 
 def _architecture(settings: Mapping[str, object], file: str, limits: Limits) -> Architecture:

@@ -44,6 +44,8 @@ STRING = 7
 _UNREAD = {20: "resource", 21: "variant", 11: "qint8", 12: "quint8", 13: "qint32"}
 
 AnyArray = NDArray[np.generic]
+Piece = tuple[tuple[int, int], ...]
+"""A part of a tensor: (start, length) by axis; length -1: all of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +149,7 @@ class _Assembly:
                 message = f"a slice of tensor {quote(name)} is missing: {piece}"
                 raise UnreadableFileError(message)
             self._check_place(name, stored)
-            parts.append((_place(name, entry.shape, piece, stored.shape), stored))
+            parts.append((place_of(name, entry.shape, piece, stored.shape), stored))
         if sum(math.prod(stored.shape) for _, stored in parts) != math.prod(entry.shape):
             message = f"the slices of tensor {quote(name)} do not add up to {entry.shape}"
             raise UnreadableFileError(message)
@@ -266,7 +268,7 @@ def _entry(value: bytes) -> Entry:
         elif field.number == 6:
             checksum = integer(field)
         elif field.number == 7:
-            slices.append(_extents(field))
+            slices.append(extents(field))
     return Entry(numbers[1], shape, numbers[3], numbers[4], numbers[5], checksum, tuple(slices))
 
 
@@ -282,7 +284,8 @@ def _shape(field: Field) -> tuple[int, ...]:
     return tuple(sizes)
 
 
-def _extents(field: Field) -> tuple[tuple[int, int], ...]:
+def extents(field: Field) -> Piece:
+    """Return the part of a tensor that a slice is: (start, length) by axis, length -1 for all of it."""
     result = []
     for extent in fields(content(field)):
         numbers = {1: 0, 2: -1}  # without a length: all of the axis
@@ -292,7 +295,7 @@ def _extents(field: Field) -> tuple[tuple[int, int], ...]:
     return tuple(result)
 
 
-def _place(
+def place_of(
     name: str, shape: tuple[int, ...], piece: tuple[tuple[int, int], ...], stored: tuple[int, ...]
 ) -> tuple[slice, ...]:
     """Return where in the whole tensor a slice belongs. Raises UnreadableFileError if it does not fit there."""

@@ -7,13 +7,17 @@ told by the names of slots, which end in the optimizer's.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from converters.checkpoint import ArrayInfo, Checkpoint, LayerArrays, Provenance
+from converters.errors import placed
 from converters.limits import Limits
 from converters.readers.files.source import Source
 from converters.readers.tensorflow.bundle import Bundle
+from converters.readers.tensorflow.graph_def import parse_meta_graph
 from converters.readers.tensorflow.meta_graph import GraphFacts, read_graph_facts
+from converters.readers.tensorflow.program import Program, graph_bytes
 
 FORMAT = "tf1-checkpoint"
 GRAPH = "graph"
@@ -57,6 +61,7 @@ def named_checkpoint(source: Source, bundle: Bundle, prefix: str, limits: Limits
             producer="TensorFlow 1",
             generation=1,
         ),
+        program=_program(source, bundle.arrays, prefix, limits),
     )
 
 
@@ -65,3 +70,42 @@ def _graph(source: Source, prefix: str, limits: Limits) -> Mapping[str, GraphFac
     if not (source.main.parent / name).exists():
         return {}
     return {GRAPH: read_graph_facts(source.companion(name), limits)}
+
+
+def _program(
+    source: Source, arrays: Mapping[str, ArrayInfo], prefix: str, limits: Limits
+) -> Callable[[], Program] | None:
+    """Return what reads the graph of a checkpoint; None if there is none, or more than one that it might be."""
+    name = _graph_file(source.main.parent, prefix)
+    if name is None:
+        return None
+
+    def read() -> Program:
+        file = source.companion(name)
+        with placed(file.path.name):
+            graph = parse_meta_graph(graph_bytes(file, limits))
+        own = name == f"{prefix}.meta"
+        return Program(
+            graph,
+            arrays,
+            () if own else (f"the graph is that of {name}: the checkpoint has none of its own",),
+        )
+
+    return read
+
+
+def _graph_file(folder: Path, prefix: str) -> str | None:
+    """Return the `.meta` of a checkpoint from its folder, or the only one there or in the folder around it.
+
+    Checkpoints that were written without their graph (moving averages, renamed variables) lie so beside one that has it.
+    """
+    own = f"{prefix}.meta"
+    if (folder / own).is_file():
+        return own
+    for place in ("", "../"):
+        found = sorted(each.name for each in (folder / place).glob("*.meta"))
+        if own in found or len(found) == 1:
+            return f"{place}{own if own in found else found[0]}"
+        if found:
+            return None
+    return None

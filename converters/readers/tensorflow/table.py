@@ -26,8 +26,16 @@ def is_table(file: OpenFile) -> bool:
     return file.size >= _FOOTER and file.read(file.size - len(MAGIC), len(MAGIC)) == MAGIC
 
 
-def read_table(file: OpenFile, limits: Limits) -> dict[bytes, bytes]:
+def read_table(
+    file: OpenFile, limits: Limits, *, budget: int | None = None, first_block: bool = False
+) -> dict[bytes, bytes]:
     """Return every value by its key, in the order of the table.
+
+    Args:
+        file: the table.
+        limits: bounds on names, and on the bytes of the table where `budget` does not say more.
+        budget: bytes that all blocks may have once they are decompressed.
+        first_block: whether the first block is enough.
 
     Raises:
         UnreadableFileError: Damaged: a checksum, a place or a key that cannot be.
@@ -39,7 +47,7 @@ def read_table(file: OpenFile, limits: Limits) -> dict[bytes, bytes]:
     _, position = _handle(footer, 0)
     index, _ = _handle(footer, position)
     result: dict[bytes, bytes] = {}
-    budget = limits.max_json_bytes
+    budget = limits.max_json_bytes if budget is None else budget
     for _, value in _entries(_block(file, index, budget)):
         place, _ = _handle(memoryview(value), 0)
         block = _block(file, place, budget)
@@ -49,6 +57,8 @@ def read_table(file: OpenFile, limits: Limits) -> dict[bytes, bytes]:
             if len(result) > limits.max_names:
                 message = f"has more than {limits.max_names:,} entries"
                 raise UnreadableFileError(message)
+        if first_block:
+            break
     return result
 
 

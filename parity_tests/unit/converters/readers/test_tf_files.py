@@ -118,8 +118,16 @@ def test_other_model_s_configuration_is_refused(tmp_path: Path) -> None:
         read_checkpoint(CHECKPOINT, architecture=config)
 
 
-def without_configuration(folder: Path) -> None:
+def test_saved_model_without_configuration_has_its_graph(tmp_path: Path) -> None:
+    folder = tmp_path / "savedmodel"
+    shutil.copytree(SAVED_MODEL, folder)
     (folder / "keras_metadata.pb").unlink()
+
+    checkpoint = read_checkpoint(folder)
+
+    assert checkpoint.graph is None
+    assert checkpoint.program is not None
+    assert "serving_default" in checkpoint.program().graph.signatures
 
 
 def without_variables(folder: Path) -> None:
@@ -138,7 +146,6 @@ def with_linked_metadata(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "kind", "message"),
     [
-        (without_configuration, UnsupportedError, "without a Keras configuration"),
         (without_variables, UnreadableFileError, "there is no such file"),
         (with_damaged_metadata, UnreadableFileError, "claims 255 bytes"),
         (with_linked_metadata, UnsafeFileError, "links are not followed"),

@@ -1,0 +1,1 @@
+"""Graphs of TensorFlow (.meta, frozen .pb, SavedModel functions) as networks of layers; see `lift`."""

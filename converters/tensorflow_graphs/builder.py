@@ -1,0 +1,273 @@
+"""Collects the layers and calls that a translated graph consists of, in the words of Keras 3.
+
+The rules of `converters.layers` say what shape comes out of each, and refuse what has no counterpart, at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from converters.checkpoint import ArrayInfo, LayerArrays
+from converters.errors import UnsupportedError
+from converters.graph import Call, Constant, Graph, Input, Layer, Operand, TensorRef
+from converters.layers.operators.tensorflow_functions import Function, settle_arguments
+from converters.names import unique
+from converters.registry import Lowered, Shape, TorchStep, find_layer_rule
+from converters.tensorflow_graphs.values import AnyArray, Filled, Known, Tensor, Value, Weights
+
+MAX_WRITTEN_NUMBERS = 64
+"""Numbers of a constant that are written into the network's source; larger ones become a part of its state."""
+
+
+@dataclass(slots=True)
+class _Layer:
+    class_name: str
+    config: dict[str, object]
+    weights: Mapping[str, Weights]
+    trainable: bool
+    calls: int = 0
+
+
+@dataclass(slots=True)
+class GraphBuilder:
+    """Layers, calls and inputs so far.
+
+    Attributes:
+        layers: by name, in the order they were made.
+        weights: for every layer, role to weight.
+        keys: what a layer was made of, to its name: the same weights used again are the same layer.
+    """
+
+    layers: dict[str, _Layer] = field(default_factory=dict)
+    calls: list[Call] = field(default_factory=list)
+    inputs: list[Input] = field(default_factory=list)
+    keys: dict[object, str] = field(default_factory=dict)
+    _taken: set[str] = field(default_factory=set)
+
+    def input(self, name: str, shape: Shape | None, dtype: str, key: str) -> Tensor:
+        """Add an input of the network."""
+        name = unique(name, self._taken)
+        self.layers[name] = _Layer("InputLayer", {"name": name}, {}, trainable=True)
+        self.inputs.append(Input(TensorRef(name), shape, dtype, key))
+        return Tensor(TensorRef(name), shape or (), dtype)
+
+    def layer(
+        self,
+        class_name: str,
+        name: str,
+        config: Mapping[str, object],
+        inputs: Sequence[Tensor],
+        *,
+        weights: Mapping[str, Weights] | None = None,
+        dtype: str = "",
+    ) -> list[Tensor]:
+        """Add a call of a layer, which is made unless one with these weights is there; returns its outputs.
+
+        Raises:
+            UnsupportedError: The layer's rule refuses the settings.
+        """
+        weights = weights or {}
+        key = (
+            class_name,
+            repr(sorted(config.items(), key=str)),
+            tuple(
+                (role, id(each.array.read), each.array.name, each.shape)
+                for role, each in weights.items()
+            ),
+        )
+        known = self.keys.get(key) if weights else None
+        if known is None:
+            known = unique(name, self._taken)
+            trainable = all(
+                weight.trainable
+                for role, weight in weights.items()
+                if not role.startswith("moving_")
+            )
+            stored = next((each.dtype for each in weights.values()), dtype or "float32")
+            made = _Layer(
+                class_name, {"name": known, **config, "dtype": stored}, weights, trainable
+            )
+            self._check(known, made, inputs)
+            self.layers[known] = made
+            self.keys[key] = known
+        made = self.layers[known]
+        shapes = self._check(known, made, inputs)
+        call = Call(
+            known,
+            made.calls,
+            tuple(each.ref for each in inputs),
+            {},
+            tuple(Operand(i) for i in range(len(inputs))),
+        )
+        made.calls += 1
+        self.calls.append(call)
+        dtype = dtype or (inputs[0].dtype if inputs else str(made.config["dtype"]))
+        return [
+            Tensor(TensorRef(known, call.call, index), shape, dtype)
+            for index, shape in enumerate(shapes)
+        ]
+
+    def operation(
+        self, name: str, operation: str, arguments: Mapping[str, object], *, dtype: str = ""
+    ) -> list[Tensor]:
+        """Add an operation; returns its outputs.
+
+        Args:
+            name: for the layer; made unique.
+            operation: "Mean" of "ops.Mean".
+            arguments: by the names of Keras 3; values of the graph, numbers, and tuples of both.
+            dtype: of the outputs, that of the first tensor if it is not given.
+
+        Raises:
+            UnsupportedError: The operation's rule refuses the arguments.
+        """
+        inputs: list[Tensor] = []
+        plain = {key: self._argument(value, inputs) for key, value in arguments.items()}
+        name = unique(name, self._taken)
+        layer = Layer(name, f"ops.{operation}", {"name": name})
+        shapes = tuple(each.shape or () for each in inputs)
+        settle_arguments(layer, Function(operation, {}), plain, shapes)
+        call = Call(name, 0, tuple(each.ref for each in inputs), plain)
+        config: dict[str, object] = {"name": name}
+        made = _Layer(f"ops.{operation}", config, {}, trainable=True, calls=1)
+        found = self._lower(name, made, inputs, call)
+        self.layers[name] = made
+        self.calls.append(call)
+        first = next((each.dtype for each in inputs), "float32")
+        return [
+            Tensor(TensorRef(name, 0, index), shape, dtype or first)
+            for index, shape in enumerate(found)
+        ]
+
+    def tensor(self, value: Value, like: str = "") -> Tensor:
+        """Return a value as something the network computes; weights and constants become parts of its state.
+
+        Args:
+            value: of the graph.
+            like: for messages.
+
+        Raises:
+            UnsupportedError: A size that is only known when the network runs.
+        """
+        if isinstance(value, Tensor):
+            return value
+        given = value
+        if isinstance(value, Filled) and value.shape is not None and None not in value.shape:
+            sizes = tuple(size or 0 for size in value.shape)
+            value = Known(np.full(sizes, value.value, value.dtype), like)
+        if isinstance(value, Known):
+            value = constant_weights(value, like or value.name or "constant")
+        if isinstance(value, Weights):
+            shape = tuple(size or 0 for size in value.shape)
+            constant = isinstance(given, Known) or value.array.dtype.kind != "f"
+            config: dict[str, object] = {"shape": shape, **({"constant": True} if constant else {})}
+            weights = {"constant" if constant else "value": value}
+            [result] = self.layer(
+                "Variable", value.variable, config, [], weights=weights, dtype=value.dtype
+            )
+            return result
+        msg = f"{like}: a number that is only known when the network runs (a size of the batch) is computed with"
+        raise UnsupportedError(msg)
+
+    def _argument(self, value: object, inputs: list[Tensor]) -> object:
+        """Return an argument as calls store it; tensors are added to `inputs`."""
+        if isinstance(value, (tuple, list)):
+            return tuple(self._argument(each, inputs) for each in value)
+        if isinstance(value, Known):
+            if value.array.ndim == 0:
+                return plain_number(value.array)
+            if value.array.size <= MAX_WRITTEN_NUMBERS and np.isfinite(value.array).all():
+                return Constant(plain_numbers(value.array), value.dtype)
+        if isinstance(value, (Tensor, Weights, Known, Filled)):
+            tensor = self.tensor(value, value.name if isinstance(value, Known) else "")
+            if tensor in inputs:
+                return Operand(inputs.index(tensor))
+            inputs.append(tensor)
+            return Operand(len(inputs) - 1)
+        return value
+
+    def _check(self, name: str, made: _Layer, inputs: Sequence[Tensor]) -> list[Shape]:
+        call = Call(name, made.calls, (), {}, tuple(Operand(i) for i in range(len(inputs))))
+        return self._lower(name, made, inputs, call)
+
+    def _lower(self, name: str, made: _Layer, inputs: Sequence[Tensor], call: Call) -> list[Shape]:
+        """Return the shapes of the outputs, by the rule of the layer."""
+        rule = find_layer_rule(made.class_name)
+        config = {**made.config, "call": call} if rule.takes_call else made.config
+        layer = Layer(name, made.class_name, config, made.trainable)
+        shapes = [each.shape or () for each in inputs]
+        return result_shapes(rule.lower(layer, *shapes), shapes)
+
+    def graph(self, name: str, outputs: Sequence[Tensor], names: Sequence[str]) -> Graph:
+        """Return the graph; outputs are a dictionary if they have names, else a list."""
+        layers = tuple(
+            Layer(each, made.class_name, made.config, made.trainable)
+            for each, made in self.layers.items()
+        )
+        return Graph(
+            name,
+            "Functional",
+            3,
+            layers,
+            tuple(self.calls),
+            tuple(self.inputs),
+            tuple(output.ref for output in outputs),
+            "dict" if names else "list",
+            tuple(names),
+        )
+
+    def arrays(self) -> list[LayerArrays]:
+        """Return the weights by layer."""
+        return [
+            LayerArrays(
+                f"./{name}", name, {role: each.array for role, each in made.weights.items()}
+            )
+            for name, made in self.layers.items()
+            if made.weights
+        ]
+
+
+def result_shapes(found: list[TorchStep] | Lowered, shapes: Sequence[Shape]) -> list[Shape]:
+    """Return the shapes of a layer's outputs from its torch steps, as `converters.lowering` follows them."""
+    steps = found.steps if isinstance(found, Lowered) else found
+    values = {f"input_{index}": shape for index, shape in enumerate(shapes)}
+    previous = list(shapes)
+    for step in steps:
+        taken = [values[name] for name in step.inputs] if step.inputs else previous
+        first = taken[0] if step.shape is None else step.shape
+        previous = [first, *step.further_shapes]
+        values.update(zip(step.results, previous, strict=False))
+    return [values[name] for name in found.outputs] if isinstance(found, Lowered) else previous[:1]
+
+
+def plain_number(array: AnyArray) -> int | float | bool:
+    """Return one number: of float32 the shortest that is it, 0.1 and not 0.10000000149."""
+    number = array.item()
+    if array.dtype.kind == "f":
+        return float(str(array[()]))
+    return bool(number) if array.dtype.kind == "b" else int(number)
+
+
+def plain_numbers(array: AnyArray) -> object:
+    """Return nested tuples of numbers."""
+    if array.ndim == 0:
+        return plain_number(array)
+    return tuple(plain_numbers(part) for part in array)
+
+
+def constant_weights(value: Known, name: str) -> Weights:
+    """Return a constant as a weight."""
+    array = value.array
+    info = ArrayInfo(name, array.shape, array.dtype, lambda: array)
+    return Weights(info, name, trainable=array.dtype.kind == "f")
+
+
+def derived(
+    weights: Weights, shadow: AnyArray, read: Callable[[], AnyArray], *, whole: bool
+) -> Weights:
+    """Return what is made of a weight when it is read; `shadow` has the shape and the type of it."""
+    info = ArrayInfo(weights.array.name, shadow.shape, shadow.dtype, read)
+    return Weights(info, weights.variable, weights.trainable, whole and weights.whole)

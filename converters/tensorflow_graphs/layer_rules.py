@@ -1,0 +1,414 @@
+"""Rules of operations with weights: what people call layers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from converters.registry import Plain, Shape
+from converters.tensorflow_graphs.builder import constant_weights, derived
+from converters.tensorflow_graphs.flatten import FlatNode
+from converters.tensorflow_graphs.rules import (
+    Translation,
+    graph_rule,
+    known,
+    rank_of,
+    refused_node,
+    shape_of,
+)
+from converters.tensorflow_graphs.values import Known, Ref, Tensor, Value, Weights
+
+_ADDING = ("BiasAdd", "BiasAddV1", "Add", "AddV2")
+_KERNEL_NAMES = (
+    *(
+        "kernel",
+        "weights",
+        "weight",
+        "w",
+        "W",
+        "bias",
+        "biases",
+        "b",
+        "gamma",
+        "embeddings",
+        "scale",
+    ),
+    *(
+        "depthwise_kernel",
+        "depthwise_weights",
+        "pointwise_kernel",
+        "pointwise_weights",
+        "beta",
+        "offset",
+    ),
+    *("moving_mean", "matrix", "embedding"),
+)
+"""Last parts of names that only say what a weight is; the layer is named by what stands before."""
+
+
+def layer_name(weights: Weights) -> str:
+    """Return what the layer of a weight is called: "actor/l1" for actor/l1/kernel, all of it for other names."""
+    scope, _, last = weights.variable.removesuffix("/.ATTRIBUTES/VARIABLE_VALUE").rpartition("/")
+    return scope if scope and last in _KERNEL_NAMES else f"{scope}/{last}" if scope else last
+
+
+def as_weights(value: Value, minimum: int = 1) -> Weights | None:
+    """Return a value as a weight: a variable, or a constant of a frozen graph with at least so many axes."""
+    if isinstance(value, Weights):
+        return value
+    if isinstance(value, Known) and value.array.ndim >= minimum and value.array.dtype.kind == "f":
+        return constant_weights(value, value.name)
+    return None
+
+
+def vector(weights: Weights, size: int, axis: int = -1) -> Weights | None:
+    """Return a weight of one number for each channel without its axes of 1; None if it is something else."""
+    shape = weights.shape
+    if math.prod(each or 0 for each in shape) != size or (
+        shape and size != 1 and shape[axis] != size
+    ):
+        return None
+    if len(shape) == 1:
+        return weights
+    shadow = np.broadcast_to(np.zeros((), weights.dtype), (size,))
+    return derived(
+        weights, shadow, lambda: np.asarray(weights.array.read()).reshape(-1), whole=True
+    )
+
+
+def transposed(weights: Weights, order: Sequence[int]) -> Weights:
+    """Return a weight with its axes in another order."""
+    shadow = np.transpose(
+        np.broadcast_to(np.zeros((), weights.dtype), [s or 0 for s in weights.shape]), order
+    )
+    return derived(weights, shadow, lambda: np.transpose(weights.array.read(), order), whole=False)
+
+
+def take_bias(
+    node: FlatNode, units: int, translation: Translation, *, axis: int = -1
+) -> Weights | None:
+    """Return the bias that the only consumer of a node adds; the sum is then the layer's own output."""
+    adding = translation.only_consumer(node)
+    if adding is None or adding.op not in _ADDING or len(adding.inputs) != 2:
+        return None
+    if adding.op == "BiasAdd" and (adding.attributes.text("data_format", "NHWC") == "NCHW") != (
+        axis == 1
+    ):
+        return None
+    other = [ref for ref in adding.inputs if ref != (node.name, 0)]
+    found = (
+        as_weights(translation.values[other[0]])
+        if len(other) == 1 and other[0] in translation.values
+        else None
+    )
+    bias = (
+        None
+        if found is None
+        else vector(found, units, -1 if found is None or len(found.shape) == 1 else axis)
+    )
+    if bias is not None:
+        translation.done.add(adding.name)
+    return bias
+
+
+def finish(
+    node: FlatNode, output: Tensor, bias: Weights | None, translation: Translation
+) -> Tensor:
+    """Return the output, also as that of the node that added the bias."""
+    if bias is not None:
+        adding = translation.only_consumer(node)
+        if adding is not None:
+            translation.values[adding.name, 0] = output
+    return output
+
+
+@graph_rule("MatMul")
+def matmul(node: FlatNode, inputs: Sequence[Value], translation: Translation) -> Value:
+    """Return a dense layer for a product with a weight, else the product."""
+    kernel = as_weights(inputs[1], 2)
+    flags = {key: node.attributes.flag(key) for key in ("transpose_a", "transpose_b")}
+    if (
+        kernel is None
+        or isinstance(inputs[0], (Weights, Known))
+        or flags["transpose_a"]
+        or len(kernel.shape) != 2
+    ):
+        arguments: dict[str, object] = {"x1": inputs[0], "x2": inputs[1], **flags}
+        return translation.operation(node, "Matmul", arguments)[0]
+    if flags["transpose_b"]:
+        kernel = transposed(kernel, (1, 0))
+    return dense(node, translation.tensor(node, inputs[0]), kernel, translation)
+
+
+def dense(node: FlatNode, x: Tensor, kernel: Weights, translation: Translation) -> Tensor:
+    """Return the output of a dense layer on the last axis, with the bias that is added next."""
+    units = kernel.shape[1] or 0
+    if x.shape is not None and x.shape and x.shape[-1] not in (None, kernel.shape[0]):
+        raise refused_node(node, f"a kernel of {kernel.shape} on {x.shape}")
+    bias = take_bias(node, units, translation)
+    weights = {"kernel": kernel} | ({} if bias is None else {"bias": bias})
+    config: dict[str, object] = {"units": units, "use_bias": bias is not None}
+    if x.shape and x.shape[-1] is None:
+        x = Tensor(x.ref, (*x.shape[:-1], kernel.shape[0]), x.dtype)
+    [output] = translation.builder.layer("Dense", layer_name(kernel), config, [x], weights=weights)
+    return finish(node, output, bias, translation)
+
+
+def _window(node: FlatNode, key: str, rank: int, *, first: bool) -> tuple[int, ...]:
+    """Return strides or the like for the spatial axes."""
+    found = node.attributes.integers(key) or (1,) * (rank + 2)
+    if len(found) != rank + 2:
+        raise refused_node(node, f"{key} {found} for {rank} axes")
+    inside = found[2:] if first else found[1:-1]
+    rest = (*found[:2],) if first else (found[0], found[-1])
+    if rest != (1, 1) or any(each < 1 for each in inside):
+        raise refused_node(node, f"{key} {found}: only those of height and width may differ from 1")
+    return inside
+
+
+def _spatial(node: FlatNode, rank: int) -> tuple[dict[str, object], bool]:
+    """Return settings that convolutions and poolings share, and whether channels come first."""
+    first = node.attributes.text("data_format", "NHWC").startswith("NC")
+    config: dict[str, object] = {
+        "strides": _window(node, "strides", rank, first=first),
+        "padding": node.attributes.text("padding").lower(),
+    }
+    if first:
+        config["data_format"] = "channels_first"
+    return config, first
+
+
+def _explicit(
+    node: FlatNode,
+    x: Tensor,
+    config: dict[str, object],
+    rank: int,
+    translation: Translation,
+    *,
+    first: bool,
+) -> Tensor:
+    """Return the input, padded as the node says by numbers."""
+    if config["padding"] != "explicit":
+        return x
+    pads = node.attributes.integers("explicit_paddings")
+    if len(pads) != 2 * (rank + 2):
+        raise refused_node(node, f"paddings {pads}")
+    config["padding"] = "valid"
+    pairs = tuple(zip(pads[::2], pads[1::2], strict=True))
+    return translation.operation(node, "Pad", {"x": x, "pad_width": pairs})[0]
+
+
+@graph_rule("Conv2D", "Conv3D", "DepthwiseConv2dNative")
+def convolution(node: FlatNode, inputs: Sequence[Value], translation: Translation) -> Value:
+    """Return a convolution with the bias that is added next."""
+    rank = 3 if node.op == "Conv3D" else 2
+    depthwise = node.op == "DepthwiseConv2dNative"
+    kernel = as_weights(inputs[1], rank + 2)
+    if kernel is None or len(kernel.shape) != rank + 2:
+        raise refused_node(node, "its kernel is computed; a weight is needed")
+    config, first = _spatial(node, rank)
+    x = _explicit(node, translation.tensor(node, inputs[0]), config, rank, translation, first=first)
+    config |= {"kernel_size": tuple(size or 0 for size in kernel.shape[:rank])}
+    config["dilation_rate"] = _window(node, "dilations", rank, first=first)
+    units = (
+        (kernel.shape[-2] or 0) * (kernel.shape[-1] or 0) if depthwise else kernel.shape[-1] or 0
+    )
+    channels = x.shape[1 if first else -1]
+    if not depthwise and channels is not None and channels != kernel.shape[-2]:
+        config["groups"] = channels // max(1, kernel.shape[-2] or 1)
+    config |= {"depth_multiplier": kernel.shape[-1]} if depthwise else {"filters": units}
+    bias = take_bias(node, units, translation, axis=1 if first else -1)
+    config["use_bias"] = bias is not None
+    weights = {"kernel": kernel} | ({} if bias is None else {"bias": bias})
+    name = "DepthwiseConv2D" if depthwise else f"Conv{rank}D"
+    [output] = translation.builder.layer(name, layer_name(kernel), config, [x], weights=weights)
+    return finish(node, output, bias, translation)
+
+
+@graph_rule("Conv2DBackpropInput")
+def transposed_convolution(
+    node: FlatNode, inputs: Sequence[Value], translation: Translation
+) -> Value:
+    """Return a transposed convolution; its output has the size that Keras's layer gives."""
+    kernel = as_weights(inputs[1], 4)
+    if kernel is None:
+        raise refused_node(node, "its kernel is computed; a weight is needed")
+    config, first = _spatial(node, 2)
+    x = translation.tensor(node, inputs[2])
+    units = kernel.shape[2] or 0
+    bias = take_bias(node, units, translation, axis=1 if first else -1)
+    config |= {
+        "kernel_size": tuple(size or 0 for size in kernel.shape[:2]),
+        "filters": units,
+        "use_bias": bias is not None,
+    }
+    weights = {"kernel": kernel} | ({} if bias is None else {"bias": bias})
+    [output] = translation.builder.layer(
+        "Conv2DTranspose", layer_name(kernel), config, [x], weights=weights
+    )
+    wanted = inputs[0]
+    stated = (
+        wanted.entries
+        if hasattr(wanted, "entries")
+        else tuple(known(node, wanted, "output size").array.tolist())
+    )
+    pairs = zip(stated[1:], (output.shape or ())[1:], strict=False)
+    if any(None not in pair and pair[0] != pair[1] for pair in pairs):
+        raise refused_node(
+            node, f"gives {stated}; the layer with these settings gives {output.shape}"
+        )
+    return finish(node, output, bias, translation)
+
+
+@graph_rule("MaxPool", "AvgPool", "MaxPool3D", "AvgPool3D")
+def pooling(node: FlatNode, inputs: Sequence[Value], translation: Translation) -> Value:
+    """Return a pooling over windows."""
+    rank = 3 if node.op.endswith("3D") else 2
+    config, first = _spatial(node, rank)
+    config["pool_size"] = _window(node, "ksize", rank, first=first)
+    name = f"{'Max' if node.op.startswith('Max') else 'Average'}Pooling{rank}D"
+    x = translation.tensor(node, inputs[0])
+    return translation.builder.layer(name, translation.name(node), config, [x])[0]
+
+
+@graph_rule("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3")
+def fused_batch_norm(node: FlatNode, inputs: Sequence[Value], translation: Translation) -> Value:
+    """Return batch normalization at inference; with the statistics of the batch it is refused."""
+    if node.attributes.flag("is_training", default=True):
+        raise refused_node(
+            node,
+            "normalizes by the statistics of the batch (is_training=True), which inference does not",
+        )
+    axis = 1 if node.attributes.text("data_format", "NHWC").startswith("NC") else -1
+    epsilon = node.attributes.number("epsilon", 1e-4)
+    return batch_norm(node, inputs, translation, epsilon=plain_epsilon(epsilon), axis=axis)
+
+
+def plain_epsilon(value: float) -> float:
+    """Return a float32 number as it was written: 0.001."""
+    return float(str(np.float32(value)))
+
+
+@graph_rule("_BatchNorm")
+def plain_batch_norm(node: FlatNode, inputs: Sequence[Value], translation: Translation) -> Value:
+    """Return batch normalization that was written as a formula."""
+    epsilon = node.settings.get("epsilon")
+    return batch_norm(node, inputs, translation, epsilon=float(str(epsilon)), axis=-1)
+
+
+def batch_norm(
+    node: FlatNode, inputs: Sequence[Value], translation: Translation, *, epsilon: float, axis: int
+) -> Tensor:
+    """Return the layer for x, gamma, beta, mean, variance."""
+    x = translation.tensor(node, inputs[0])
+    size = x.shape[axis] if x.shape else None
+    roles = ("gamma", "beta", "moving_mean", "moving_variance")
+    weights: dict[str, Weights] = {}
+    for role, value in zip(roles, inputs[1:], strict=False):
+        if (
+            isinstance(value, Known)
+            and role in ("gamma", "beta")
+            and (value.array == (role == "gamma")).all()
+        ):
+            continue  # ones and zeros stand for what is not there
+        found = as_weights(value, 0)
+        flat = (
+            None
+            if found is None
+            else vector(found, size or (found.shape[-1] if found.shape else 0) or 0)
+        )
+        if flat is None:
+            raise refused_node(
+                node, f"its {role} is computed; a weight with a number for each channel is needed"
+            )
+        weights[role] = flat
+    config: dict[str, Plain] = {
+        "axis": axis,
+        "epsilon": epsilon,
+        "scale": "gamma" in weights,
+        "center": "beta" in weights,
+        "momentum": float(str(node.settings.get("momentum", 0.99))),
+    }
+    named = weights.get("gamma") or weights.get("beta") or weights["moving_mean"]
+    [output] = translation.builder.layer(
+        "BatchNormalization", layer_name(named), config, [x], weights=weights
+    )
+    return output
+
+
+@graph_rule("_LayerNorm")
+def layer_norm(node: FlatNode, inputs: Sequence[Value], translation: Translation) -> Value:
+    """Return layer normalization over the last axes."""
+    x = translation.tensor(node, inputs[0])
+    given = node.settings.get("axes")
+    axes = (
+        sorted(int(axis) % rank_of(node, x) for axis in given) if isinstance(given, tuple) else []
+    )
+    if axes != list(range(len(x.shape) - len(axes), len(x.shape))) or 0 in axes:
+        raise refused_node(
+            node, f"normalizes axes {axes} of {len(x.shape)}; the last ones are needed"
+        )
+    sizes = tuple(x.shape[axis] for axis in axes)
+    roles = node.settings.get("roles")
+    weights: dict[str, Weights] = {}
+    for role, value in zip(roles if isinstance(roles, tuple) else (), inputs[1:], strict=True):
+        found = as_weights(value, 0)
+        flat = None if found is None else _of_sizes(found, sizes)
+        if flat is None:
+            raise refused_node(node, f"its {role} is computed; a weight of shape {sizes} is needed")
+        weights[str(role)] = flat
+    config: dict[str, object] = {
+        "axis": tuple(axes) if len(axes) > 1 else axes[0],
+        "epsilon": float(str(node.settings.get("epsilon"))),
+        "scale": "gamma" in weights,
+        "center": "beta" in weights,
+    }
+    named = weights.get("gamma") or weights.get("beta")
+    name = layer_name(named) if named is not None else translation.name(node)
+    return translation.builder.layer("LayerNormalization", name, config, [x], weights=weights)[0]
+
+
+def _of_sizes(weights: Weights, sizes: Shape) -> Weights | None:
+    if weights.shape == sizes:
+        return weights
+    if [size for size in weights.shape if size != 1] != [size for size in sizes if size != 1]:
+        return None
+    shape = [size or 0 for size in sizes]
+    shadow = np.broadcast_to(np.zeros((), weights.dtype), shape)
+    return derived(
+        weights, shadow, lambda: np.asarray(weights.array.read()).reshape(shape), whole=True
+    )
+
+
+@graph_rule("GatherV2", "Gather", "ResourceGather")
+def gather(node: FlatNode, inputs: Sequence[Value], translation: Translation) -> Value:
+    """Return an embedding where rows of a weight are taken, else the elements of an axis at some places."""
+    table = as_weights(inputs[0], 2)
+    axis = known(node, inputs[2], "axis").array.item() if len(inputs) > 2 else 0
+    if node.attributes.integer("batch_dims"):
+        raise refused_node(node, "batch_dims other than 0")
+    if table is not None and len(table.shape) == 2 and axis == 0 and isinstance(inputs[1], Tensor):
+        config: dict[str, object] = {"input_dim": table.shape[0], "output_dim": table.shape[1]}
+        weights = {"embeddings": table}
+        return translation.builder.layer(
+            "Embedding", layer_name(table), config, [inputs[1]], weights=weights, dtype=table.dtype
+        )[0]
+    arguments: dict[str, object] = {"x": inputs[0], "indices": inputs[1], "axis": int(axis)}
+    if isinstance(inputs[1], Known):
+        from converters.tensorflow_graphs.builder import plain_numbers
+
+        arguments["indices"] = plain_numbers(inputs[1].array)
+    return translation.operation(node, "Take", arguments)[0]
+
+
+def consumers_of(translation: Translation, ref: Ref) -> list[str]:
+    """Return the nodes that take a result."""
+    return translation.consumers.get(ref, [])
+
+
+def shape_known(node: FlatNode, value: Value) -> tuple[int, ...] | None:
+    """Return a shape without open sizes, else None."""
+    shape = shape_of(node, value)
+    return None if None in shape else tuple(size or 0 for size in shape)

@@ -1,0 +1,222 @@
+"""A graph of TensorFlow as a network of layers: the entry to this package.
+
+    program = checkpoint.program()                  what a reader found: graph and arrays
+    checkpoint = lift(checkpoint, inputs, outputs)  the same checkpoint with layers, weights and optimizer state
+
+From there a conversion goes the way of every Keras file: plan, build, emit, write, report, verify. `inputs` and `outputs`
+are names of tensors, or mappings of names to them (`choose.choose`). Other readers may call `lift_program` with a
+`Program` of their own making.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from converters.checkpoint import ArrayInfo, Checkpoint, LayerArrays, OptimizerState
+from converters.errors import ConversionError, UnsupportedError, placed
+from converters.graph import Graph
+from converters.readers.tensorflow.program import Program
+from converters.tensorflow_graphs.builder import GraphBuilder
+from converters.tensorflow_graphs.choose import Choice, ChosenInput, Names, choose
+from converters.tensorflow_graphs.conditions import settle_conditions
+from converters.tensorflow_graphs.flatten import INPUT, FlatGraph, FlatNode, flatten
+from converters.tensorflow_graphs.simplify import pruned, replaced, without_copies
+from converters.tensorflow_graphs.translate import translate
+from converters.tensorflow_graphs.values import Ref, Tensor, Weights
+from converters.tensorflow_graphs.variables import AVERAGE, VARIABLES, Variables
+
+
+@dataclass(frozen=True, slots=True)
+class Lifted:
+    """A network made of a graph.
+
+    Attributes:
+        graph: in the words of Keras 3.
+        layers: the weights by layer.
+        choice: what inputs and outputs were chosen.
+        notes: what a user should know.
+    """
+
+    graph: Graph
+    layers: Sequence[LayerArrays]
+    choice: Choice
+    notes: tuple[str, ...]
+
+
+def lift(checkpoint: Checkpoint, inputs: Names = None, outputs: Names = None) -> Checkpoint:
+    """Return a checkpoint with its graph as layers. Messages of errors start with the file's name.
+
+    Args:
+        checkpoint: with a `program`.
+        inputs: names of tensors, see `choose`.
+        outputs: the same.
+
+    Raises:
+        UnsupportedError: The file holds no graph, or operations without a rule (all are listed).
+        AmbiguousTargetError: Outputs must be named; candidates are listed.
+        MismatchError: Names that are not in the graph, variables without a value.
+    """
+    with placed(checkpoint.provenance.file):
+        if checkpoint.program is None:
+            msg = "holds no graph of TensorFlow, so --inputs and --outputs say nothing"
+            raise UnsupportedError(msg, hint="leave them out")
+        program = checkpoint.program()
+        lifted = lift_program(program, inputs, outputs)
+        optimizer, extras = _optimizer(program, lifted)
+    return replace(
+        checkpoint,
+        graph=lifted.graph,
+        layers=lifted.layers,
+        optimizer=optimizer,
+        extras=extras,
+        training=None,
+        notes=(*checkpoint.notes, *lifted.notes),
+    )
+
+
+def lift_program(program: Program, inputs: Names = None, outputs: Names = None) -> Lifted:
+    """Return the network of a graph from `inputs` to `outputs`; raises as `lift` does."""
+    choice = choose(program.graph, inputs, outputs)
+    try:
+        return _lifted(program, choice)
+    except UnsupportedError as error:
+        if not choice.optional or len(choice.outputs) < 2:
+            raise
+        kept, reasons = _convertible(program, choice)
+        if not kept:
+            raise
+        names = tuple(choice.names[place] for place in kept) if choice.names else ()
+        smaller = replace(
+            choice, outputs=tuple(choice.outputs[place] for place in kept), names=names
+        )
+        lifted = _lifted(program, smaller)
+        del error
+        return replace(lifted, notes=(*reasons, *lifted.notes))
+
+
+def _convertible(program: Program, choice: Choice) -> tuple[list[int], list[str]]:
+    """Return which outputs convert on their own, and a note for each that does not."""
+    kept, notes = [], []
+    for place, output in enumerate(choice.outputs):
+        name = choice.names[place] if choice.names else output[0]
+        try:
+            _lifted(
+                program, replace(choice, outputs=(output,), names=choice.names[place : place + 1])
+            )
+        except ConversionError as error:
+            notes.append(f"output '{name}' is left out: {error}")
+        else:
+            kept.append(place)
+    return kept, notes
+
+
+def _lifted(program: Program, choice: Choice) -> Lifted:
+    graph = program.graph
+    flat, targets = flatten(graph, choice.outputs, [each.ref for each in choice.inputs])
+    flat, assumed = settle_conditions(flat, graph, targets)
+    flat, targets = without_copies(pruned(flat, targets), targets)
+    flat, targets, notes = replaced(flat, targets)
+    variables = Variables.of(graph, program.arrays)
+    variables.settle(flat)
+    builder = GraphBuilder()
+    begins = _begin(builder, flat, choice.inputs, variables)
+    _check_inputs(flat)
+    names = dict(zip(targets, choice.names, strict=True)) if choice.names else {}
+    names = {ref: name for ref, name in names.items() if ref not in begins}
+    common = _common_scope(flat)
+
+    def weights(node: FlatNode) -> Weights:
+        found = variables.weights(node)
+        return replace(found, variable=found.variable.removeprefix(common))
+
+    results, further = translate(
+        flat, targets, graph=graph, builder=builder, variables=weights, inputs=begins, names=names
+    )
+    missing = [each for each in choice.inputs if each.ref[0] not in graph.nodes]
+    notes = [
+        *program.notes,
+        *(f"input '{each.key}' is not in the graph: the argument is not used" for each in missing),
+        *(f"'{name}' is taken for false: the network as it is at inference" for name in assumed),
+        *notes,
+        *further,
+    ]
+    if variables.averaged:
+        listed = ", ".join(sorted(variables.averaged)[:3])
+        notes.append(
+            f"moving averages ({AVERAGE[1:]}) stand in for variables that the file does not hold: {listed}"
+        )
+    if variables.by_shape:
+        listed = ", ".join(f"{name} from {stored}" for name, stored in variables.by_shape.items())
+        notes.append(
+            f"the file names no variable of the graph; assigned by shape, which leaves no choice: {listed}"
+        )
+    return Lifted(
+        builder.graph("network", results, choice.names), builder.arrays(), choice, tuple(notes)
+    )
+
+
+def _common_scope(flat: FlatGraph) -> str:
+    """Return the scopes that the names of all variables begin with: they say nothing."""
+    scopes = [name.rpartition("/")[0] for name, node in flat.items() if node.op in VARIABLES]
+    # A layer keeps its own name: what is common to the kernel and the bias of one layer is not taken away.
+    parents = [scope.split("/")[:-1] for scope in scopes]
+    shared: list[str] = []
+    for level in zip(*parents, strict=False) if len(set(scopes)) > 1 else ():
+        if len(set(level)) > 1:
+            break
+        shared.append(level[0])
+    return "".join(f"{part}/" for part in shared)
+
+
+def _begin(
+    builder: GraphBuilder, flat: FlatGraph, inputs: Sequence[ChosenInput], variables: Variables
+) -> dict[Ref, Tensor]:
+    """Add the inputs to the network, also those that no output needs; return them by their node."""
+    found: dict[Ref, Tensor] = {}
+    by_tensor = {node.settings["tensor"]: node.name for node in flat.values() if node.op == INPUT}
+    for each in inputs:
+        name = by_tensor.get(each.ref)
+        shape = each.shape if each.shape is not None else _guessed(flat, name, variables)
+        tensor = builder.input(each.key, shape, each.dtype, each.key)
+        if name is not None:
+            if shape is None:
+                msg = f"input '{each.key}' has no stated number of axes in the graph"
+                raise UnsupportedError(
+                    msg, hint="choose a tensor behind it with --inputs, whose shape is stated"
+                )
+            found[name, 0] = tensor
+    return found
+
+
+def _guessed(
+    flat: FlatGraph, name: str | None, variables: Variables
+) -> tuple[int | None, ...] | None:
+    """Return the shape of an input of unknown rank by the kernel it meets first; None if it meets none."""
+    for node in flat.values():
+        if node.op == "MatMul" and len(node.inputs) == 2 and node.inputs[0] == (name, 0):
+            kernel = flat[node.inputs[1][0]]
+            array: ArrayInfo | None = (
+                variables.array(kernel.name) if kernel.op in VARIABLES else None
+            )
+            if array is not None and len(array.shape) == 2:
+                return (None, array.shape[0])
+    return None
+
+
+def _check_inputs(flat: FlatGraph) -> None:
+    """Refuse placeholders that were not chosen, all at once."""
+    left = [node.name for node in flat.values() if node.op in ("Placeholder", "PlaceholderV2")]
+    if left:
+        listed = ", ".join(f"{name[:200]}:0" for name in left[:8])
+        msg = f"the outputs depend on {len(left)} placeholders that are not among the inputs: {listed}"
+        raise UnsupportedError(msg, hint="add them to --inputs, or choose other outputs")
+
+
+def _optimizer(
+    program: Program, lifted: Lifted
+) -> tuple[OptimizerState | None, Sequence[ArrayInfo]]:
+    """Return what continues the training of the network's weights, and what of the file is in neither."""
+    used = {array.name for entry in lifted.layers for array in entry.arrays.values()}
+    left = [array for name, array in program.arrays.items() if name not in used]
+    return None, left

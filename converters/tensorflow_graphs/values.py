@@ -1,0 +1,118 @@
+"""What a tensor of a graph is known to be while the graph is translated: numbers, sizes, a weight, or computed later."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converters.checkpoint import ArrayInfo
+from converters.graph import TensorRef
+from converters.registry import Shape
+
+AnyArray = NDArray[np.generic]
+Ref = tuple[str, int]
+"""A tensor of a flat graph: name of the node, and which of its results."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Numbers that do not depend on inputs or variables; `name` is of the node they are written in."""
+
+    array: AnyArray
+    name: str = ""
+
+    @property
+    def shape(self) -> Shape:
+        """Return the shape."""
+        return self.array.shape
+
+    @property
+    def dtype(self) -> str:
+        """Return the name of the type."""
+        return self.array.dtype.name
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Whole numbers worked out from shapes; None: only known when the network runs, as the size of the batch."""
+
+    entries: tuple[int | None, ...]
+    scalar: bool = False
+
+    @property
+    def shape(self) -> Shape:
+        """Return the shape."""
+        return () if self.scalar else (len(self.entries),)
+
+    @property
+    def dtype(self) -> str:
+        """Return the name of the type."""
+        return "int32"
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """The value of a variable, or of a large constant of a frozen graph.
+
+    Attributes:
+        array: how it is stored.
+        variable: name of the variable.
+        trainable: whether an optimizer may change it.
+        whole: False for a part of a variable or one that was transposed: an optimizer's slots do not fit it.
+    """
+
+    array: ArrayInfo
+    variable: str
+    trainable: bool
+    whole: bool = True
+
+    @property
+    def shape(self) -> Shape:
+        """Return the shape."""
+        return self.array.shape
+
+    @property
+    def dtype(self) -> str:
+        """Return the name of the type."""
+        return self.array.dtype.name
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """One number everywhere, in a shape that may only be known when the network runs."""
+
+    value: float
+    shape: Shape
+    dtype: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """Something that the network computes."""
+
+    ref: TensorRef
+    shape: Shape
+    dtype: str
+
+
+@dataclass(frozen=True, slots=True)
+class Elements:
+    """A list of tensors of one shape, as loops carry them."""
+
+    items: tuple[Value | None, ...]
+    whole: Tensor | None = None  # the tensor whose first axis was made the list
+
+    @property
+    def shape(self) -> Shape:
+        """Return the shape: a list has none."""
+        return ()
+
+    @property
+    def dtype(self) -> str:
+        """Return the name of the type: a list has none."""
+        return ""
+
+
+Value = Known | Sizes | Weights | Filled | Tensor | Elements
