@@ -393,8 +393,8 @@ class DQNAgent:
 
     def _greedy(self, rows: NDArray[np.floating]) -> NDArray[np.int64]:
         with torch.inference_mode():
-            values = self.q_network(self._tensor(rows))
-        action: NDArray[np.int64] = values.argmax(dim=1).cpu().numpy()
+            values = self.q_network.evaluate(self._tensor(rows))
+        action: NDArray[np.int64] = values.cpu().numpy().argmax(axis=1)
         return action
 
     def _tensors(self, batch: Batch) -> TensorBatch:

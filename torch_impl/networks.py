@@ -104,6 +104,25 @@ class DQNetwork(nn.Module):
         advantage = self.advantage(x)
         return cast("Tensor", self.value(x) + (advantage - advantage.mean(dim=1, keepdim=True)))
 
+    def evaluate(self, x: Tensor) -> Tensor:
+        """Return the Q values without dropout, the same numbers as `forward` in eval mode, bit by bit.
+
+        For one observation the calls of modules cost more than the arithmetic: this takes half the time. Hooks on
+        layers are not called.
+        """
+        layers = self._modules
+        for index in range(1, self.hidden_count + 1):
+            x = F.relu(_linear(x, layers[f"fc{index}"]))
+        if not self.dueling:
+            return _linear(x, layers[f"fc{self.hidden_count + 1}"])
+        advantage = _linear(x, layers["advantage"])
+        return _linear(x, layers["value"]) + (advantage - advantage.mean(dim=1, keepdim=True))
+
+
+def _linear(x: Tensor, layer: nn.Module | None) -> Tensor:
+    parameters = cast("nn.Linear", layer)._parameters
+    return F.linear(x, cast("Tensor", parameters["weight"]), parameters["bias"])
+
 
 def read_weights(tensors: Mapping[str, Tensor]) -> dict[str, NDArray[np.floating]]:
     """Return copies of a network's weights (or of their gradients) under Keras' names and in its layout.

@@ -49,6 +49,7 @@ EXCEPTIONS: dict[str, dict[str, str]] = {
     },
     "networks.py": {
         "DQNetwork.forward": "torch: a module, where Keras has a functional model",
+        "DQNetwork.evaluate": "torch: a module, where Keras has a functional model",
         "run_masked": "legacy: forward takes masks in torch",
         "build_trainer": "legacy: for fit and train_on_batch",
     },

@@ -619,3 +619,12 @@ def test_file_of_another_network_is_refused(state: dict[str, torch.Tensor], tmp_
 
     with pytest.raises(CheckpointError, match=r"other\.pth: not a DQNAgent"):
         DQNAgent.load(tmp_path / "other.pth")
+
+
+@pytest.mark.parametrize("dueling", [False, True], ids=["plain", "dueling"])
+def test_values_for_acting_are_those_of_the_network_bit_by_bit(dueling: bool) -> None:
+    network = DQNetwork(4, 3, hidden_sizes=(9, 7, 5), dueling=dueling, seed=2).eval()
+
+    for rows in (1, 6):
+        x = torch.randn(rows, 4, generator=torch.Generator().manual_seed(rows))
+        assert torch.equal(network.evaluate(x), network(x))
