@@ -40,6 +40,8 @@ TURN, ROLL = 14, 15
 FEATURES = 150
 LIVE_FEATURES = 78
 """The others are always 0."""
+FEATURE_LIMIT = 10.0
+"""The original clips at it."""
 
 
 def _invert_paths() -> NDArray[np.int8]:

@@ -1,7 +1,8 @@
 """Compiles the functions of this package with Numba, or leaves them as they are where Numba is not installed.
 
-What was compiled is kept in the user's cache folder, never beside the sources, so that installations that nobody may
-write to work; where no folder can be written, every process compiles for itself. Numba notices a changed function but
+What was compiled is kept in the user's cache folder and not beside the sources, so that installations that nobody may
+write to work; if that cannot be written either, Numba looks on, and in the end every process compiles for itself. Numba
+notices a changed function but
 not a changed callee in another file, so the folder's name has a checksum of all sources of this package.
 """
 

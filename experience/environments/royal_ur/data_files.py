@@ -15,8 +15,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from experience.environments.royal_ur.board import FEATURES, PIECES
-from experience.environments.royal_ur.features import FEATURE_LIMIT
+from experience.environments.royal_ur.board import FEATURE_LIMIT, FEATURES, PIECES
 from experience.environments.royal_ur.samples import Samples
 
 FORMAT = "torchward-ur-samples-1"

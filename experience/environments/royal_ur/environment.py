@@ -13,8 +13,8 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from experience.environments.royal_ur.board import FEATURES, PIECES, ROLL, TURN
-from experience.environments.royal_ur.features import FEATURE_LIMIT, extract_features
+from experience.environments.royal_ur.board import FEATURE_LIMIT, FEATURES, PIECES, ROLL, TURN
+from experience.environments.royal_ur.features import extract_features
 from experience.environments.royal_ur.picture import draw_state
 from experience.environments.royal_ur.players import Player, make_player
 from experience.environments.royal_ur.rules import (

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experience.environments.royal_ur.board import (
+    FEATURE_LIMIT,
     FEATURES,
     FINISHED,
     IS_ROSETTE,
@@ -25,7 +26,6 @@ from experience.environments.royal_ur.board import (
 from experience.environments.royal_ur.compilation import compiled
 from experience.environments.royal_ur.rules import State, count_moves
 
-FEATURE_LIMIT = 10.0
 PAIR_DISTANCE, PRESSURE_DISTANCE = 3, 4
 """Squares are compared as numbers, as the original does."""
 _BOARD, _CONTROL, _MOVER = 14, 35, 46
