@@ -58,6 +58,8 @@ def export(
 def format_export(report: ExportReport, *, show_all: bool) -> list[str]:
     """Return the lines that `torchward export` prints."""
     keras = f"Keras {report.version}" if report.version else "Keras"
+    if not report.format.startswith("keras"):
+        keras = "the Ur trainer"
     optimizer = (
         "no optimizer state"
         if report.optimizer is None

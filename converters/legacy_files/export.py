@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import math
 import os
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from converters.legacy_files.restore import (
     restore_model,
     restore_optimizer,
 )
+from converters.legacy_files.ur_weights import convert_ur_json, write_ur_json
 from converters.limits import MAX_ARRAY_BYTES
 from converters.load import read_converted
 from converters.plan import plan_conversion
@@ -37,6 +39,8 @@ from torch_impl.checkpoints import TorchCheckpoint
 
 PathLike = str | os.PathLike[str]
 
+UR_SUFFIX = ".json"
+"""Of the Ur trainer's weights, which export reads as well as writes."""
 CONVERTED_SUFFIXES = (".pth", ".pt", ".safetensors")
 
 
@@ -116,7 +120,11 @@ def export(
     for module in rules:
         importlib.import_module(module)
     _refuse_legacy(path)
+    if path.suffix.lower() == UR_SUFFIX:
+        return export_from_ur_json(path, destination, force=force)
     checkpoint = read_converted(path)
+    if destination is not None and Path(destination).suffix.lower() == UR_SUFFIX:
+        return export_to_ur_json(path, checkpoint, Path(destination), force=force)
     origin = _read_origin(checkpoint.metadata, path, None if like is None else Path(like))
     target = _destination(path, destination, origin.record.format)
     check_outputs([target], path, force=force)
@@ -141,6 +149,40 @@ def export(
         output_sha256=file.sha256,
         output_size=file.size,
     )
+
+
+def export_to_ur_json(
+    source: Path, checkpoint: TorchCheckpoint, target: Path, *, force: bool
+) -> ExportReport:
+    """Write the two networks of the Ur trainer as JSON in the game's layout; errors as of `export`."""
+    check_outputs([target], source, force=force)
+    with OutputFile(target) as file:
+        weights = write_ur_json(file, checkpoint)
+        file.finish()
+        file.commit()
+    optimizer = checkpoint.optimizer_state_dict is not None
+    return ExportReport(
+        source=source.name,
+        format="ur-json",
+        version=None,
+        arrays=tuple((name, array.shape) for name, array in weights.items()),
+        parameters=sum(array.size for array in weights.values()),
+        optimizer=None,
+        lost=(("optimizer state", "this JSON holds none"),) if optimizer else (),
+        notes=(),
+        output=target.name,
+        output_sha256=file.sha256,
+        output_size=file.size,
+    )
+
+
+def export_from_ur_json(source: Path, destination: PathLike | None, *, force: bool) -> ExportReport:
+    """Write JSON weights of the Ur trainer as a Keras file of one model with two outputs; errors as of `export`."""
+    target = _destination(source, destination, "keras-h5")
+    check_outputs([target], source, force=force)
+    with tempfile.TemporaryDirectory(prefix="torchward-export-") as folder:
+        report = export(convert_ur_json(source, Path(folder)), target, force=force)
+    return replace(report, source=source.name)
 
 
 def _rank(path: str) -> tuple[bool, object]:
