@@ -19,6 +19,7 @@ AGENT_MODULES: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
         ("shape",),
         ("clip", "epsilon"),
     ),
+    "agent.MeanStdFilter": (f"{_PACKAGE}.normalization:MeanStdFilter", ("shape",), ("clip",)),
     "agent.RunningMeanStd": (f"{_PACKAGE}.normalization:RunningMeanStd", ("shape",), ()),
 }
 """Key to path, arguments without names, arguments with names."""

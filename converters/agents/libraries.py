@@ -19,6 +19,7 @@ LIBRARIES: Mapping[str, str] = {
     "stable-baselines": "converters.agents.stable_baselines.agent",
     "baselines": "converters.agents.baselines",
     "vec-normalize": "converters.agents.stable_baselines.normalizer",
+    "rllib": "converters.agents.rllib",
 }
 """Library to the module that knows its variables."""
 

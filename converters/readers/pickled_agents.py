@@ -6,7 +6,7 @@ Every kind of content is one function of `CONTENTS`: it gets the value and retur
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from converters.readers.files.source import Source
 from converters.readers.pickles import Pickle, PickledObject, read_pickle
 from converters.readers.pickles.holding import array_info, named_layers, provenance_of
 from converters.readers.pickles.joblib_arrays import decompress, first_bytes, is_compressed
+from converters.readers.pickles.rllib import LIBRARY, METADATA, metadata_settings, worker_of
 from converters.readers.stable_baselines import unread_code
 
 _SHOWN_CALLS = 3
@@ -57,6 +58,7 @@ class PickledAgents:
             )
             if content is None:
                 raise _no_agent(found)
+            content = _with_metadata(content, source, limits)
         return Checkpoint(
             layers=named_layers(content.arrays),
             graph=None,
@@ -86,6 +88,17 @@ def _bytes(source: Source, limits: Limits) -> bytes | memoryview:
         return decompress(source.file.read(0, source.file.size), limit=limits.max_array_bytes)
     # Mapped where it is large; arrays are views of it.
     return source.file.read_array(0, (source.file.size,), np.dtype(np.uint8)).data
+
+
+def _with_metadata(content: Content, source: Source, limits: Limits) -> Content:
+    """Return the content with the settings that RLlib stores in a file beside it."""
+    name = f"{source.main.name}{METADATA}"
+    if content.facts.library != LIBRARY or not (source.main.parent / name).is_file():
+        return content
+    file = source.companion(name)
+    settings = metadata_settings(file.read(0, min(file.size, limits.max_json_bytes)), limits)
+    facts = replace(content.facts, settings={**settings, **content.facts.settings})
+    return replace(content, facts=facts)
 
 
 def _no_agent(found: Pickle) -> UnsafeFileError:
@@ -188,6 +201,12 @@ def named_variables(found: Pickle, limits: Limits) -> Content | None:
     return Content("variables-pickle", "OpenAI baselines", arrays, AgentFacts(""))
 
 
+def rllib_worker(found: Pickle, limits: Limits) -> Content | None:
+    """The state of RLlib's worker, or of one of its policies."""
+    policy = worker_of(found, limits)
+    return None if policy is None else Content("rllib-checkpoint", "RLlib", *policy)
+
+
 def environment(found: Pickle, limits: Limits) -> Content | None:
     """The environment that Spinning Up pickles beside its agents: no variables."""
     value = found.value
@@ -213,6 +232,7 @@ CONTENTS: Sequence[Callable[[Pickle, Limits], Content | None]] = (
     stable_baselines_pair,
     vec_normalize,
     baselines_act,
+    rllib_worker,
     environment,
     named_variables,
     arrays_without_names,

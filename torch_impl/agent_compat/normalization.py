@@ -28,6 +28,27 @@ class VecNormalize(nn.Module):
         return torch.clamp(normalized, -self.clip, self.clip).to(x.dtype)
 
 
+class MeanStdFilter(nn.Module):
+    """Observations minus their mean, divided by their deviation with 1e-8 added, then clipped.
+
+    Source: ray 1.13 rllib/utils/filter.py, `MeanStdFilter`.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, shape: tuple[int, ...], clip: float) -> None:
+        super().__init__()
+        self.clip = clip
+        self.register_buffer("mean", torch.zeros(shape))
+        self.register_buffer("deviation", torch.ones(shape))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (batch, ...) observations normalized, in their dtype."""
+        normalized = (x.double() - self.mean.double()) / (self.deviation.double() + 1e-8)
+        return torch.clamp(normalized, -self.clip, self.clip).to(x.dtype)
+
+
 class RunningMeanStd(nn.Module):
     """Observations minus their mean, divided by their deviation; from sums over all that were seen.
 

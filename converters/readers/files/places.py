@@ -11,6 +11,8 @@ from converters.readers.files.source import quote
 STATE = "checkpoint"
 _NEWEST = re.compile(r'^model_checkpoint_path: "(?P<path>[^"\n]+)"', re.MULTILINE)
 _SHARD = re.compile(r"\.data-\d{5}-of-\d{5}$")
+_NUMBERED = re.compile(r"checkpoint-\d+")
+"""Of RLlib."""
 _STATE_BYTES = 1024 * 1024
 
 
@@ -18,7 +20,7 @@ def main_file(path: Path) -> Path:
     """Return the file to open for a path that a user names.
 
     A folder with `saved_model.pb`, a folder of checkpoints (the newest by its text file `checkpoint`, of which only
-    the last part of a name is used), the prefix of a checkpoint, or one of its files; any other path itself.
+    the last part of a name is used), a folder of RLlib, the prefix of a checkpoint, or one of its files; any other path itself.
 
     Raises:
         UnreadableFileError: A folder that is none of these.
@@ -50,6 +52,11 @@ def _in_folder(folder: Path) -> Path:
         found = ", ".join(index.stem for index in indexes[:8])
         msg = f"{name}: holds {len(indexes)} checkpoints ({found}) and does not say which is the newest."
         raise AmbiguousTargetError(msg, hint=f"name one: {folder.name}/{indexes[-1].stem}")
+    numbered = sorted(
+        file for file in folder.glob("checkpoint-*") if _NUMBERED.fullmatch(file.name)
+    )
+    if len(numbered) == 1:
+        return numbered[0]
     msg = f"{name}: is a folder, not a file."
     raise UnreadableFileError(msg)
 

@@ -1,0 +1,200 @@
+"""Agents of RLlib with TensorFlow's fully connected network: PPO, A2C, IMPALA, APPO, policy gradients.
+
+    fc_1/kernel, ..., fc_out/kernel                  from observation to the inputs of the action distribution
+    fc_value_1/kernel, ..., value_out/kernel         the value, by its own layers or on the policy's last one
+    log_std                                          with `free_log_std`
+
+Source: ray 1.13, rllib/models/tf/{fcnet,tf_action_dist}.py, rllib/utils/spaces/space_utils.py.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+
+from converters.agents.action_rules import ACTION, greedy, several_categories
+from converters.agents.facts import AgentFacts
+from converters.agents.network import AgentNetwork, Parameter
+from converters.agents.observations import INPUT
+from converters.agents.spaces import BOX, DISCRETE, MULTI_DISCRETE, Space, read_space
+from converters.architecture import ActionRule, Step
+from converters.checkpoint import ArrayInfo
+from converters.errors import MismatchError, UnsupportedError
+from converters.registry import Plain
+
+DEFAULT_ACTIVATION = "tanh"
+"""Of `fcnet_activation`."""
+FILTER_CLIP = 10.0
+_HIDDEN = re.compile(r"fc_(\d+)/kernel")
+_SLOT = re.compile(r"/(?:Adam|RMSProp|Momentum)(?:_\d+)?$|(?:^|/)beta[12]_power(?:_\d+)?$")
+
+
+def recognizes(names: Collection[str]) -> bool:
+    """Tell whether variables are those of a fully connected network with a value."""
+    return {"fc_out/kernel", "value_out/kernel"} <= set(names)
+
+
+def plan(
+    arrays: Mapping[str, ArrayInfo], facts: AgentFacts
+) -> tuple[AgentNetwork, ActionRule, str]:
+    """Return the networks of an agent, how it acts, and its class name.
+
+    Raises:
+        UnsupportedError: Another network than the fully connected one.
+        MismatchError: Variables are missing, or the filter of observations is not in the file.
+    """
+    network = AgentNetwork({name: a for name, a in arrays.items() if not _SLOT.search(name)})
+    for name in arrays:
+        if _SLOT.search(name):
+            network.ignore(name, "state of an optimizer")
+    if not recognizes(arrays):
+        shown = ", ".join(list(arrays)[:4])
+        msg = f"its variables ({shown}, ...) are not those of RLlib's fully connected network"
+        raise UnsupportedError(
+            msg, hint="convert what policy.export_model() writes: the graph says what it computes"
+        )
+    model = facts.settings.get("model")
+    settings = model if isinstance(model, Mapping) else {}
+    x = _observation(network, facts)
+    activation = _activation(network, facts, settings)
+    with network.block("policy"):
+        hidden = _hidden(network, x, "fc", activation)
+        scores = network.linear(
+            hidden, "fc_out", "fc_out/kernel", "fc_out/bias", name="action_dist_inputs"
+        )
+        if "log_std" in network.arrays:
+            scores = _with_log_std(network, scores)
+    with network.block("value"):
+        own = "fc_value_1/kernel" in network.arrays
+        behind = _hidden(network, x, "fc_value", activation) if own else hidden
+        value = network.linear(behind, "value_out", "value_out/kernel", "value_out/bias")
+        value = network.call("torch.squeeze", value, dim=-1, name="value")
+    network.outputs |= {"action_dist_inputs": scores, "value": value, "vf_preds": value}
+    return network, _acting(network, facts, scores), "RLlibAgent"
+
+
+def _observation(network: AgentNetwork, facts: AgentFacts) -> str:
+    """Return the observation as the network takes it: one-hot, flat, filtered."""
+    features = network.array("fc_1/kernel").shape[0] if "fc_1/kernel" in network.arrays else None
+    space = read_space(facts.settings.get("observation_space"))
+    if space is not None and space.kind == DISCRETE:
+        x = network.input(INPUT, (), "int64")
+        return network.call("compat.one_hot", x, size=space.sizes[0], dtype="float32")
+    shape = space.shape if space is not None and space.kind == BOX else (features or 1,)
+    x = network.input(INPUT, shape, "float32")
+    if "filter/mean" in network.arrays:
+        axes = " ".join(f"a{number}" for number in range(len(shape)))
+        parameters = [
+            Parameter(f"filter/{name}", name, f"{axes} -> {axes}") for name in ("mean", "deviation")
+        ]
+        kwargs: dict[str, Plain] = {"shape": shape, "clip": FILTER_CLIP}
+        x = network.layer("agent.MeanStdFilter", "filter", (x,), parameters, kwargs=kwargs)
+    elif facts.settings.get("observation_filter") not in (None, "NoFilter"):
+        msg = f"the statistics of the filter {facts.settings['observation_filter']!r:.40} are not in the file"
+        raise MismatchError(msg)
+    return x if len(shape) == 1 else network.call("torch.flatten", x, start_dim=1)
+
+
+def _activation(network: AgentNetwork, facts: AgentFacts, settings: Mapping[object, object]) -> str:
+    """Return the activation of hidden layers: stated by the user or the file, else the library's."""
+    if settings.get("post_fcnet_hiddens"):
+        msg = f"the model has layers behind its network: post_fcnet_hiddens {settings['post_fcnet_hiddens']!r:.40}"
+        raise UnsupportedError(msg, hint="convert what policy.export_model() writes")
+    for stated in (facts.given.get("activation"), settings.get("fcnet_activation")):
+        if isinstance(stated, str):
+            return stated
+    network.notes.append(
+        f"the file does not say which activation the network has; taken for RLlib's {DEFAULT_ACTIVATION} "
+        "(--set activation=relu changes it)"
+    )
+    return DEFAULT_ACTIVATION
+
+
+def _hidden(network: AgentNetwork, x: str, prefix: str, activation: str) -> str:
+    number = 1
+    while f"{prefix}_{number}/kernel" in network.arrays:
+        name = f"{prefix}_{number}"
+        x = network.linear(x, name, f"{name}/kernel", f"{name}/bias")
+        x = network.activation(activation, x)
+        number += 1
+    return x
+
+
+def _with_log_std(network: AgentNetwork, mean: str) -> str:
+    """Return means and the free logarithm of the deviation beside them."""
+    size = network.array("log_std").shape[-1]
+    parameter = Parameter("log_std", "log_std", "out -> out")
+    log_std = network.layer(
+        "agent.LogStd", "log_std", (mean,), (parameter,), name="log_std", kwargs={"actions": size}
+    )
+    return network.call("torch.cat", mean, log_std, dim=-1, name="action_dist_inputs")
+
+
+def _acting(network: AgentNetwork, facts: AgentFacts, scores: str) -> ActionRule:
+    """Add what the distribution of actions gives, and return how the policy acts.
+
+    Raises:
+        UnsupportedError: A space of actions that is not known.
+    """
+    space = read_space(facts.settings.get("action_space"))
+    if space is None:
+        space = Space(DISCRETE, (), (network.width(scores),), dtype="int64")
+        network.notes.append("the file does not say what the actions are; taken for discrete ones")
+    if space.kind == DISCRETE:
+        network.outputs["logits"] = scores
+        best = network.call("torch.argmax", scores, dim=-1, name="deterministic_action")
+        network.outputs["deterministic_action"] = best
+        return greedy("logits")
+    if space.kind == MULTI_DISCRETE:
+        return _several(network, space, scores)
+    if space.kind != BOX:
+        msg = f"actions in a space of the kind {space.kind}"
+        raise UnsupportedError(msg, hint="Box, Discrete and MultiDiscrete are known")
+    return _gaussian(
+        network, space, scores, scaled=facts.settings.get("normalize_actions") is not False
+    )
+
+
+def _several(network: AgentNetwork, space: Space, scores: str) -> ActionRule:
+    parts, best, first = [], [], 0
+    for number, size in enumerate(space.sizes):
+        cut = (("slice", None, None, None), ("slice", first, first + size, None))
+        name = f"logits{number}"
+        network.outputs[name] = network.call("operator.getitem", scores, name=name, index=cut)
+        best.append(network.call("torch.argmax", network.outputs[name], dim=-1, name="best"))
+        parts.append(name)
+        first += size
+    action = network.call("torch.stack", *best, dim=-1, name="deterministic_action")
+    network.outputs["deterministic_action"] = action
+    return several_categories(tuple(parts))
+
+
+def _gaussian(network: AgentNetwork, space: Space, scores: str, *, scaled: bool) -> ActionRule:
+    """Add mean and deviation, halves of the scores; actions of -1 to 1 are brought to the environment's range."""
+    size = network.width(scores) // 2
+    halves = ((None, size), (size, 2 * size))
+    mean, log_std = (
+        network.call(
+            "operator.getitem",
+            scores,
+            name=name,
+            index=(("slice", None, None, None), ("slice", *half, None)),
+        )
+        for name, half in zip(("mean", "log_std"), halves, strict=True)
+    )
+    std = network.call("torch.exp", log_std, name="std")
+    network.outputs |= {"mean": mean, "std": std, "deterministic_action": mean}
+    drawn = Step("agent.sample_normal", ("mean", "std"), "drawn", None, {})
+    bounds = space.bounds if space.is_bounded else None
+    if bounds is None:
+        still = Step("torch.detach", ("mean",), ACTION, None, {})
+        return ActionRule((still,), (drawn, Step("torch.detach", ("drawn",), ACTION, None, {})))
+    low, high = bounds
+    limits = {"low": low, "high": high}
+
+    def bounded(value: str) -> tuple[Step, ...]:
+        clip = Step("agent.clip_action", ("scaled" if scaled else value,), ACTION, None, limits)
+        scale = Step("agent.scale_action", (value,), "scaled", None, limits)
+        return (scale, clip) if scaled else (clip,)
+
+    return ActionRule(bounded("mean"), (drawn, *bounded("drawn")))

@@ -1,0 +1,164 @@
+"""Agents of RLlib: what their pickles hold, and the formulas of their networks, filters and actions."""
+
+from __future__ import annotations
+
+import json
+import pickle  # noqa: TID251  # writes files to be read without it
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import torchward
+from converters.errors import AmbiguousTargetError, ConversionError, UnsupportedError
+
+FIXTURE = Path(__file__).parents[3] / "fixtures" / "rllib_ppo_cartpole"
+RANDOM = np.random.default_rng(3)
+WEIGHTS = {
+    f"default_policy/{name}": RANDOM.normal(size=shape).astype(np.float32)
+    for name, shape in {
+        "fc_1/kernel": (5, 7),
+        "fc_1/bias": (7,),
+        "fc_2/kernel": (7, 6),
+        "fc_2/bias": (6,),
+        "fc_out/kernel": (6, 4),
+        "fc_out/bias": (4,),
+        "value_out/kernel": (6, 1),
+        "value_out/bias": (1,),
+    }.items()
+}
+
+
+class Fake:
+    """Stands for a class of another package in a pickle."""
+
+    def __init__(self, module: str, name: str, state: dict[str, Any]) -> None:
+        self.module, self.name, self.state = module, name, state
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        kind = type(self.name, (), {"__module__": self.module})
+        return (_Reference(kind), (), self.state)
+
+
+class _Reference:
+    def __init__(self, kind: type) -> None:
+        self.kind = kind
+
+    def __call__(self) -> None: ...
+
+
+class Pickler(pickle._Pickler):  # type: ignore[misc]
+    """Writes a `_Reference` as the bare name of its class."""
+
+    def save(self, obj: Any, save_persistent_id: bool = True) -> None:
+        if isinstance(obj, _Reference):
+            self.write(f"c{obj.kind.__module__}\n{obj.kind.__name__}\n".encode())
+        else:
+            super().save(obj, save_persistent_id)
+
+
+def pickled(value: object, path: Path) -> bytes:
+    with path.open("wb") as file:
+        Pickler(file, 4).dump(value)
+    return path.read_bytes()
+
+
+def box(size: int) -> Fake:
+    low = np.full(size, -2.0, np.float32)
+    facts = {"low": low, "high": -low, "_shape": (size,), "dtype": np.dtype("float32")}
+    return Fake("gym.spaces.box", "Box", facts)
+
+
+def write(folder: Path, *, filtered: object = None, states: int = 1, **config: object) -> Path:
+    """Write a checkpoint of Ray 1 as RLlib lays it out."""
+    spec = {"observation_space": box(5), "action_space": box(2), "config": config}
+    names = ["default_policy", *(f"policy_{number}" for number in range(1, states))]
+    state = {"weights": WEIGHTS, "_optimizer_variables": {"default_policy/beta1_power": 0.9}}
+    worker = {
+        "filters": dict.fromkeys(names, filtered),
+        "state": dict.fromkeys(names, state),
+        "policy_specs": dict.fromkeys(names, spec),
+    }
+    path = folder / "checkpoint-7"
+    pickled({"worker": pickled(worker, folder / "inner")}, path)
+    (folder / "inner").unlink()
+    return path
+
+
+def by_hand(x: np.ndarray, activation: Any) -> tuple[np.ndarray, np.ndarray]:
+    w = {name.partition("/")[2]: value for name, value in WEIGHTS.items()}
+    for number in (1, 2):
+        x = activation(x @ w[f"fc_{number}/kernel"] + w[f"fc_{number}/bias"])
+    scores = x @ w["fc_out/kernel"] + w["fc_out/bias"]
+    return scores, (x @ w["value_out/kernel"] + w["value_out/bias"])[:, 0]
+
+
+def test_recorded_policy_gives_what_rllib_gave(tmp_path: Path) -> None:
+    with np.load(FIXTURE / "expected.npz") as arrays:
+        known = dict(arrays)
+    torchward.convert(FIXTURE / "checkpoint", tmp_path / "agent.pth")
+    agent = torchward.load(tmp_path / "agent.pth")
+
+    with torch.no_grad():
+        found = agent(torch.from_numpy(known["x0"]))
+
+    for name in ("action_dist_inputs", "vf_preds"):
+        np.testing.assert_allclose(found[name].numpy(), known[name], rtol=0, atol=1e-6)
+    action = agent.act(torch.from_numpy(known["x0"]), deterministic=True)
+    np.testing.assert_array_equal(action.numpy(), known["deterministic_action"])
+    report = json.loads((tmp_path / "agent.pth.json").read_text())
+    assert not any("does not say" in note for note in report["notes"])  # settings lie beside it
+
+
+def test_value_may_share_the_policys_layers_and_actions_are_scaled_to_the_environment(
+    tmp_path: Path,
+) -> None:
+    path = write(tmp_path, model={"fcnet_activation": "relu"}, normalize_actions=True)
+    torchward.convert(path, tmp_path / "agent.pth")
+    agent = torchward.load(tmp_path / "agent.pth")
+    x = RANDOM.normal(size=(3, 5)).astype(np.float32)
+
+    found = agent(torch.from_numpy(x))
+
+    scores, value = by_hand(x, lambda v: np.maximum(v, 0))
+    np.testing.assert_allclose(found["mean"].detach().numpy(), scores[:, :2], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(found["std"].detach().numpy(), np.exp(scores[:, 2:]), rtol=1e-4)
+    np.testing.assert_allclose(found["value"].detach().numpy(), value, rtol=1e-5, atol=1e-6)
+    action = agent.act(torch.from_numpy(x), deterministic=True)
+    np.testing.assert_allclose(action.numpy(), np.clip(2 * scores[:, :2], -2, 2), rtol=1e-5)
+
+
+def test_observations_pass_the_filter_with_its_statistics(tmp_path: Path) -> None:
+    seen = RANDOM.normal(size=(9, 5)) * 4 + 2
+    sums = {"_n": 9, "_M": seen.mean(0), "_S": ((seen - seen.mean(0)) ** 2).sum(0)}
+    running = Fake("ray.rllib.utils.filter", "RunningStat", sums)
+    filtered = Fake("ray.rllib.utils.filter", "MeanStdFilter", {"rs": running, "clip": 10.0})
+    path = write(tmp_path, filtered=filtered, model={}, observation_filter="MeanStdFilter")
+    torchward.convert(path, tmp_path / "agent.pth")
+    x = seen.astype(np.float32)
+
+    found = torchward.load(tmp_path / "agent.pth")(torch.from_numpy(x))
+
+    normal = (seen - seen.mean(0)) / (seen.std(0, ddof=1) + 1e-8)
+    _, value = by_hand(normal, np.tanh)
+    np.testing.assert_allclose(found["value"].detach().numpy(), value, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"states": 2}, AmbiguousTargetError, "several policies: default_policy, policy_1"),
+        ({"observation_filter": "MeanStdFilter"}, ConversionError, "statistics of the filter"),
+        ({"model": {"post_fcnet_hiddens": [8]}}, UnsupportedError, "post_fcnet_hiddens"),
+    ],
+)
+def test_what_is_not_certain_is_refused(
+    tmp_path: Path, arguments: dict[str, Any], error: type[ConversionError], message: str
+) -> None:
+    path = write(tmp_path, **arguments)
+
+    with pytest.raises(error, match=message):
+        torchward.convert(path, tmp_path / "agent.pth")
+    assert not (tmp_path / "agent.pth").exists()
