@@ -37,7 +37,8 @@ def bench(
     workloads: Annotated[
         list[str] | None,
         typer.Argument(
-            help="training, updates, inference, startup, memory, size, convert, converted, learning."
+            help="training, updates, inference, startup, memory, size, convert, converted, learning, "
+            "suite-updates, suite-training, suite-acting."
         ),
     ] = None,
     *,

@@ -66,9 +66,9 @@ def clean_environment(threads: int, extra: Mapping[str, str] | None = None) -> d
     return environment | dict(extra or {})
 
 
-def worker_command() -> list[str]:
-    """Return the command that starts a measuring process."""
-    return [sys.executable, "-P", "-m", "benchmarks.worker"]
+def worker_command(python: str | None = None) -> list[str]:
+    """Return the command that starts a measuring process, under another Python than this one if it is named."""
+    return [python or sys.executable, "-P", "-m", "benchmarks.worker"]
 
 
 class Worker:
@@ -77,7 +77,10 @@ class Worker:
     Args:
         environment: all of its variables, see `clean_environment`.
         log: receives what the process prints; its end is quoted when the process dies.
-        command: another program that speaks the same lines (tests).
+        command: another program that speaks the same lines.
+
+    Raises:
+        WorkerError: The program cannot be started.
     """
 
     def __init__(
@@ -85,16 +88,21 @@ class Worker:
     ) -> None:
         self.log = log
         self.started = time.perf_counter()
-        with log.open("ab") as noise:
-            self._process = subprocess.Popen(
-                list(command or worker_command()),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=noise,
-                env=dict(environment),
-                text=True,
-                encoding="utf-8",
-            )
+        program = list(command or worker_command())
+        try:
+            with log.open("ab") as noise:
+                self._process = subprocess.Popen(
+                    program,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=noise,
+                    env=dict(environment),
+                    text=True,
+                    encoding="utf-8",
+                )
+        except OSError as error:
+            message = f"{program[0]}: {error.strerror}"
+            raise WorkerError(message) from error
 
     def __enter__(self) -> Self:
         return self

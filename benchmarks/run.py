@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -93,17 +94,20 @@ class Processes:
         for worker in self._workers.values():
             worker.stop()
 
-    def start(self, name: str, extra: Mapping[str, str] | None = None) -> Worker:
-        """Return a new process; `name` is that of its log. The caller stops it."""
+    def start(
+        self, name: str, extra: Mapping[str, str] | None = None, *, python: str | None = None
+    ) -> Worker:
+        """Return a new process; `name` is that of its log, `python` another interpreter. The caller stops it."""
         environment = clean_environment(self._settings.threads, extra)
-        command = worker_command_of(self._settings)
+        command = worker_command(python) if python else worker_command_of(self._settings)
         return Worker(environment, self._folder / f"{name}.log", command=command)
 
     def of(self, variant: Variant) -> Worker:
         """Return the process that measures this variant in the timed workloads."""
         name = process_name(variant, self._settings)
         if name not in self._workers:
-            self._workers[name] = self.start(name)
+            python = os.environ.get(variant.python) if variant.python else None
+            self._workers[name] = self.start(name, python=python)
         return self._workers[name]
 
     def load(self, variants: Sequence[Variant]) -> None:
@@ -115,14 +119,16 @@ class Processes:
         ]
         started: list[Worker] = []
         for variant in missing:
-            worker = self.of(variant)
-            if worker not in started:
-                worker.send(
-                    do="load", subject=variant.subject, options=self._settings.options(variant)
-                )
-                started.append(worker)
+            with contextlib.suppress(WorkerError):
+                worker = self.of(variant)
+                if worker not in started:
+                    worker.send(
+                        do="load", subject=variant.subject, options=self._settings.options(variant)
+                    )
+                    started.append(worker)
+        # What fails here fails again when it is opened, and says so then.
         for worker in started:
-            with contextlib.suppress(WorkerError):  # opening fails for the same reason and says so
+            with contextlib.suppress(WorkerError):
                 worker.receive()
 
 

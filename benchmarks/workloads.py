@@ -17,6 +17,9 @@ Kind = Literal["timed", "startup", "memory", "size", "convert", "curves"]
 GUIDE_PAIR = "dqn"
 """The guide's own pair: measured under the guide's conditions and beside others' loops for the same work."""
 LEGACY_AGENT = "benchmarks.subjects.legacy_agent:LegacyAgent"
+SUITE_AGENT = "benchmarks.subjects.suite_agent:SuiteAgent"
+D3RLPY_PYTHON = "TORCHWARD_D3RLPY_PYTHON"
+"""Variable that names the Python of an environment with d3rlpy in it."""
 UPDATES_A_CALL = 64
 """Of agents that take many at once: their batches and masks are then a few megabytes, which a cache still holds."""
 TORCH_AGENT = "benchmarks.subjects.torch_agent:TorchAgent"
@@ -47,6 +50,7 @@ class Variant:
     always_shared: bool = (
         False  # shares its process in every run: its ratio to the others is what counts
     )
+    python: str | None = None  # variable that names the Python it runs under; None, not set: ours
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +150,44 @@ VARIANTS: dict[str, Variant] = {
             "benchmarks.subjects.stable_baselines:StableBaselinesDQN",
             agent=False,
         ),
+        Variant(
+            "suite-legacy",
+            "legacy",
+            "TensorFlow, graph (SAC), tf.function (DQN)",
+            SUITE_AGENT,
+            {"side": "legacy"},
+            agent=False,
+        ),
+        *(
+            Variant(
+                name,
+                "torch",
+                label,
+                SUITE_AGENT,
+                {"side": "torch", "compiled": name == "suite-compiled"},
+                agent=False,
+            )
+            for name, label in (
+                ("suite-eager", "PyTorch, eager"),
+                ("suite-compiled", "PyTorch, compiled"),
+            )
+        ),
+        Variant(
+            "suite-sb3",
+            "other",
+            "stable-baselines3",
+            "benchmarks.subjects.stable_baselines_suite:StableBaselinesSuite",
+            agent=False,
+        ),
+        Variant(
+            "suite-d3rlpy",
+            "other",
+            "d3rlpy SAC",
+            "benchmarks.subjects.d3rlpy_sac:D3rlpySac",
+            agent=False,
+            process="d3rlpy",
+            python=D3RLPY_PYTHON,
+        ),
         *(
             Variant(
                 name,
@@ -168,6 +210,8 @@ VARIANTS: dict[str, Variant] = {
 LEGACY_STYLES = ("legacy-fit", "legacy-batch", "legacy-function")
 TORCH_STYLES = ("torch-eager", "torch-compile")
 BOTH = LEGACY_STYLES + TORCH_STYLES
+SUITE = ("suite-legacy", "suite-eager", "suite-compiled", "suite-sb3")
+_SAC_PENDULUM, _DQN_CARTPOLE = "SAC, Pendulum", "DQN, CartPole"
 
 WORKLOADS: dict[str, Workload] = {
     workload.name: workload
@@ -274,6 +318,77 @@ WORKLOADS: dict[str, Workload] = {
                     "converted", "by-hand", case, 0.95, f"{case}: at least as fast, within 5 %"
                 )
                 for case in CONVERTED_CASES
+            ),
+        ),
+        Workload(
+            "suite-updates",
+            "timed",
+            "SAC updates",
+            "Updates a second with batches of 256 drawn from 20,000 transitions: policy, temperature, two critics of 2 x 256 "
+            "units, targets. Observations of 17 numbers, actions of 6.",
+            "updates/s",
+            "higher",
+            (*SUITE, "suite-d3rlpy"),
+            {"": "sac-updates"},
+            requirements=(
+                Requirement(
+                    "suite-compiled", "suite-sb3", "", 1.5, "compiled against stable-baselines3"
+                ),
+                Requirement("suite-compiled", "suite-d3rlpy", "", 1.8, "compiled against d3rlpy"),
+                Requirement(
+                    "suite-compiled",
+                    "suite-legacy",
+                    "",
+                    1.0,
+                    "compiled against the TensorFlow 1 graph",
+                ),
+            ),
+        ),
+        Workload(
+            "suite-training",
+            "timed",
+            "Whole training loops",
+            "Environment steps a second: acting, environment, replay memory, updates. SAC: one update a step, batches of 256; DQN: "
+            "128 updates every 256 steps, batches of 64, as it is tuned for stable-baselines3. Networks of 2 x 256 units.",
+            "steps/s",
+            "higher",
+            SUITE,
+            {_SAC_PENDULUM: "sac-training", _DQN_CARTPOLE: "dqn-training"},
+            requirements=(
+                Requirement(
+                    "suite-compiled",
+                    "suite-sb3",
+                    _SAC_PENDULUM,
+                    1.5,
+                    "SAC against stable-baselines3",
+                ),
+                Requirement(
+                    "suite-compiled",
+                    "suite-sb3",
+                    _DQN_CARTPOLE,
+                    3.0,
+                    "DQN against stable-baselines3",
+                ),
+            ),
+        ),
+        Workload(
+            "suite-acting",
+            "timed",
+            "Choosing one action",
+            "Seconds from one numpy observation to its greedy action, networks of 2 x 256 units; stable-baselines3's `predict`.",
+            "s/call",
+            "lower",
+            ("suite-legacy", "suite-eager", "suite-sb3"),
+            {"SAC": "sac-act", "DQN": "dqn-act"},
+            requirements=tuple(
+                Requirement(
+                    "suite-eager",
+                    "suite-sb3",
+                    case,
+                    2.0,
+                    f"{case}: half the time of stable-baselines3",
+                )
+                for case in ("SAC", "DQN")
             ),
         ),
         Workload(
