@@ -62,6 +62,7 @@ COMMANDS = {
     "support": "converters.cli",
     "parity": "parity_tests.cli",
     "train": "parity_tests.train_command",
+    "play": "parity_tests.play_command",
     "dataset": "parity_tests.dataset_command",
     "bench": "benchmarks.cli",
     "doctor": "benchmarks.doctor",
