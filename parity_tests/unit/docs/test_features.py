@@ -18,7 +18,7 @@ from experience.arguments import build_parser, names_suite
 from parity_tests.unit.docs.pages import DOCS, ROOT, read_blocks
 
 FEATURES = DOCS / "features.md"
-PAGES = sorted([*DOCS.glob("*.md"), ROOT / "README.md"])
+PAGES = sorted([*DOCS.glob("*.md"), *DOCS.glob("lessons/*.md"), ROOT / "README.md"])
 CODE = re.compile(r"`([^`\n]+)`")
 LINK = re.compile(r"\[[^\]]+\]\(([^)\s]+)\)")
 FOLDERS = (
