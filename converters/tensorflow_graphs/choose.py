@@ -290,7 +290,9 @@ def candidates(graph: GraphFile) -> tuple[list[str], list[str]]:
         inside = [
             each
             for each in users.get(node.name, [])
-            if not _is_internal(each) and depends.get(each, (frozenset(), False))[0] == own[0]
+            if not _is_internal(each)
+            and graph.nodes[each].op not in _NEVER_OUTPUT
+            and depends.get(each, (frozenset(), False))[0] == own[0]
         ]
         if not inside:
             outputs.append(f"{node.name}:0")
@@ -342,7 +344,12 @@ def _only_output(graph: GraphFile) -> tuple[tuple[Ref, ...], tuple[str, ...]]:
     inputs, outputs = candidates(graph)
     if len(outputs) == 1:
         ref = parse_ref(outputs[0])
-        return (ref,), ()
+        chosen = graph.nodes[ref[0]]
+        if chosen.op != "ArgMax":
+            return (ref,), ()
+        # The program acts on the largest value (Dopamine's agents): the values are the network's.
+        values = parse_ref(chosen.inputs[0])
+        return (values, values, ref), ("q_values", "q", "deterministic_action")
     if not outputs:
         msg = "the graph has no tensor that a network might end in: none depends on a placeholder and a variable"
         raise UnreadableFileError(msg)
