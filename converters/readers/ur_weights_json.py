@@ -109,7 +109,7 @@ def make_configuration(found: UrWeights) -> str:
                 "name": "ur_networks",
                 "trainable": True,
                 "layers": outer,
-                "input_layers": [["features", 0, 0]],
+                "input_layers": ["features", 0, 0],
                 "output_layers": [[name, 1, 0] for name in OUTPUTS],
             },
             "registered_name": "Functional",
@@ -140,8 +140,8 @@ def _network(name: str, found: UrWeights, dtype: str) -> dict[str, object]:
         "name": name,
         "trainable": True,
         "layers": layers,
-        "input_layers": [["features", 0, 0]],
-        "output_layers": [[last, 0, 0]],
+        "input_layers": ["features", 0, 0],
+        "output_layers": [last, 0, 0],
     }
     return _layer_entry("Functional", name, inner, "features", FEATURES, dtype)
 
