@@ -73,6 +73,27 @@ class OptimizerState:
 
 
 @dataclass(frozen=True, slots=True)
+class NamedOptimizer:
+    """An optimizer whose slots are known weight by weight.
+
+    Attributes:
+        name: what the file calls it.
+        kind: Keras class with the same formula.
+        config: hyper-parameters by Keras's names, without the learning rate.
+        learning_rate: as it is at the saved step; None: the file does not say.
+        iterations: updates done.
+        slots: stored name of a weight to its slots, by their names in torch.
+    """
+
+    name: str
+    kind: str
+    config: Mapping[str, object]
+    learning_rate: float | None
+    iterations: int
+    slots: Mapping[str, Mapping[str, ArrayInfo]]
+
+
+@dataclass(frozen=True, slots=True)
 class Provenance:
     """Where the file came from; no clock, no host, no absolute path, so that the same input gives the same bytes."""
 
@@ -125,6 +146,7 @@ class Checkpoint:
         extras: arrays that belong to no layer and no optimizer (metrics, bare variables), for the report.
         stored: for the way back; None: files of this kind are not written.
         agent: of a file of an RL library, what it says of the agent.
+        optimizers: in place of `optimizer`, where the file says which slot belongs to which weight; all of one kind.
         program: reads the graph of TensorFlow that the file has, if it has one; `converters.programs` makes layers of it.
         notes: what a user should know of how the file was read.
     """
@@ -137,5 +159,6 @@ class Checkpoint:
     provenance: Provenance
     stored: StoredFile | None = None
     agent: AgentFacts | None = None
+    optimizers: tuple[NamedOptimizer, ...] = ()
     program: Callable[[], Program] | None = None
     notes: tuple[str, ...] = ()

@@ -181,7 +181,7 @@ def make_content(plan: Plan, metadata: Callable[[], Mapping[str, object]]) -> Co
         state = [
             {slot: output_tensor(move) for slot, move in slots.items()} for slots in plan.slots
         ]
-        optimizer = OptimizerContent(group, state)
+        optimizer = OptimizerContent(group, state, plan.optimizer.read_groups())
     return Content(
         tensors=[output_tensor(move) for move in plan.moves],
         optimizer=optimizer,

@@ -161,7 +161,7 @@ def _read_safetensors(path: Path) -> TorchCheckpoint:
             "Mapping[str, object]",
             parse_json(metadata[f"torchward_{key}"], what=key, limits=Limits()),
         )
-        for key in ("architecture", "metadata", "optimizer_group")
+        for key in ("architecture", "metadata", "optimizer_group", "optimizer_groups")
         if f"torchward_{key}" in metadata
     }
     model = {name: tensor for name, tensor in tensors.items() if not name.startswith("optimizer/")}
@@ -179,7 +179,8 @@ def _read_safetensors(path: Path) -> TorchCheckpoint:
             )
         )
         group = {**parsed["optimizer_group"], "params": list(range(count))}
-        optimizer_state = {"state": state, "param_groups": [group]}
+        several = parsed.get("optimizer_groups", {}).get("groups")
+        optimizer_state = {"state": state, "param_groups": several or [group]}
     return TorchCheckpoint(
         model, optimizer_state, parsed.get("architecture"), parsed.get("metadata", {})
     )
@@ -204,8 +205,8 @@ def load_optimizer(model: nn.Module, checkpoint: TorchCheckpoint, path: Path) ->
             msg, hint="train on with a new optimizer: torchward.load(path) and torch.optim"
         )
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = _make_optimizer(str(about["class"]), parameters)
     try:
+        optimizer = _make_optimizer(str(about["class"]), _grouped(parameters, stored))
         optimizer.load_state_dict(dict(stored))
         wrong = _wrong_slots(optimizer, parameters)
     except (ValueError, LookupError, TypeError, AttributeError, RuntimeError) as error:
@@ -229,11 +230,36 @@ def _wrong_slots(optimizer: KerasOptimizer, parameters: Sequence[nn.Parameter]) 
     ]
 
 
-def _make_optimizer(key: str, parameters: list[nn.Parameter]) -> KerasOptimizer:
+def _grouped(
+    parameters: list[nn.Parameter], stored: Mapping[str, object]
+) -> list[nn.Parameter] | list[dict[str, object]]:
+    """Return the parameters in the groups that the stored state has; as they are if it has one.
+
+    Raises:
+        ValueError: The groups do not hold every parameter once.
+    """
+    groups = cast("list[Mapping[str, object]]", stored["param_groups"])
+    if len(groups) < 2:
+        return parameters
+    places = [cast("list[int]", group["params"]) for group in groups]
+    if sorted(place for each in places for place in each) != list(range(len(parameters))):
+        msg = (
+            f"its parameter groups are {places!r:.80}, the module has {len(parameters)} parameters"
+        )
+        raise ValueError(msg)
+    grouped: list[dict[str, object]] = [
+        {"params": [parameters[place] for place in each]} for each in places
+    ]
+    return grouped
+
+
+def _make_optimizer(
+    key: str, parameters: list[nn.Parameter] | list[dict[str, object]]
+) -> KerasOptimizer:
     """Return an optimizer with default options by its key, "keras_compat.Adam"; only those a rule names exist."""
     known = {rule.target: rule.kind for rule in RULES}
     if key not in known:
         msg = f"the file asks for optimizer '{key}', which is not a known one{nearest(key, known)}"
         raise UnreadableFileError(msg)
-    make = cast("Callable[[list[nn.Parameter]], KerasOptimizer]", getattr(optimizers, known[key]))
+    make = cast("Callable[[object], KerasOptimizer]", getattr(optimizers, known[key]))
     return make(parameters)

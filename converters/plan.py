@@ -24,7 +24,12 @@ from converters.optimizers.plan import OptimizerPlan
 from converters.passes.input_layout import CHANNELS_FIRST, CHANNELS_LAST, has_images
 from converters.registry import find_layer_rule
 from converters.stacks import assume_stack
-from converters.training_state import parameter_options, plan_optimizer_state, plan_slots
+from converters.training_state import (
+    groups_in_order,
+    parameter_options,
+    plan_optimizer_state,
+    plan_slots,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +130,11 @@ def _plan(checkpoint: Checkpoint) -> Plan:
         slots = plan_slots(optimizer, graph, lowering, matched.arrays)
         ignored += [(info.name, reason) for info, reason in optimizer.ignored]
         further = parameter_options(optimizer, graph, lowering, matched.arrays, notes)
-        optimizer = replace(optimizer, options={**optimizer.options, **further})
+        optimizer = replace(
+            optimizer,
+            options={**optimizer.options, **further},
+            groups=groups_in_order(optimizer, graph, lowering, matched.arrays),
+        )
     elif checkpoint.optimizer is not None:
         ignored += [(info.name, notes[0]) for info in checkpoint.optimizer.variables]
     return Plan(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from converters.checkpoint import ArrayInfo, Checkpoint
 from converters.cudnn import is_unfolded
@@ -14,9 +15,10 @@ from converters.layouts import Layout
 from converters.lowering import Lowering
 from converters.matching import Path, leaves, stored_weights
 from converters.moves import Move
+from converters.optimizers.by_name import plan_named
 from converters.optimizers.constraints import find_constraint
 from converters.optimizers.keras_order import keras_order, order_of_slot
-from converters.optimizers.plan import OptimizerPlan, plan_optimizer
+from converters.optimizers.plan import OptimizerGroup, OptimizerPlan, plan_optimizer
 
 Arrays = Mapping[Path, Mapping[str, ArrayInfo]]
 """Stored arrays by layer and role."""
@@ -32,6 +34,8 @@ def plan_optimizer_state(
     Raises:
         MismatchError: Optimizer variables and weights do not belong together.
     """
+    if checkpoint.optimizers:
+        return _plan_named(checkpoint, graph, arrays)
     if checkpoint.optimizer is None:
         return None, []
     places = trainable_arrays(graph, arrays)
@@ -48,6 +52,19 @@ def plan_optimizer_state(
     try:
         plan = _plan_in_stored_order(checkpoint, infos, forms)
     except (UnsupportedError, AmbiguousTargetError) as error:
+        return None, [f"the optimizer state is not converted: {error}"]
+    return plan, list(plan.notes)
+
+
+def _plan_named(
+    checkpoint: Checkpoint, graph: Graph, arrays: Arrays
+) -> tuple[OptimizerPlan | None, list[str]]:
+    """Return the plan for optimizers that name their weights, and notes."""
+    try:
+        plan = plan_named(
+            checkpoint.optimizers, [info for _, info in trainable_arrays(graph, arrays)]
+        )
+    except UnsupportedError as error:
         return None, [f"the optimizer state is not converted: {error}"]
     return plan, list(plan.notes)
 
@@ -98,6 +115,26 @@ def plan_slots(
             }
         )
     return tuple(slots)
+
+
+def groups_in_order(
+    plan: OptimizerPlan, graph: Graph, lowering: Lowering, arrays: Arrays
+) -> tuple[OptimizerGroup, ...]:
+    """Return the parameter groups with their places in the module's order, not Keras's."""
+    if not plan.groups:
+        return ()
+    places = [place for place, _ in trainable_arrays(graph, arrays)]
+    position = {place: index for index, place in enumerate(places)}
+    order = [
+        position[path, param.source]
+        for path, param in (lowering.params[key] for key in lowering.trainable)
+    ]
+    return tuple(
+        replace(
+            group, places=tuple(here for here, there in enumerate(order) if there in group.places)
+        )
+        for group in plan.groups
+    )
 
 
 def _slot_layout(plan: OptimizerPlan, slot: str, layout: Layout) -> Layout:

@@ -25,6 +25,21 @@ Plain = int | float | bool | str | None | Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)
+class OptimizerGroup:
+    """A parameter group: options, learning rate and counter of its own, and places of its weights in the model's order."""
+
+    options: Mapping[str, Plain]
+    learning_rate: float | None
+    iterations: int
+    places: tuple[int, ...]
+
+    def read_arguments(self) -> dict[str, object]:
+        """Return the keyword arguments of the torch class for this group."""
+        rate = {} if self.learning_rate is None else {"learning_rate": self.learning_rate}
+        return {**rate, **self.options}
+
+
+@dataclass(frozen=True, slots=True)
 class OptimizerPlan:
     """How a stored optimizer becomes a torch one.
 
@@ -43,6 +58,7 @@ class OptimizerPlan:
         in_keras_order: the class needs `keras_order`.
         ignored: stored arrays that are not used, each with the reason.
         notes: what was assumed, or is lost.
+        groups: parameter groups, if there are several; what is said above then holds for the first.
     """
 
     target: str
@@ -57,6 +73,7 @@ class OptimizerPlan:
     in_keras_order: bool = False
     ignored: tuple[tuple[ArrayInfo, str], ...] = ()
     notes: tuple[str, ...] = ()
+    groups: tuple[OptimizerGroup, ...] = ()
 
     def read_arguments(self) -> dict[str, object]:
         """Return the keyword arguments of the torch class, with the learning rate read if it is stored."""
@@ -68,6 +85,17 @@ class OptimizerPlan:
     def read_iterations(self) -> int:
         """Return the number of updates done."""
         return self.iterations if isinstance(self.iterations, int) else int(self.iterations.read())
+
+    def read_groups(self) -> list[Mapping[str, object]]:
+        """Return the parameter groups if there are several, as a `state_dict` has them."""
+        return [
+            {
+                **each.read_arguments(),
+                "iterations": each.iterations,
+                "params": list(each.places),
+            }
+            for each in self.groups
+        ]
 
     def read_numbers(self) -> dict[str, float]:
         """Return the further group entries."""

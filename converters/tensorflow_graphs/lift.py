@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from converters.checkpoint import ArrayInfo, Checkpoint, LayerArrays, OptimizerState
+from converters.checkpoint import ArrayInfo, Checkpoint, LayerArrays, NamedOptimizer
 from converters.errors import ConversionError, UnsupportedError, placed
 from converters.graph import Graph
 from converters.readers.tensorflow.program import Program
@@ -21,6 +21,7 @@ from converters.tensorflow_graphs.builder import GraphBuilder
 from converters.tensorflow_graphs.choose import Choice, ChosenInput, Names, choose
 from converters.tensorflow_graphs.conditions import settle_conditions
 from converters.tensorflow_graphs.flatten import INPUT, FlatGraph, FlatNode, flatten
+from converters.tensorflow_graphs.optimizers import plan_named_optimizers, trained_names
 from converters.tensorflow_graphs.simplify import pruned, replaced, without_copies
 from converters.tensorflow_graphs.translate import translate
 from converters.tensorflow_graphs.values import Ref, Tensor, Weights
@@ -35,12 +36,14 @@ class Lifted:
         graph: in the words of Keras 3.
         layers: the weights by layer.
         choice: what inputs and outputs were chosen.
+        optimizers: that the graph trains the weights with.
         notes: what a user should know.
     """
 
     graph: Graph
     layers: Sequence[LayerArrays]
     choice: Choice
+    optimizers: tuple[NamedOptimizer, ...]
     notes: tuple[str, ...]
 
 
@@ -63,13 +66,13 @@ def lift(checkpoint: Checkpoint, inputs: Names = None, outputs: Names = None) ->
             raise UnsupportedError(msg, hint="leave them out")
         program = checkpoint.program()
         lifted = lift_program(program, inputs, outputs)
-        optimizer, extras = _optimizer(program, lifted)
     return replace(
         checkpoint,
         graph=lifted.graph,
         layers=lifted.layers,
-        optimizer=optimizer,
-        extras=extras,
+        optimizer=None,
+        optimizers=lifted.optimizers,
+        extras=_left_over(program, lifted),
         training=None,
         notes=(*checkpoint.notes, *lifted.notes),
     )
@@ -126,9 +129,16 @@ def _lifted(program: Program, choice: Choice) -> Lifted:
     names = {ref: name for ref, name in names.items() if ref not in begins}
     common = _common_scope(flat)
 
+    trained = trained_names(graph)
+    used: dict[str, str] = {}
+
     def weights(node: FlatNode) -> Weights:
         found = variables.weights(node)
-        return replace(found, variable=found.variable.removeprefix(common))
+        # Where the graph has optimizers they say what trains: a target network does not.
+        trainable = found.trainable and (not trained or node.name in trained)
+        if trainable:
+            used.setdefault(node.name, found.array.name)
+        return replace(found, variable=found.variable.removeprefix(common), trainable=trainable)
 
     results, further = translate(
         flat, targets, graph=graph, builder=builder, variables=weights, inputs=begins, names=names
@@ -151,8 +161,13 @@ def _lifted(program: Program, choice: Choice) -> Lifted:
         notes.append(
             f"the file names no variable of the graph; assigned by shape, which leaves no choice: {listed}"
         )
+    optimizers, about = plan_named_optimizers(graph, variables, list(used.items()))
     return Lifted(
-        builder.graph("network", results, choice.names), builder.arrays(), choice, tuple(notes)
+        builder.graph("network", results, choice.names),
+        builder.arrays(),
+        choice,
+        tuple(optimizers),
+        (*notes, *about),
     )
 
 
@@ -213,10 +228,13 @@ def _check_inputs(flat: FlatGraph) -> None:
         raise UnsupportedError(msg, hint="add them to --inputs, or choose other outputs")
 
 
-def _optimizer(
-    program: Program, lifted: Lifted
-) -> tuple[OptimizerState | None, Sequence[ArrayInfo]]:
-    """Return what continues the training of the network's weights, and what of the file is in neither."""
+def _left_over(program: Program, lifted: Lifted) -> list[ArrayInfo]:
+    """Return what of the file is neither in a layer nor in an optimizer."""
     used = {array.name for entry in lifted.layers for array in entry.arrays.values()}
-    left = [array for name, array in program.arrays.items() if name not in used]
-    return None, left
+    used |= {
+        slot.name
+        for optimizer in lifted.optimizers
+        for slots in optimizer.slots.values()
+        for slot in slots.values()
+    }
+    return [array for array in program.arrays.values() if array.name not in used]

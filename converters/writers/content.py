@@ -92,6 +92,13 @@ class OptimizerContent:
 
     group: Mapping[str, object]  # the one parameter group, without "params"
     state: Sequence[Mapping[str, OutputTensor]]  # by parameter
+    groups: Sequence[Mapping[str, object]] = ()  # in its place, if there are several; with "params"
+
+    @property
+    def param_groups(self) -> list[Mapping[str, object]]:
+        """The parameter groups as a `state_dict` has them."""
+        whole = {**self.group, "params": list(range(len(self.state)))}
+        return list(self.groups) or [whole]
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,10 +50,9 @@ def write_pth(file: OutputFile, content: Content) -> None:
     optimizer_state = None
     tensors = list(content.tensors)
     if optimizer is not None:
-        group = {**optimizer.group, "params": list(range(len(optimizer.state)))}
         # Like torch: a parameter without state tensors (plain SGD) has no entry.
         state = {index: slots for index, slots in enumerate(optimizer.state) if slots}
-        optimizer_state = {"state": state, "param_groups": [group]}
+        optimizer_state = {"state": state, "param_groups": optimizer.param_groups}
         tensors += [tensor for slots in optimizer.state for tensor in slots.values()]
     # An agent's networks are there twice, alone and all in one: stored once.
     known = {tensor.name for tensor in tensors}

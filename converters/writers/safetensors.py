@@ -38,6 +38,8 @@ def write_safetensors(file: OutputFile, content: Content) -> None:
     names = [tensor.name for tensor in tensors]
     if content.optimizer is not None:
         metadata["torchward_optimizer_group"] = _json(content.optimizer.group)
+        if content.optimizer.groups:
+            metadata["torchward_optimizer_groups"] = _json({"groups": content.optimizer.groups})
         for index, slots in enumerate(content.optimizer.state):
             for slot, tensor in slots.items():
                 tensors.append(tensor)
