@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 from experience.agent import Agent
 
 Seed = int
+POLICY_SEED = 123
+"""Of the first episode of `evaluate_policy`, as in the migration guide's notebook."""
 PARALLEL_EPISODES = 25
 """Episodes played side by side: one forward pass serves them all, which matters most where a call is slow."""
 
@@ -95,3 +98,81 @@ def _play_group(
         for environment in environments:
             environment.close()
     return returns
+
+
+class Predictor(Protocol):
+    """What `evaluate_policy` asks of an algorithm: the greedy action of one observation."""
+
+    def predict(self, observation: NDArray[np.floating]) -> NDArray[Any]:
+        """Return the action of one observation."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyEvaluation:
+    """Episodes of a policy.
+
+    Attributes:
+        returns: sum of rewards of every episode, not discounted.
+        lengths: steps of every episode.
+        truncated: episodes that a time limit ended, the environment's or `max_steps`.
+    """
+
+    returns: NDArray[np.float64]
+    lengths: NDArray[np.int64]
+    truncated: int
+
+    @property
+    def mean_return(self) -> float:
+        """Mean over the episodes."""
+        return float(self.returns.mean())
+
+    @property
+    def std_return(self) -> float:
+        """Standard deviation over the episodes."""
+        return float(self.returns.std())
+
+    @property
+    def mean_length(self) -> float:
+        """Mean number of steps."""
+        return float(self.lengths.mean())
+
+
+def evaluate_policy(
+    algorithm: Predictor,
+    env: Environment,
+    n_episodes: int = 5,
+    max_steps: int = 480,
+    *,
+    seed: Seed = POLICY_SEED,
+) -> PolicyEvaluation:
+    """Return how an algorithm does in one environment, episode after episode.
+
+    An episode ends where the environment says `terminated` or `truncated`, and at `max_steps`. (The guide's own loop drops
+    `truncated` and would step on behind a time limit.)
+
+    Args:
+        algorithm: asked for greedy actions; not changed.
+        env: the first episode is reset with the seed, the others without: they go on from its state.
+        n_episodes: to play.
+        max_steps: of an episode.
+        seed: see `env`.
+
+    Raises:
+        ValueError: There is no episode or step to play.
+    """
+    if n_episodes < 1 or max_steps < 1:
+        msg = f"{n_episodes} episodes of at most {max_steps} steps; needed at least 1 of each"
+        raise ValueError(msg)
+    returns, lengths, cut = np.zeros(n_episodes), np.zeros(n_episodes, np.int64), 0
+    for episode in range(n_episodes):
+        observation, _ = env.reset(seed=seed) if episode == 0 else env.reset()
+        terminated = truncated = False
+        while not (terminated or truncated):
+            action = algorithm.predict(np.asarray(observation))
+            observation, reward, terminated, ended, _ = env.step(action)
+            returns[episode] += float(reward)
+            lengths[episode] += 1
+            truncated = bool(ended) or lengths[episode] >= max_steps
+        cut += not terminated
+    return PolicyEvaluation(returns, lengths, cut)

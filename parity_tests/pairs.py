@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
+from parity_tests import offline_pairs
 from parity_tests.actor_critic_inputs import (
     BASIS_NOISE,
     IMAGES,
@@ -56,6 +57,7 @@ class AgentPair:
         largest_scale: of the inputs of the forward probe in float32; smaller where large inputs are ill-conditioned.
         recipe: name of an input recipe, or a function of (configuration, generator); see `inputs.Recipe`.
         without: probe name to the reason why it does not apply to this pair.
+        offline: trained on recorded data, not in an environment.
     """
 
     name: str
@@ -67,6 +69,7 @@ class AgentPair:
     recipe: str | Recipe = "transitions"
     largest_scale: float = FORWARD_SCALES[-1]
     without: Mapping[str, str] = field(default_factory=dict)
+    offline: bool = False
 
     def find_config(self, name: str | None) -> Config:
         """Return the configuration of this name, the first one for None.
@@ -281,6 +284,26 @@ PAIRS: tuple[AgentPair, ...] = (
             "target_sync": "there are no target networks",
             "resume": "the two optimizers lie beside the Keras file, which has room for one",
         },
+    ),
+    *(
+        AgentPair(
+            name=name,
+            legacy=offline_pairs.specification("legacy_tf", name),
+            torch=offline_pairs.specification("torch_impl", name),
+            networks=offline_pairs.networks(name),
+            configs=tuple(
+                Config(title, arguments)
+                for title, arguments in offline_pairs.CONFIGS[
+                    offline_pairs.specification("torch_impl", name).partition(":")[2]
+                ].items()
+            ),
+            env="CartPole-v1" if name in offline_pairs.DISCRETE else "Pendulum-v1",
+            largest_scale=_MODERATE_SCALE,
+            recipe=offline_pairs.recipe(name),
+            without=offline_pairs.without(name),
+            offline=True,
+        )
+        for name in offline_pairs.PAIR_NAMES
     ),
 )
 """The pairs that come with torchward."""

@@ -36,6 +36,14 @@ def train(
         str | None,
         typer.Option(help="Gymnasium id, or LanguageLearning; by default the pair's own."),
     ] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ID_OR_FOLDER",
+            help="Recorded episodes that an offline pair learns from: Minari data set or .npz; "
+            "--steps are updates then, 10,000 by default.",
+        ),
+    ] = None,
     framework: Annotated[str | None, typer.Option(help="torch (default) or tensorflow.")] = None,
     episodes: Annotated[int | None, typer.Option(help="Budget of the whole run.", min=1)] = None,
     steps: Annotated[
@@ -72,7 +80,8 @@ def train(
     """Train an agent, or go on with a run.
 
     Examples: torchward train dqn --env CartPole-v1 | torchward train --resume runs/dqn-CartPole-v1-torch-seed0 |
-    torchward train dqn --env LanguageLearning --episodes 100 --set learning_rate=0.0005 --tensorboard
+    torchward train dqn --env LanguageLearning --episodes 100 --set learning_rate=0.0005 --tensorboard |
+    torchward train discrete_cql --dataset cartpole/mixed-v0 --steps 20000 --set lr=0.0003
 
     With --alg (ddpg, td3, sac, dqn, rrd, ircr) it trains an agent of the RRD suite, with flags of its own:
     torchward train --alg rrd --basis_alg sac --env Hopper-v5 | torchward train --alg rrd --help
@@ -91,12 +100,18 @@ def train(
         msg = f"--framework {framework}: needed {' or '.join(FRAMEWORKS)}"
         raise TrainingUsageError(msg)
     if resume is not None:
-        fixed = {"PAIR": pair, "--env": env, "--framework": framework, "--seed": seed,
+        fixed = {"PAIR": pair, "--env": env, "--dataset": dataset, "--framework": framework, "--seed": seed,
                  "--run-folder": run_folder, "--set": set_, "--pairs": pairs_from}  # fmt: skip
         plan, folder = _plan_resumed(resume, episodes, steps, others, fixed), resume
     else:
-        plan = plan_run(pair or "dqn", env, set_ or (), episodes=episodes, steps=steps,
-                        pairs=pairs_from, **others)  # fmt: skip
+        if dataset is None:
+            plan = plan_run(pair or "dqn", env, set_ or (), episodes=episodes, steps=steps,
+                            pairs=pairs_from, **others)  # fmt: skip
+        else:
+            from parity_tests.offline_run import plan_offline_run
+
+            plan = plan_offline_run(pair or "offline_dqn", dataset, env, set_ or (), steps=steps,
+                                    pairs=pairs_from, **others)  # fmt: skip
         folder = run_folder or choose_run_folder(plan)
         if folder.exists():
             hint = f"torchward train --resume {shlex.quote(str(folder))}"

@@ -45,7 +45,8 @@ class Display:
         if not self._shown:
             return
         plan = self._plan
-        what = f"{plan.pair} on {plan.environment}, {plan.framework}, seed {plan.seed}"
+        place = plan.dataset or plan.environment
+        what = f"{plan.pair} on {place}, {plan.framework}, seed {plan.seed}"
         _print("train", f"{what}, {_format_budget(plan)}")
         _print("device:", str(facts["device"]))
         _print("run folder", str(facts["run_folder"]))
@@ -117,6 +118,8 @@ def format_result(result: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 def format_verdict(result: Mapping[str, Any]) -> str:
     """Return the last line: what was reached, measured by what the environment calls solved."""
+    if "mean_return" not in result:
+        return f"DONE   {result['updates']:,} updates; no environment to evaluate in, name one with --env"
     figure = f"mean return {result['mean_return']:.1f} over {result['final_episodes']} episodes"
     if result["solved"] is None:
         return f"DONE   {figure}; {result['plan']['environment']} names no threshold"

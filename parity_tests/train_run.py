@@ -9,6 +9,7 @@ import difflib
 import importlib
 import inspect
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import partial
@@ -61,6 +62,7 @@ class RunPlan:
         final_episodes: of the final figure.
         tensorboard: also write TensorBoard's events.
         device: of a torch agent.
+        dataset: recorded data that an offline pair learns from, as for `offline_run.read_dataset`; None: it acts.
     """
 
     pair: str
@@ -76,6 +78,7 @@ class RunPlan:
     final_episodes: int = 100
     tensorboard: bool = False
     device: str = "auto"
+    dataset: str | None = None
 
 
 class Observer(Listener, Protocol):
@@ -114,12 +117,15 @@ def plan_run(
         found = find_pair(pair, load_pairs(pairs) if pairs else PAIRS)
     except ValueError as error:
         raise TrainingUsageError(str(error)) from error
+    if found.offline:
+        msg = f"{pair} learns from recorded data; name it with --dataset ID_OR_FOLDER"
+        raise TrainingUsageError(msg)
     environment = environment or found.env
     preset = find_preset(pair, environment)
     training = _training_to_plain(preset)
     agent = dict(preset.agent)
     for text in settings:
-        name, value = _parse_setting(text)
+        name, value = parse_setting(text)
         (training if name in training else agent)[name] = value
     if episodes is None and steps is None:
         episodes, steps = preset.episodes, preset.steps
@@ -140,7 +146,7 @@ def plan_run(
 
 def choose_run_folder(plan: RunPlan, parent: Path = Path("runs")) -> Path:
     """Return a folder name of the run that is not taken."""
-    environment = plan.environment.replace("/", "-")
+    environment = (plan.dataset or plan.environment).strip("/").replace("/", "-")
     name = f"{plan.pair}-{environment}-{plan.framework}-seed{plan.seed}"
     candidates = (parent / (f"{name}-{n}" if n > 1 else name) for n in range(1, 10_000))
     return next(path for path in candidates if not path.exists())
@@ -178,6 +184,8 @@ def run_training(
         UnreadableFileError: The run cannot be continued.
         OutputError: The folder cannot be written.
     """
+    if plan.dataset is not None:
+        return _run_on_data(plan, run_folder, resume, observer, should_stop)
     make = partial(make_environment, plan.environment)
     checkpoint = _read_checkpoint(run_folder) if resume else None
     agent, environment = _build(plan, make, checkpoint)
@@ -189,7 +197,7 @@ def run_training(
     observer.on_start(facts | {"resumed_at": checkpoint.state["counters"] if checkpoint else None})
     try:
         run_folder.mkdir(parents=True, exist_ok=resume)
-        _write_json(run_folder / RUN_FILE, asdict(plan))
+        write_json(run_folder / RUN_FILE, asdict(plan))
         position = checkpoint.state["log"] if checkpoint else None
         with RunLog(run_folder, tensorboard=plan.tensorboard, position=position) as log:
             result = train(
@@ -214,6 +222,27 @@ def run_training(
     except OSError as error:
         msg = f"{run_folder}: {error.strerror or error}"
         raise OutputError(msg) from error
+
+
+def _run_on_data(
+    plan: RunPlan,
+    run_folder: Path,
+    resume: bool,
+    observer: Observer,
+    should_stop: Callable[[], bool] | None,
+) -> dict[str, Any]:
+    """Do what `run_training` does for a plan with a data set."""
+    from parity_tests.offline_run import run_offline_training  # which imports this module
+
+    start = time.perf_counter()
+    try:
+        result = run_offline_training(
+            plan, run_folder, resume=resume, observer=observer, should_stop=should_stop
+        )
+    except OSError as error:
+        msg = f"{run_folder}: {error.strerror or error}"
+        raise OutputError(msg) from error
+    return result | {"seconds": time.perf_counter() - start}
 
 
 def _finish(
@@ -249,7 +278,7 @@ def _finish(
         "solved": None if threshold is None else bool(returns.mean() >= threshold),
         "agent": sorted(str(path) for path in run_folder.glob("agent*")),
     }
-    _write_json(run_folder / RESULT_FILE, figures)
+    write_json(run_folder / RESULT_FILE, figures)
     return figures
 
 
@@ -292,7 +321,8 @@ def _check_names(settings: Mapping[str, object], known: set[str]) -> None:
     raise TrainingUsageError(msg, hint=f"nearest: {', '.join(nearest)}" if nearest else None)
 
 
-def _parse_setting(text: str) -> tuple[str, Any]:  # Any: JSON
+def parse_setting(text: str) -> tuple[str, Any]:  # Any: JSON
+    """Return name and value of "name=value"; the value is JSON, or text where it is none."""
     name, separator, value = text.partition("=")
     if not (name and separator):
         msg = f"--set {text!r}: write name=value, for example --set learning_rate=0.0005"
@@ -349,7 +379,7 @@ def _reward_threshold(make: Callable[[], Any]) -> float | None:
         environment.close()
 
 
-def _write_json(path: Path, content: Mapping[str, object]) -> None:
+def write_json(path: Path, content: Mapping[str, object]) -> None:
     """Write the file as a whole or not at all."""
     temporary = path.with_name(f".{path.name}.part")
     temporary.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
