@@ -96,7 +96,21 @@ def convert(
     ] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", help="Argument for --into, name=value; may be repeated."),
+        typer.Option(
+            "--set",
+            help="name=value, may be repeated: argument for --into, or what an RL library's file does not say.",
+        ),
+    ] = None,
+    normalizer: Annotated[
+        Path | None,
+        typer.Option(help="File of VecNormalize that goes before an agent.", show_default=False),
+    ] = None,
+    to: Annotated[
+        str | None,
+        typer.Option(
+            help="sb3: an agent of stable-baselines 2 as a file of stable_baselines3.",
+            show_default=False,
+        ),
     ] = None,
     jobs: Annotated[
         str | None,
@@ -153,6 +167,8 @@ def convert(
         into=into,
         names=map,
         settings=parse_settings(settings or ()),
+        normalizer=normalizer,
+        to=to,
     )
     if as_json:
         print_lines([json.dumps(report.to_data())])
@@ -173,7 +189,7 @@ def _next_step(
     """Return the line that says what to do with the converted file, if there is something."""
     from converters.writers.registry import find_writer
 
-    if not find_writer(report.format).trains:
+    if report.agent is None and not find_writer(report.format).trains:
         return []  # nothing that `verify` reads
     if report.agent is not None:
         step = f'{report.agent["loader"]}.load("{written}")'

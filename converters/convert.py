@@ -51,6 +51,7 @@ def convert(
     inputs: Names = None,
     outputs: Names = None,
     normalizer: PathLike | None = None,
+    to: str | None = None,
 ) -> ConversionReport:
     """Convert a legacy model file to PyTorch and return what was done.
 
@@ -75,6 +76,7 @@ def convert(
         settings: with `into`: arguments for the class that is named; for an agent of an RL library, what its file does
             not say or says in code: {"activation": "relu"} (docs/rl-libraries.md).
         normalizer: for an agent of stable-baselines, the file of its `VecNormalize`; its statistics go in front.
+        to: "sb3": the agent of stable-baselines 2 as a file that stable_baselines3 opens, instead of a module.
         inputs: of a graph of TensorFlow (.meta, frozen .pb, SavedModel), the tensors that become the arguments of
             `forward`, by TensorFlow's names ("s:0") or a signature's; a mapping gives them other names. By default
             those of the signature, else the placeholders that the outputs need.
@@ -84,6 +86,10 @@ def convert(
         ConversionError: One of its kinds, with the exit code the command ends with. Nothing was written then.
     """
     path = Path(source)
+    if to is not None:
+        return _convert_to(
+            to, path, destination, settings or {}, normalizer, force=force, limits=limits
+        )
     writer = (
         writer_for(None if destination is None else Path(destination))
         if format is None
@@ -135,6 +141,36 @@ def convert(
         files.append(_write_text(stack.enter_context(OutputFile(report_path)), text))
         for file in files:
             file.commit()
+    return report
+
+
+def _convert_to(
+    library: str,
+    source: Path,
+    destination: PathLike | None,
+    settings: Mapping[str, object],
+    normalizer: PathLike | None,
+    *,
+    force: bool,
+    limits: Limits | None,
+) -> ConversionReport:
+    """Write an agent as a file of another library. Only this needs that library, and torch."""
+    if library != "sb3":
+        msg = f"'{library:.40}' is no library that agents are written for"
+        raise UnsupportedError(msg, hint="--to sb3")
+    target_library = importlib.import_module("converters.stable_baselines3.convert")
+    checkpoint = with_statements(
+        read_checkpoint(source, limits=limits or Limits()),
+        settings,
+        normalizer=None if normalizer is None else Path(normalizer),
+        limits=limits or Limits(),
+    )
+    target = target_library.default_target(source) if destination is None else Path(destination)
+    if target.is_dir():
+        target /= target_library.default_target(source).name
+    report: ConversionReport = target_library.convert_to_sb3(
+        checkpoint, source, target, force=force
+    )
     return report
 
 

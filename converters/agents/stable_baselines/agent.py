@@ -49,7 +49,7 @@ _LEFT_OUT = {
 
 def recognizes(names: Collection[str]) -> bool:
     """Tell whether variables have the names of one of the algorithms."""
-    return _family(names) is not None
+    return family_of(names) is not None
 
 
 def plan(
@@ -64,7 +64,7 @@ def plan(
     Raises:
         UnsupportedError: A policy whose parts are not known.
     """
-    family = _family(arrays)
+    family = family_of(arrays)
     if family is None:
         shown = ", ".join(list(arrays)[:4])
         msg = f"its variables ({shown}, ...) are not those of a policy of stable-baselines; the policy is the user's own class"
@@ -99,10 +99,15 @@ def plan(
     for prefix in ("oldpi/", "adversary/"):
         _leave_out(network, prefix)
     name = _CLASS_NAMES[family] if algorithm == family else algorithm
+    acts = "" if policy.action is None else f", acts in {policy.action.describe()}"
+    network.notes.insert(0, f"{name}: takes {observation.describe()}{acts}")
+    if facts.settings:
+        network.notes.append("files of stable-baselines hold no state of optimizers")
     return network, rule, name
 
 
-def _family(names: Collection[str]) -> str | None:
+def family_of(names: Collection[str]) -> str | None:
+    """Return the algorithm whose variables have such names, "actor-critic" for all that share theirs; None: none."""
     for family, needed in _FAMILIES.items():
         if all(any(name.startswith(start) for name in names) for start in needed):
             return family

@@ -1,0 +1,133 @@
+"""Convert an agent of stable-baselines 2 to a file of stable_baselines3: read, plan, build, compare, write."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from converters.acting import ConvertedAgent
+from converters.build import build_model as build_module
+from converters.checkpoint import Checkpoint
+from converters.convert import check_outputs
+from converters.errors import UnsupportedError, VerificationError, placed
+from converters.plan import Plan, plan_conversion
+from converters.report import ConversionReport, make_report
+from converters.stable_baselines3.agent import Counterpart, plan_counterpart
+from converters.stable_baselines3.write import Model, build_model, model_bytes, sample_observations
+from converters.writers.output_file import OutputFile
+
+FORMAT = "sb3"
+SUFFIX = "_sb3.zip"
+COMPARED = 256
+"""Observations on which both agents must act alike before anything is written."""
+TOLERANCE = 1e-4
+"""Largest difference of continuous actions, relative to the largest: float32 in another order of summation; layers that
+clip observations add numbers that are 5 apart, which costs two digits."""
+CLOSE = 1e-4
+"""Values nearer than this are a tie, which either agent may decide."""
+
+
+def convert_to_sb3(
+    checkpoint: Checkpoint, source: Path, target: Path, *, force: bool
+) -> ConversionReport:
+    """Write the agent of a checkpoint as a file that `stable_baselines3.<Algorithm>.load` opens.
+
+    Args:
+        checkpoint: of an agent of stable-baselines 2.
+        source: its file.
+        target: where to.
+        force: replace an existing output.
+
+    Raises:
+        UnsupportedError: The agent has no counterpart, or stable_baselines3 is not installed.
+        VerificationError: The new agent acts otherwise; nothing was written.
+    """
+    report_path = target.with_name(f"{target.name}.json")
+    check_outputs([target, report_path], source, force=force)
+    with placed(checkpoint.provenance.file):
+        agent = plan_counterpart(checkpoint)
+        plan = plan_conversion(checkpoint)
+        model = build_model(agent)
+        compared = compare_actions(plan, agent, model)
+    notes = (*plan.notes, *agent.notes, compared)
+    plan = replace(plan, notes=notes)
+    with contextlib.ExitStack() as stack:
+        output = stack.enter_context(OutputFile(target))
+        output.write(model_bytes(model))
+        output.finish()
+        report = make_report(checkpoint, plan, format=FORMAT, warnings=[])
+        loader = f"stable_baselines3.{agent.algorithm}"
+        summary = {"class": agent.algorithm, "optimizers": "none", "loader": loader}
+        report = replace(report, agent=summary)
+        report = report.with_output(target.name, output.sha256, output.size)
+        text = (
+            json.dumps(report.to_data(), indent=1, sort_keys=True, ensure_ascii=True) + os.linesep
+        )
+        beside = stack.enter_context(OutputFile(report_path))
+        beside.write(text.encode("ascii"))
+        beside.finish()
+        for file in (output, beside):
+            file.commit()
+    return report
+
+
+def default_target(source: Path) -> Path:
+    """Return where the file goes if nothing else is said."""
+    return source.with_name(f"{source.stem}{SUFFIX}")
+
+
+def compare_actions(plan: Plan, agent: Counterpart, model: Model) -> str:
+    """Return a sentence on how alike both agents act.
+
+    Raises:
+        VerificationError: They do not.
+        UnsupportedError: The old agent has no rule of acting.
+    """
+    module = _old_agent(plan)
+    observations = sample_observations(agent, COMPARED)
+    old = np.asarray(module.act(observations))
+    new, _ = model.predict(observations, deterministic=True)
+    if new.dtype.kind == "f":
+        worst = float(np.abs(new - old).max() / max(1.0, np.abs(old).max()))
+        if worst > TOLERANCE or new.shape != old.shape:
+            msg = f"{agent.algorithm} of stable_baselines3 acts otherwise: off by {worst:.1e}; nothing was written"
+            raise VerificationError(msg)
+        return f"both agents act alike on {COMPARED} observations, within {worst:.1e}"
+    differing = np.flatnonzero((new != old).reshape(len(old), -1).any(axis=1))
+    ties = _ties(module, observations[differing]) if len(differing) else 0
+    if len(differing) > ties:
+        msg = f"{agent.algorithm} of stable_baselines3 acts otherwise on {len(differing)} of {COMPARED} observations; nothing was written"
+        raise VerificationError(msg)
+    return f"both agents choose the same actions on {COMPARED} observations"
+
+
+def _ties(module: ConvertedAgent, observations: NDArray[np.generic]) -> int:
+    """Return on how many observations the best two choices are as good as equal."""
+    with torch.no_grad():
+        outputs = module(torch.from_numpy(observations))
+    values: Mapping[str, torch.Tensor] = outputs
+    scores = values.get("q_values", values.get("logits"))
+    if scores is None or scores.shape[-1] < 2:
+        return 0
+    best = scores.topk(2, dim=-1).values
+    return int(((best[:, 0] - best[:, 1]).abs() < CLOSE).sum())
+
+
+def _old_agent(plan: Plan) -> ConvertedAgent:
+    state = {}
+    for move in plan.moves:
+        array = move.layout.apply(move.source.read())
+        state[move.target] = torch.from_numpy(np.array(array, order="C"))
+    module = build_module(plan.architecture, state)
+    if not isinstance(module, ConvertedAgent):
+        msg = "the file holds no agent that acts"
+        raise UnsupportedError(msg)
+    return module
