@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test test-unit test-comparisons test-fast test-fast-converters test-fast-others lint bench learning parity-long completeness applications layer-parity fuzz docs wheel wheel-test clean
+.PHONY: help demo test test-unit test-comparisons test-fast test-fast-converters test-fast-others lint bench learning learning-suite parity-long completeness applications layer-parity fuzz docs wheel wheel-test clean
 
 help:             ## what there is
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -63,6 +63,11 @@ learning: $(STAMP) ## CartPole, five seeds on both sides (about half an hour), a
 	$(BIN)/torchward train dqn --env CartPole-v1 --framework $$side --seed $$seed --run-folder runs/learning/$$side-$$seed -q \
 	|| exit 1; done; done
 	$(BIN)/torchward bench learning --runs runs/learning --output runs/learning
+
+learning-suite: $(STAMP) ## the RRD suite: ten groups, five seeds on both sides (an hour on two cores; goes on where it was stopped)
+	$(BIN)/python -m benchmarks.learning_suite --runs runs/learning-suite
+	$(BIN)/torchward bench learning --runs runs/learning-suite --output runs/learning-suite
+	$(BIN)/python -m benchmarks.learning_page --store runs/learning-suite/bench.json --update docs/rrd-training.md
 
 parity-long: $(STAMP) ## 10,000 updates of every pair on both sides
 	$(BIN)/torchward parity --updates 10000

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ RUN_NAME = "run.json"
 RESULT_NAME = "result.json"
 ARGUMENTS_NAME = "arguments.json"
 """Of a run of the RRD suite."""
-EPISODIC = ", reward at the end of the episode"
+EPISODIC = ", episodic reward"
 _STATES = "checkpoints/steps-*/state.json"
 LABELS = {"legacy": "TensorFlow", "torch": "PyTorch"}
 SMOOTHED_EPISODES = 20
@@ -34,34 +34,50 @@ def read_curves(folder: Path) -> tuple[Curve, ...]:
     """Return one curve for every run below `folder`, in the order of their paths.
 
     A run's curve are its evaluations; a run without at least two of them is drawn by its training episodes,
-    each the mean of the last 20.
+    each the mean of the last 20. Runs of the RRD suite that have not ended are left out: what they have reached cannot be
+    compared with what others have.
 
     Raises:
         ValueError: There is no run, or one has no curve in it; the message names the file.
     """
-    readers = {LINES_NAME: _read_lines_run, ARGUMENTS_NAME: _read_suite_run}
+    readers: Mapping[str, Callable[[Path, Path], Curve | None]] = {
+        LINES_NAME: _read_lines_run,
+        ARGUMENTS_NAME: _read_suite_run,
+    }
     files = sorted(path for name in readers for path in folder.rglob(name))
     if not files:
         message = (
             f"{folder}: no {' and no '.join(readers)} below it; torchward train writes one a run"
         )
         raise ValueError(message)
-    return tuple(readers[path.name](path, folder) for path in files)
+    curves = [readers[path.name](path, folder) for path in files]
+    ended = tuple(curve for curve in curves if curve is not None)
+    if not ended:
+        message = f"{folder}: none of its {len(curves)} runs has ended; go on with torchward train --resume"
+        raise ValueError(message)
+    return ended
 
 
-def _read_suite_run(path: Path, folder: Path) -> Curve:
-    """Return the curve of a run of the RRD suite from its last checkpoint; `path` is that of its arguments."""
+def _read_suite_run(path: Path, folder: Path) -> Curve | None:
+    """Return the curve of a run of the RRD suite from its last checkpoint, None if it has not ended.
+
+    Args:
+        path: of its arguments.
+        folder: of all runs.
+    """
     arguments = read_arguments(path)
     state = find_suite_state(path.parent)
     if state is None:
-        message = f"{path.parent}: no checkpoint in it yet"
-        raise ValueError(message)
+        return None
     try:
-        returns = json.loads(state.read_text(encoding="utf-8"))["progress"]["returns"]
-        points = [(float(step), float(value)) for step, value in returns]
+        progress = json.loads(state.read_text(encoding="utf-8"))["progress"]
+        points = [(float(step), float(value)) for step, value in progress["returns"]]
+        ended = progress["cycle"] >= arguments.epochs * arguments.cycles
     except (OSError, ValueError, KeyError, TypeError) as error:
         message = f"{state}: not the state of a run: {error}"
         raise ValueError(message) from error
+    if not ended:
+        return None
     if not points:
         message = f"{state}: no test in it; the run had no --test_rollouts"
         raise ValueError(message)

@@ -18,7 +18,14 @@ from benchmarks.figures import (
     draw_measurements,
     mean_curve,
 )
-from benchmarks.learning import METHOD, grouped, summarize_learning, table_cells
+from benchmarks.learning import (
+    METHOD,
+    format_gains,
+    grouped,
+    summarize_gains,
+    summarize_learning,
+    table_cells,
+)
 from benchmarks.measure import Spread, summarize
 from benchmarks.report import (
     Row,
@@ -132,6 +139,7 @@ def render_html(result: BenchResult) -> str:
         curves=view_curves(result.curves),
         learning=view_learning(result.curves),
         learning_method=METHOD,
+        gains=format_gains(summarize_gains(result.curves)),
         parity=parity_rows(result.parity),
     )
 

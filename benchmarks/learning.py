@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from benchmarks.curves import LABELS
 from benchmarks.results import Curve
 from benchmarks.seed_statistics import (
     Interval,
@@ -20,18 +21,22 @@ from benchmarks.seed_statistics import (
 
 FINAL_EVALUATIONS = 4
 """The last few of a run, averaged: a single one of five episodes says little."""
+FRAMEWORKS = LABELS
+"""Names and labels, in the order in which they are shown."""
+DECOMPOSED = "RRD-"
 SIGNIFICANCE = 0.05
 BOUND_SHARE = 0.1
-"""Frameworks count as equal if they certainly differ by less than this share of what was learnt (final - first return)."""
+"""Frameworks count as equal if they certainly differ by less than this share of what the best algorithm learnt in the task
+(final - first return)."""
 
 METHOD = (
     f"A run counts with the mean of its last {FINAL_EVALUATIONS} tests. In brackets are 95 % bootstrap intervals of the mean over "
     "the seeds. p is of the exact permutation test of equal means. The last interval is Welch's, of PyTorch minus TensorFlow: "
-    f"where all of it lies within {BOUND_SHARE:.0%} of what was learnt (the bound), the frameworks are equivalent, by two "
+    f"where all of it lies within {BOUND_SHARE:.0%} of what the task's best algorithm learnt (the bound), the frameworks are equivalent, by two "
     f"one-sided tests at {SIGNIFICANCE:.0%}; where p is below {SIGNIFICANCE}, they differ."
 )
 COLUMNS = (
-    "task", "algorithm", "steps", "before", "TensorFlow", "PyTorch", "p", "difference, 90 %", "verdict",
+    "task", "algorithm", "steps", "seeds", "before", "TensorFlow", "PyTorch", "p", "difference, 90 %", "verdict",
 )  # fmt: skip
 
 
@@ -94,6 +99,22 @@ class LearningSummary:
     comparison: Comparison | None
 
 
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """What return decomposition reached beyond its basis alone, on one framework.
+
+    Attributes:
+        interval: of the difference of the means, 95 %, Welch.
+        p_value: of the permutation test of equal means.
+    """
+
+    task: str
+    algorithm: str
+    label: str
+    interval: Interval
+    p_value: float
+
+
 def final_return(curve: Curve) -> float:
     """Return what a run reached: its own final evaluation, else the mean of its last ones."""
     if curve.final is not None:
@@ -111,12 +132,34 @@ def grouped(curves: Sequence[Curve]) -> dict[str, dict[str, list[Curve]]]:
 
 def summarize_learning(curves: Sequence[Curve]) -> list[LearningSummary]:
     """Return one summary for every task and algorithm; runs that do not name their task are left out."""
-    return [
-        _summarize(task, algorithm, members)
-        for task, algorithms in grouped(curves).items()
-        for algorithm, members in algorithms.items()
-        if task
-    ]
+    summaries = []
+    for task, algorithms in grouped(curves).items():
+        if not task:
+            continue
+        # An algorithm that learns nothing would otherwise be held to a share of nothing.
+        learnt = max(_learnt(members) for members in algorithms.values())
+        summaries += [
+            _summarize(task, algorithm, members, bound=BOUND_SHARE * learnt)
+            for algorithm, members in algorithms.items()
+        ]
+    return summaries
+
+
+def summarize_gains(curves: Sequence[Curve]) -> list[Gain]:
+    """Return what return decomposition gained over its basis alone, wherever a task has runs of both."""
+    gains = []
+    for task, algorithms in grouped(curves).items():
+        for algorithm, members in algorithms.items():
+            basis = algorithms.get(algorithm.removeprefix(DECOMPOSED))
+            if not task or basis is None or not algorithm.startswith(DECOMPOSED):
+                continue
+            for framework, label in FRAMEWORKS.items():
+                alone, decomposed = (_finals(runs, framework) for runs in (basis, members))
+                if min(len(alone), len(decomposed)) > 1:
+                    interval = welch_interval(alone, decomposed, confidence=0.95)
+                    p_value = permutation_p_value(alone, decomposed)
+                    gains.append(Gain(task, algorithm, label, interval, p_value))
+    return gains
 
 
 def table_cells(summaries: Sequence[LearningSummary]) -> list[list[str]]:
@@ -131,10 +174,10 @@ def table_cells(summaries: Sequence[LearningSummary]) -> list[list[str]]:
                 f"{_range(found.interval)} (bound {_number(found.bound)})",
                 found.verdict,
             ]
-        reached = [_reached(summary.reached.get(name)) for name in ("legacy", "torch")]
-        rows.append(
-            [summary.task, summary.algorithm, f"{summary.steps:,}", _number(summary.first), *reached, *compared]
-        )  # fmt: skip
+        reached = [_reached(summary.reached.get(name)) for name in FRAMEWORKS]
+        seeds = dict.fromkeys(str(len(found.finals)) for found in summary.reached.values())
+        named = [summary.task, summary.algorithm, f"{summary.steps:,}", " and ".join(seeds)]
+        rows.append([*named, _number(summary.first), *reached, *compared])
     return rows
 
 
@@ -144,28 +187,46 @@ def format_table(summaries: Sequence[LearningSummary]) -> list[str]:
     return [_line(row) for row in (head, ["---"] * len(head), *rows)]
 
 
-def _summarize(task: str, algorithm: str, members: Sequence[Curve]) -> LearningSummary:
-    finals = {
-        name: [final_return(curve) for curve in members if curve.framework == name]
-        for name in ("legacy", "torch")
-    }
-    first = float(np.mean([curve.returns[0] for curve in members]))
+def format_gains(gains: Sequence[Gain]) -> list[str]:
+    """Return one line a gain."""
+    return [
+        f"{gain.algorithm} against {gain.algorithm.removeprefix(DECOMPOSED)} alone, {gain.task}, {gain.label}: "
+        f"{_range(gain.interval)} more (95 %, Welch), p = {gain.p_value:.3f}"
+        for gain in gains
+    ]
+
+
+def _summarize(
+    task: str, algorithm: str, members: Sequence[Curve], *, bound: float
+) -> LearningSummary:
+    finals = {name: _finals(members, name) for name in FRAMEWORKS}
     comparison = None
     if min(len(values) for values in finals.values()) > 1:
-        learnt = float(np.mean([*finals["legacy"], *finals["torch"]])) - first
         comparison = Comparison(
             permutation_p_value(finals["legacy"], finals["torch"]),
             welch_interval(finals["legacy"], finals["torch"]),
-            BOUND_SHARE * abs(learnt),
+            bound,
         )
     return LearningSummary(
         task=task,
         algorithm=algorithm,
         reached={name: _reach(values) for name, values in finals.items() if values},
-        first=first,
+        first=_first(members),
         steps=int(max(curve.steps[-1] for curve in members)),
         comparison=comparison,
     )
+
+
+def _finals(members: Sequence[Curve], framework: str) -> list[float]:
+    return [final_return(curve) for curve in members if curve.framework == framework]
+
+
+def _first(members: Sequence[Curve]) -> float:
+    return float(np.mean([curve.returns[0] for curve in members]))
+
+
+def _learnt(members: Sequence[Curve]) -> float:
+    return abs(float(np.mean([final_return(curve) for curve in members])) - _first(members))
 
 
 def _reach(finals: Sequence[float]) -> Reached:

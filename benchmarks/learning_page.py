@@ -12,7 +12,14 @@ import sys
 from pathlib import Path
 
 from benchmarks.figures import draw_learning, standalone
-from benchmarks.learning import METHOD, format_table, grouped, summarize_learning
+from benchmarks.learning import (
+    METHOD,
+    format_gains,
+    format_table,
+    grouped,
+    summarize_gains,
+    summarize_learning,
+)
 from benchmarks.results import BenchResult, read_result
 from parity_tests.page_tables import NOT_STORED, fill_page
 
@@ -26,7 +33,8 @@ def learning_tables(result: BenchResult | None) -> dict[str, list[str]]:
     """Return the table of the page with what it means, and its figures as Markdown images."""
     if result is None:
         return {"learning": NOT_STORED}
-    lines = [*format_table(summarize_learning(result.curves)), "", METHOD, ""]
+    gains = [f"- {line}" for line in format_gains(summarize_gains(result.curves))]
+    lines = [*format_table(summarize_learning(result.curves)), "", METHOD, "", *gains, ""]
     for number, task in enumerate(_tasks(result)):
         lines.append(f"![{task}](results/{FIGURE_NAME.format(number)})")
     environment = ", ".join(f"{name} {value}" for name, value in result.environment.items())

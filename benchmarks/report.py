@@ -6,7 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from benchmarks.compare import Verdict, best, compare, guide_style, judge
-from benchmarks.learning import summarize_learning, table_cells
+from benchmarks.learning import (
+    format_gains,
+    summarize_gains,
+    summarize_learning,
+    table_cells,
+)
 from benchmarks.measure import Spread, summarize
 from benchmarks.results import BenchResult, Measurement, WorkloadResult
 
@@ -140,7 +145,8 @@ def render_table(result: BenchResult, *, width: int | None = None) -> list[Rende
             table.add_row(Text(heading, "bold cyan"))
             for row in table_rows(workload, case):
                 table.add_row(*_cells(row))
-    parts.append(table)
+    if result.workloads:
+        parts.append(table)
     parts.extend(_learning(result))
     lines = [describe_verdict(verdict) for w in result.workloads for verdict in judge(w)]
     if lines:
@@ -152,16 +158,20 @@ def render_table(result: BenchResult, *, width: int | None = None) -> list[Rende
 
 
 def _learning(result: BenchResult) -> list[RenderableType]:
-    """Return what the runs of each task reached, as a table; [] without any that name their task."""
+    """Return what the runs of each task reached, and what return decomposition gained; [] without any that name their task."""
     from rich.table import Table
+    from rich.text import Text
 
-    head, *rows = table_cells(summarize_learning(result.curves))
-    if not rows:
-        return []
-    table = Table(*head, box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for row in rows:
-        table.add_row(*row)
-    return [table]
+    (_, *head), *rows = table_cells(summarize_learning(result.curves))
+    parts: list[RenderableType] = []
+    for task in dict.fromkeys(row[0] for row in rows):
+        table = Table(*head, box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+        for row in rows:
+            if row[0] == task:
+                table.add_row(*row[1:])
+        parts += [Text(), Text(task, "bold cyan"), table]
+    lines = format_gains(summarize_gains(result.curves))
+    return [*parts, *(Text(f"\n{line}") for line in lines)]
 
 
 def _cells(row: Row) -> list[RenderableType]:

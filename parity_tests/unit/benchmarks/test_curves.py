@@ -83,7 +83,10 @@ def test_a_folder_without_runs_is_refused(tmp_path: Path) -> None:
 def write_suite_run(
     folder: Path, *, returns: list[list[float]], steps: int = 200, **flags: Any
 ) -> None:
-    arguments = choose_defaults(**{"env": "Pendulum-v1", "alg": "sac", "seed": 2, **flags})
+    length = {"epochs": 1, "cycles": 2}
+    arguments = choose_defaults(
+        **{"env": "Pendulum-v1", "alg": "sac", "seed": 2, **length, **flags}
+    )
     state = folder / f"checkpoints/steps-{steps:09d}/state.json"
     state.parent.mkdir(parents=True)
     write_arguments(arguments, folder / "arguments.json")
@@ -103,7 +106,7 @@ def test_a_run_of_the_suite_is_drawn_by_its_tests(tmp_path: Path) -> None:
     ("flags", "task", "algorithm"),
     [
         ({"env_type": "normal"}, "Pendulum-v1", "SAC"),
-        ({"alg": "rrd"}, "Pendulum-v1, reward at the end of the episode", "RRD-SAC"),
+        ({"alg": "rrd"}, "Pendulum-v1, episodic reward", "RRD-SAC"),
         (
             {"alg": "ircr", "basis_alg": "td3", "env_type": "normal"},
             "Pendulum-v1",
@@ -132,7 +135,7 @@ def test_the_last_checkpoint_counts(tmp_path: Path) -> None:
     write_suite_run(tmp_path / "a", returns=[[100, 1.0]], steps=999_999_999)
     later = tmp_path / "a/checkpoints/steps-1000000000/state.json"
     later.parent.mkdir()
-    later.write_text(json.dumps({"progress": {"returns": [[100, 1.0], [200, 2.0]]}}))
+    later.write_text(json.dumps({"progress": {"cycle": 2, "returns": [[100, 1.0], [200, 2.0]]}}))
 
     assert read_curves(tmp_path)[0].returns == (1.0, 2.0)
 
@@ -145,8 +148,17 @@ def test_a_damaged_run_of_the_suite_is_named(returns: list[list[float]], tmp_pat
         read_curves(tmp_path)
 
 
-def test_a_run_of_the_suite_without_checkpoint_is_named(tmp_path: Path) -> None:
+def test_runs_of_the_suite_that_have_not_ended_are_left_out(tmp_path: Path) -> None:
+    write_suite_run(tmp_path / "ended", returns=[[100, 1.0]])
+    write_suite_run(tmp_path / "running", returns=[[100, 5.0]], cycles=3)
+    (tmp_path / "begun").mkdir()
+    write_arguments(choose_defaults(), tmp_path / "begun/arguments.json")
+
+    assert [curve.returns for curve in read_curves(tmp_path)] == [(1.0,)]
+
+
+def test_a_folder_where_nothing_has_ended_is_refused(tmp_path: Path) -> None:
     write_arguments(choose_defaults(), tmp_path / "arguments.json")
 
-    with pytest.raises(ValueError, match="no checkpoint"):
+    with pytest.raises(ValueError, match="none of its 1 runs has ended"):
         read_curves(tmp_path)

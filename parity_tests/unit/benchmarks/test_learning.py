@@ -9,7 +9,13 @@ import pytest
 
 from benchmarks.figures import draw_learning, standalone
 from benchmarks.html_report import render_html, view_curves, view_learning
-from benchmarks.learning import final_return, format_table, summarize_learning
+from benchmarks.learning import (
+    final_return,
+    format_gains,
+    format_table,
+    summarize_gains,
+    summarize_learning,
+)
 from benchmarks.learning_page import compact, learning_tables, main
 from benchmarks.results import BenchResult, Curve
 
@@ -67,6 +73,29 @@ def test_the_bound_is_a_share_of_what_was_learnt() -> None:
     assert summary.comparison.bound == pytest.approx(10)
 
 
+def test_who_learns_nothing_is_held_to_what_others_learnt_in_the_task() -> None:
+    both = [*curves([100, 100], [100, 100]), *curves([1, 0], [0, 1], algorithm="SAC")]
+
+    bounds = {found.algorithm: found.comparison for found in summarize_learning(both)}
+
+    assert bounds["SAC"] is not None
+    assert bounds["SAC"].bound == pytest.approx(10)
+
+
+def test_decomposition_is_compared_with_its_basis_on_each_framework() -> None:
+    alone = curves([1, 2, 3], [1, 2, 3])
+    decomposed = curves([11, 12, 13], [1, 2, 3], algorithm="RRD-DQN")
+    elsewhere = curves([5, 6], [5, 6], algorithm="RRD-SAC", task="Pendulum-v1")
+
+    legacy, torch = summarize_gains([*alone, *decomposed, *elsewhere])
+
+    assert (legacy.label, legacy.algorithm, legacy.task) == ("TensorFlow", "RRD-DQN", "Catch")
+    assert (legacy.interval.low + legacy.interval.high) / 2 == pytest.approx(10)
+    assert legacy.p_value == pytest.approx(2 / 20)
+    assert torch.p_value == 1
+    assert format_gains([torch])[0].startswith("RRD-DQN against DQN alone, Catch, PyTorch: ")
+
+
 def test_one_framework_alone_is_not_compared() -> None:
     (summary,) = summarize_learning(curves([], [1, 2]))
 
@@ -96,8 +125,16 @@ def test_runs_without_a_task_are_drawn_as_before() -> None:
 def test_the_table_has_means_intervals_and_verdict() -> None:
     lines = format_table(summarize_learning(curves([-98, -100, -102], [-98, -100, -102])))
 
-    assert lines[2].startswith("| Catch | DQN | 500 | 0 | \N{MINUS SIGN}100 (\N{MINUS SIGN}102 to ")
+    assert lines[2].startswith(
+        "| Catch | DQN | 500 | 3 | 0 | \N{MINUS SIGN}100 (\N{MINUS SIGN}102 to "
+    )
     assert lines[2].endswith("| 1.00 | \N{MINUS SIGN}3.48 to 3.48 (bound 10.0) | equivalent |")
+
+
+def test_the_table_says_where_a_framework_has_fewer_seeds() -> None:
+    lines = format_table(summarize_learning(curves([1, 2, 3], [1, 2])))
+
+    assert "| 500 | 3 and 2 | 0 |" in lines[2]
 
 
 def test_panels_show_every_algorithm_and_both_frameworks() -> None:
