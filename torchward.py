@@ -91,6 +91,9 @@ def main(arguments: list[str] | None = None) -> int:
 
     wanted = arguments[0] if arguments else ""
     if wanted == "train":
+        ur = importlib.import_module("parity_tests.ur_command")
+        if ur.is_for_ur(arguments[1:]):
+            return _run_suite(ur.train_ur, arguments[1:])
         suite = importlib.import_module("parity_tests.suite_command")
         if suite.is_for_suite(arguments[1:]):
             return _run_suite(suite.train_suite_agent, arguments[1:])
