@@ -149,7 +149,7 @@ def draw_learning(name: str, algorithms: Mapping[str, Sequence[Curve]]) -> str:
     from matplotlib.figure import Figure
     from matplotlib.ticker import EngFormatter, MaxNLocator
 
-    height = 0.75 + PANEL_INCHES * len(algorithms)
+    height = 0.85 + PANEL_INCHES * len(algorithms)
     with mpl.rc_context({**STYLE, "svg.hashsalt": name}):
         figure = Figure((WIDTH_INCHES, height))
         panels = figure.subplots(len(algorithms), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
@@ -162,7 +162,7 @@ def draw_learning(name: str, algorithms: Mapping[str, Sequence[Curve]]) -> str:
             axes.tick_params(length=0)
         panels[-1].xaxis.set_major_formatter(EngFormatter(sep=""))
         panels[-1].set_xlabel("environment steps")
-        top = 1 - 0.45 / height
+        top = 1 - 0.55 / height
         figure.subplots_adjust(left=0.15, right=0.97, top=top, bottom=0.45 / height, hspace=0.35)
         lines, labels = panels[0].get_legend_handles_labels()
         figure.legend(lines, labels, loc="upper left", ncols=2, bbox_to_anchor=(0.13, 1.0))
@@ -205,10 +205,9 @@ def _draw_panel(axes: Any, members: Sequence[Curve]) -> None:  # noqa: ANN401
         low, high = bootstrap_interval(returns)
         colour = COLOURS.get(framework, OTHER)
         dashes = (0, (4, 2)) if framework == "legacy" else "-"
-        seeds = f"{len(own)} seed" + ("" if len(own) == 1 else "s")
         axes.fill_between(steps, low, high, color=colour, alpha=0.18, linewidth=0)
         axes.plot(
-            steps, returns.mean(axis=0), color=colour, linewidth=1.8, linestyle=dashes, label=f"{label}, {seeds}"
+            steps, returns.mean(axis=0), color=colour, linewidth=1.8, linestyle=dashes, label=label
         )  # fmt: skip
 
 
