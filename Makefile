@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test test-unit test-comparisons test-fast test-fast-converters test-fast-others lint bench learning learning-suite parity-long completeness applications layer-parity fuzz docs wheel wheel-test clean
+.PHONY: help demo test test-unit test-comparisons test-fast test-fast-converters test-fast-others test-python lint bench learning learning-suite parity-long completeness applications layer-parity fuzz docs wheel wheel-test clean
 
 help:             ## what there is
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -48,6 +48,13 @@ test-fast-converters: $(STAMP)
 
 test-fast-others: $(STAMP)
 	$(PYTEST) $(FAST) --ignore=parity_tests/unit/converters
+
+OTHER_VENV := .venv-$(notdir $(PYTHON))
+test-python:      ## tests without TensorFlow on another interpreter: make test-python PYTHON=python3.13
+	test -x $(OTHER_VENV)/bin/python || $(PYTHON) -m venv $(OTHER_VENV)
+	$(OTHER_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[rl,mujoco,report,onnx,offline,ur,search,lessons]' \
+	pytest hypothesis stable-baselines3
+	$(OTHER_VENV)/bin/python -m pytest -q -m "not tf" parity_tests
 
 lint: $(STAMP)    ## format, lint, types, dependencies between packages
 	$(BIN)/ruff format --check .
