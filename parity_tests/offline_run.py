@@ -27,7 +27,7 @@ from experience.offline_training import (
     train_offline,
 )
 from experience.run_checkpoints import RunCheckpointError
-from parity_tests.pairs import PAIRS, AgentPair, find_pair, load_pairs
+from parity_tests.pairs import PAIRS, find_pair, load_pairs
 from parity_tests.train_run import (
     FINAL_SEED,
     RESULT_FILE,
@@ -240,7 +240,7 @@ def _build(
         place = {"device": plan.device} if "device" in known else {}
         if checkpoint is not None:
             return agent_class.load(checkpoint.agent_path, **place)
-        settings = {**measure_data(buffer, make, pair=pair), **plan.agent}
+        settings = {**measure_data(buffer, make, discrete=agent_class.discrete), **plan.agent}
         return agent_class(**settings, seed=plan.seed, **place)
     except (ValueError, TypeError, MissingExtraError) as error:
         raise TrainingUsageError(str(error)) from error
@@ -255,7 +255,7 @@ def measure_data(
     buffer: ReplayBuffer,
     make: Callable[[], Any] | None = None,  # Any: a gymnasium environment
     *,
-    pair: AgentPair,
+    discrete: bool,
 ) -> dict[str, Any]:  # Any: arguments of an agent
     """Return obs_dim and action_dim of the data, and bounds of continuous actions.
 
@@ -263,19 +263,16 @@ def measure_data(
     say it (d3rlpy's MinMaxActionScaler does the same).
 
     Raises:
-        ValueError: Observations are no vectors, or the actions are of the other kind than the pair's.
+        ValueError: Observations are no vectors, or the actions are of the other kind.
     """
     transitions = buffer.transitions
     if transitions.observation.ndim != 2:
         msg = f"observations of shape {transitions.observation.shape[1:]}; offline agents need vectors"
         raise ValueError(msg)
     numbered = np.issubdtype(transitions.action.dtype, np.integer)
-    wanted = getattr(
-        importlib.import_module(pair.torch.partition(":")[0]), pair.torch.partition(":")[2]
-    )
-    if numbered != wanted.discrete:
+    if bool(numbered) != discrete:
         kinds = {True: "numbers of actions", False: "continuous actions"}
-        msg = f"the data have {kinds[bool(numbered)]}, {pair.name} learns {kinds[wanted.discrete]}"
+        msg = f"the data have {kinds[not discrete]}, the algorithm learns {kinds[discrete]}"
         raise ValueError(msg)
     size = transitions.observation.shape[1]
     space = None
