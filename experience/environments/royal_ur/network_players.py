@@ -112,17 +112,14 @@ class NetworkPlayer:
         values = np.asarray(values, np.float64).reshape(-1)[len(states) :]
         policy = np.asarray(policies, np.float64)[: len(states)]
         if corrected:
-            ends = np.array([_END_VALUES[find_winner(state)] for state in moves.after])
-            values = ends + np.bincount(row_move, row_weight * values, len(moves.piece))
+            values = value_ends(moves.after) + np.bincount(
+                row_move, row_weight * values, len(moves.piece)
+            )
             values *= np.where(states[moves.owner, TURN] == 2, 1.0, -1.0)
             chances = share_policy(states, policy)
         else:
             chances = policy
         return self.value_weight * values + self.policy_weight * chances[moves.owner, moves.piece]
-
-
-_END_VALUES = (0.0, -1.0, 1.0)
-"""By winner: nobody, player 1, player 2. The network is not asked about positions that are over."""
 
 
 def network_player(
@@ -191,6 +188,17 @@ def list_moves(
             apply_move(after[count], move)
             count += 1
     return owner[:count], piece[:count], bonus[:count], after[:count]
+
+
+@compiled
+def value_ends(states: NDArray[np.int8]) -> NDArray[np.float64]:
+    """Return -1 or 1 where player 1 or 2 has won, else 0; the network is not asked about positions that are over."""
+    values = np.zeros(len(states), np.float64)
+    for k in range(len(states)):
+        winner = find_winner(states[k])
+        if winner:
+            values[k] = 2.0 * winner - 3.0
+    return values
 
 
 @compiled
