@@ -112,6 +112,20 @@ def convert(
             show_default=False,
         ),
     ] = None,
+    inputs: Annotated[
+        str | None,
+        typer.Option(
+            help="Of a TensorFlow graph: tensors that go in, s:0,a:0 or name=s:0.",
+            show_default=False,
+        ),
+    ] = None,
+    outputs: Annotated[
+        str | None,
+        typer.Option(
+            help="Of a TensorFlow graph: tensors that come out, action=actor/mul:0,q=critic/q:0.",
+            show_default=False,
+        ),
+    ] = None,
     jobs: Annotated[
         str | None,
         typer.Option(help="For a folder: processes at a time, or auto.", show_default=False),
@@ -167,6 +181,8 @@ def convert(
         into=into,
         names=map,
         settings=parse_settings(settings or ()),
+        inputs=parse_tensors("--inputs", inputs),
+        outputs=parse_tensors("--outputs", outputs),
         normalizer=normalizer,
         to=to,
     )
@@ -390,6 +406,24 @@ def parse_settings(settings: Sequence[str]) -> dict[str, object]:
         except json.JSONDecodeError:
             result[name] = value
     return result
+
+
+def parse_tensors(option: str, text: str | None) -> list[str] | dict[str, str] | None:
+    """Return tensors from "s:0,a:0", or with names from "action=actor/mul:0,q=critic/q:0".
+
+    Raises:
+        typer.BadParameter: Some have names and some have not, or one is empty.
+    """
+    if text is None:
+        return None
+    pairs = [part.strip().rpartition("=") for part in text.split(",")]
+    names = [name for name, equals, _ in pairs if equals]
+    if not all(tensor for _, _, tensor in pairs) or len(names) not in (0, len(pairs)):
+        msg = (
+            f"{option} takes tensors, s:0,a:0, or all of them with names, action=mu:0; not '{text}'"
+        )
+        raise typer.BadParameter(msg)
+    return {name: tensor for name, _, tensor in pairs} if names else [each for _, _, each in pairs]
 
 
 def _beside(source: Path, output: Path | None) -> Path:

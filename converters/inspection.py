@@ -14,6 +14,7 @@ from converters.matching import Path
 from converters.optimizers.rules import RULES
 from converters.plan import Plan, plan_conversion
 from converters.preview import Outlook, find_arrays, preview_layers
+from converters.programs import tensor_candidates, with_program
 from converters.readers import read_checkpoint
 
 
@@ -53,6 +54,8 @@ class Inspection:
         optimizer_becomes: class in torch; None: there is none, or it is not known.
         version: of the Keras that wrote the file, where it says so.
         notes: what a user should know of the conversion.
+        may_begin: of a graph of TensorFlow, tensors that may be inputs.
+        may_end: tensors that may be outputs.
     """
 
     file: str
@@ -73,6 +76,8 @@ class Inspection:
     optimizer_becomes: str | None = None
     version: str | None = None
     notes: tuple[str, ...] = ()
+    may_begin: tuple[str, ...] = ()
+    may_end: tuple[str, ...] = ()
 
     def to_data(self) -> dict[str, object]:
         """Return plain data for --json."""
@@ -112,6 +117,8 @@ class Inspection:
             "optimizer_becomes": self.optimizer_becomes,
             "version": self.version,
             "notes": list(self.notes),
+            "input_candidates": list(self.may_begin),
+            "output_candidates": list(self.may_end),
             "converts": self.problem is None,
             "problem": self.problem,
             "hint": self.hint,
@@ -135,7 +142,9 @@ def inspect(
     )
     plan: Plan | None = None
     problem = hint = None
+    may_begin, may_end = tensor_candidates(checkpoint)
     try:
+        checkpoint = with_program(checkpoint)
         plan = plan_conversion(checkpoint)
     except ConversionError as error:
         problem, hint = str(error), error.hint
@@ -160,6 +169,8 @@ def inspect(
         optimizer_becomes=_optimizer_target(state, plan),
         version=checkpoint.stored.version if checkpoint.stored else None,
         notes=plan.notes if plan else (),
+        may_begin=may_begin,
+        may_end=may_end,
     )
 
 

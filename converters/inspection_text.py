@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from converters.cli import format_shape, format_size
 from converters.inspection import Inspection, LayerLine
 
+_LISTED = 12
+"""Tensors of a graph in one line."""
+
 
 def format_inspection(found: Inspection) -> list[str]:
     """Return the lines that `torchward inspect` prints."""
@@ -28,6 +31,9 @@ def format_inspection(found: Inspection) -> list[str]:
         f"  {found.parameters:,} parameters in {found.arrays} arrays, {', '.join(found.dtypes) or 'no data'}, "
         f"{format_size(found.nbytes)} in memory; optimizer: {optimizer}"
     )
+    if found.may_begin or found.may_end:
+        lines.append(f"  inputs may be   {_listed(found.may_begin)}")
+        lines.append(f"  outputs may be  {_listed(found.may_end)}")
     lines.append(f"sha256          {found.sha256}")
     if found.problem is None:
         lines += [f"note            {note}" for note in found.notes]
@@ -36,6 +42,11 @@ def format_inspection(found: Inspection) -> list[str]:
         lines.append(f"converts        no: {found.problem}")
         lines += [f"hint            {found.hint}"] if found.hint else []
     return lines
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f", ... {len(names) - _LISTED} more (--json)" if len(names) > _LISTED else ""
+    return ", ".join(names[:_LISTED]) + more
 
 
 def _layer_tree(layers: Sequence[LayerLine]) -> list[str]:

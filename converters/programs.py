@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from converters.checkpoint import Checkpoint
 from converters.errors import ConversionError, UnsupportedError
-from converters.tensorflow_graphs.choose import Names
+from converters.tensorflow_graphs.choose import Names, candidates
 from converters.tensorflow_graphs.lift import lift
 
 GRAPH_KEY = "tensorflow_graph"
@@ -49,8 +49,19 @@ def _unknown_agent(checkpoint: Checkpoint) -> ConversionError | None:
     return None
 
 
+def tensor_candidates(checkpoint: Checkpoint) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return names of tensors that may be inputs and outputs, where the file has a graph; by signature if it has one."""
+    if checkpoint.program is None or checkpoint.graph is not None:
+        return (), ()
+    try:
+        inputs, outputs, _ = candidates(checkpoint.program().graph)
+    except ConversionError:
+        return (), ()  # said when the graph is read for the conversion
+    return tuple(inputs), tuple(outputs)
+
+
 def chosen_tensors(inputs: Names, outputs: Names) -> dict[str, object]:
-    """Return what a converted file keeps of the choice, so that `verify` makes the same; nothing if none was made."""
+    """Return what a converted file keeps of the choice, so that `verify` makes the same; nothing if there was none."""
     if inputs is None and outputs is None:
         return {}
     return {GRAPH_KEY: {"inputs": _plain(inputs), "outputs": _plain(outputs)}}

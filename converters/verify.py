@@ -22,6 +22,7 @@ from converters.load import load, read_converted
 from converters.load_losses import loss_of
 from converters.moves import Move
 from converters.plan import Plan, plan_conversion
+from converters.programs import stored_choice, with_program
 from converters.readers import read_checkpoint
 from torch_impl.keras_compat.keras_optimizer import KerasOptimizer
 
@@ -121,7 +122,8 @@ def verify(
     checkpoint = read_checkpoint(
         path, architecture=None if architecture is None else Path(architecture)
     )
-    plan = plan_conversion(checkpoint)
+    inputs, outputs = stored_choice(read_converted(result).metadata)
+    plan = plan_conversion(with_program(checkpoint, inputs, outputs))
     # Recorded inputs are the legacy model's, so images go in as it takes them.
     model = load(result, input_layout=plan.input_layout, rules=rules)
     checks = [_compare_values(plan, model), *_compare_slots(plan, result)]

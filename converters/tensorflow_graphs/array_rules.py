@@ -127,6 +127,12 @@ def strided_slice(node: FlatNode, inputs: Sequence[Value], translation: Translat
     )
     if all(entry == slice(None) for entry in plain):
         return x
+    if (
+        plain[0] == -1
+        and all(entry == slice(None) for entry in plain[1:])
+        and x.ref in translation.builder.last_of
+    ):
+        return translation.builder.last_of[x.ref]
     return translation.operation(node, "GetItem", {"x": x, "key": plain})[0]
 
 

@@ -39,12 +39,16 @@ class GraphBuilder:
         layers: by name, in the order they were made.
         weights: for every layer, role to weight.
         keys: what a layer was made of, to its name: the same weights used again are the same layer.
+        transposed: tensors that are others with their axes in another order.
+        last_of: tensors whose last row is another tensor that is there already.
     """
 
     layers: dict[str, _Layer] = field(default_factory=dict)
     calls: list[Call] = field(default_factory=list)
     inputs: list[Input] = field(default_factory=list)
     keys: dict[object, str] = field(default_factory=dict)
+    transposed: dict[TensorRef, tuple[Tensor, tuple[int, ...]]] = field(default_factory=dict)
+    last_of: dict[TensorRef, Tensor] = field(default_factory=dict)
     _taken: set[str] = field(default_factory=set)
 
     def input(self, name: str, shape: Shape | None, dtype: str, key: str) -> Tensor:
@@ -202,7 +206,8 @@ class GraphBuilder:
         return result_shapes(rule.lower(layer, *shapes), shapes)
 
     def graph(self, name: str, outputs: Sequence[Tensor], names: Sequence[str]) -> Graph:
-        """Return the graph; outputs are a dictionary if they have names, else a list."""
+        """Return the graph without what no output needs; outputs are a dictionary if they have names, else a list."""
+        self._drop_unused(outputs)
         layers = tuple(
             Layer(each, made.class_name, made.config, made.trainable)
             for each, made in self.layers.items()
@@ -218,6 +223,17 @@ class GraphBuilder:
             "dict" if names else "list",
             tuple(names),
         )
+
+    def _drop_unused(self, outputs: Sequence[Tensor]) -> None:
+        needed = {(output.ref.layer, output.ref.call) for output in outputs}
+        kept: list[Call] = []
+        for call in reversed(self.calls):
+            if (call.layer, call.call) in needed:
+                kept.append(call)
+                needed |= {(ref.layer, ref.call) for ref in call.inputs}
+        self.calls = kept[::-1]
+        called = {call.layer for call in self.calls} | {entry.tensor.layer for entry in self.inputs}
+        self.layers = {name: made for name, made in self.layers.items() if name in called}
 
     def arrays(self) -> list[LayerArrays]:
         """Return the weights by layer."""

@@ -265,12 +265,17 @@ def _upstream(graph: GraphFile, names: Sequence[str]) -> set[str]:
     return found
 
 
-def candidates(graph: GraphFile) -> tuple[list[str], list[str]]:
-    """Return names of tensors that may be inputs, and those that may be outputs.
+def candidates(graph: GraphFile) -> tuple[list[str], list[str], int]:
+    """Return names of tensors that may be inputs, those that may be outputs, and how many of these need no other.
 
     An output depends on one or more placeholders, and whatever takes it depends on a further one (a target, an action)
     or belongs to training: it is where a network ends.
     """
+    signature = signature_of(graph)
+    if signature is not None:
+        ends = [f"{key} ({info.name})" for key, info in signature.outputs.items()]
+        begins = [f"{key} ({info.name})" for key, info in signature.inputs.items()]
+        return begins, ends, len(ends)
     inputs = [
         f"{node.name}:0"
         for node in graph.nodes.values()
@@ -282,21 +287,37 @@ def candidates(graph: GraphFile) -> tuple[list[str], list[str]]:
         for text in node.inputs:
             if not text.startswith("^"):
                 users.setdefault(text.partition(":")[0], []).append(node.name)
+    networks = _network_scopes(graph)
     outputs = []
     for node in graph.nodes.values():
         own = depends.get(node.name, (frozenset(), False))
-        if node.op in _NEVER_OUTPUT or _is_internal(node.name) or not own[0] or not own[1]:
+        if node.op in _NEVER_OUTPUT or not own[0] or not own[1]:
             continue
+        if _is_internal(node.name) or "Apply" in node.op:
+            continue
+        scope = node.name.partition("/")[0]
         inside = [
             each
             for each in users.get(node.name, [])
             if not _is_internal(each)
-            and graph.nodes[each].op not in _NEVER_OUTPUT
             and depends.get(each, (frozenset(), False))[0] == own[0]
+            and (scope not in networks or each.partition("/")[0] == scope)
         ]
         if not inside:
-            outputs.append(f"{node.name}:0")
-    return inputs, outputs
+            outputs.append(node.name)
+    # Where networks end comes before losses and what else is computed from those ends.
+    first = [name for name in outputs if not (_upstream(graph, [name]) - {name}) & set(outputs)]
+    rest = [name for name in outputs if name not in first]
+    return inputs, [f"{name}:0" for name in (*first, *rest)], len(first)
+
+
+def _network_scopes(graph: GraphFile) -> set[str]:
+    """Return the first parts of names that hold variables of several layers: "actor", but not "dense_1"."""
+    layers: dict[str, set[str]] = {}
+    for node in graph.nodes.values():
+        if node.op in ("VariableV2", "Variable", "VarHandleOp") and node.name.count("/") > 1:
+            layers.setdefault(node.name.partition("/")[0], set()).add(node.name.rpartition("/")[0])
+    return {scope for scope, found in layers.items() if len(found) > 1}
 
 
 def _is_internal(name: str) -> bool:
@@ -341,8 +362,8 @@ def _dependency(
 
 
 def _only_output(graph: GraphFile) -> tuple[tuple[Ref, ...], tuple[str, ...]]:
-    inputs, outputs = candidates(graph)
-    if len(outputs) == 1:
+    inputs, outputs, first = candidates(graph)
+    if first == 1:
         ref = parse_ref(outputs[0])
         chosen = graph.nodes[ref[0]]
         if chosen.op != "ArgMax":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -50,8 +51,10 @@ _KERNEL_NAMES = (
 
 def layer_name(weights: Weights) -> str:
     """Return what the layer of a weight is called: "actor/l1" for actor/l1/kernel, all of it for other names."""
-    scope, _, last = weights.variable.removesuffix("/.ATTRIBUTES/VARIABLE_VALUE").rpartition("/")
-    return scope if scope and last in _KERNEL_NAMES else f"{scope}/{last}" if scope else last
+    scope, _, last = weights.variable.rpartition("/")
+    # TensorFlow 2 numbers handles of one name: kernel, kernel_1.
+    role = re.sub(r"_\d+$", "", last)
+    return scope if scope and role in _KERNEL_NAMES else weights.variable
 
 
 def as_weights(value: Value, minimum: int = 1) -> Weights | None:

@@ -21,6 +21,7 @@ from converters.tensorflow_graphs.builder import GraphBuilder
 from converters.tensorflow_graphs.choose import Choice, ChosenInput, Names, choose
 from converters.tensorflow_graphs.conditions import settle_conditions
 from converters.tensorflow_graphs.flatten import INPUT, FlatGraph, FlatNode, flatten
+from converters.tensorflow_graphs.frames import join_loops
 from converters.tensorflow_graphs.optimizers import plan_named_optimizers, trained_names
 from converters.tensorflow_graphs.simplify import pruned, replaced, without_copies
 from converters.tensorflow_graphs.translate import translate
@@ -118,6 +119,7 @@ def _lifted(program: Program, choice: Choice) -> Lifted:
     graph = program.graph
     flat, targets = flatten(graph, choice.outputs, [each.ref for each in choice.inputs])
     flat, assumed = settle_conditions(flat, graph, targets)
+    flat = join_loops(pruned(flat, targets))
     flat, targets = without_copies(pruned(flat, targets), targets)
     flat, targets, notes = replaced(flat, targets)
     variables = Variables.of(graph, program.arrays)

@@ -1,1 +1,333 @@
-"""Loops."""
+"""Loops over time: recognised recurrent cells become a layer, others are written out turn by turn if their number is fixed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from converters.readers.tensorflow.graph_def import MAX_NODES
+from converters.tensorflow_graphs.cells import Cell, find_lstm
+from converters.tensorflow_graphs.flatten import FlatNode, flatten_function
+from converters.tensorflow_graphs.frames import LOOP, LoopParts
+from converters.tensorflow_graphs.layer_rules import as_weights, layer_name
+from converters.tensorflow_graphs.ordering import in_order
+from converters.tensorflow_graphs.rules import (
+    Translation,
+    graph_rule,
+    refused_node,
+    shape_of,
+    whole_number,
+)
+from converters.tensorflow_graphs.simplify import Formulas, without_copies
+from converters.tensorflow_graphs.values import Elements, Filled, Known, Ref, Sizes, Tensor, Value
+
+MAX_TURNS = 64
+"""Turns of a loop that are written out; longer ones are refused unless their cell is recognised."""
+_SWAPPED = (1, 0, 2)
+
+
+@graph_rule("While", "StatelessWhile")
+def while_loop(
+    node: FlatNode, inputs: Sequence[Value], translation: Translation
+) -> Sequence[Value]:
+    """Return the variables of a loop of TensorFlow 2 after it."""
+    names = [node.attributes.function(key) for key in ("cond", "body")]
+    condition, arguments, goes_on = flatten_function(translation.graph, names[0] or "")
+    body, given, results = flatten_function(translation.graph, names[1] or "")
+    condition, goes_on = without_copies(condition, goes_on)
+    body, results = without_copies(body, results)
+    variables = [f"variable_{place}" for place in range(len(arguments))]
+    parts = LoopParts(
+        _renamed(condition, arguments, variables),
+        _moved(goes_on, arguments, variables)[0],
+        _renamed(body, given, variables),
+        tuple(_moved(results, given, variables)),
+        tuple(variables),
+        (),
+    )
+    return run_loop(node, parts, inputs, translation)
+
+
+@graph_rule(LOOP)
+def loop_of_frames(
+    node: FlatNode, inputs: Sequence[Value], translation: Translation
+) -> Sequence[Value]:
+    """Return the variables of a loop of TensorFlow 1 after it."""
+    parts = node.settings.get("parts")
+    if not isinstance(parts, LoopParts):
+        raise refused_node(node, "no loop")
+    return run_loop(node, parts, inputs, translation)
+
+
+def _renamed(
+    flat: dict[str, FlatNode], arguments: Sequence[Ref], names: Sequence[str]
+) -> dict[str, FlatNode]:
+    table = {ref[0]: name for ref, name in zip(arguments, names, strict=False)}
+    result = {}
+    for node in flat.values():
+        inputs = tuple((table.get(name, name), index) for name, index in node.inputs)
+        result[table.get(node.name, node.name)] = replace(
+            node, name=table.get(node.name, node.name), inputs=inputs
+        )
+    return result
+
+
+def _moved(refs: Sequence[Ref], arguments: Sequence[Ref], names: Sequence[str]) -> list[Ref]:
+    table = {ref[0]: name for ref, name in zip(arguments, names, strict=False)}
+    return [(table.get(name, name), index) for name, index in refs]
+
+
+def run_loop(
+    node: FlatNode, parts: LoopParts, inputs: Sequence[Value], translation: Translation
+) -> Sequence[Value]:
+    """Return the variables after a loop.
+
+    Raises:
+        UnsupportedError: The cell is not recognised, and the number of turns is not fixed or too large.
+    """
+    count = len(parts.variables)
+    starts = list(inputs[:count])
+    outside = dict(zip(parts.outside, inputs[count:], strict=True))
+    cell = find_lstm(Formulas(parts.body), parts)
+    found = (
+        None if cell is None else recurrent_layer(node, cell, parts, starts, outside, translation)
+    )
+    return found if found is not None else _written_out(node, parts, starts, outside, translation)
+
+
+def _written_out(
+    node: FlatNode,
+    parts: LoopParts,
+    values: list[Value],
+    outside: dict[Ref, Value],
+    translation: Translation,
+) -> Sequence[Value]:
+    for _ in range(MAX_TURNS + 1):
+        [goes_on] = _evaluate(parts.condition, [parts.goes_on], values, parts, outside, translation)
+        if not isinstance(goes_on, Known):
+            raise refused_node(
+                node, "a loop whose number of turns is not fixed, around no cell that is known"
+            )
+        if not goes_on.array.all():
+            return values
+        values = _evaluate(parts.body, parts.results, values, parts, outside, translation)
+        if len(translation.builder.calls) > MAX_NODES:
+            break
+    raise refused_node(node, f"a loop of more than {MAX_TURNS} turns around no cell that is known")
+
+
+def _evaluate(
+    flat: dict[str, FlatNode],
+    targets: Sequence[Ref],
+    values: Sequence[Value],
+    parts: LoopParts,
+    outside: dict[Ref, Value],
+    translation: Translation,
+) -> list[Value]:
+    """Return results of one part of a loop."""
+    from converters.tensorflow_graphs.translate import consumers, translate_node, value_of
+
+    seeds: dict[Ref, Value] = {
+        (name, 0): value for name, value in zip(parts.variables, values, strict=True)
+    }
+    inner = replace(
+        translation,
+        values={**outside, **seeds},
+        consumers=consumers(flat, targets),
+        nodes=dict(flat),
+        done=set(),
+    )
+    for each in in_order(flat):
+        if (
+            each.name not in inner.done
+            and (each.name, 0) not in inner.values
+            and each.op != "_Input"
+        ):
+            translate_node(each, inner)
+    return [value_of(inner, ref) for ref in targets]
+
+
+def recurrent_layer(
+    node: FlatNode,
+    cell: Cell,
+    parts: LoopParts,
+    starts: Sequence[Value],
+    outside: dict[Ref, Value],
+    translation: Translation,
+) -> Sequence[Value] | None:
+    """Return a loop's variables from an LSTM layer; None if the loop does more than run the cell over a sequence."""
+    by_name: dict[Ref, Value] = {
+        (name, 0): value for name, value in zip(parts.variables, starts, strict=True)
+    } | outside
+    sequence = by_name.get(cell.sequence)
+    states = [by_name.get(ref) for ref in (cell.hidden, cell.state)]
+    if not isinstance(sequence, Elements) or sequence.whole is None:
+        return None
+    if not all(isinstance(each, Filled) and each.value == 0 for each in states):
+        return None
+    needed = [ref for ref in cell.weights if ref not in by_name]
+    values = (
+        _evaluate(parts.body, needed, starts, replace(parts, results=()), outside, translation)
+        if needed
+        else []
+    )
+    by_name |= dict(zip(needed, values, strict=True))
+    weights = cell.layer_weights([as_weights(by_name[ref]) for ref in cell.weights])
+    if weights is None:
+        return None
+    whole = sequence.whole
+    x = swapped(whole, node, translation)
+    units = (weights["kernel"].shape[1] or 0) // 4
+    config: dict[str, object] = {
+        "units": units, "activation": "tanh", "recurrent_activation": "sigmoid", "use_bias": True,
+        "return_sequences": True, "return_state": True,
+    }  # fmt: skip
+    name = layer_name(weights["kernel"])
+    found = translation.builder.layer("LSTM", name, config, [x], weights=weights)
+    outputs, hidden, state = found
+    timed = swapped(outputs, node, translation)
+    translation.builder.last_of[timed.ref] = hidden
+    results: list[Value] = []
+    for place, ref in enumerate(parts.results):
+        if place == cell.places[0]:
+            results.append(hidden)
+        elif place == cell.places[1]:
+            results.append(state)
+        elif place in cell.written:
+            single = cell.written[place]
+            results.append(Elements((hidden,)) if single else Elements((), timed))
+        elif ref == (parts.variables[place], 0):
+            results.append(starts[place])
+        else:
+            results.append(Sizes((None,), scalar=True))  # counters; whoever takes one is refused
+    return results
+
+
+def swapped(x: Tensor, node: FlatNode, translation: Translation) -> Tensor:
+    """Return a tensor with its first two axes exchanged; a second exchange undoes the first."""
+    known = translation.builder.transposed.get(x.ref)
+    order = (*_SWAPPED, *range(3, len(x.shape)))
+    if known is not None and known[1] == order:
+        return known[0]
+    [result] = translation.builder.operation(
+        f"{translation.name(node)}_swapped", "Transpose", {"x": x, "axes": order}
+    )
+    translation.builder.transposed[result.ref] = (x, order)
+    return result
+
+
+@graph_rule("Transpose")
+def transpose(node: FlatNode, inputs: Sequence[Value], translation: Translation) -> Value:
+    """Return a tensor with its axes in another order; the order that it had before is not computed again."""
+    x = translation.tensor(node, inputs[0])
+    array = inputs[1].array if isinstance(inputs[1], Known) else None
+    if array is None:
+        raise refused_node(node, "an order of axes that is computed")
+    order = tuple(int(axis) for axis in array)
+    known = translation.builder.transposed.get(x.ref)
+    if known is not None and tuple(known[1][axis] for axis in order) == tuple(range(len(order))):
+        return known[0]
+    result = translation.operation(node, "Transpose", {"x": x, "axes": order})[0]
+    translation.builder.transposed[result.ref] = (x, order)
+    return result
+
+
+@graph_rule("TensorListFromTensor")
+def list_from_tensor(node: FlatNode, inputs: Sequence[Value], translation: Translation) -> Value:
+    """Return the rows of a tensor as a list."""
+    return Elements((), translation.tensor(node, inputs[0]))
+
+
+@graph_rule("TensorListReserve", "EmptyTensorList")
+def empty_list(node: FlatNode, inputs: Sequence[Value], translation: Translation) -> Value:
+    """Return a list of nothing yet."""
+    count = inputs[1] if len(inputs) > 1 else None
+    known = isinstance(count, Known) and 0 <= int(count.array) <= MAX_TURNS
+    return Elements((None,) * (int(count.array) if known and isinstance(count, Known) else 0))
+
+
+@graph_rule("TensorListGetItem")
+def list_item(node: FlatNode, inputs: Sequence[Value], translation: Translation) -> Value:
+    """Return one entry of a list."""
+    return _item(node, inputs[0], inputs[1], translation)
+
+
+@graph_rule("TensorArrayReadV3")
+def array_item(node: FlatNode, inputs: Sequence[Value], translation: Translation) -> Value:
+    """Return one entry of an array of TensorFlow 1."""
+    return _item(node, inputs[2], inputs[1], translation)
+
+
+def _item(node: FlatNode, value: Value, index: Value, translation: Translation) -> Value:
+    place = whole_number(node, index, "the place in the list")
+    if not isinstance(value, Elements):
+        raise refused_node(node, "takes no list")
+    if value.whole is not None:
+        return translation.operation(node, "GetItem", {"x": value.whole, "key": (place,)})[0]
+    found = value.items[place] if 0 <= place < len(value.items) else None
+    if found is None:
+        raise refused_node(node, f"entry {place} of a list was not written")
+    return found
+
+
+@graph_rule("TensorListSetItem")
+def set_item(node: FlatNode, inputs: Sequence[Value], translation: Translation) -> Value:
+    """Return a list with one entry replaced."""
+    return _written(node, inputs[0], inputs[1], inputs[2])
+
+
+@graph_rule("TensorArrayWriteV3")
+def write_item(node: FlatNode, inputs: Sequence[Value], translation: Translation) -> Value:
+    """Return an array of TensorFlow 1 with one entry written."""
+    return _written(node, inputs[3], inputs[1], inputs[2])
+
+
+def _written(node: FlatNode, value: Value, index: Value, item: Value) -> Value:
+    place = whole_number(node, index, "the place in the list")
+    if not isinstance(value, Elements) or value.whole is not None or not 0 <= place < 10_000:
+        raise refused_node(node, "writes into no list of its own")
+    items = [*value.items, *[None] * (place + 1 - len(value.items))]
+    items[place] = item
+    return Elements(tuple(items))
+
+
+@graph_rule("TensorListStack", "TensorArrayGatherV3")
+def stacked(node: FlatNode, inputs: Sequence[Value], translation: Translation) -> Value:
+    """Return a list as one tensor, its entries along the first axis."""
+    value = inputs[2] if node.op == "TensorArrayGatherV3" else inputs[0]
+    if not isinstance(value, Elements):
+        raise refused_node(node, "takes no list")
+    if value.whole is not None:
+        return value.whole
+    if not value.items or None in value.items:
+        raise refused_node(node, "takes a list with entries that were not written")
+    tensors = [translation.tensor(node, item) for item in value.items if item is not None]
+    if len(tensors) == 1:
+        [result] = translation.operation(node, "ExpandDims", {"x": tensors[0], "axis": 0})
+        translation.builder.last_of[result.ref] = tensors[0]
+        return result
+    return translation.operation(node, "Stack", {"xs": tuple(tensors), "axis": 0})[0]
+
+
+@graph_rule("TensorListLength", "TensorArraySizeV3")
+def length(node: FlatNode, inputs: Sequence[Value], translation: Translation) -> Value:
+    """Return the number of entries of a list."""
+    value = inputs[1] if node.op == "TensorArraySizeV3" else inputs[0]
+    if not isinstance(value, Elements):
+        raise refused_node(node, "takes no list")
+    count = len(value.items) if value.whole is None else shape_of(node, value.whole)[0]
+    return Sizes((None,), scalar=True) if count is None else Known(np.array(count, np.int32))
+
+
+@graph_rule("TensorArrayV3")
+def new_array(node: FlatNode, inputs: Sequence[Value], translation: Translation) -> Sequence[Value]:
+    """Return an array of TensorFlow 1: a handle that says nothing, and what it holds."""
+    return [Known(np.array(0.0, np.float32)), Elements(())]
+
+
+@graph_rule("TensorArrayScatterV3")
+def scatter(node: FlatNode, inputs: Sequence[Value], translation: Translation) -> Value:
+    """Return the rows of a tensor as an array."""
+    return Elements((), translation.tensor(node, inputs[2]))

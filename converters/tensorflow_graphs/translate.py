@@ -64,7 +64,7 @@ def translate(
         builder,
         graph,
         dict(inputs),
-        _consumers(flat, targets),
+        consumers(flat, targets),
         variables,
         dict(flat),
         names=dict(names),
@@ -91,11 +91,12 @@ def translate(
     if problems:
         raise _joined(problems)
     return [
-        translation.builder.tensor(_value(translation, ref), ref[0]) for ref in targets
+        translation.builder.tensor(value_of(translation, ref), ref[0]) for ref in targets
     ], translation.notes
 
 
-def _value(translation: Translation, ref: Ref) -> Value:
+def value_of(translation: Translation, ref: Ref) -> Value:
+    """Return a result that was translated. Raises UnsupportedError if it was not."""
     value = translation.values.get(ref)
     if value is None:
         msg = f"node {ref[0][:200]!r} has no result {ref[1]} that is converted"
@@ -103,7 +104,8 @@ def _value(translation: Translation, ref: Ref) -> Value:
     return value
 
 
-def _consumers(flat: FlatGraph, targets: Sequence[Ref]) -> dict[Ref, list[str]]:
+def consumers(flat: FlatGraph, targets: Sequence[Ref]) -> dict[Ref, list[str]]:
+    """Return the nodes that take each result; a target has one more, ""."""
     found: dict[Ref, list[str]] = {ref: [""] for ref in targets}
     for node in flat.values():
         for ref in node.inputs:
@@ -127,7 +129,7 @@ def translate_node(node: FlatNode, translation: Translation) -> None:
     Raises:
         UnsupportedError: No rule, or one that refuses it.
     """
-    found = _results(node, [_value(translation, ref) for ref in node.inputs], translation)
+    found = _results(node, [value_of(translation, ref) for ref in node.inputs], translation)
     results = found if isinstance(found, (list, tuple)) else [found]
     for index, value in enumerate(results):
         translation.values.setdefault((node.name, index), value)

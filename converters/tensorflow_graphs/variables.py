@@ -42,7 +42,7 @@ class Variables:
         graph: with the variables.
         arrays: of the file, by name.
         stored: variable to where it lies.
-        trained: names of variables that an optimizer may change; None: the graph does not say.
+        frozen: names of variables that do not train, as far as the graph says.
         averaged: variables whose moving average stands in for them.
         by_shape: variables that were found by their shape alone, with the name in the file.
     """
@@ -50,14 +50,14 @@ class Variables:
     graph: GraphFile
     arrays: Mapping[str, ArrayInfo]
     stored: Mapping[str, Stored] = field(default_factory=dict)
-    trained: frozenset[str] | None = None
+    frozen: frozenset[str] = frozenset()
     averaged: list[str] = field(default_factory=list)
     by_shape: dict[str, str] = field(default_factory=dict)
 
     @staticmethod
     def of(graph: GraphFile, arrays: Mapping[str, ArrayInfo]) -> Variables:
         """Return the variables of a graph for a file's arrays."""
-        return Variables(graph, arrays, restored_variables(graph), trainable_names(graph))
+        return Variables(graph, arrays, restored_variables(graph), frozen_names(graph))
 
     def settle(self, flat: FlatGraph) -> None:
         """Assign arrays by shape, where the file has other names for all variables and shapes leave no choice."""
@@ -90,7 +90,7 @@ class Variables:
             msg = f"variable {node.name[:200]!r} has shape {shape} in the graph, the file holds {array.shape}"
             raise MismatchError(msg, hint="is it the checkpoint of this graph?")
         name = self.name(node.name)
-        trainable = self.trained is None or name in self.trained or node.name in self.trained
+        trainable = name not in self.frozen and node.name not in self.frozen
         return Weights(array, name, trainable and array.dtype.kind == "f")
 
     def name(self, node: str) -> str:
@@ -132,29 +132,33 @@ def _read_part(array: ArrayInfo, place: tuple[slice, ...]) -> AnyArray:
     return np.asarray(array.read()[place])
 
 
-def trainable_names(graph: GraphFile) -> frozenset[str] | None:
-    """Return the names of the variables that train, by the graph's collection; None where it has none."""
-    messages = graph.collections.get("trainable_variables")
-    if messages is None:
-        return _trainable_objects(graph)
-    names = set()
-    for message in messages:
-        for part in fields(message):
-            if part.number == 1:
-                names.add(text(part).partition(":")[0])
-    return frozenset(names)
+def frozen_names(graph: GraphFile) -> frozenset[str]:
+    """Return the names of the variables that the graph's collections, or its objects, say do not train."""
+    trained = graph.collections.get("trainable_variables")
+    if trained is None:
+        return _frozen_objects(graph)
+    known = [name for key in ("variables", "global_variables") for name in _names(graph, key)]
+    return frozenset(known) - frozenset(_names(graph, "trainable_variables"))
 
 
-def _trainable_objects(graph: GraphFile) -> frozenset[str] | None:
-    """Return the names of trainable variables by the graph of objects."""
-    names: set[str] = set()
+def _names(graph: GraphFile, key: str) -> list[str]:
+    """Return the names of the variables in a collection."""
+    messages = graph.collections.get(key, ())
+    parts = (part for message in messages for part in fields(message) if part.number == 1)
+    return [text(part).partition(":")[0] for part in parts]
+
+
+def _frozen_objects(graph: GraphFile) -> frozenset[str]:
+    """Return the names of the variables that do not train by the graph of objects."""
+    names: dict[str, bool] = {}
     for part in fields(graph.objects):
         for kind in fields(content(part)) if part.number == 1 else ():
             if kind.number == 7:  # SavedVariable
                 entry = {each.number: each for each in fields(content(kind))}
-                if 6 in entry and 3 in entry and integer(entry[3]):
-                    names.add(text(entry[6]).partition(":")[0])
-    return frozenset(names) or None
+                if 6 in entry:
+                    name = text(entry[6]).partition(":")[0]
+                    names[name] = names.get(name, False) or (3 in entry and bool(integer(entry[3])))
+    return frozenset(name for name, trains in names.items() if not trains)
 
 
 def restored_variables(graph: GraphFile) -> dict[str, Stored]:
