@@ -17,7 +17,7 @@ from converters.agents.observations import INPUT
 from converters.agents.spaces import BOX, DISCRETE, Space, read_space
 from converters.agents.stable_baselines.actor_critic import add_distribution, add_lstm
 from converters.agents.stable_baselines.images import add_images
-from converters.agents.stable_baselines.off_policy import OffPolicy
+from converters.agents.stable_baselines.off_policy import OffPolicy, action_name
 from converters.agents.stable_baselines.settings import Policy
 from converters.architecture import ActionRule
 from converters.checkpoint import ArrayInfo
@@ -172,8 +172,8 @@ class _Baselines:
                 raw = network.linear(
                     latent, "output", f"{actor}/dense/kernel", f"{actor}/dense/bias"
                 )
-                action = network.call("torch.tanh", raw, name=f"{prefix}action")
-            network.outputs["target_action" if prefix else "deterministic_action"] = action
+                action = network.call("torch.tanh", raw, name=action_name(prefix))
+            network.outputs[action_name(prefix)] = action
             if not any(value.name == "action" for value in network.inputs):
                 network.input("action", (size,), "float32", default="absent")
             joined = network.call("torch.cat", x, "action", dim=-1)

@@ -141,9 +141,9 @@ class OffPolicy:
                 action = network.call(
                     "torch.tanh",
                     self._dense(f"{scope}/pi/dense", features, "x"),
-                    name=f"{prefix}action",
+                    name=action_name(prefix),
                 )
-            network.outputs["target_action" if prefix else "deterministic_action"] = action
+            network.outputs[action_name(prefix)] = action
             features = self._shared_features(f"{scope}/values_fn", f"{prefix}features", x)
             self._twins(f"{scope}/values_fn", features, prefix)
         return squashed(self.policy.action, noise=False)
@@ -160,9 +160,9 @@ class OffPolicy:
                 action = network.call(
                     "torch.tanh",
                     self._dense(f"{scope}/pi/pi", features, "x"),
-                    name=f"{prefix}action",
+                    name=action_name(prefix),
                 )
-            network.outputs["target_action" if prefix else "deterministic_action"] = action
+            network.outputs[action_name(prefix)] = action
             taken = self._action()
             with network.block(f"{prefix}q1"):
                 features = self._hidden(
@@ -271,3 +271,8 @@ class OffPolicy:
         scope = "model/pi/pi" if "model/pi/pi/kernel" in network.arrays else "model/pi/dense"
         size = network.last_size(f"{scope}/kernel")
         return network.input("action", (size,), "float32", default="absent")
+
+
+def action_name(prefix: str) -> str:
+    """Return what the policy's action is called among the outputs; `prefix` is "target_" for the target's."""
+    return f"{prefix}action" if prefix else "deterministic_action"
