@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     from gymnasium import Env, Space
 
 ROOT_VARIABLE = "MINARI_DATASETS_PATH"
-_ID = re.compile(r"(?:[-\w]+/)*[-\w]+-v\d+")
+_ID = re.compile(r"(?:(?!./[^/]*$)(?:[-\w]+/)+)?[-\w]+-v\d+")
+"""As Minari's own, which wants at least two characters before the last slash."""
 PathLike = str | os.PathLike[str]
 
 
@@ -86,8 +87,8 @@ def check_dataset_id(dataset_id: str) -> str:
     """
     if not _ID.fullmatch(dataset_id):
         msg = (
-            f"data set id '{dataset_id}': needed (namespace/)name-v0, of letters, digits, '-' and '_', "
-            "for example cartpole/expert-v0"
+            f"data set id '{dataset_id}': needed (namespace/)name-v0, of letters, digits, '-' and '_' "
+            "(two at least in the namespace), for example cartpole/expert-v0"
         )
         raise DatasetError(msg)
     return dataset_id
@@ -265,7 +266,9 @@ def write_dataset(
         for place, episode in enumerate(episodes)
     ]
     final.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=find_root(root), prefix=".writing-") as temporary:
+    with tempfile.TemporaryDirectory(
+        dir=find_root(root).resolve(), prefix=".writing-"
+    ) as temporary:
         # Minari knows only the variable; it writes here, and what it has finished gets its name below.
         with _minari_writes_to(temporary), warnings.catch_warnings():
             warnings.simplefilter(
@@ -306,7 +309,7 @@ def _minari_writes_to(folder: str) -> Iterator[None]:
 
 def _name_it(temporary: Path, final: Path, dataset_id: str) -> None:
     """Move a finished data set to its place, and make its namespaces known as Minari does."""
-    root = temporary.parent
+    root = temporary.parent  # which is absolute: Minari puts relative places together twice
     for parent in (temporary / dataset_id).parents:
         if parent == temporary:
             break

@@ -20,15 +20,16 @@ from experience.environments.glucose import (
     behaviour_policy,
     collect_episodes,
 )
-from experience.evaluation import evaluate_policy
+from experience.evaluation import Predictor, evaluate_policy
 from experience.off_policy_evaluation import (
     discounted_returns,
     greedy_probabilities,
     importance_sampling,
 )
-from experience.offline_data import ReplayBuffer, make_episode
+from experience.offline_data import Episode, ReplayBuffer, make_episode
 from experience.offline_training import train_offline
 from experience.recording import greedy_policy, record_episodes
+from gymnasium import Env
 from torch_impl.fitted_q_evaluation import FittedQEvaluation
 from torch_impl.offline_cloning import BehavioralCloning
 from torch_impl.offline_dqn import DiscreteCQL, OfflineDQN
@@ -77,11 +78,11 @@ class Chance:
     def __init__(self, actions: int) -> None:
         self.actions, self.rng = actions, np.random.default_rng(0)
 
-    def predict(self, observation):
-        return self.rng.integers(self.actions)
+    def predict(self, observation: np.ndarray) -> np.ndarray:
+        return np.asarray(self.rng.integers(self.actions))
 
 
-def show(environment, policies):
+def show(environment: Env, policies: dict[str, Predictor]) -> dict[str, float]:
     means = {}
     for name, policy in policies.items():
         found = evaluate_policy(policy, environment, n_episodes=TESTS)
@@ -139,10 +140,10 @@ print(len(meals), "transitions; mean return of the data", round(recording.return
 settings = {"lr": 1e-3, "batch_size": 64, "hidden_sizes": (64, 64), "target_update_freq": 100}
 agents = {
     "DQN": OfflineDQN(4, 3, **settings, gamma=0.95),
-    "CQL": DiscreteCQL(4, 3, **settings, gamma=0.95, alpha=0.5),
+    "CQL": DiscreteCQL(4, 3, **settings, gamma=0.95, alpha=0.1),
     "cloned": BehavioralCloning(4, 3, lr=1e-3, hidden_sizes=(64, 64), batch_size=64),
 }
-for name, agent in agents.items():
+for agent in agents.values():
     train_offline(agent, meals, steps=STEPS, generator=np.random.default_rng(0))
 second = show(environment, {"random": Chance(3), **agents})
 if not QUICK:
@@ -170,7 +171,7 @@ print("true, played       ", round(discounted_returns(played, discount=discount)
 print("fitted Q evaluation", round(evaluation.estimate(starts), 2))
 
 
-def first_steps(episode, steps=4):
+def first_steps(episode: Episode, steps: int = 2) -> Episode:
     ends = [False] * (steps - 1)
     return make_episode(
         episode.observations[: steps + 1],
@@ -188,7 +189,7 @@ estimate = importance_sampling(
     discount=discount,
 )
 short = discounted_returns([first_steps(e) for e in played], discount=discount).mean()
-print("true, first 4 steps", round(short, 2))
+print("true, first 2 steps", round(short, 2))
 print(
     f"importance sampling {estimate.value:.2f} +- {estimate.standard_error:.2f}, "
     f"{estimate.effective_episodes:.1f} of {estimate.episodes} episodes speak for it"

@@ -53,12 +53,17 @@ def _assert_equal(found: Episode, written: Episode) -> None:
         np.testing.assert_array_equal(left, right)
 
 
-@pytest.mark.parametrize("id_", ["cartpole/expert-v0", "a-v12", "simglucose/adolescent/random-v2"])
+@pytest.mark.parametrize(
+    "id_", ["cartpole/expert-v0", "a-v12", "simglucose/adolescent/random-v2", "a/b/c-v0"]
+)
 def test_ids_as_minari_has_them_are_accepted(id_: str) -> None:
     assert check_dataset_id(id_) == id_
+    minari.dataset.minari_dataset.parse_dataset_id(id_)
 
 
-@pytest.mark.parametrize("id_", ["CartPole random", "x/y", "../x-v0", "/x-v0", "x-v", "", "x-v0\n"])
+@pytest.mark.parametrize(
+    "id_", ["CartPole random", "x/y", "../x-v0", "/x-v0", "x-v", "", "x-v0\n", "a/b-v0", "a//b-v0"]
+)
 def test_other_ids_are_refused_with_the_form(id_: str) -> None:
     with pytest.raises(DatasetError, match=r"needed \(namespace/\)name-v0"):
         check_dataset_id(id_)
@@ -155,6 +160,15 @@ def test_images_are_stored_without_loss(tmp_path: Path) -> None:
     _assert_equal(load_episodes("images-v0", root=tmp_path)[0], episode)
 
 
+def test_the_root_may_be_a_relative_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    folder = write_dataset("aa/b-v0", _episodes(3), environment="CartPole-v1", root="data")
+
+    assert folder == Path("data/aa/b-v0")
+    assert len(load_episodes("aa/b-v0", root="data")) == 1
+
+
 def test_an_environment_of_ours_is_recovered(tmp_path: Path) -> None:
     write_dataset("t1d/one-v0", _glucose(), environment="torchward/SimglucoseGym-v0", root=tmp_path)
 
@@ -202,9 +216,9 @@ def test_a_taken_id_is_refused_and_replaced_on_request(dataset: Path, tmp_path: 
 
 def test_what_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="was not written"):
-        write_dataset("a/b-v0", _episodes(3), root=tmp_path)  # no spaces
+        write_dataset("aa/b-v0", _episodes(3), root=tmp_path)  # no spaces
     with pytest.raises(DatasetError, match="no episode"):
-        write_dataset("a/b-v0", [], environment="CartPole-v1", root=tmp_path)
+        write_dataset("aa/b-v0", [], environment="CartPole-v1", root=tmp_path)
 
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == []
     assert not list(tmp_path.glob(".writing*"))
