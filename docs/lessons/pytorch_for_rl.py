@@ -600,6 +600,20 @@ w = torch.tensor([2.0], requires_grad=True)
 (w * (w * 3).detach()).backward()  # the second factor counts as a constant, 6
 assert w.grad is not None and w.grad.item() == 6
 
+# %%
+if KERAS:  # a mode is an argument of the call; a gradient is stopped by name; without a tape there is no graph
+    keras_dropout = keras.layers.Dropout(0.5, seed=1)
+    ones = np.ones((1, 50), np.float32)
+    assert not np.array_equal(
+        keras_dropout(ones, training=True), keras_dropout(ones, training=True)
+    )
+    assert np.array_equal(keras_dropout(ones, training=False), ones)
+
+    variable = tf.Variable(2.0)
+    with tf.GradientTape() as tape:
+        y = variable * tf.stop_gradient(variable * 3)
+    assert tape.gradient(y, variable).numpy() == 6
+
 # %% [markdown]
 # `no_grad` or `detach`? `no_grad` is for a **stretch of code**: nothing in it gets a graph. `detach` is for **one tensor**: what was
 # computed before keeps its graph, and only this use of it is cut off.
@@ -730,7 +744,7 @@ def normalize_plainly(states: Tensor) -> Tensor:
     return (states - states.mean(dim=0)) / states.std(dim=0)
 
 
-states = torch.randn(100, 4) * 10 + 5
+states = torch.randn(100, 4) * 10 + 5  # mean 5, standard deviation 10
 normalized = normalize_states(states)
 torch.testing.assert_close(normalized, normalize_plainly(states))
 assert normalized.mean(dim=0).abs().max() < 1e-6
@@ -740,6 +754,14 @@ states[:, 2] = 7.0  # 0 / 0 in the plain formula
 assert normalize_plainly(states)[:, 2].isnan().all()
 assert (normalize_states(states)[:, 2] == 0).all()
 assert (normalize_states(states[:1]) == 0).all()
+
+# %%
+if KERAS:
+    from legacy_tf.normalizer import normalize_states as normalize_in_tensorflow
+
+    torch.testing.assert_close(
+        torch.tensor(np.array(normalize_in_tensorflow(states.numpy()))), normalize_states(states)
+    )
 
 # %% [markdown]
 # ## Exercise 2: a gradient by hand (medium)
@@ -802,6 +824,18 @@ torch.testing.assert_close(net(states), before_shift)
 from torch_impl.lesson_networks import DuelingQNetwork as LibraryDuelingQNetwork
 
 net.load_state_dict(LibraryDuelingQNetwork(4, 2).state_dict())  # the agents' own has the same parts
+
+# %%
+if KERAS:  # the mean over actions is a layer of its own, so that the file needs no code of ours to be loaded
+    from legacy_tf.lesson_networks import DuelingQNetwork as KerasDuelingQNetwork
+
+    keras_dueling = KerasDuelingQNetwork(4, 2)
+    for name in ("fc1", "fc2", "value", "advantage"):
+        dense, linear = keras_dueling.get_layer(name), getattr(net, name)
+        dense.set_weights([linear.weight.detach().numpy().T, linear.bias.detach().numpy()])
+    torch.testing.assert_close(
+        torch.tensor(np.array(keras_dueling(states.numpy()))), net(states).detach()
+    )
 
 # %% [markdown]
 # ## Exercise 4: XOR (medium to hard)
@@ -866,13 +900,19 @@ figure.savefig("xor_boundary.png")
 plt.show()
 
 # %%
-if KERAS:  # the same first weights, the same loop
+if KERAS:  # the same first weights, the same loop: the same losses
     from legacy_tf.lesson_networks import XorNetwork as KerasXorNetwork
 
     keras_xor = KerasXorNetwork(seed=42)
-    with tf.GradientTape() as tape:
-        keras_loss = keras.losses.BinaryCrossentropy()(answers.numpy(), keras_xor(corners.numpy()))
-    np.testing.assert_allclose(float(keras_loss), xor_losses[0], rtol=1e-5)
+    for expected_loss in xor_losses[:20]:
+        with tf.GradientTape() as tape:
+            keras_loss = keras.losses.BinaryCrossentropy()(
+                answers.numpy(), keras_xor(corners.numpy())
+            )
+        np.testing.assert_allclose(float(keras_loss), expected_loss, rtol=1e-5)
+        gradients = tape.gradient(keras_loss, keras_xor.trainable_variables)
+        for weights, gradient in zip(keras_xor.trainable_variables, gradients, strict=True):
+            weights.assign_sub(0.1 * gradient)
 
 # %% [markdown]
 # ## Exercise 5: devices (thinking and code)
