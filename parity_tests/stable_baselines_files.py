@@ -143,3 +143,151 @@ def _pretended_modules() -> Iterator[None]:
     finally:
         for name in set(sys.modules) - before:
             del sys.modules[name]
+
+
+def draw(shapes: dict[str, tuple[int, ...]], seed: int = 3) -> dict[str, NDArray[Any]]:
+    """Return variables of these shapes, the same for every seed."""
+    rng = np.random.default_rng(seed)
+    return {
+        name: (rng.standard_normal(shape) * 0.5 + 0.1).astype(np.float32)
+        for name, shape in shapes.items()
+    }
+
+
+def dense(scope: str, sizes: tuple[int, int], kind: str = "wb") -> dict[str, tuple[int, ...]]:
+    """Return the shapes of one dense layer: "wb", "keras" or "contrib" by the names of its variables."""
+    names = {"wb": ("w", "b"), "keras": ("kernel", "bias"), "contrib": ("weights", "biases")}[kind]
+    return {f"{scope}/{names[0]}": sizes, f"{scope}/{names[1]}": (sizes[1],)}
+
+
+def dqn_shapes(scope: str, *, dueling: bool, with_norm: bool) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of one Q-network."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for stream, results in (("action_value", 3), ("state_value", 1))[: 1 + dueling]:
+        shapes |= dense(f"{scope}/{stream}/fully_connected", (4, 6), "contrib")
+        if with_norm:
+            shapes |= {
+                f"{scope}/{stream}/LayerNorm/beta": (6,),
+                f"{scope}/{stream}/LayerNorm/gamma": (6,),
+            }
+        shapes |= dense(f"{scope}/{stream}/fully_connected_1", (6, results), "contrib")
+    return shapes
+
+
+def write_dqn(
+    folder: Path, *, dueling: bool, with_norm: bool
+) -> tuple[Path, dict[str, NDArray[Any]]]:
+    """Write a DQN, and return its path and variables."""
+    online, target = "deepq/model", "deepq/target_q_func/model"
+    shapes = {
+        name: shape
+        for scope in (online, target)
+        for name, shape in dqn_shapes(scope, dueling=dueling, with_norm=with_norm).items()
+    }
+    arrays = draw({"deepq/eps": (), **shapes})
+    policy = f"stable_baselines.deepq.policies:{'Ln' if with_norm else ''}MlpPolicy"
+    settings = {"exploration_fraction": 0.1, "gamma": 0.9, "buffer_size": 500}
+    path = write_agent(
+        folder / "dqn.zip",
+        arrays,
+        policy=policy,
+        observation=box(-9, 9, (4,)),
+        action=discrete(3),
+        settings=settings,
+        policy_kwargs={"dueling": dueling, "layers": [6]},
+    )
+    return path, arrays
+
+
+def write_td3(folder: Path) -> tuple[Path, dict[str, NDArray[Any]]]:
+    """Write a TD3 agent whose actions go from 0 to 4, and return its path and variables."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for scope in ("model", "target"):
+        shapes |= dense(f"{scope}/pi/fc0", (3, 6), "keras") | dense(
+            f"{scope}/pi/dense", (6, 2), "keras"
+        )
+        for name in ("qf1", "qf2"):
+            each = f"{scope}/values_fn/{name}"
+            shapes |= dense(f"{each}/fc0", (5, 7), "keras") | dense(
+                f"{each}/{name}", (7, 1), "keras"
+            )
+    arrays = draw(shapes)
+    path = write_agent(
+        folder / "td3.zip",
+        arrays,
+        policy="stable_baselines.td3.policies:MlpPolicy",
+        observation=box(-9, 9, (3,)),
+        action=box(0, 4, (2,)),
+        settings={"policy_delay": 2, "tau": 0.01},
+        policy_kwargs={"layers": [6]},
+    )
+    return path, arrays
+
+
+def write_ddpg(
+    folder: Path, *, normalizes: bool, with_norm: bool = False
+) -> tuple[Path, dict[str, NDArray[Any]]]:
+    """Write a DDPG agent that clips observations to -2 ... 2, and return its path and variables."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for scope in ("model", "target"):
+        norm: dict[str, tuple[int, ...]] = {}
+        if with_norm:
+            norm = {f"{scope}/pi/LayerNorm/beta": (6,), f"{scope}/pi/LayerNorm/gamma": (6,)}
+        shapes |= (
+            dense(f"{scope}/pi/fc0", (3, 6), "keras")
+            | norm
+            | dense(f"{scope}/pi/pi", (6, 2), "keras")
+        )
+        shapes |= dense(f"{scope}/qf/fc0", (3, 6), "keras") | dense(
+            f"{scope}/qf/fc1", (8, 5), "keras"
+        )
+        shapes |= dense(f"{scope}/qf/qf", (5, 1), "keras")
+    arrays: dict[str, NDArray[Any]] = draw(shapes)
+    if normalizes:
+        arrays |= {
+            "input/obs_rms/runningsum": np.array([5.0, -3.0, 0.0]),
+            "input/obs_rms/runningsumsq": np.array([90.0, 30.0, 0.001]),
+            "input/obs_rms/count": np.array(10.0),
+        }
+    settings = {
+        "actor_lr": 1e-4,
+        "observation_range": [-2.0, 2.0],
+        "return_range": [-np.inf, np.inf],
+    }
+    path = write_agent(
+        folder / "ddpg.zip",
+        arrays,
+        policy="stable_baselines.ddpg.policies:MlpPolicy",
+        observation=box(-np.inf, np.inf, (3,)),
+        action=box(-1, 3, (2,)),
+        settings=settings,
+    )
+    return path, arrays
+
+
+def write_images(
+    folder: Path, sizes: tuple[int, int, int], policy_kwargs: dict[str, Any]
+) -> tuple[Path, dict[str, NDArray[Any]]]:
+    """Write a policy of images with three convolutions of these sizes, and return its path and variables."""
+    first, second, third = sizes
+    shapes: dict[str, tuple[int, ...]] = {
+        "model/c1/w": (first, first, 2, 4),
+        "model/c1/b": (1, 4, 1, 1),
+        "model/c2/w": (second, second, 4, 5),
+        "model/c2/b": (1, 5, 1, 1),
+        "model/c3/w": (third, third, 5, 6),
+        "model/c3/b": (1, 6, 1, 1),
+        **dense("model/fc1", (6, 8)),
+        **dense("model/vf", (8, 1)),
+        **dense("model/pi", (8, 3)),
+    }
+    arrays = draw(shapes)
+    path = write_agent(
+        folder / "cnn.zip",
+        arrays,
+        policy="stable_baselines.common.policies:CnnPolicy",
+        observation=box(0, 255, (36, 36, 2), "uint8"),
+        action=discrete(3),
+        policy_kwargs=policy_kwargs,
+    )
+    return path, arrays
