@@ -15,7 +15,10 @@ from converters.errors import MismatchError, UnreadableFileError
 from converters.fixed_modes import fixed_modes
 from converters.registry import Plain, nearest
 from converters.targets import TARGETS, Target
+from torch_impl.text_bytes import is_text, text_bytes
 
+TEXT = "string"
+"""Type of an input of words; it comes as their bytes, with one more axis."""
 Operation = Callable[..., Tensor]
 Outputs = (
     Any  # a tensor, or tuples and dictionaries of them, as the legacy model arranges its outputs
@@ -44,7 +47,8 @@ class ConvertedModel(nn.Module):
 
     `forward` takes the inputs in the legacy model's order and layout and returns its outputs in its order: a tensor,
     a tuple, or a dict where the legacy model had named outputs. The inputs may also come by name, or as one list or
-    dictionary, as Keras takes them. Inputs of another floating type are cast, as Keras does. Build it with `build_model`.
+    dictionary, as Keras takes them. Inputs of another floating type are cast, as Keras does. Words come as an array or
+    lists of `str`, or as `torch_impl.text_bytes` gives them. Build it with `build_model`.
 
     Attributes:
         architecture: the plain-data description, from which `converters.emit` prints the same model as source.
@@ -82,6 +86,8 @@ class ConvertedModel(nn.Module):
         self._calls = tuple(calls)
         self._outputs = tuple(places[name] for name in architecture.outputs)
         self._dtypes = tuple(_dtype(value.dtype) for value in architecture.inputs)
+        # Where the text is, if there is any: only there, or at the first, something else than a tensor may come.
+        self._text = next((n for n, i in enumerate(architecture.inputs) if i.dtype == TEXT), 0)
         self._is_chain = _is_chain(architecture)
         self._fixed_modes = fixed_modes(architecture)
 
@@ -94,7 +100,7 @@ class ConvertedModel(nn.Module):
 
     def forward(self, *inputs: Tensor, **named: Tensor) -> Outputs:
         """Return the outputs for (batch, ...) inputs."""
-        if named or len(inputs) != len(self._dtypes) or not isinstance(inputs[0], Tensor):
+        if named or len(inputs) != len(self._dtypes) or not isinstance(inputs[self._text], Tensor):
             inputs = order_inputs(self.architecture, inputs, named)
         values: list[Tensor | None] = [
             x if x.dtype == dtype else x.to(dtype)
@@ -190,14 +196,14 @@ def order_inputs(
         given = ", ".join([*([str(given_in_order)] if given_in_order or not named else []), *named])
         msg = f"{architecture.name} takes {count} inputs ({names}), got {given}"
         raise TypeError(msg)
-    return tuple(found)
+    return tuple(text_bytes(x) if is_text(x) else x for x in found)
 
 
 def _flat(value: object) -> list[Tensor]:
     """Return the tensors of nested lists and dictionaries, the latter in the order of their keys, as Keras does."""
     if isinstance(value, Mapping):
         return [x for key in sorted(value) for x in _flat(value[key])]
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, (list, tuple)) and not is_text(value):
         return [x for item in value for x in _flat(item)]
     return [cast("Tensor", value)]
 
@@ -343,6 +349,8 @@ def _fold(function: Operation, operands: tuple[Any, ...]) -> Tensor:
 
 
 def _dtype(name: str) -> torch.dtype:
+    if name == TEXT:
+        return torch.uint8
     dtype = getattr(torch, name, None)
     if not isinstance(dtype, torch.dtype):
         msg = f"the architecture has an input of type '{name}', which torch does not know"

@@ -14,7 +14,6 @@ REFUSED = {
     "Lambda": _CODE,
     "TorchModuleWrapper": _CODE,
     "TFSMLayer": "runs a SavedModel that is not in the file",
-    "StringLookup": _TEXT,
     "TextVectorization": _TEXT,
     "HashedCrossing": "hashes with TensorFlow's own fingerprints of text, also for numbers; look crossings up in a table",
     "Layer": "computes nothing by itself: it is what all layers are made from",

@@ -180,6 +180,10 @@ TARGETS: dict[str, Target] = {
         f"{COMPAT}.lookups:lookup_index",
         (*("vocabulary", "start", "unknown_start", "buckets", "masked", "masked_index"),),
     ),
+    "compat.lookup_text": Target(
+        f"{COMPAT}.lookups:lookup_text",
+        ("vocabulary", "start", "unknown", "masked", "masked_index"),
+    ),
     "compat.lookup_number": Target(
         f"{COMPAT}.lookups:lookup_number", ("vocabulary", "start", "unknown", "masked")
     ),

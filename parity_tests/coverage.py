@@ -28,6 +28,7 @@ COMPARED_IN = {
         ("RNN", "StackedRNNCells", "LSTMCell", "GRUCell", "SimpleRNNCell"), "test_cells.py"
     ),
     **dict.fromkeys(("Sequential", "Functional", "Model"), "test_wrappers.py"),
+    "StringLookup": "test_text.py",
     **dict.fromkeys(
         (
             *("QuantizedDense", "QuantizedEinsumDense"),

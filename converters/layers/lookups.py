@@ -1,4 +1,4 @@
-"""Numbers looked up in a vocabulary that is in the configuration."""
+"""Numbers and words looked up in a vocabulary that is in the configuration."""
 
 from __future__ import annotations
 
@@ -59,6 +59,62 @@ def integer_lookup(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     if flag(layer, "pad_to_max_tokens", default=False):
         size = integer(layer, "max_tokens")
     return [step, encoding(layer, shapes[0], size, dtype="int64")]
+
+
+@layer("StringLookup", examples=())
+def string_lookup(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+    """Return the place of every word in the vocabulary; words come as their bytes.
+
+    Without examples, which are numbers: a test of its own compares it.
+    """
+    mode, mask = text(layer, "output_mode", "int"), layer.config.get("mask_token")
+    if flag(layer, "invert", default=False):
+        raise unsupported(
+            layer, "invert", needed="false: torch has no tensors of text to give back"
+        )
+    if mode == "tf_idf":
+        raise unsupported(layer, "output_mode", needed="int, one_hot, multi_hot or count")
+    buckets = integer(layer, "num_oov_indices", 1)
+    if buckets > 1:
+        raise unsupported(layer, "num_oov_indices", needed="0 or 1: words are not hashed")
+    if mask is not None and not isinstance(mask, str):
+        raise unsupported(layer, "mask_token", needed="a word or null")
+    first = 1 if mask is not None and mode == "int" else 0
+    start = first + buckets
+    words = _words(layer, [*[mask] * first, *[text(layer, "oov_token", "[UNK]")] * buckets])
+    kwargs: dict[str, Plain] = {
+        "vocabulary": words,
+        "start": start,
+        "unknown": first if buckets else -1,
+    }
+    if mask is not None:
+        kwargs |= {"masked": mask, "masked_index": 0 if mode == "int" else _LARGEST}
+    step = TorchStep("compat.lookup_text", kwargs)
+    if mode == "int":
+        return [step]
+    size = start + len(words)
+    if flag(layer, "pad_to_max_tokens", default=False):
+        size = integer(layer, "max_tokens")
+    return [step, encoding(layer, shapes[0], size, dtype="int64")]
+
+
+def _words(layer: Layer, special: list[object]) -> tuple[str, ...]:
+    """Return the words without the special ones that the list may begin with.
+
+    Raises:
+        UnsupportedError: There is no list of words in the configuration.
+    """
+    stored = layer.config.get("vocabulary")
+    if not isinstance(stored, (list, tuple)) or not stored:
+        raise unsupported(
+            layer,
+            "vocabulary",
+            needed="a list: build the layer with vocabulary=layer.get_vocabulary()",
+        )
+    words = list(stored[len(special) :] if list(stored[: len(special)]) == special else stored)
+    if not words or not all(isinstance(word, str) for word in words):
+        raise unsupported(layer, "vocabulary", needed="words")
+    return tuple(str(word) for word in words)
 
 
 def _vocabulary(layer: Layer, special: list[object]) -> tuple[int, ...]:

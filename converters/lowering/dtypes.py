@@ -10,7 +10,7 @@ from converters.matching import leaves
 
 PRECISION = ("bfloat16", "float16", "float32", "float64")
 """Types of weights, from the least precise on."""
-_COUNTING = ("Discretization", "Hashing", "IntegerLookup")
+_COUNTING = ("Discretization", "Hashing", "IntegerLookup", "StringLookup")
 """Layers that give whole numbers."""
 _MOVING = (
     "Concatenate",

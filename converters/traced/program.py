@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.export import Dim, ExportedProgram
 
 from converters.architecture import Architecture, InputValue
-from converters.build import ConvertedModel, build_model
+from converters.build import TEXT, ConvertedModel, build_model
 from converters.errors import ConversionError, UnsupportedError
 from converters.writers.content import Content, OutputTensor
 
@@ -122,6 +122,9 @@ def _example(value: InputValue, batch: int, *, seed: int) -> Tensor:
     sizes = _sizes(value)
     free = _FREE_IMAGE_SIZE if len(sizes) > 3 else _FREE_SIZE
     shape = [batch, *(free if size is None else size for size in sizes[1:])]
+    if value.dtype == TEXT:
+        msg = f"input '{value.name}' takes text; the traced formats take numbers only"
+        raise UnsupportedError(msg, hint="convert to .pth or .safetensors")
     dtype = getattr(torch, value.dtype)
     generator = torch.Generator().manual_seed(seed)
     if dtype.is_floating_point:

@@ -1,4 +1,4 @@
-"""Numbers looked up in a vocabulary. Each function stands alone: its source is emitted as it is."""
+"""Numbers and words looked up in a vocabulary. Each function stands alone: its source is emitted as it is."""
 
 from __future__ import annotations
 
@@ -57,3 +57,39 @@ def lookup_number(
     found = words[(place - start).clamp(0, len(vocabulary) - 1)]
     number = torch.where(inside, found, unknown)
     return number if masked is None else torch.where(place == 0, masked, number)
+
+
+def lookup_text(
+    x: Tensor,
+    *,
+    vocabulary: tuple[str, ...],
+    start: int,
+    unknown: int,
+    masked: str | None = None,
+    masked_index: int = 0,
+) -> Tensor:
+    """Return the place of every word in the vocabulary, counted from `start`; other words get `unknown`.
+
+    Args:
+        x: (..., bytes) words in UTF-8, zeros behind their end, uint8.
+        vocabulary: each word once.
+        start: index of its first word.
+        unknown: index of words that are not in it.
+        masked: a word that gets `masked_index`; None: there is none.
+        masked_index: beyond every vector's size where places become vectors.
+
+    Source: keras 3.15.1, layers/preprocessing/index_lookup.py.
+    """
+    words = [
+        word.encode() for word in (*vocabulary, *([] if masked is None else [masked]))
+    ]
+    width = max([x.shape[-1], *map(len, words)])
+    table = torch.tensor(
+        [list(word.ljust(width, b"\0")) for word in words], dtype=torch.uint8
+    )
+    padded = torch.nn.functional.pad(x, (0, width - x.shape[-1]))
+    equal = (padded.unsqueeze(-2) == table.to(x.device)).all(-1)
+    count = len(vocabulary)
+    place = equal[..., :count].to(torch.uint8).argmax(-1) + start
+    index = torch.where(equal[..., :count].any(-1), place, unknown)
+    return index if masked is None else torch.where(equal[..., -1], masked_index, index)
