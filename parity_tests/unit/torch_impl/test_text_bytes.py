@@ -15,7 +15,7 @@ from torch_impl.text_bytes import is_text, text_bytes
         [["a", "größer"], ["", "bc"]],
         np.array([["a", "größer"], ["", "bc"]]),
         np.array([["a", "größer"], ["", "bc"]], dtype=object),
-        [["a".encode(), "größer".encode()], [b"", b"bc"]],
+        [[b"a", "größer".encode()], [b"", b"bc"]],
     ],
     ids=["lists", "array", "objects", "bytes"],
 )
