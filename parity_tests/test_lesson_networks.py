@@ -129,6 +129,27 @@ def test_keras_files_convert_and_their_weights_fit(
         assert_equal(name, legacy(x), output, "forward", "float32")
 
 
+def test_a_keras_file_goes_into_the_network_by_its_name(
+    tmp_path: Path, legacy_networks: Any
+) -> None:
+    legacy = make(legacy_networks, "q", "float32")
+    legacy.save(tmp_path / "network.keras")
+
+    torchward.convert(
+        tmp_path / "network.keras",
+        tmp_path / "network.pth",
+        into="torch_impl.lesson_networks:QNetwork",
+        settings={"state_dim": 4, "action_dim": 3, "hidden_dim": 16},
+    )
+
+    ours = torch_networks.QNetwork(4, 3, 16)
+    stored = torch.load(tmp_path / "network.pth", weights_only=True)
+    ours.load_state_dict(stored["model_state_dict"])
+    x, _ = inputs("q", "float32")
+    with torch.no_grad():
+        assert_equal("q", legacy(x), ours(torch.from_numpy(x)), "forward", "float32")
+
+
 def test_a_transposed_kernel_is_noticed(legacy_networks: Any) -> None:
     legacy, ours = (make(m, "q", "float64") for m in (legacy_networks, torch_networks))
     same_weights(legacy, ours)

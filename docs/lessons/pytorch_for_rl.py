@@ -571,7 +571,8 @@ if KERAS:  # weights need the ending .weights.h5; a whole model is .keras
     )
 
 # %% [markdown]
-# That `.keras` file converts: `torchward convert q_network.keras` gives a `.pth` with these weights ([guide](../migration-guide.md)).
+# That `.keras` file converts: `torchward convert q_network.keras` gives a `.pth` with these weights ([guide](../migration-guide.md)), and
+# with `--into torch_impl.lesson_networks:QNetwork --set state_dim=4 --set action_dim=2` they are put into the network of this package.
 
 # %% [markdown]
 # ## 10. Good habits
