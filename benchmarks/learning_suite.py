@@ -12,19 +12,23 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
+from threading import Event
 
 from benchmarks.curves import ARGUMENTS_NAME, find_suite_state
+from parity_tests.train_command import EXIT_INTERRUPTED
 
 SEEDS = (0, 1, 2, 3, 4)
 FRAMEWORKS: Mapping[str, str] = {"legacy": "no", "torch": "yes"}
 """Framework to the value of --use_pytorch."""
 Flags = Mapping[str, str | int | float]
+_interrupted = Event()
+"""Set in a worker whose run was interrupted: it does not begin another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,19 +136,41 @@ def train(run: LearningRun, root: Path) -> str | None:
     folder = run.folder(root)
     if run.is_complete(root):
         return None
+    if _interrupted.is_set():
+        return f"{folder}: not begun"
     words = run.words(root)
     if find_suite_state(folder) is not None:
         words = ["--resume", str(folder), "--quiet"]
     elif (folder / ARGUMENTS_NAME).exists():
-        shutil.rmtree(
-            folder
-        )  # it ended before its first checkpoint: there is nothing to go on from
+        # It ended before its first checkpoint: there is nothing to go on from.
+        shutil.rmtree(folder)
     try:
         with redirect_stdout(io.StringIO()):
             train_suite_agent(words)
     except (Exception, SystemExit) as error:
+        if isinstance(error, SystemExit) and error.code == EXIT_INTERRUPTED:
+            _interrupted.set()
         return f"{folder}: {type(error).__name__}: {error}"
     return None
+
+
+def _train_all(runs: Sequence[LearningRun], root: Path, processes: int) -> Iterator[str | None]:
+    """Say what came of every run, in the order in which they end; yield what was wrong with it."""
+    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
+        begun = {pool.submit(train, run, root): run for run in runs}
+        try:
+            for future in as_completed(begun):
+                run, problem = begun[future], future.result()
+                sys.stdout.write(
+                    f"{run.group.name} {run.framework} {run.seed}: {problem or 'done'}\n"
+                )
+                sys.stdout.flush()
+                yield problem
+        except KeyboardInterrupt:
+            # The workers were interrupted as well: each writes a checkpoint and ends.
+            pool.shutdown(cancel_futures=True)
+            sys.stderr.write("stopped; the same command goes on\n")
+            yield "stopped"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -166,15 +192,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Read by what a worker imports; a worker starts once and then does many runs.
     os.environ["OMP_NUM_THREADS"] = "1"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    failed = False
-    with ProcessPoolExecutor(options.processes, get_context("spawn")) as pool:
-        begun = {pool.submit(train, run, options.runs): run for run in list_runs(groups)}
-        for future in as_completed(begun):
-            run, problem = begun[future], future.result()
-            sys.stdout.write(f"{run.group.name} {run.framework} {run.seed}: {problem or 'done'}\n")
-            sys.stdout.flush()
-            failed = failed or problem is not None
-    return int(failed)
+    problems = list(_train_all(list_runs(groups), options.runs, options.processes))
+    return int(any(problem is not None for problem in problems))
 
 
 if __name__ == "__main__":

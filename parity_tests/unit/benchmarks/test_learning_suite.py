@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -9,6 +10,7 @@ from benchmarks import learning_suite
 from benchmarks.curves import read_curves
 from benchmarks.learning_suite import GROUPS, LearningGroup, LearningRun, list_runs, train
 from experience.arguments import parse_arguments
+from parity_tests.train_command import EXIT_INTERRUPTED
 
 TINY = LearningGroup(
     "tiny",
@@ -123,6 +125,25 @@ def test_a_failed_run_says_why(tmp_path: Path) -> None:
 
     assert problem is not None
     assert "NoSuchTask" in problem
+
+
+def test_after_an_interrupt_no_further_run_is_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[list[str]] = []
+
+    def stop(words: list[str]) -> None:
+        calls.append(words)
+        raise SystemExit(EXIT_INTERRUPTED)
+
+    monkeypatch.setattr("parity_tests.suite_command.train_suite_agent", stop)
+    monkeypatch.setattr(learning_suite, "_interrupted", Event())
+
+    problems = [train(LearningRun(TINY, "torch", seed), tmp_path) for seed in (0, 1)]
+
+    assert len(calls) == 1
+    assert problems[1] is not None
+    assert problems[1].endswith("not begun")
 
 
 def test_only_known_groups_can_be_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
