@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import importlib
 import os
 import shlex
 import shutil
@@ -55,13 +56,36 @@ def train_ur(argv: Sequence[str]) -> None:
         SystemExit: 2 with a usage line for arguments that are not understood; 130 if interrupted.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from parity_tests.ur_run import UrRun  # Numba, for a command only
-
     arguments = _parser().parse_args(argv[1:] if argv[:1] == [NAME] else argv)
     plan, folder = _choose_plan(arguments)
+    if plan.framework == "torch" and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        processes = importlib.import_module("torch_impl.ur_processes")
+        with processes.joined_processes(plan.device):
+            # Nobody makes the folder that another is still looking for.
+            processes.wait_for_all()
+            _run(
+                arguments, plan, folder, is_first=processes.is_first(), wait=processes.wait_for_all
+            )
+        return
+    _run(arguments, plan, folder)
+
+
+def _run(
+    arguments: argparse.Namespace,
+    plan: UrPlan,
+    folder: Path,
+    *,
+    is_first: bool = True,
+    wait: Callable[[], None] = lambda: None,
+) -> None:
+    """Carry the plan out; errors as of `train_ur`."""
+    from parity_tests.ur_run import UrRun  # Numba, for a command only
+
     stop = StopOnInterrupt()
     say: Callable[[str], None] = _say if not arguments.quiet else lambda line: None
-    run = UrRun(plan, folder, resume=arguments.resume is not None, say=say)
+    run = UrRun(
+        plan, folder, resume=arguments.resume is not None, say=say, is_first=is_first, wait=wait
+    )
     try:
         with _on_interrupt(stop):
             complete = run.train(lambda: stop.wished)
@@ -76,7 +100,7 @@ def train_ur(argv: Sequence[str]) -> None:
         command = f"torchward train ur --resume {shlex.quote(str(folder))}"
         sys.stderr.write(f"stopped; what is done is kept. Continue with:  {command}\n")
         raise SystemExit(EXIT_INTERRUPTED)
-    if arguments.evaluate:
+    if arguments.evaluate and is_first:
         run.evaluate(arguments.evaluate, say=_say)
 
 

@@ -55,12 +55,23 @@ class UrRun:
         folder: of the run.
         resume: go on from what the folder holds.
         say: gets every line for people.
+        is_first: whether this process writes the files; False in the others that train with it.
+        wait: returns when all processes that train together are here.
     """
 
     def __init__(
-        self, plan: UrPlan, folder: Path, *, resume: bool, say: Callable[[str], None]
+        self,
+        plan: UrPlan,
+        folder: Path,
+        *,
+        resume: bool,
+        say: Callable[[str], None],
+        is_first: bool = True,
+        wait: Callable[[], None] = lambda: None,
     ) -> None:
-        self._plan, self._folder, self._resume, self._say = plan, folder, resume, say
+        self._plan, self._folder, self._resume = plan, folder, resume
+        self._say = say if is_first else lambda line: None
+        self._is_first, self._wait = is_first, wait
         self._weights: dict[str, Any] = {}
 
     def train(self, should_stop: Callable[[], bool]) -> bool:
@@ -71,23 +82,31 @@ class UrRun:
         """
         start = time.perf_counter()
         try:
-            self._folder.mkdir(parents=True, exist_ok=self._resume)
-            (self._folder / PLAN_FILE).write_text(self._plan.to_text(), encoding="utf-8")
-            samples = self._find_samples()
+            if self._is_first:
+                self._folder.mkdir(parents=True, exist_ok=self._resume)
+                (self._folder / PLAN_FILE).write_text(self._plan.to_text(), encoding="utf-8")
+                samples = self._find_samples()
+            self._wait()
+            if not self._is_first:
+                samples = read_samples(Path(self._plan.data or self._folder / DATA_FILE))
             trainer, progress = self._find_trainer()
+            self._wait()
             self._describe(samples, trainer)
             complete = train_networks(
                 trainer,
                 samples,
                 self._plan,
                 progress=progress,
-                folder=self._folder,
+                folder=self._folder if self._is_first else None,
                 on_epoch=lambda figures: self._say(_format_epoch(figures, self._plan, progress)),
                 should_stop=should_stop,
             )
             if not complete:
                 return False
-            self._write(trainer, progress, samples, time.perf_counter() - start)
+            self._weights = trainer.get_weights()
+            if not self._is_first:
+                return True
+            self._write(progress, samples, time.perf_counter() - start)
         except (ValueError, ImportError, OSError) as error:
             raise TrainingUsageError(str(error)) from error
         self._keep_events()
@@ -171,12 +190,9 @@ class UrRun:
         half = ", half precision" if plan.amp else ""
         self._say(f"networks  {sizes}-1 and -7, {plan.framework}; device: {name}{half}")
 
-    def _write(
-        self, trainer: Trainer, progress: Progress, samples: Samples, seconds: float
-    ) -> None:
+    def _write(self, progress: Progress, samples: Samples, seconds: float) -> None:
         best = progress.best_epoch
         last = len(progress.history)
-        self._weights = trainer.get_weights()
         output = Path(self._plan.output)
         output.parent.mkdir(parents=True, exist_ok=True)
         metadata = _describe_training(self._plan, progress, samples, seconds)

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -88,6 +89,8 @@ class UrSteps:
     def take(self, batch: Sequence[Tensor], masks: Masks) -> Tensor:
         """Take one step and return the two losses before it, (2,).
 
+        In a process group each process computes its rows, and gradients and losses are added up.
+
         Args:
             batch: as in `losses`.
             masks: as in `losses`.
@@ -100,11 +103,18 @@ class UrSteps:
             msg = "the optimizer's gradient was set to None; zero_grad(set_to_none=False) keeps it"
             raise RuntimeError(msg)
         gradient.zero_()
-        losses = self.losses(batch, masks)
-        self._scaler.scale(losses.sum()).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        share, batch, masks = own_share(batch, masks)
+        losses = torch.zeros(2, dtype=gradient.dtype, device=gradient.device)
+        if share:  # a last batch may have fewer rows than there are processes
+            losses = share * self.losses(batch, masks)
+            self._scaler.scale(losses.sum()).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        losses = losses.detach()
+        if share < 1:
+            dist.all_reduce(gradient)
+            dist.all_reduce(losses)
         self._scaler.step(self.optimizer)
         self._scaler.update()
-        return losses.detach()
+        return losses
 
     def set_learning_rate(self, learning_rate: float) -> None:
         """Set the rate of the next steps."""
@@ -152,6 +162,21 @@ class UrSteps:
     def _split(self, vector: Tensor) -> list[Tensor]:
         parts = torch.split(vector, [parameter.numel() for parameter in self._parameters])
         return [p.view(own.shape) for p, own in zip(parts, self._parameters, strict=True)]
+
+
+def own_share(batch: Sequence[Tensor], masks: Masks) -> tuple[float, Sequence[Tensor], Masks]:
+    """Return this process's share of a batch, its rows and their masks; alone, the whole.
+
+    Every process draws the same masks for the whole batch and takes every n-th row, so that n processes compute what
+    one would.
+    """
+    processes = dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+    if processes == 1:
+        return 1.0, batch, masks
+    rows = slice(dist.get_rank(), None, processes)
+    own = [field[rows] for field in batch]
+    share = len(own[0]) / len(batch[0])
+    return share, own, {name: mask[rows] for name, mask in masks.items()}
 
 
 def value_loss(value: Tensor, target: Tensor, *, kind: str) -> Tensor:
