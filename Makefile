@@ -95,7 +95,8 @@ layer-parity: $(STAMP) ## every rule beside Keras, and the tables of docs/covera
 	$(BIN)/python -m parity_tests.coverage --update docs/coverage.md
 
 fuzz: $(STAMP)    ## thousands of damaged files
-	TORCHWARD_FUZZ=500 $(BIN)/python -m pytest -q parity_tests/unit/converters/test_hostile_files.py
+	TORCHWARD_FUZZ=500 $(BIN)/python -m pytest -q parity_tests/unit/converters/test_hostile_files.py \
+	parity_tests/unit/converters/readers/pickles parity_tests/unit/converters/agents/test_stable_baselines.py
 
 docs: $(STAMP)    ## run every snippet of the pages, check every link, test and command they name
 	$(BIN)/python -m pytest -q parity_tests/test_migration_guide.py parity_tests/unit/docs

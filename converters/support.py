@@ -14,6 +14,7 @@ SECTIONS = (
     "formats",
     "outputs",
     "exports",
+    "libraries",
 )
 OPERATION = "ops."
 """What the names of operations (nodes of keras.ops) begin with in the registry."""
@@ -23,6 +24,7 @@ def supported() -> dict[str, list[str]]:
     """Return the names of everything that has a rule, a reader or a writer, by section."""
     import converters.layers  # fills the registry
     import converters.writers.formats  # noqa: F401  # fills the registry
+    from converters.agents.libraries import READ
     from converters.layers.activations import ACTIVATIONS
     from converters.legacy_files.record import SUFFIXES
     from converters.loss_names import LOSSES, METRICS
@@ -42,4 +44,5 @@ def supported() -> dict[str, list[str]]:
         "formats": sorted(type(reader).__module__.rpartition(".")[2] for reader in readers()),
         "outputs": sorted(WRITERS),
         "exports": sorted(set(SUFFIXES.values())),
+        "libraries": [f"{name}: {what}" for name, what in sorted(READ.items())],
     }

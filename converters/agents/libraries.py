@@ -18,10 +18,23 @@ from converters.plan import Plan
 LIBRARIES: Mapping[str, str] = {
     "stable-baselines": "converters.agents.stable_baselines.agent",
     "baselines": "converters.agents.baselines",
+    "unnamed": "converters.agents.unnamed",
     "vec-normalize": "converters.agents.stable_baselines.normalizer",
     "rllib": "converters.agents.rllib",
 }
 """Library to the module that knows its variables."""
+
+
+READ: Mapping[str, str] = {
+    "stable-baselines 2": "DQN, PPO1, PPO2, A2C, ACER, ACKTR, TRPO, GAIL, SAC, TD3, DDPG; VecNormalize; --to sb3",
+    "OpenAI baselines": "deepq, ppo2, a2c, ddpg; lists of arrays without names",
+    "RRD": "SAC, TD3, DDPG, DQN, return decomposition",
+    "d3rlpy": "agents listed in docs/offline-rl.md",
+    "RLlib": "policies of TensorFlow in its pickles",
+    "TF-Agents, Sonnet": "checkpoints of their networks",
+    "keras-rl, keras-rl2": "weights of DQN and DDPG, with --architecture",
+}
+"""What is read of each library, for people."""
 
 
 class Library(Protocol):

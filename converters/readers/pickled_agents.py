@@ -130,13 +130,9 @@ def stable_baselines_pair(found: Pickle, limits: Limits) -> Content | None:
     settings = {str(key): value for key, value in pair[0].items()}
     if "policy" not in settings and "observation_space" not in settings:
         return None
-    facts = AgentFacts("stable-baselines", settings, unread=unread_code(settings))
-    if isinstance(pair[1], list):
-        msg = "its variables have no names: it was written by stable-baselines before 2.4"
-        raise UnsupportedError(
-            msg, hint="load and save it with stable-baselines 2.10, which names them"
-        )
-    arrays = _arrays(pair[1])
+    library = "unnamed" if isinstance(pair[1], list) else "stable-baselines"
+    facts = AgentFacts(library, settings, unread=unread_code(settings))
+    arrays = _numbered(pair[1]) if library == "unnamed" else _arrays(pair[1])
     return (
         Content("stable-baselines-pickle", "stable-baselines 2", arrays, facts) if arrays else None
     )
@@ -221,11 +217,19 @@ def arrays_without_names(found: Pickle, limits: Limits) -> Content | None:
     value = found.value
     if not isinstance(value, (list, tuple)) or not value:
         return None
-    infos = [array_info(str(number), each) for number, each in enumerate(value)]
-    arrays = {info.name: info for info in infos if info is not None}
-    if len(arrays) != len(value):
+    arrays = _numbered(value)
+    if not arrays:
         return None
     return Content("arrays-pickle", "OpenAI baselines", arrays, AgentFacts("unnamed"))
+
+
+def _numbered(value: object) -> dict[str, ArrayInfo]:
+    """Return the arrays of a list by their numbers; empty: it holds something else."""
+    if not isinstance(value, (list, tuple)):
+        return {}
+    infos = [array_info(str(number), each) for number, each in enumerate(value)]
+    arrays = {info.name: info for info in infos if info is not None}
+    return arrays if len(arrays) == len(value) else {}
 
 
 CONTENTS: Sequence[Callable[[Pickle, Limits], Content | None]] = (
