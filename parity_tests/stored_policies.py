@@ -14,6 +14,8 @@ from experience.recording import Observation, Policy, greedy_policy, random_poli
 if TYPE_CHECKING:
     from gymnasium import Env
 
+    from converters.acting import ConvertedAgent
+
 RANDOM = "random"
 
 
@@ -60,9 +62,12 @@ def _network_policy(path: Path, environment: Env[Any, Any]) -> Policy:
     import gymnasium
     import torch
 
+    from converters.acting import ConvertedAgent
     from converters.load import load
 
     network = load(path)
+    if isinstance(network, ConvertedAgent):
+        return _agent_policy(network, path)
     dtype = next(network.parameters()).dtype
     stated = network.architecture.inputs[0].shape
     # Agents of keras-rl have an axis for a window of one observation.
@@ -92,6 +97,20 @@ def _network_policy(path: Path, environment: Env[Any, Any]) -> Policy:
             )
             raise UnsupportedError(msg)
         return int(row.argmax() + start)
+
+    return act
+
+
+def _agent_policy(agent: ConvertedAgent, path: Path) -> Policy:
+    """Return what a converted agent of an RL library does when it does not explore."""
+
+    def act(observation: Observation, _: np.random.Generator) -> Any:  # noqa: ANN401  of the space
+        action = agent.act(observation)
+        if isinstance(action, tuple):
+            msg = f"{path}: is a recurrent agent; data sets are recorded of agents without memory"
+            raise UnsupportedError(msg)
+        row = np.asarray(action)
+        return int(row) if not row.ndim and row.dtype.kind in "iu" else row
 
     return act
 

@@ -102,6 +102,36 @@ def test_a_converted_network_plays(root: Path, capsys: pytest.CaptureFixture[str
     assert values.argmax(-1).reshape(-1).tolist() == episode.actions.tolist()
 
 
+def test_a_converted_agent_of_stable_baselines_plays(root: Path) -> None:
+    converted = root / "sb.pth"
+    torchward.convert(FIXTURES / "sb_dqn_mlp_cartpole" / "model.zip", converted)
+
+    command = ("record", "--env", "CartPole-v1", "--policy", str(converted), "--episodes", "1")
+    assert _run(*command, "--id", "stable-v0", "--quiet") == 0
+
+    episode = load_episodes("stable-v0")[0]
+    agent = torchward.load(converted)
+    assert agent.act(episode.observations[:-1]).tolist() == episode.actions.tolist()
+
+
+def test_a_recurrent_agent_is_refused(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    converted = root / "lstm.pth"
+    torchward.convert(FIXTURES / "sb_ppo2_lstm_cartpole" / "model.zip", converted)
+
+    assert _run("record", "--env", "CartPole-v1", "--policy", str(converted)) == 4
+
+    assert "without memory" in capsys.readouterr().err
+
+
+def test_an_agent_of_d3rlpy_is_refused_where_it_does_not_fit(root: Path) -> None:
+    converted = root / "cql.pth"
+    torchward.convert(FIXTURES / "d3rlpy" / "td3_plus_bc" / "model.d3", converted)
+
+    # Its observations have five numbers; Pendulum's have three.
+    command = ("record", "--env", "Pendulum-v1", "--policy", str(converted))
+    assert _run(*command) == 4
+
+
 def test_a_buffer_of_d3rlpy_is_imported(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = FIXTURES / "d3rlpy" / "buffer_continuous" / "buffer.h5"
 
