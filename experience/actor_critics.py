@@ -11,7 +11,7 @@ import dataclasses
 import json
 import math
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -87,6 +87,18 @@ def plain_arguments(args: Settings) -> dict[str, object]:
     }
 
 
+def describe_agent(agent: Any) -> dict[str, object]:  # noqa: ANN401  of either framework
+    """Return what a file keeps of an agent beside its variables, as plain data."""
+    return {
+        "class": type(agent).__name__,
+        "arguments": plain_arguments(agent.args),
+        "dtype": agent.dtype,
+        "seed": agent.seed,
+        "counters": agent.counters,
+        "generator": generator_text(agent.rng),
+    }
+
+
 def restore_arguments(stored: Mapping[str, object]) -> SimpleNamespace:
     """Return the flags of a file as attributes.
 
@@ -95,6 +107,62 @@ def restore_arguments(stored: Mapping[str, object]) -> SimpleNamespace:
     named = {name: stored[name] for name in ("alg", "basis_alg", "optimizer") if name in stored}
     defaults = plain_arguments(choose_defaults(**named)) if "alg" in named else {}
     return SimpleNamespace(**{**defaults, **stored})
+
+
+def transition_shapes(args: Settings) -> dict[str, tuple[int | None, ...]]:
+    """Return the arrays of a batch of transitions, None for the batch axis."""
+    observation, action = args.obs_dims, args.acts_dims
+    return {
+        "obs": (None, *observation),
+        "obs_next": (None, *observation),
+        "acts": (None, *action),
+        "rews": (None, 1),
+        "done": (None, 1),
+    }
+
+
+def observation_rows(
+    args: Settings, observation: NDArray[np.floating], dtype: str
+) -> tuple[NDArray[np.floating], bool]:
+    """Return one or several observations as (batch, *observation) of the dtype, and whether it was one.
+
+    Raises:
+        ValueError: The shape is another one.
+    """
+    rows: NDArray[np.floating] = np.asarray(observation, dtype=dtype)
+    single = rows.ndim == len(args.obs_dims)
+    rows = rows[None] if single else rows
+    if rows.shape[1:] != tuple(args.obs_dims):
+        needed = tuple(args.obs_dims)
+        msg = f"an observation of shape {np.shape(observation)}; needed {needed} or (batch, *{needed})"
+        raise ValueError(msg)
+    return rows, single
+
+
+def action_noise(
+    shape: tuple[int, ...],
+    rng: np.random.Generator,
+    *,
+    explore: bool,
+    noise: NDArray[np.floating] | None,
+) -> NDArray[np.floating]:
+    """Return the noise of actions: zeros unless they explore, else what is given or drawn here."""
+    if not explore:
+        return np.zeros(shape)
+    if noise is None:
+        return rng.standard_normal(shape)
+    return np.reshape(np.asarray(noise, dtype=np.float64), shape)
+
+
+def target_pairs(names: Iterable[str]) -> list[tuple[str, str]]:
+    """Return the names of the target networks' variables, each with that of the trained one."""
+    targets = [name for name in names if name.startswith("target/")]
+    return [(name, f"main/{name.removeprefix('target/')}") for name in targets]
+
+
+def trained_names(names: Iterable[str]) -> list[str]:
+    """Return the names of the variables that are neither of a target network nor statistics."""
+    return [name for name in names if not name.startswith(("target/", "normalizer/"))]
 
 
 def hidden_sizes(args: Settings, default: tuple[int, int], *, network: str = "") -> tuple[int, int]:

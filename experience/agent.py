@@ -40,7 +40,7 @@ class Agent(Protocol):
         ...
 
     def update(self, batch: Batch, noise: Noise | None = None) -> dict[str, float]:
-        """Take one gradient step on `batch` and return its figures ("loss", ...)."""
+        """Take one gradient step on `batch` and return its figures by name: "loss", or a loss of each network."""
         ...
 
     def save(self, path: Path) -> None:

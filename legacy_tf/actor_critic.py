@@ -8,7 +8,6 @@ Mirror: torch_impl/actor_critic.py.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -19,18 +18,19 @@ from numpy.typing import NDArray
 
 from experience.actor_critics import (
     Settings,
+    action_noise,
     batch_arrays,
-    generator_text,
     initial_array,
-    plain_arguments,
-    restore_arguments,
-    set_generator,
+    observation_rows,
+    trained_names,
+    transition_shapes,
 )
 from experience.agent import Noise
 from experience.shapes import check_shapes
+from legacy_tf.agent_files import load_agent, read_settings, save_agent
 from legacy_tf.graph_layers import Network
-from legacy_tf.normalizer import Normalizer
-from legacy_tf.variables import get_vars
+from legacy_tf.graph_steps import create_assignments, create_steps
+from legacy_tf.normalizer import create_normalizer, normalize_batch
 
 Shapes = dict[str, tuple[int | None, ...]]
 Tensors = Mapping[str, tf.Tensor]
@@ -60,6 +60,7 @@ class ActorCritic:
         rng: draws the noise that is not handed in.
         graph: of everything.
         session: on the graph.
+        saver: of all variables.
 
     Args:
         args: see above; `hidden_sizes`, if there, replaces the units of all hidden layers.
@@ -80,12 +81,13 @@ class ActorCritic:
         self.graph = tf.Graph()
         with self.graph.as_default():
             self._create_placeholders()
-            self.normalizer = self._create_normalizer()
+            self.normalizer = create_normalizer(args, dtype)
             self.create_networks()
             self.create_optimizers()
             self._create_steps()
-            self._create_assignments()
-            self._saver = tf.compat.v1.train.Saver()
+            self._assignments = create_assignments(args.polyak)
+            self._variables = self._assignments.variables
+            self.saver = tf.compat.v1.train.Saver()
             initialize = tf.compat.v1.global_variables_initializer()
         self.session = tf.compat.v1.Session(graph=self.graph, config=_session_config())
         self.session.run(initialize)
@@ -122,14 +124,7 @@ class ActorCritic:
 
     def input_shapes(self) -> Shapes:
         """Return the arrays of a batch, None for the batch axis."""
-        observation, action = self.args.obs_dims, self.args.acts_dims
-        return {
-            "obs": (None, *observation),
-            "obs_next": (None, *observation),
-            "acts": (None, *action),
-            "rews": (None, 1),
-            "done": (None, 1),
-        }
+        return transition_shapes(self.args)
 
     def convert_batch(self, batch: Any) -> dict[str, NDArray[Any]]:  # noqa: ANN401  see `batch_arrays`
         """Return the arrays of `input_shapes` from a batch."""
@@ -219,16 +214,16 @@ class ActorCritic:
 
     def target_update(self) -> None:
         """Move the target networks towards the trained ones: target = polyak * target + (1 - polyak) * main."""
-        self.session.run(self._target_update)
+        self.session.run(self._assignments.target_update)
         self.counters["target"] += 1
 
     def target_init(self) -> None:
         """Copy the trained networks into the target networks."""
-        self.session.run(self._target_init)
+        self.session.run(self._assignments.target_init)
 
     def losses(self, batch: Any, noise: Noise | None = None) -> dict[str, float]:  # noqa: ANN401
         """Return the figures of `train`; nothing changes."""
-        values = self.session.run(self._all_figures, self._feed(batch, noise))
+        values = self.session.run(self._steps.figures, self._feed(batch, noise))
         return {name: float(value) for name, value in values.items()}
 
     def read_variables(self) -> dict[str, NDArray[np.floating]]:
@@ -245,38 +240,18 @@ class ActorCritic:
             name: tuple(self._variables[name].shape) for name in arrays if name in self._variables
         }
         check_shapes("variables", arrays, known)
-        chosen = [(*self._assignments[name], array) for name, array in arrays.items()]
+        chosen = [(*self._assignments.writers[name], array) for name, array in arrays.items()]
         # One run for all: TensorFlow prunes the graph anew for every new list of fetches.
         feed = {placeholder: array for placeholder, _, array in chosen}
         self.session.run([assign for _, assign, _ in chosen], feed)
 
     def save_model(self, path: str | Path) -> None:
-        """Write everything but the replay buffer; training goes on from it bit by bit.
-
-        `<path>.index`, `<path>.data-00000-of-00001` and `<path>.meta` as `tf.train.Saver` has them, and
-        `<path>.json` with counters and the state of the noise.
-        """
-        with self.graph.as_default():
-            self._saver.save(self.session, str(path))
-        state = {
-            "class": type(self).__name__,
-            "arguments": plain_arguments(self.args),
-            "dtype": self.dtype,
-            "seed": self.seed,
-            "counters": self.counters,
-            "generator": generator_text(self.rng),
-        }
-        Path(f"{path}.json").write_text(json.dumps(state, indent=1), encoding="utf-8")
+        """Write everything but the replay buffer; training goes on from it bit by bit."""
+        save_agent(self, path)
 
     def load_model(self, path: str | Path) -> None:
-        """Read what `save_model` wrote, or the three files alone, as the original repository writes them."""
-        with self.graph.as_default():
-            self._saver.restore(self.session, str(path))
-        state = Path(f"{path}.json")
-        if state.exists():
-            stored = json.loads(state.read_text(encoding="utf-8"))
-            self.counters = dict(stored["counters"])
-            set_generator(self.rng, stored["generator"])
+        """Read what `save_model` wrote, or what the original repository writes."""
+        load_agent(self, path)
 
     def act(
         self, observation: NDArray[np.floating], rng: np.random.Generator, *, explore: bool
@@ -288,9 +263,8 @@ class ActorCritic:
         return actions[0] if single else actions
 
     def update(self, batch: Any, noise: Noise | None = None) -> dict[str, float]:  # noqa: ANN401
-        """Return `train`, with the sum of the magnitudes of all figures as "loss"."""
-        figures = self.train(batch, noise)
-        return {"loss": sum(map(abs, figures.values())), **figures}
+        """Do `train`: the name that all agents of this project have for it."""
+        return self.train(batch, noise)
 
     def update_target(self) -> None:
         """Do `target_init`: the name that all agents of this project have for it."""
@@ -301,17 +275,17 @@ class ActorCritic:
         batch: Any,  # noqa: ANN401
         noise: Noise | None = None,
     ) -> tuple[float, dict[str, NDArray[np.floating]]]:
-        """Return the loss of `update` and the gradients of all trained weights; nothing changes.
+        """Return the sum of the magnitudes of all figures and the gradients of all trained weights; nothing changes.
 
-        Magnitudes are added because the losses of policy and critic may cancel, and with them what differs.
+        Magnitudes, because the losses of policy and critic may cancel, and with them what differs.
         """
-        fetches = (self._all_figures, self._gradients)
+        fetches = (self._steps.figures, self._steps.gradients)
         figures, gradients = self.session.run(fetches, self._feed(batch, noise))
         return float(sum(map(abs, figures.values()))), dict(gradients)
 
     def get_weights(self) -> dict[str, NDArray[np.floating]]:
         """Return copies of all trained weights, without the target networks."""
-        trained = {name: self._variables[name] for name in self._trained_names()}
+        trained = {name: self._variables[name] for name in trained_names(self._variables)}
         return dict(self.session.run(trained))
 
     def set_weights(self, weights: Mapping[str, NDArray[np.floating]]) -> None:
@@ -320,7 +294,9 @@ class ActorCritic:
         Raises:
             ValueError: A name is missing or unknown, or a shape differs; nothing is changed then.
         """
-        needed = {name: tuple(self._variables[name].shape) for name in self._trained_names()}
+        needed = {
+            name: tuple(self._variables[name].shape) for name in trained_names(self._variables)
+        }
         check_shapes("weights", weights, needed)
         self.write_variables(weights)
 
@@ -344,13 +320,7 @@ class ActorCritic:
     @classmethod
     def load(cls, path: str | Path, **settings: Any) -> Self:  # noqa: ANN401  of the constructor
         """Return the agent of a `save`; `settings` replace arguments of the constructor."""
-        stored = json.loads(Path(f"{path}.json").read_text(encoding="utf-8"))
-        known = {
-            "args": restore_arguments(stored["arguments"]),
-            "dtype": stored["dtype"],
-            "seed": stored["seed"],
-        }
-        agent = cls(**{**known, **settings})
+        agent = cls(**read_settings(path, settings))
         agent.load_model(path)
         return agent
 
@@ -363,21 +333,8 @@ class ActorCritic:
         self._noise = {name: placeholder(self.dtype, actions) for name in self.noise_names}
         self._step_noise = placeholder(self.dtype, actions)
 
-    def _create_normalizer(self) -> Normalizer | None:
-        if not self.args.obs_normalization:
-            return None
-        identity_start = bool(getattr(self.args, "normalizer_identity_start", False))
-        return Normalizer(
-            tuple(self.args.obs_dims), identity_start=identity_start, dtype=self.dtype
-        )
-
     def _normalize(self, batch: Tensors) -> dict[str, tf.Tensor]:
-        if self.normalizer is None:
-            return dict(batch)
-        return {
-            name: self.normalizer.normalize(x) if name in self.normalized_inputs else x
-            for name, x in batch.items()
-        }
+        return normalize_batch(self.normalizer, batch, self.normalized_inputs)
 
     def _create_steps(self) -> None:
         batch = self._normalize(self._inputs)
@@ -387,94 +344,27 @@ class ActorCritic:
         }
         self._figures = self.step_figures(batch["obs"], self._step_noise)
         losses = {"pi": self.pi_losses(batch, self._noise), "q": self.q_losses(batch, self._noise)}
-        self._all_figures = {**losses["pi"].figures, **losses["q"].figures}
-        gradients = {
-            name: self.optimizers[name].compute_gradients(
-                objective, get_vars(self.graph, self._trained[name])
-            )
-            for kind in losses.values()
-            for name, objective in kind.objectives.items()
-        }
-        self._gradients = {
-            variable.op.name: gradient
-            for pairs in gradients.values()
-            for gradient, variable in pairs
-        }
-        self._steps = {
-            kind: self._create_step(each, gradients)
-            for kind, each in {
-                **losses,
-                "joint": Losses(
-                    {**losses["pi"].objectives, **losses["q"].objectives}, self._all_figures
-                ),
-            }.items()
-        }
-
-    def _create_step(self, losses: Losses, gradients: Mapping[str, Any]) -> Any:  # noqa: ANN401
-        # Without this the order is open: TensorFlow may read a critic for the policy's gradient after its own step.
-        read = [g for name in losses.objectives for g, _ in gradients[name]]
-        with tf.control_dependencies([*read, *losses.figures.values()]):
-            applied = [
-                self.optimizers[name].apply_gradients(gradients[name]) for name in losses.objectives
-            ]
-        return losses.figures, applied
-
-    def _create_assignments(self) -> None:
-        self._variables = {
-            variable.op.name: variable
-            for variable in tf.compat.v1.global_variables()
-            if variable.op.name.startswith(("main/", "target/", "rrd/", "normalizer/"))
-            and variable.op.name.rpartition("/")[2] not in _SLOTS
-        }
-        self._assignments = {}
-        for name, variable in self._variables.items():
-            placeholder = tf.compat.v1.placeholder(variable.dtype, variable.shape)
-            self._assignments[name] = (placeholder, variable.assign(placeholder))
-        polyak = self.args.polyak
-        pairs = [
-            (variable, self._variables[f"main/{name.removeprefix('target/')}"])
-            for name, variable in self._variables.items()
-            if name.startswith("target/")
-        ]
-        self._target_init = tf.group(*(target.assign(main) for target, main in pairs))
-        self._target_update = tf.group(
-            *(target.assign(polyak * target + (1.0 - polyak) * main) for target, main in pairs)
-        )
-
-    def _trained_names(self) -> list[str]:
-        prefixes = ("target/", "normalizer/")
-        return [name for name in self._variables if not name.startswith(prefixes)]
+        self._steps = create_steps(losses, self.optimizers, self._trained)
 
     def _set_initial_weights(self) -> None:
         arrays = {
             name: initial_array(name, tuple(self._variables[name].shape), self.seed)
-            for name in self._trained_names()
+            for name in trained_names(self._variables)
             if len(self._variables[name].shape) > 1
         }
         self.write_variables(arrays)
 
     def _rows(self, observation: NDArray[np.floating]) -> tuple[NDArray[np.floating], bool]:
-        rows: NDArray[np.floating] = np.asarray(observation, dtype=self.dtype)
-        single = rows.ndim == len(self.args.obs_dims)
-        rows = rows[None] if single else rows
-        if rows.shape[1:] != tuple(self.args.obs_dims):
-            needed = tuple(self.args.obs_dims)
-            msg = f"an observation of shape {np.shape(observation)}; needed {needed} or (batch, *{needed})"
-            raise ValueError(msg)
-        return rows, single
+        return observation_rows(self.args, observation, self.dtype)
 
     def _action_noise(
         self, rows: int, explore: bool, noise: NDArray[np.floating] | None
     ) -> NDArray[np.floating]:
         shape = (rows, *self.args.acts_dims)
-        if not explore:
-            return np.zeros(shape)
-        if noise is None:
-            return self.rng.standard_normal(shape)
-        return np.reshape(np.asarray(noise, dtype=np.float64), shape)
+        return action_noise(shape, self.rng, explore=explore, noise=noise)
 
     def _run(self, kind: str, batch: Any, noise: Noise | None) -> dict[str, float]:  # noqa: ANN401
-        figures, _ = self.session.run(self._steps[kind], self._feed(batch, noise))
+        figures, _ = self.session.run(self._steps.steps[kind], self._feed(batch, noise))
         for counted in ("pi", "q") if kind == "joint" else (kind,):
             self.counters[counted] += 1
         return {name: float(value) for name, value in figures.items()}
@@ -487,9 +377,6 @@ class ActorCritic:
         check_shapes("noise arrays", noise, dict.fromkeys(self.noise_names, shape))
         feed = {self._inputs[name]: arrays[name] for name in self._inputs if name in arrays}
         return {**feed, **{self._noise[name]: array for name, array in noise.items()}}
-
-
-_SLOTS = {"Adam", "Adam_1", "RMSProp", "RMSProp_1"}
 
 
 def _session_config() -> tf.compat.v1.ConfigProto:

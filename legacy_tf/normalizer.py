@@ -5,11 +5,14 @@ Mirror: torch_impl/normalizer.py.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
+
+from experience.actor_critics import Settings
 
 SCOPE = "normalizer/normalizer_variables"
 
@@ -123,3 +126,20 @@ def normalize_states(states: tf.Tensor) -> tf.Tensor:
     # The root is taken of what is never 0, or its gradient would be infinite.
     variance = tf.where(constant, tf.ones_like(mean), squares / rows)
     return tf.where(constant, tf.zeros_like(states), standardize(states, mean, tf.sqrt(variance)))
+
+
+def create_normalizer(args: Settings, dtype: str) -> Normalizer | None:
+    """Return the normaliser that the arguments ask for, or None."""
+    if not args.obs_normalization:
+        return None
+    identity_start = bool(getattr(args, "normalizer_identity_start", False))
+    return Normalizer(tuple(args.obs_dims), identity_start=identity_start, dtype=dtype)
+
+
+def normalize_batch(
+    normalizer: Normalizer | None, batch: Mapping[str, tf.Tensor], names: Collection[str]
+) -> dict[str, tf.Tensor]:
+    """Return the batch with the inputs of these names normalised, if there is a normaliser."""
+    if normalizer is None:
+        return dict(batch)
+    return {name: normalizer.normalize(x) if name in names else x for name, x in batch.items()}

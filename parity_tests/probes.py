@@ -158,7 +158,7 @@ def trajectory(case: Case) -> list[Comparison]:
     losses = np.empty((case.updates, 2))
     for number in range(1, case.updates + 1):
         draw = case.inputs.draw()
-        losses[number - 1] = [agent.update(*draw)["loss"] for agent in (legacy, torch)]
+        losses[number - 1] = [_magnitude(agent.update(*draw)) for agent in (legacy, torch)]
         if case.has_target and number % TARGET_INTERVAL == 0:
             legacy.update_target()
             torch.update_target()
@@ -241,7 +241,7 @@ def save_load(case: Case) -> list[Comparison]:
         found += _compare_copies(f"{side}: loaded ", agent, loaded)
         # The next updates need the optimizer's state and the target network.
         kept, again = (
-            [each.update(*draw)["loss"] for draw in draws[3:]] for each in (agent, loaded)
+            [_magnitude(each.update(*draw)) for draw in draws[3:]] for each in (agent, loaded)
         )
         found.append(
             compare(
@@ -276,7 +276,7 @@ def resume(case: Case) -> list[Comparison]:
     losses = np.empty((10, 2))
     for row in losses:
         draw = case.inputs.draw()
-        row[:] = [agent.update(*draw)["loss"] for agent in (legacy, torch)]
+        row[:] = [_magnitude(agent.update(*draw)) for agent in (legacy, torch)]
     name = "losses after the conversion"
     found.append(
         compare(name, losses[:, 0], losses[:, 1], find_tolerance("trajectory_loss", case.dtype))
@@ -331,6 +331,11 @@ def _tied(array: NDArray[np.floating]) -> NDArray[np.floating]:
     signs = np.where(np.abs(array) >= np.quantile(np.abs(array), 0.7), np.sign(array), 0.0)
     signs[..., 2:] = signs[..., 1:2]
     return signs.astype(array.dtype)
+
+
+def _magnitude(figures: Mapping[str, float]) -> float:
+    """Return the sum of the magnitudes of an update's figures: several losses may cancel, and with them what differs."""
+    return float(sum(map(abs, figures.values())))
 
 
 def _number(value: float) -> NDArray[np.float64]:

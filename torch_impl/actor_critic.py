@@ -8,10 +8,9 @@ Mirror: legacy_tf/actor_critic.py.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, Self, TypeVar, cast
+from typing import Any, NamedTuple, Self, TypeVar
 
 import numpy as np
 import torch
@@ -20,34 +19,28 @@ from torch import Tensor, nn
 
 from experience.actor_critics import (
     Settings,
+    action_noise,
     batch_arrays,
-    generator_text,
     initial_array,
-    plain_arguments,
-    restore_arguments,
-    set_generator,
+    observation_rows,
+    target_pairs,
+    trained_names,
+    transition_shapes,
 )
 from experience.agent import Noise
 from experience.shapes import check_shapes
-from torch_impl.checkpoints import (
-    CheckpointError,
-    checkpoint_path,
-    read_checkpoint,
-    write_checkpoint,
-)
-from torch_impl.compiled_losses import CompiledLosses
+from torch_impl.agent_files import load_agent, read_settings, save_agent
+from torch_impl.agent_steps import AgentSteps
+from torch_impl.arrays import fill_tensor, original_name, to_array, to_numbers, to_tensor
 from torch_impl.compiled_steps import CompilingError
 from torch_impl.devices import find_device
-from torch_impl.networks import DTYPES
-from torch_impl.normalizer import SCOPE, Normalizer
+from torch_impl.normalizer import SCOPE, create_normalizer, normalize_batch
 from torch_impl.session_optimizers import AdamOptimizer, RMSPropOptimizer, SessionOptimizer
 from torch_impl.variables import get_vars
 
 Shapes = dict[str, tuple[int | None, ...]]
 Tensors = Mapping[str, Tensor]
 AnyNetwork = TypeVar("AnyNetwork", bound=nn.Module)
-
-_log = logging.getLogger(__name__)
 
 
 class Losses(NamedTuple):
@@ -95,11 +88,16 @@ class ActorCritic:
         self.optimizers: dict[str, SessionOptimizer] = {}
         self.counters = {"pi": 0, "q": 0, "target": 0}
         self._trained: dict[str, list[Tensor]] = {}
-        self._compiled: CompiledLosses | None = None
+        self._steps = AgentSteps(self._losses, self.optimizers, self._trained)
         self._variables: dict[str, Tensor] = {}
-        self.normalizer = self._create_normalizer()
+        self.normalizer = create_normalizer(args, dtype)
+        if self.normalizer is not None:
+            self.add_network("normalizer", self.normalizer, scope=SCOPE)
         self.create_networks()
-        self._pairs = self._find_targets()
+        pairs = target_pairs(self._variables)
+        self._targets, self._mains = (
+            [self._variables[pair[side]] for pair in pairs] for side in (0, 1)
+        )
         self.create_optimizers()
         self.target_init()
 
@@ -133,14 +131,7 @@ class ActorCritic:
 
     def input_shapes(self) -> Shapes:
         """Return the arrays of a batch, None for the batch axis."""
-        observation, action = self.args.obs_dims, self.args.acts_dims
-        return {
-            "obs": (None, *observation),
-            "obs_next": (None, *observation),
-            "acts": (None, *action),
-            "rews": (None, 1),
-            "done": (None, 1),
-        }
+        return transition_shapes(self.args)
 
     def convert_batch(self, batch: Any) -> dict[str, NDArray[Any]]:  # noqa: ANN401  see `batch_arrays`
         """Return the arrays of `input_shapes` from a batch."""
@@ -151,14 +142,14 @@ class ActorCritic:
         self.networks[name] = network.to(self.device)
         setattr(self, name, network)
         for parameter_name, parameter in network.named_parameters():
-            variable = f"{scope}/{_original_name(parameter_name)}"
+            variable = f"{scope}/{original_name(parameter_name)}"
             self._variables[variable] = parameter
             if scope.startswith("target/"):
                 parameter.requires_grad_(False)
             if parameter.ndim > 0:
                 # Scalars keep what the network gave them (the temperature of SAC).
-                shape = tuple(_to_array(parameter).shape)
-                _fill(parameter, initial_array(variable, shape, self.seed))
+                shape = tuple(to_array(parameter).shape)
+                fill_tensor(parameter, initial_array(variable, shape, self.seed))
         for buffer_name, buffer in network.named_buffers():
             self._variables[f"{scope}/{buffer_name}"] = buffer
         return network
@@ -243,15 +234,14 @@ class ActorCritic:
         """Move the target networks towards the trained ones: target = polyak * target + (1 - polyak) * main."""
         polyak = self.args.polyak
         with torch.no_grad():
-            targets, mains = self._pairs
-            torch._foreach_mul_(targets, polyak)
-            torch._foreach_add_(targets, mains, alpha=1.0 - polyak)
+            torch._foreach_mul_(self._targets, polyak)
+            torch._foreach_add_(self._targets, self._mains, alpha=1.0 - polyak)
         self.counters["target"] += 1
 
     def target_init(self) -> None:
         """Copy the trained networks into the target networks."""
         with torch.no_grad():
-            torch._foreach_copy_(*self._pairs)
+            torch._foreach_copy_(self._targets, self._mains)
 
     def compile_steps(self) -> str | None:
         """Compile every kind of step at its first call with a size of batch, for 10 to 60 seconds each.
@@ -263,9 +253,7 @@ class ActorCritic:
             What stands against it, steps then stay in eager PyTorch; None if nothing does.
         """
         try:
-            self._compiled = CompiledLosses(
-                self._networks(), self._trained, self.optimizers, self._losses
-            )
+            self._steps.compile(self.network_modules())
         except CompilingError as error:
             return str(error)
         return None
@@ -274,11 +262,15 @@ class ActorCritic:
         """Return the figures of `train`; nothing changes."""
         with torch.no_grad():
             losses = self._losses("joint", *self._tensors(batch, noise))
-        return _numbers(losses.figures)
+        return to_numbers(losses.figures)
+
+    def network_modules(self) -> nn.ModuleDict:
+        """Return all networks and the normaliser as one module."""
+        return nn.ModuleDict(self.networks)
 
     def read_variables(self) -> dict[str, NDArray[np.floating]]:
         """Return copies of all weights and statistics under the original's names: "main/policy/net/pi/kernel" (in, out)."""
-        return {name: _to_array(tensor) for name, tensor in self._variables.items()}
+        return {name: to_array(tensor) for name, tensor in self._variables.items()}
 
     def write_variables(self, arrays: Mapping[str, NDArray[np.floating]]) -> None:
         """Set some of the variables of `read_variables`.
@@ -287,55 +279,25 @@ class ActorCritic:
             ValueError: A name is unknown or a shape differs; nothing is changed then.
         """
         known = {
-            name: _to_array(self._variables[name]).shape
+            name: to_array(self._variables[name]).shape
             for name in arrays
             if name in self._variables
         }
         check_shapes("variables", arrays, known)
         for name, array in arrays.items():
-            _fill(self._variables[name], array)
+            fill_tensor(self._variables[name], array)
 
     def save_model(self, path: str | Path) -> None:
-        """Write everything but the replay buffer; training goes on from it bit by bit.
-
-        One file, `<path>.pth`: all networks, optimizers and the normaliser, counters and the state of the noise.
-        """
-        write_checkpoint(
-            checkpoint_path(path),
-            self._networks().state_dict(),
-            metadata={
-                "agent": {
-                    "class": type(self).__name__,
-                    "arguments": plain_arguments(self.args),
-                    "dtype": self.dtype,
-                    "seed": self.seed,
-                    "counters": self.counters,
-                    "generator": generator_text(self.rng),
-                }
-            },
-            extras={"optimizers": {name: o.state_dict() for name, o in self.optimizers.items()}},
-        )
+        """Write everything but the replay buffer; training goes on from it bit by bit."""
+        save_agent(self, path)
 
     def load_model(self, path: str | Path) -> None:
-        """Read what `save_model` wrote; optimizers, counters and noise go on if the file has them.
+        """Read what `save_model` wrote.
 
         Raises:
             CheckpointError: The file is damaged or not of an agent like this.
         """
-        path = checkpoint_path(path)
-        checkpoint = read_checkpoint(path)
-        try:
-            self._networks().load_state_dict(checkpoint.model_state_dict)
-            states = cast("Mapping[str, Any]", checkpoint.extras.get("optimizers", {}))
-            for name, state in states.items():
-                self.optimizers[name].load_state_dict(state)
-            stored = cast("Mapping[str, Any]", checkpoint.metadata.get("agent", {}))
-            self.counters = {**self.counters, **stored.get("counters", {})}
-            if "generator" in stored:
-                set_generator(self.rng, stored["generator"])
-        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-            msg = f"{path}: not a {type(self).__name__} of these settings: {error}"
-            raise CheckpointError(msg) from error
+        load_agent(self, path)
 
     def act(
         self, observation: NDArray[np.floating], rng: np.random.Generator, *, explore: bool
@@ -347,9 +309,8 @@ class ActorCritic:
         return actions[0] if single else actions
 
     def update(self, batch: Any, noise: Noise | None = None) -> dict[str, float]:  # noqa: ANN401
-        """Return `train`, with the sum of the magnitudes of all figures as "loss"."""
-        figures = self.train(batch, noise)
-        return {"loss": sum(map(abs, figures.values())), **figures}
+        """Do `train`: the name that all agents of this project have for it."""
+        return self.train(batch, noise)
 
     def update_target(self) -> None:
         """Do `target_init`: the name that all agents of this project have for it."""
@@ -360,23 +321,23 @@ class ActorCritic:
         batch: Any,  # noqa: ANN401
         noise: Noise | None = None,
     ) -> tuple[float, dict[str, NDArray[np.floating]]]:
-        """Return the loss of `update` and the gradients of all trained weights; nothing changes.
+        """Return the sum of the magnitudes of all figures and the gradients of all trained weights; nothing changes.
 
-        Magnitudes are added because the losses of policy and critic may cancel, and with them what differs.
+        Magnitudes, because the losses of policy and critic may cancel, and with them what differs.
         """
         losses = self._losses("joint", *self._tensors(batch, noise))
-        gradients = self._differentiate(losses)
+        gradients = self._steps.differentiate(losses)
         names = {id(tensor): name for name, tensor in self._variables.items()}
         found = {
-            names[id(parameter)]: _to_array(gradient)
+            names[id(parameter)]: to_array(gradient)
             for name, each in gradients.items()
             for parameter, gradient in zip(self._trained[name], each, strict=True)
         }
-        return sum(map(abs, _numbers(losses.figures).values())), found
+        return sum(map(abs, to_numbers(losses.figures).values())), found
 
     def get_weights(self) -> dict[str, NDArray[np.floating]]:
         """Return copies of all trained weights, without the target networks."""
-        return {name: _to_array(self._variables[name]) for name in self._trained_names()}
+        return {name: to_array(self._variables[name]) for name in trained_names(self._variables)}
 
     def set_weights(self, weights: Mapping[str, NDArray[np.floating]]) -> None:
         """Set all trained weights.
@@ -410,90 +371,27 @@ class ActorCritic:
     @classmethod
     def load(cls, path: str | Path, **settings: Any) -> Self:  # noqa: ANN401  of the constructor
         """Return the agent of a `save`; `settings` replace arguments of the constructor."""
-        path = checkpoint_path(path)
-        stored = cast("Mapping[str, Any]", read_checkpoint(path).metadata.get("agent", {}))
-        if "arguments" not in stored and "args" not in settings:
-            msg = f"{path}: does not say the agent's arguments; needed args=..."
-            raise CheckpointError(msg)
-        known = {
-            "args": restore_arguments(stored.get("arguments", {})),
-            "dtype": stored.get("dtype", "float32"),
-            "seed": stored.get("seed", 0),
-        }
-        agent = cls(**{**known, **settings})
+        agent = cls(**read_settings(path, settings))
         agent.load_model(path)
         return agent
 
-    def _create_normalizer(self) -> Normalizer | None:
-        if not self.args.obs_normalization:
-            return None
-        identity_start = bool(getattr(self.args, "normalizer_identity_start", False))
-        normalizer = Normalizer(
-            tuple(self.args.obs_dims), identity_start=identity_start, dtype=self.dtype
-        )
-        return self.add_network("normalizer", normalizer, scope=SCOPE)
-
-    def _networks(self) -> nn.ModuleDict:
-        return nn.ModuleDict(self.networks)
-
-    def _find_targets(self) -> tuple[list[Tensor], list[Tensor]]:
-        targets = [name for name in self._variables if name.startswith("target/")]
-        mains = [f"main/{name.removeprefix('target/')}" for name in targets]
-        return (
-            [self._variables[name] for name in targets],
-            [self._variables[name] for name in mains],
-        )
-
     def _normalize(self, batch: Tensors) -> dict[str, Tensor]:
-        if self.normalizer is None:
-            return dict(batch)
-        return {
-            name: self.normalizer.normalize(x) if name in self.normalized_inputs else x
-            for name, x in batch.items()
-        }
-
-    def _trained_names(self) -> list[str]:
-        prefixes = ("target/", "normalizer/")
-        return [name for name in self._variables if not name.startswith(prefixes)]
+        return normalize_batch(self.normalizer, batch, self.normalized_inputs)
 
     def _rows(self, observation: NDArray[np.floating]) -> tuple[NDArray[np.floating], bool]:
-        rows: NDArray[np.floating] = np.asarray(observation, dtype=self.dtype)
-        single = rows.ndim == len(self.args.obs_dims)
-        rows = rows[None] if single else rows
-        if rows.shape[1:] != tuple(self.args.obs_dims):
-            needed = tuple(self.args.obs_dims)
-            msg = f"an observation of shape {np.shape(observation)}; needed {needed} or (batch, *{needed})"
-            raise ValueError(msg)
-        return rows, single
+        return observation_rows(self.args, observation, self.dtype)
 
     def _action_noise(
         self, rows: int, explore: bool, noise: NDArray[np.floating] | None
     ) -> NDArray[np.floating]:
         shape = (rows, *self.args.acts_dims)
-        if not explore:
-            return np.zeros(shape)
-        if noise is None:
-            return self.rng.standard_normal(shape)
-        return np.reshape(np.asarray(noise, dtype=np.float64), shape)
+        return action_noise(shape, self.rng, explore=explore, noise=noise)
 
     def _run(self, kind: str, batch: Any, noise: Noise | None) -> dict[str, float]:  # noqa: ANN401
-        figures = self._take_step(kind, *self._tensors(batch, noise))
+        figures = self._steps.take(kind, *self._tensors(batch, noise))
         for counted in ("pi", "q") if kind == "joint" else (kind,):
             self.counters[counted] += 1
-        return _numbers(figures)
-
-    def _take_step(self, kind: str, batch: Tensors, noise: Tensors) -> dict[str, Tensor]:
-        if self._compiled is not None:
-            try:
-                return self._compiled(kind, batch, noise)
-            except CompilingError as error:
-                self._compiled = None
-                _log.warning("steps run in eager PyTorch: %s", error)
-        losses = self._losses(kind, batch, noise)
-        gradients = self._differentiate(losses)
-        for name, each in gradients.items():
-            self.optimizers[name].apply_gradients(each)
-        return losses.figures
+        return to_numbers(figures)
 
     def _losses(self, kind: str, batch: Tensors, noise: Tensors) -> Losses:
         if kind == "pi":
@@ -502,14 +400,6 @@ class ActorCritic:
             return self.q_losses(batch, noise)
         pi, q = self.pi_losses(batch, noise), self.q_losses(batch, noise)
         return Losses({**pi.objectives, **q.objectives}, {**pi.figures, **q.figures})
-
-    def _differentiate(self, losses: Losses) -> dict[str, list[Tensor]]:
-        """Return the gradients for every optimizer, all at the present weights."""
-        return {
-            # Objectives may share a part (the policy's loss and the temperature's): it is still needed.
-            name: list(torch.autograd.grad(objective, self._trained[name], retain_graph=True))
-            for name, objective in losses.objectives.items()
-        }
 
     def _tensors(self, batch: Any, noise: Noise | None) -> tuple[Tensors, Tensors]:  # noqa: ANN401
         arrays = self.convert_batch(batch)
@@ -521,33 +411,4 @@ class ActorCritic:
         return self._normalize(feed), {name: self._tensor(array) for name, array in noise.items()}
 
     def _tensor(self, array: NDArray[Any]) -> Tensor:  # Any: integers and booleans as well
-        """Return a tensor of the agent's dtype on its device."""
-        # One copy at most: torch refuses read-only arrays only with a warning, which a copy avoids.
-        converted = np.asarray(array, dtype=self.dtype)
-        writable = converted if converted.flags.writeable else converted.copy()
-        return torch.from_numpy(writable).to(self.device, DTYPES[self.dtype])
-
-
-def _original_name(name: str) -> str:
-    """Return "pi_dense1/kernel" for "pi_dense1.weight"."""
-    return name.replace(".weight", "/kernel").replace(".bias", "/bias").replace(".", "/")
-
-
-def _to_array(tensor: Tensor) -> NDArray[np.floating]:
-    """Return a copy as TensorFlow has it: matrices (in, out), windows (height, width, in, out)."""
-    array: NDArray[np.floating] = tensor.detach().cpu().numpy()
-    axes = {2: (1, 0), 4: (2, 3, 1, 0)}.get(array.ndim)
-    return (array.transpose(axes) if axes else array).copy(order="C")
-
-
-def _fill(tensor: Tensor, array: NDArray[np.floating]) -> None:
-    """Set a tensor to an array as `_to_array` gives it."""
-    axes = {2: (1, 0), 4: (3, 2, 0, 1)}.get(np.ndim(array))
-    with torch.no_grad():
-        tensor.copy_(torch.from_numpy(np.array(np.transpose(array, axes) if axes else array)))
-
-
-def _numbers(figures: Mapping[str, Tensor]) -> dict[str, float]:
-    # One copy for all: on a GPU every copy waits for what was computed before.
-    values: list[float] = torch.stack(list(figures.values())).tolist() if figures else []
-    return dict(zip(figures, values, strict=True))
+        return to_tensor(array, self.dtype, self.device)

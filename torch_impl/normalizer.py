@@ -5,11 +5,14 @@ Mirror: legacy_tf/normalizer.py.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from experience.actor_critics import Settings
 from torch_impl.networks import DTYPES
 
 SCOPE = "normalizer/normalizer_variables"
@@ -109,3 +112,20 @@ def normalize_states(states: Tensor) -> Tensor:
     # The root is taken of what is never 0, or its gradient would be infinite.
     variance = torch.where(constant, 1.0, squares / max(len(states) - 1, 1))
     return torch.where(constant, 0.0, standardize(states, mean, variance.sqrt()))
+
+
+def create_normalizer(args: Settings, dtype: str) -> Normalizer | None:
+    """Return the normaliser that the arguments ask for, or None."""
+    if not args.obs_normalization:
+        return None
+    identity_start = bool(getattr(args, "normalizer_identity_start", False))
+    return Normalizer(tuple(args.obs_dims), identity_start=identity_start, dtype=dtype)
+
+
+def normalize_batch(
+    normalizer: Normalizer | None, batch: Mapping[str, Tensor], names: Collection[str]
+) -> dict[str, Tensor]:
+    """Return the batch with the inputs of these names normalised, if there is a normaliser."""
+    if normalizer is None:
+        return dict(batch)
+    return {name: normalizer.normalize(x) if name in names else x for name, x in batch.items()}
