@@ -112,6 +112,11 @@ class OfflineAgent:
         if compiled:
             self._compiled = self._make_compiled()
 
+    @classmethod
+    def setting_names(cls) -> tuple[str, ...]:
+        """Return the names of all hyper-parameters that the constructor takes beyond its own arguments."""
+        return tuple(choose_settings(cls.__name__, None, {}))
+
     def create_networks(self) -> None:
         """Add the networks with `add_network`, trained ones and targets."""
         raise NotImplementedError

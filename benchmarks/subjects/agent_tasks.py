@@ -18,9 +18,10 @@ from benchmarks.measure import Operation
 from benchmarks.subjects import NotApplicableError, Prepared
 from benchmarks.subjects.agents import AgentFactory, name_of
 from benchmarks.subjects.scenarios import GUIDE, Scenario
-from benchmarks.subjects.transitions import BATCH_SIZE, SEED
+from benchmarks.subjects.transitions import BATCH_SIZE, MEMORY_SIZE, SEED
 from experience.agent import Batch
 from experience.evaluation import Environment
+from experience.offline_data import ReplayBuffer, make_episode
 
 GUIDE_BATCH_SIZE = 32
 STEPS_PER_EPISODE = 20
@@ -67,6 +68,8 @@ def prepare_task(
 def _prepare_updates(build: AgentFactory, scenario: Scenario, updates_a_call: int) -> Prepared:
     """Updates from a full memory, one by one or many in one call where the agent offers that; or from batches."""
     agent = build(batch_size=BATCH_SIZE)
+    if hasattr(agent, "update_target_network"):
+        return _prepare_recorded_updates(agent, scenario.draw_batch(MEMORY_SIZE), updates_a_call)
     if not hasattr(agent, "replay"):
         batches = [scenario.draw_batch(BATCH_SIZE) for _ in range(BATCHES)]
         update = _update_with(agent, batches)
@@ -87,11 +90,43 @@ def _prepare_updates(build: AgentFactory, scenario: Scenario, updates_a_call: in
     return Prepared(in_calls, multiple=updates_a_call, details=details)
 
 
+def _prepare_recorded_updates(
+    agent: Any,  # noqa: ANN401  see `AgentFactory`
+    recorded: Batch,
+    updates_a_call: int,
+) -> Prepared:
+    """Updates of an offline agent on batches drawn from recorded transitions."""
+    nothing = np.zeros(1, np.bool_)
+    buffer = ReplayBuffer(
+        make_episode(np.stack([row, following]), action[None], reward[None], [end], nothing)
+        for row, action, reward, following, end in zip(*recorded, strict=True)
+    )
+    rng = np.random.default_rng(SEED)
+    # Whole compiled calls where the agent compiles several updates into one.
+    length = getattr(agent, "updates_per_call", 1)
+    length *= max(1, updates_a_call // length)
+
+    def in_calls(count: int) -> None:
+        for _ in range(count // length):
+            agent.update_many(buffer, length, rng, BATCH_SIZE)
+
+    details = {**_first_call(in_calls, length), "updates a call": length}
+    return Prepared(in_calls, multiple=length, details=details)
+
+
+def _require_acting(agent: object) -> None:
+    """Raise NotApplicableError for an agent that learns from recorded data."""
+    if hasattr(agent, "update_target_network"):
+        message = f"{name_of(agent)} learns from recorded data, not in an environment"
+        raise NotApplicableError(message)
+
+
 def _prepare_training(build: AgentFactory, scenario: Scenario) -> Prepared:
     """The training loop in its settled state: memory filled, epsilon at its floor."""
     environment = scenario.make_environment()
     sizes = scenario.sizes_of(environment)
     agent = build(batch_size=GUIDE_BATCH_SIZE, epsilon=EXPLORATION_FLOOR, **sizes)
+    _require_acting(agent)
     if hasattr(agent, "replay"):
         fill_memory(agent, scenario.draw_batch(**sizes))
     loop = TrainingLoop(agent, environment)
@@ -102,6 +137,7 @@ def _train_from_start(build: AgentFactory, scenario: Scenario, count: int) -> No
     """The training from an untrained agent with an empty memory and the exploration it begins with."""
     environment = scenario.make_environment()
     agent = build(batch_size=GUIDE_BATCH_SIZE, **scenario.sizes_of(environment))
+    _require_acting(agent)
     TrainingLoop(agent, environment).run(count)
 
 

@@ -24,6 +24,9 @@ def find_class(path: str) -> AgentFactory:
 def takes(factory: AgentFactory, argument: str) -> bool:
     """Return whether the constructor takes the keyword argument."""
     parameters = inspect.signature(factory).parameters
+    names: Callable[[], tuple[str, ...]] | None = getattr(factory, "setting_names", None)
+    if names is not None:  # what an offline agent takes as **settings
+        return argument in parameters or argument in names()
     return argument in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
 
 

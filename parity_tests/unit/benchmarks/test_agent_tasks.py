@@ -7,6 +7,8 @@ import pytest
 
 from benchmarks.subjects import NotApplicableError, Prepared
 from benchmarks.subjects.agent_tasks import BATCHES, TARGET_EVERY_STEPS, fill_memory, prepare_task
+from benchmarks.subjects.agents import find_class, plan_build
+from benchmarks.subjects.scenarios import find_scenario
 from benchmarks.subjects.transitions import ACTIONS, MEMORY_SIZE, OBSERVATION_SIZE, make_transitions
 
 pytest.importorskip("gymnasium")
@@ -194,3 +196,20 @@ class Returns(NamedTuple):
 def test_a_memory_of_something_else_than_transitions_is_left_out() -> None:
     with pytest.raises(NotApplicableError, match="CountingAgent replays Returns"):
         fill_memory(CountingAgent(), Returns(np.zeros((3, 12))))  # type: ignore[arg-type]
+
+
+def test_an_offline_agent_draws_from_recorded_transitions_and_does_not_act() -> None:
+    pytest.importorskip("torch")
+    scenario = find_scenario("discrete_cql", None)
+    build = plan_build(
+        find_class("torch_impl.offline_dqn:DiscreteCQL"),
+        scenario,
+        {"style": "x", "compiled": False},
+    )
+
+    prepared = prepare_task("updates", build, scenario=scenario, updates_a_call=25)
+
+    prepared.operation(20)
+    assert prepared.multiple == 20
+    with pytest.raises(NotApplicableError, match="DiscreteCQL learns from recorded data"):
+        prepare_task("training", build, scenario=scenario)
