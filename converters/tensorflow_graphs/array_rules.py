@@ -201,7 +201,8 @@ def fill(node: FlatNode, inputs: Sequence[Value], translation: Translation) -> V
 def zeros(node: FlatNode, inputs: Sequence[Value], translation: Translation) -> Value:
     """Return zeros or ones in the shape of a tensor."""
     value = inputs[0]
-    return Filled(float(node.op == "OnesLike"), shape_of(node, value), value.dtype)
+    like = value if isinstance(value, Tensor) else None
+    return Filled(float(node.op == "OnesLike"), shape_of(node, value), value.dtype, like)
 
 
 @graph_rule("OneHot")
@@ -251,7 +252,7 @@ def cast(node: FlatNode, inputs: Sequence[Value], translation: Translation) -> V
     """Return a tensor in another type."""
     dtype = node.attributes.dtype("DstT")
     if isinstance(inputs[0], Filled):
-        return Filled(inputs[0].value, inputs[0].shape, dtype)
+        return Filled(inputs[0].value, inputs[0].shape, dtype, inputs[0].like)
     if inputs[0].dtype == dtype and not isinstance(inputs[0], Sizes):
         return inputs[0]
     return translation.operation(node, "Cast", {"x": inputs[0], "dtype": dtype}, dtype=dtype)[0]
@@ -374,7 +375,7 @@ def negative(node: FlatNode, inputs: Sequence[Value], translation: Translation) 
     """Return the negative."""
     value = inputs[0]
     if isinstance(value, Filled):
-        return Filled(-value.value, value.shape, value.dtype)
+        return Filled(-value.value, value.shape, value.dtype, value.like)
     return translation.operation(node, "Negative", {"x": translation.tensor(node, value)})[0]
 
 

@@ -16,7 +16,15 @@ from converters.graph import Call, Constant, Graph, Input, Layer, Operand, Tenso
 from converters.layers.operators.tensorflow_functions import Function, settle_arguments
 from converters.names import unique
 from converters.registry import Lowered, Shape, TorchStep, find_layer_rule
-from converters.tensorflow_graphs.values import AnyArray, Filled, Known, Tensor, Value, Weights
+from converters.tensorflow_graphs.values import (
+    AnyArray,
+    Elements,
+    Filled,
+    Known,
+    Tensor,
+    Value,
+    Weights,
+)
 
 MAX_WRITTEN_NUMBERS = 64
 """Numbers of a constant that are written into the network's source; larger ones become a part of its state."""
@@ -159,6 +167,9 @@ class GraphBuilder:
         if isinstance(value, Tensor):
             return value
         given = value
+        if isinstance(value, Filled) and value.like is not None:
+            full = {"x": value.like, "fill_value": value.value, "dtype": value.dtype}
+            return self.operation("full", "FullLike", full, dtype=value.dtype)[0]
         if isinstance(value, Filled) and value.shape is not None and None not in value.shape:
             sizes = tuple(size or 0 for size in value.shape)
             value = Known(np.full(sizes, value.value, value.dtype), like)
@@ -173,7 +184,9 @@ class GraphBuilder:
                 "Variable", value.variable, config, [], weights=weights, dtype=value.dtype
             )
             return result
-        msg = f"{like}: a number that is only known when the network runs (a size of the batch) is computed with"
+        kind = "list" if isinstance(value, Elements) else "size of the batch"
+        place = f"node {like[:200]!r}: " if like else ""
+        msg = f"{place}what depends on a {kind} is computed with; only sizes of shapes may"
         raise UnsupportedError(msg)
 
     def _argument(self, value: object, inputs: list[Tensor]) -> object:

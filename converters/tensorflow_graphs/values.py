@@ -80,21 +80,26 @@ class Weights:
 
 
 @dataclass(frozen=True, slots=True)
-class Filled:
-    """One number everywhere, in a shape that may only be known when the network runs."""
-
-    value: float
-    shape: Shape
-    dtype: str
-
-
-@dataclass(frozen=True, slots=True)
 class Tensor:
     """Something that the network computes."""
 
     ref: TensorRef
     shape: Shape
     dtype: str
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """One number everywhere, in a shape that may only be known when the network runs.
+
+    Attributes:
+        like: a tensor of that shape, if there is one.
+    """
+
+    value: float
+    shape: Shape
+    dtype: str
+    like: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)
