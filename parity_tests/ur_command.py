@@ -86,6 +86,9 @@ def _run(
     run = UrRun(
         plan, folder, resume=arguments.resume is not None, say=say, is_first=is_first, wait=wait
     )
+    if arguments.search:
+        run.search(arguments.search, say=_say)
+        return
     try:
         with _on_interrupt(stop):
             complete = run.train(lambda: stop.wished)
@@ -243,6 +246,12 @@ def _parser() -> argparse.ArgumentParser:
     option("--layout", "of the kernels in the output", standard.layout, choices=LAYOUTS)
     option("--faithful", "with the original's defects: " + ", ".join(FAITHFUL), action="store_true")
     option("--tensorboard", "write events beside the output", action="store_true", default=None)
+    option(
+        "--search",
+        "try so many settings with Optuna instead, and show a table",
+        type=int,
+        metavar="TRIALS",
+    )
     option(
         "--evaluate",
         "afterwards play so many games against each usual opponent",

@@ -39,8 +39,8 @@ from experience.ur_training import (
 )
 from experience.ur_weights import VERSIONS, write_ur_weights
 from parity_tests.train_run import TrainingUsageError
+from parity_tests.ur_search import TRAINERS, format_trials, search_settings
 
-TRAINERS = {"torch": "torch_impl.ur", "tensorflow": "legacy_tf.ur"}
 OPPONENTS = ("random", "heuristic", "expectiminimax-1", "expectiminimax-2", "expectiminimax-3")
 DATA_FILE = "samples.npz"
 _REPORT_EVERY = 10
@@ -113,9 +113,32 @@ class UrRun:
         shutil.rmtree(self._folder)
         return True
 
+    def search(self, trials: int, *, say: Callable[[str], None]) -> None:
+        """Try settings on the samples of this run, and leave the table beside the output. Nothing is kept of the trials.
+
+        Raises:
+            TrainingUsageError: Data, device or output are not as needed.
+        """
+        try:
+            self._folder.mkdir(parents=True)
+            samples = self._find_samples()
+            _limit_threads(self._plan.framework)
+            lines = format_trials(search_settings(self._plan, samples, trials, say=self._say))
+            table = Path(self._plan.output).with_suffix(".search.md")
+            table.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        except (ValueError, OSError) as error:
+            raise TrainingUsageError(str(error)) from error
+        finally:
+            shutil.rmtree(self._folder, ignore_errors=True)
+        for line in (*lines, f"wrote {table}"):
+            say(line)
+
     def evaluate(self, games: int, *, say: Callable[[str], None]) -> None:
         """Play the written weights, without hand-written bonuses, against the usual opponents."""
-        player = network_player(UrInference.from_weights(self._weights))
+        # The value alone: the policy imitates the expert less well than one look ahead with the value does.
+        player = network_player(
+            UrInference.from_weights(self._weights), value_weight=1.0, policy_weight=0.0
+        )
         for name in OPPONENTS:
             result = play_match(
                 player, make_player(name, mode="faithful"), games, seed=self._plan.seed
