@@ -18,6 +18,7 @@ ABILITIES: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("convert, inspect", ("numpy", "h5py"), ""),
     ("verify, load", ("torch",), ""),
     ("train", ("torch", "gymnasium"), "rl"),
+    ("dataset", ("h5py", "gymnasium", "minari", "PIL"), "offline"),
     ("parity", ("torch", "tensorflow", "keras"), "legacy"),
     ("bench", ("torch", "tensorflow", "gymnasium"), "legacy,rl"),
     ("report", ("matplotlib", "jinja2"), "report"),
