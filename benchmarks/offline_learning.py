@@ -66,7 +66,7 @@ STUDIES = (
     Study("CartPole-v1", "expert", ("DiscreteBC", "DiscreteCQL"), 3_000, _CARTPOLE),
     Study("CartPole-v1", "medium", ("DiscreteBC", "DiscreteCQL"), 3_000, _CARTPOLE),
     Study("CartPole-v1", "mixed", ("DiscreteBC", "DiscreteCQL"), 3_000, _CARTPOLE),
-    Study("Pendulum-v1", "mixed", ("BC", "TD3PlusBC", "IQL", "AWAC", "CQL"), 5_000, _PENDULUM),
+    Study("Pendulum-v1", "mixed", ("BC", "TD3PlusBC", "IQL", "AWAC", "CQL"), 3_000, _PENDULUM),
 )
 
 

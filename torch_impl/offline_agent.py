@@ -23,7 +23,7 @@ from experience.agent import Batch, Noise
 from experience.offline_data import ReplayBuffer
 from experience.offline_settings import ActionScaling, Settings, check_actions, choose_settings
 from experience.shapes import check_rows, check_shapes
-from torch_impl.checkpoints import CheckpointError, checkpoint_path
+from torch_impl.checkpoints import CheckpointError, checkpoint_path, read_checkpoint
 from torch_impl.compiled_steps import CompilingError
 from torch_impl.devices import describe_device, find_device
 from torch_impl.losses import TensorBatch
@@ -338,8 +338,6 @@ class OfflineAgent:
         Raises:
             CheckpointError: The file is damaged, or of another class.
         """
-        from torch_impl.checkpoints import read_checkpoint
-
         path = checkpoint_path(path)
         stored = cast("Mapping[str, Any]", read_checkpoint(path).metadata.get("agent", {}))
         if stored.get("class") != cls.__name__:
