@@ -135,10 +135,7 @@ class UrRun:
 
     def evaluate(self, games: int, *, say: Callable[[str], None]) -> None:
         """Play the written weights, without hand-written bonuses, against the usual opponents."""
-        # The value alone: the policy imitates the expert less well than one look ahead with the value does.
-        player = network_player(
-            UrInference.from_weights(self._weights), value_weight=1.0, policy_weight=0.0
-        )
+        player = network_player(UrInference.from_weights(self._weights))
         for name in OPPONENTS:
             result = play_match(
                 player, make_player(name, mode="faithful"), games, seed=self._plan.seed

@@ -42,7 +42,9 @@ ScoreFunction = Callable[[NDArray[np.float32]], tuple[NDArray[np.floating], NDAr
 Bonuses = Literal["none", "only", "both"]
 BONUSES: tuple[Bonuses, ...] = ("none", "only", "both")
 FINISH_BONUS, ROSETTE_BONUS, CAPTURE_BONUS = 5.0, 2.5, 1.5
-VALUE_WEIGHT, POLICY_WEIGHT = 0.7, 0.3
+WEIGHTS: dict[Mode, tuple[float, float]] = {"faithful": (0.7, 0.3), "corrected": (1.0, 0.0)}
+"""Of value and policy in the score. A policy of 0.3 costs a network a third of its wins, docs/ur.md has the figures: what
+the value says of moves differs less than what the policy does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,8 @@ class NetworkPlayer:
         score: the network; None plays by the bonuses alone.
         bonuses: "none" of them, "only" them, or "both".
         scoring: "faithful": 0.7 value + 0.3 policy, whoever moves, the value read with the roll already played;
-            "corrected": the value with the mover's sign, as an average over the next roll, equal pieces together.
+            "corrected": the value alone, with the mover's sign, as an average over the next roll, equal pieces
+            together.
         value_weight: of the value in the score.
         policy_weight: of the policy in it.
     """
@@ -127,8 +130,8 @@ def network_player(
     *,
     bonuses: Bonuses = "none",
     scoring: Mode = "corrected",
-    value_weight: float = VALUE_WEIGHT,
-    policy_weight: float = POLICY_WEIGHT,
+    value_weight: float | None = None,
+    policy_weight: float | None = None,
 ) -> NetworkPlayer:
     """Return a player that chooses by a network, by the bonuses, or by both.
 
@@ -136,8 +139,8 @@ def network_player(
         score: what the network says of features; an object of a module's class if processes share the games.
         bonuses: "none", "only" (the network is not asked) or "both".
         scoring: "corrected", or "faithful" as in the original's game.
-        value_weight: of the value in the score.
-        policy_weight: of the policy in it.
+        value_weight: of the value in the score; None: that of the scoring in `WEIGHTS`.
+        policy_weight: of the policy in it; None likewise.
 
     Raises:
         ValueError: No such bonuses or scoring, or no network where one is needed.
@@ -149,7 +152,14 @@ def network_player(
         msg = f"bonuses={bonuses!r} needs a network; without one there is bonuses='only'"
         raise ValueError(msg)
     asked = None if bonuses == "only" else score
-    return NetworkPlayer(asked, bonuses, scoring, value_weight, policy_weight)
+    value, policy = WEIGHTS[scoring]
+    return NetworkPlayer(
+        asked,
+        bonuses,
+        scoring,
+        value if value_weight is None else value_weight,
+        policy if policy_weight is None else policy_weight,
+    )
 
 
 def _first_best(moves: Moves, scores: NDArray[np.float64], states: int) -> NDArray[np.int64]:

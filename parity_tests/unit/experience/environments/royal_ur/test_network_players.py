@@ -73,7 +73,8 @@ def test_faithful_scores_are_the_original_formula() -> None:
 def test_corrected_scores_take_the_side_the_next_roll_and_equal_pieces() -> None:
     states = np.array(random_states(60, seed=2))
 
-    chosen = network_player(score).choose_many(states, GENERATOR)
+    player = network_player(score, value_weight=0.7, policy_weight=0.3)
+    chosen = player.choose_many(states, GENERATOR)
 
     for state, piece in zip(states, chosen, strict=True):
         policy = score(extract_features(state)[None])[1][0]
@@ -143,3 +144,12 @@ def test_wrong_settings_are_refused(network: object, options: dict[str, str], pa
 def test_a_state_without_a_move_is_refused() -> None:
     with pytest.raises(ValueError, match="1 of 1 states have no move"):
         network_player(None, bonuses="only").choose_many(make_state(roll=0)[None], GENERATOR)
+
+
+def test_corrected_player_goes_by_the_value_alone_and_the_faithful_one_by_both() -> None:
+    corrected, faithful = (
+        network_player(score, scoring=mode) for mode in ("corrected", "faithful")
+    )
+
+    assert (corrected.value_weight, corrected.policy_weight) == (1.0, 0.0)
+    assert (faithful.value_weight, faithful.policy_weight) == (0.7, 0.3)
