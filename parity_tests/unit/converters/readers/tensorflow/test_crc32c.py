@@ -17,6 +17,12 @@ def bit_by_bit(data: bytes) -> int:
     return register ^ 0xFFFFFFFF
 
 
+def bit_by_bit_step(register: int) -> int:
+    for _ in range(8):
+        register = (register >> 1) ^ (0x82F63B78 if register & 1 else 0)
+    return register
+
+
 @pytest.mark.parametrize(
     ("data", "expected"),
     [
@@ -37,6 +43,17 @@ def test_every_length_is_as_bit_by_bit(size: int) -> None:
     data = np.random.default_rng(size).bytes(size)
 
     assert crc32c(data) == bit_by_bit(data)
+
+
+@pytest.mark.parametrize("size", [128 * 1024 - 1, 128 * 1024 + 8, 700_003])
+def test_folded_buffers_are_as_byte_by_byte(size: int) -> None:
+    data = np.random.default_rng(size).bytes(size)
+    table = [bit_by_bit_step(byte) for byte in range(256)]
+    register = 0xFFFFFFFF
+    for byte in data:
+        register = table[(register ^ byte) & 0xFF] ^ (register >> 8)
+
+    assert crc32c(data) == register ^ 0xFFFFFFFF
 
 
 @pytest.mark.parametrize("cut", [1, 100, 4 * 1024 * 1024 + 3])
