@@ -88,6 +88,7 @@ class Arguments:
     use_pytorch: bool | None = None  # None: the environment variable USE_PYTORCH, else PyTorch
     cuda: bool | None = None  # None: where there is a device
     compiled: bool | None = None  # updates; None: on a CPU where the run is long enough to pay
+    amp: bool = False  # mixed precision: layers in bfloat16 where the device is faster with it
     seed: int = 0
     dtype: str = "float32"
     num_envs: int = 1  # environments stepped side by side; timesteps are those of all together

@@ -1,4 +1,4 @@
-"""Whether a run's updates are compiled: where it is asked for, or where the run is long enough to pay for it.
+"""How a run's updates are computed: compiled where it is asked for or pays, in mixed precision where it is asked for.
 
 Which agents can compile is not known here: those that have `compile_steps`. Both ways give the same numbers within
 rounding. The choice depends on the arguments alone, so a resumed run makes the same one.
@@ -12,6 +12,25 @@ from experience.arguments import Arguments
 
 UPDATES_THAT_PAY = 20_000
 """Planned updates from which compiling pays: it takes 10 to 60 s and saves 1 to 5 ms an update on one core."""
+
+
+def choose_precision(arguments: Arguments, agent: Any) -> str | None:  # noqa: ANN401  of either framework
+    """Let the agent train in mixed precision if `amp` asks for it, and return a line that says what it does.
+
+    Args:
+        arguments: of the run.
+        agent: `use_mixed_precision` returns what stands against it, or None.
+
+    Returns:
+        None where it is not asked for.
+    """
+    if not arguments.amp:
+        return None
+    use = getattr(agent, "use_mixed_precision", None)
+    obstacle = "TensorFlow's graphs are built without it" if use is None else use()
+    if obstacle is not None:
+        return f"--amp: all is computed in {arguments.dtype}: {obstacle}."
+    return "--amp: layers are computed in bfloat16, all else in float32."
 
 
 def choose_steps(arguments: Arguments, agent: Any) -> str | None:  # noqa: ANN401  of either framework

@@ -14,7 +14,7 @@ import numpy as np
 
 from experience.agents import create_agent
 from experience.arguments import Arguments, write_arguments
-from experience.compiling import choose_steps
+from experience.compiling import choose_precision, choose_steps
 from experience.environments.names import format_mapping
 from experience.environments.suite import SuiteEnvironment, describe_spaces, make_suite_environment
 from experience.learner import GreedyTester, Learner, SuiteAgent
@@ -123,7 +123,9 @@ class SuiteRun:
             arguments, echo=echo, text_name=self._text_name, steps=self.learner.steps
         ) as log:
             self._text_name = log.text_name
-            self._announce(log, choose_steps(arguments, self.agent))
+            # Precision first: what is compiled is what runs then.
+            ways = [choose(arguments, self.agent) for choose in (choose_precision, choose_steps)]
+            self._announce(log, ways)
             complete = True
             while self._cycle < total:
                 complete = self._run_cycle(log, should_stop)
@@ -169,8 +171,8 @@ class SuiteRun:
         self._averages.clear()
         return True
 
-    def _announce(self, log: SuiteLog, steps: str | None) -> None:
-        for line in (format_mapping(self.arguments.env), steps):
+    def _announce(self, log: SuiteLog, ways: list[str | None]) -> None:
+        for line in (format_mapping(self.arguments.env), *ways):
             if line:
                 log.say(line)
         if self.arguments.resume:

@@ -8,7 +8,9 @@ Mirror: legacy_tf/actor_critic.py.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Self, TypeVar
 
@@ -34,6 +36,7 @@ from torch_impl.agent_steps import AgentSteps
 from torch_impl.arrays import fill_tensor, original_name, to_array, to_numbers, to_tensor
 from torch_impl.compiled_steps import CompilingError
 from torch_impl.devices import find_device
+from torch_impl.mixed_precision import autocast, find_obstacle, return_float32
 from torch_impl.normalizer import SCOPE, create_normalizer, normalize_batch
 from torch_impl.session_optimizers import AdamOptimizer, RMSPropOptimizer, SessionOptimizer
 from torch_impl.variables import get_vars
@@ -88,6 +91,7 @@ class ActorCritic:
         self.optimizers: dict[str, SessionOptimizer] = {}
         self.counters = {"pi": 0, "q": 0, "target": 0}
         self._trained: dict[str, list[Tensor]] = {}
+        self._precision: Callable[[], AbstractContextManager[object]] = nullcontext
         self._steps = AgentSteps(self._losses, self.optimizers, self._trained)
         self._variables: dict[str, Tensor] = {}
         self.normalizer = create_normalizer(args, dtype)
@@ -258,6 +262,18 @@ class ActorCritic:
             return str(error)
         return None
 
+    def use_mixed_precision(self) -> str | None:
+        """Compute the layers of networks in bfloat16 in all later training steps.
+
+        Returns:
+            What stands against it, all stays in float32 then; None if nothing does.
+        """
+        obstacle = find_obstacle(self.device, self.dtype)
+        if obstacle is None:
+            return_float32(self.networks.values())
+            self._precision = partial(autocast, self.device)
+        return obstacle
+
     def losses(self, batch: Any, noise: Noise | None = None) -> dict[str, float]:  # noqa: ANN401
         """Return the figures of `train`; nothing changes."""
         with torch.no_grad():
@@ -394,11 +410,12 @@ class ActorCritic:
         return to_numbers(figures)
 
     def _losses(self, kind: str, batch: Tensors, noise: Tensors) -> Losses:
-        if kind == "pi":
-            return self.pi_losses(batch, noise)
-        if kind == "q":
-            return self.q_losses(batch, noise)
-        pi, q = self.pi_losses(batch, noise), self.q_losses(batch, noise)
+        with self._precision():
+            if kind == "pi":
+                return self.pi_losses(batch, noise)
+            if kind == "q":
+                return self.q_losses(batch, noise)
+            pi, q = self.pi_losses(batch, noise), self.q_losses(batch, noise)
         return Losses({**pi.objectives, **q.objectives}, {**pi.figures, **q.figures})
 
     def _tensors(self, batch: Any, noise: Noise | None) -> tuple[Tensors, Tensors]:  # noqa: ANN401

@@ -17,6 +17,7 @@ EXCEPTIONS: dict[str, dict[str, str]] = {
     "actor_critic.py": {
         "ActorCritic(device)": "torch: TensorFlow places by itself",
         "ActorCritic.compile_steps": "torch: a graph is compiled already",
+        "ActorCritic.use_mixed_precision": "torch: graphs are rewritten for it from outside",
         "ActorCritic.network_modules": "torch: a session has the variables",
     },
     "normalizer.py": {"Normalizer.update(session)": "legacy: graphs run in one"},

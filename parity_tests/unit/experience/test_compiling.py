@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from experience.arguments import choose_defaults
-from experience.compiling import choose_steps, planned_updates
+from experience.compiling import choose_precision, choose_steps, planned_updates
 
 LONG = {"epochs": 1, "cycles": 2, "iterations": 100, "train_batches": 100}
 SHORT = {**LONG, "cycles": 1}
@@ -62,3 +62,20 @@ def test_graphs_of_tensorflow_are_no_choice() -> None:
 
 def test_default_run_plans_three_million_updates() -> None:
     assert planned_updates(choose_defaults(alg="sac")) == 3_000_000
+
+
+@pytest.mark.parametrize(
+    ("agent", "said"),
+    [
+        (object(), "TensorFlow's graphs are built without it"),
+        (SimpleNamespace(use_mixed_precision=lambda: None), "layers are computed in bfloat16"),
+        (SimpleNamespace(use_mixed_precision=lambda: "no GPU"), "computed in float32: no GPU"),
+    ],
+    ids=["tensorflow", "possible", "obstacle"],
+)
+def test_mixed_precision_says_in_one_line_what_it_does(agent: Any, said: str) -> None:
+    line = choose_precision(arguments(amp=True), agent)
+
+    assert said in str(line)
+    assert "\n" not in str(line)
+    assert choose_precision(arguments(), agent) is None
