@@ -290,6 +290,7 @@ def test_unknown_device_is_refused() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # of inductor's own imports
 @pytest.mark.parametrize("name", ["DiscreteCQL", "TD3PlusBC"])
 def test_compiled_updates_are_the_eager_ones(name: str) -> None:
     agents = [make(name, dtype="float64", compiled=compiled) for compiled in (False, True)]
