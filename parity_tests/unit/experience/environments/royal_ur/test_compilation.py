@@ -21,8 +21,8 @@ from experience.environments.royal_ur.matches import play_match
 from experience.environments.royal_ur.network_players import network_player
 from experience.environments.royal_ur.players import make_player
 digest = hashlib.sha256()
-for mode in ("corrected", "faithful"):
-    samples = generate_samples(1, depth=2, workers=1, mode=mode)
+for mode, depth in (("corrected", 2), ("faithful", 1)):
+    samples = generate_samples(1, depth=depth, workers=1, mode=mode)
     for name in ("features", "value_target", "policy_target"):
         digest.update(getattr(samples, name).tobytes())
 bonuses = network_player(None, bonuses="only")
@@ -48,10 +48,9 @@ def test_python_without_numba_computes_the_same_to_the_last_bit() -> None:
 
     compiled = run_samples({})
     plain = run_samples({}, blocked=True)
-    disabled = run_samples({"NUMBA_DISABLE_JIT": "1"})
 
     assert compiled == (True, plain[1])
-    assert plain == disabled == (False, compiled[1])
+    assert plain == (False, compiled[1])
 
 
 @pytest.mark.slow
