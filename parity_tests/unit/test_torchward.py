@@ -14,6 +14,7 @@ import torchward
 
 REPOSITORY = Path(__file__).parents[2]
 CASE = REPOSITORY / "parity_tests" / "fixtures" / "k315_mlp_named"
+RECURRENT = CASE.parent / "k315_gru_policy" / "model.weights.h5"
 MODEL = str(CASE / "model.keras")
 
 
@@ -93,15 +94,24 @@ def test_missing_or_damaged_input_ends_with_3(
 def test_file_without_its_architecture_ends_with_4_and_a_hint(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, out, err = run(
-        "convert", CASE / "model.weights.h5", "-o", tmp_path / "m.pth", capsys=capsys
-    )
+    code, out, err = run("convert", RECURRENT, "-o", tmp_path / "m.pth", capsys=capsys)
 
     assert (code, out) == (4, "")
     assert err[0].startswith("error: model.weights.h5: ")
     assert err[1].startswith("hint: ")
     assert "--architecture" in err[1]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_plain_stack_without_its_architecture_converts_with_a_warning(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, _ = run(
+        "convert", CASE / "model.weights.h5", "-o", tmp_path / "m.pth", capsys=capsys
+    )
+
+    assert code == 0
+    assert "warning         assumed, because the file has weights only: relu after" in out
 
 
 def test_failed_verification_ends_with_5(
