@@ -31,6 +31,8 @@ from converters.writers.output_file import OutputFile
 from converters.writers.registry import Writer, find_writer, writer_for
 
 PathLike = str | os.PathLike[str]
+DQN_AGENTS = ("torch_impl:DQNAgent", "torch_impl.dqn:DQNAgent")
+"""Names of our own DQN for `into`, which takes the agents of libraries too."""
 
 
 def convert(
@@ -90,6 +92,8 @@ def convert(
         return _convert_to(
             to, path, destination, settings or {}, normalizer, force=force, limits=limits
         )
+    if into in DQN_AGENTS and is_library_agent(path, limits or Limits()):
+        return _convert_to("DQNAgent", path, destination, {}, None, force=force, limits=limits)
     writer = (
         writer_for(None if destination is None else Path(destination))
         if format is None
@@ -144,6 +148,11 @@ def convert(
     return report
 
 
+def is_library_agent(source: Path, limits: Limits) -> bool:
+    """Tell whether a file is an agent of an RL library."""
+    return source.is_file() and read_checkpoint(source, limits=limits).agent is not None
+
+
 def _convert_to(
     library: str,
     source: Path,
@@ -155,6 +164,13 @@ def _convert_to(
     limits: Limits | None,
 ) -> ConversionReport:
     """Write an agent as a file of another library. Only this needs that library, and torch."""
+    if library == "DQNAgent":
+        into_agents = importlib.import_module("converters.into.library_agents")
+        own = source.with_suffix(".pth") if destination is None else Path(destination)
+        made: ConversionReport = into_agents.convert_into_dqn(
+            read_checkpoint(source, limits=limits or Limits()), source, own, force=force
+        )
+        return made
     if library != "sb3":
         msg = f"'{library:.40}' is no library that agents are written for"
         raise UnsupportedError(msg, hint="--to sb3")

@@ -53,16 +53,21 @@ def dueling(advantages: Chain, values: Chain) -> Chain:
     shared as far as both networks have them in common, which is nothing here.
     """
     last_a, last_v = advantages[-1], values[-1]
-    hidden = [
-        _beside(one, other, shared_input=number == 0)
-        for number, (one, other) in enumerate(zip(advantages[:-1], values[:-1], strict=True))
-    ]
+    hidden = dueling_hidden(advantages, values)
     centered = last_a.weight - last_a.weight.mean(axis=0, keepdims=True)
     value = np.repeat(last_v.weight, last_a.units, axis=0)
     bias = last_a.bias - last_a.bias.mean() + last_v.bias
     if not hidden:  # both take the same features
         return (Dense(centered + value, bias),)
     return (*hidden, Dense(np.concatenate([centered, value], axis=1), bias))
+
+
+def dueling_hidden(advantages: Chain, values: Chain) -> Chain:
+    """Return the hidden layers of both networks side by side, with zeros between them."""
+    pairs = zip(advantages[:-1], values[:-1], strict=True)
+    return tuple(
+        _beside(one, other, shared_input=number == 0) for number, (one, other) in enumerate(pairs)
+    )
 
 
 def _beside(one: Dense, other: Dense, *, shared_input: bool) -> Dense:
