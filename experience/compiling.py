@@ -14,6 +14,13 @@ UPDATES_THAT_PAY = 20_000
 """Planned updates from which compiling pays: it takes 10 to 60 s and saves 1 to 5 ms an update on one core."""
 
 
+def find_device_gap(arguments: Arguments, agent: Any) -> str | None:  # noqa: ANN401  of either framework
+    """Return a line if a GPU was asked for and the agent has none."""
+    if not arguments.cuda or getattr(agent, "is_cuda", False):
+        return None
+    return "--cuda yes: there is no GPU that the framework can use; the run goes on on the CPU."
+
+
 def choose_precision(arguments: Arguments, agent: Any) -> str | None:  # noqa: ANN401  of either framework
     """Let the agent train in mixed precision if `amp` asks for it, and return a line that says what it does.
 
@@ -53,7 +60,7 @@ def choose_steps(arguments: Arguments, agent: Any) -> str | None:  # noqa: ANN40
     if arguments.compiled is None:
         if planned < UPDATES_THAT_PAY:
             return f"{eager}: compiling pays from {UPDATES_THAT_PAY:,} updates on, {planned:,} are planned."
-        if len(arguments.obs_dims) > 1 or agent.device.type != "cpu":
+        if len(arguments.obs_dims) > 1 or agent.is_cuda:
             return f"{eager}: on images, and on a GPU, they are compiled only with --compiled yes."
     obstacle = compile_steps()
     if obstacle is not None:

@@ -14,7 +14,7 @@ import numpy as np
 
 from experience.agents import create_agent
 from experience.arguments import Arguments, write_arguments
-from experience.compiling import choose_precision, choose_steps
+from experience.compiling import choose_precision, choose_steps, find_device_gap
 from experience.environments.names import format_mapping
 from experience.environments.suite import SuiteEnvironment, describe_spaces, make_suite_environment
 from experience.learner import GreedyTester, Learner, SuiteAgent
@@ -124,7 +124,8 @@ class SuiteRun:
         ) as log:
             self._text_name = log.text_name
             # Precision first: what is compiled is what runs then.
-            ways = [choose(arguments, self.agent) for choose in (choose_precision, choose_steps)]
+            chosen = (find_device_gap, choose_precision, choose_steps)
+            ways = [choose(arguments, self.agent) for choose in chosen]
             self._announce(log, ways)
             complete = True
             while self._cycle < total:

@@ -89,10 +89,15 @@ class ActorCritic:
             self._variables = self._assignments.variables
             self.saver = tf.compat.v1.train.Saver()
             initialize = tf.compat.v1.global_variables_initializer()
-        self.session = tf.compat.v1.Session(graph=self.graph, config=_session_config())
+        self.session = tf.compat.v1.Session(graph=self.graph, config=_session_config(args))
         self.session.run(initialize)
         self._set_initial_weights()
         self.target_init()
+
+    @property
+    def is_cuda(self) -> bool:
+        """Whether there is a GPU to compute on."""
+        return any(device.device_type == "GPU" for device in self.session.list_devices())
 
     def create_networks(self) -> None:
         """Add the networks with `add_network`."""
@@ -379,7 +384,8 @@ class ActorCritic:
         return {**feed, **{self._noise[name]: array for name, array in noise.items()}}
 
 
-def _session_config() -> tf.compat.v1.ConfigProto:
-    config = tf.compat.v1.ConfigProto()
+def _session_config(args: Settings) -> tf.compat.v1.ConfigProto:
+    hidden = {"GPU": 0} if getattr(args, "cuda", True) is False else {}
+    config = tf.compat.v1.ConfigProto(device_count=hidden)
     config.gpu_options.allow_growth = True
     return config

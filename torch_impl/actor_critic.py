@@ -105,6 +105,11 @@ class ActorCritic:
         self.create_optimizers()
         self.target_init()
 
+    @property
+    def is_cuda(self) -> bool:
+        """Whether there is a GPU to compute on."""
+        return self.device.type == "cuda"
+
     def create_networks(self) -> None:
         """Add the networks with `add_network`."""
         raise NotImplementedError

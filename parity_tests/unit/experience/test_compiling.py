@@ -6,7 +6,12 @@ from typing import Any
 import pytest
 
 from experience.arguments import choose_defaults
-from experience.compiling import choose_precision, choose_steps, planned_updates
+from experience.compiling import (
+    choose_precision,
+    choose_steps,
+    find_device_gap,
+    planned_updates,
+)
 
 LONG = {"epochs": 1, "cycles": 2, "iterations": 100, "train_batches": 100}
 SHORT = {**LONG, "cycles": 1}
@@ -16,7 +21,7 @@ class Agent:
     """Notes whether it was told to compile."""
 
     def __init__(self, device: str = "cpu", obstacle: str | None = None) -> None:
-        self.device, self.obstacle, self.told = SimpleNamespace(type=device), obstacle, False
+        self.is_cuda, self.obstacle, self.told = device == "cuda", obstacle, False
 
     def compile_steps(self) -> str | None:
         self.told = True
@@ -79,3 +84,13 @@ def test_mixed_precision_says_in_one_line_what_it_does(agent: Any, said: str) ->
     assert said in str(line)
     assert "\n" not in str(line)
     assert choose_precision(arguments(), agent) is None
+
+
+@pytest.mark.parametrize(
+    ("cuda", "device", "said"),
+    [(True, "cpu", True), (True, "cuda", False), (False, "cpu", False), (None, "cpu", False)],
+)
+def test_gpu_that_is_wished_for_and_not_there_is_said(
+    cuda: bool | None, device: str, said: bool
+) -> None:
+    assert bool(find_device_gap(arguments(cuda=cuda), Agent(device))) == said

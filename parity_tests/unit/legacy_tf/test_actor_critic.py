@@ -127,3 +127,11 @@ def test_density_and_floor_are_those_of_the_original() -> None:
     distance = np.array([0.4, 0.8]) / scale
     kl = np.sum(-0.5 + np.array([10.2, -0.4]) + (std / scale) ** 2 / 2 + distance**2 / 2)
     assert one.kl(other).numpy().item() == pytest.approx(kl, rel=1e-5)
+
+
+@pytest.mark.parametrize("cuda", [True, False, None])
+def test_wish_for_cuda_never_stops_an_agent(build: Any, cuda: bool | None) -> None:
+    agent = build("ddpg", cuda=cuda)
+
+    assert not (cuda is False and agent.is_cuda)
+    assert agent.step(np.zeros(4)).shape == (3,)
