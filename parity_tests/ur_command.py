@@ -56,7 +56,7 @@ def train_ur(argv: Sequence[str]) -> None:
         SystemExit: 2 with a usage line for arguments that are not understood; 130 if interrupted.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    arguments = _parser().parse_args(argv[1:] if argv[:1] == [NAME] else argv)
+    arguments = build_parser().parse_args(argv[1:] if argv[:1] == [NAME] else argv)
     plan, folder = _choose_plan(arguments)
     if plan.framework == "torch" and int(os.environ.get("WORLD_SIZE", "1")) > 1:
         processes = importlib.import_module("torch_impl.ur_processes")
@@ -175,7 +175,7 @@ def _sizes(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in text.strip("[]").split(","))
 
 
-def _parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
     """Return the parser; every default is None, so that a preset's value shows through."""
     standard = PRESETS["standard"]
     parser = argparse.ArgumentParser(

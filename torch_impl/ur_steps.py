@@ -109,7 +109,7 @@ class UrSteps:
             losses = share * self.losses(batch, masks)
             self._scaler.scale(losses.sum()).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         losses = losses.detach()
-        if share < 1:
+        if count_processes() > 1:
             dist.all_reduce(gradient)
             dist.all_reduce(losses)
         self._scaler.step(self.optimizer)
@@ -164,13 +164,18 @@ class UrSteps:
         return [p.view(own.shape) for p, own in zip(parts, self._parameters, strict=True)]
 
 
+def count_processes() -> int:
+    """Return how many processes train together."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
 def own_share(batch: Sequence[Tensor], masks: Masks) -> tuple[float, Sequence[Tensor], Masks]:
     """Return this process's share of a batch, its rows and their masks; alone, the whole.
 
     Every process draws the same masks for the whole batch and takes every n-th row, so that n processes compute what
     one would.
     """
-    processes = dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+    processes = count_processes()
     if processes == 1:
         return 1.0, batch, masks
     rows = slice(dist.get_rank(), None, processes)

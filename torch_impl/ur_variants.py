@@ -81,7 +81,8 @@ def quantize(networks: UrNetworks) -> nn.Module:
     """Return a copy with int8 weights; inputs of a layer are quantized when it computes them (dynamic quantization)."""
     with warnings.catch_warnings():
         # Deprecated for torchao, a package of its own, and still torch's way on a CPU (torch 2.13.0).
-        warnings.simplefilter("ignore", DeprecationWarning)
+        for kind in (DeprecationWarning, UserWarning):
+            warnings.simplefilter("ignore", kind)
         quantized: nn.Module = torch.ao.quantization.quantize_dynamic(  # type: ignore[no-untyped-call]
             networks, {nn.Linear}, dtype=torch.qint8
         )

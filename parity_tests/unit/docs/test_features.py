@@ -16,6 +16,7 @@ import pytest
 import torchward
 from experience.arguments import build_parser, names_suite
 from parity_tests.unit.docs.pages import DOCS, ROOT, read_blocks
+from parity_tests.ur_command import build_parser as build_ur_parser
 
 FEATURES = DOCS / "features.md"
 PAGES = sorted([*DOCS.glob("*.md"), *DOCS.glob("lessons/*.md"), ROOT / "README.md"])
@@ -121,6 +122,11 @@ def suite_options() -> set[str]:
     return {option for action in build_parser()._actions for option in action.option_strings}
 
 
+def ur_options() -> set[str]:
+    """Return the options of `torchward train ur`."""
+    return {option for action in build_ur_parser()._actions for option in action.option_strings}
+
+
 def problems_of_command(text: str) -> list[str]:
     """Return what is wrong with a line that begins with torchward."""
     words = shlex.split(text)
@@ -132,6 +138,8 @@ def problems_of_command(text: str) -> list[str]:
     options = [word.partition("=")[0] for word in words[2:] if re.fullmatch(r"--?[a-z].*", word)]
     suite = command == "train" and names_suite(words[2:])
     known_here = suite_options() if suite else known_options(command)
+    if command == "train" and words[2:3] == ["ur"]:
+        known_here = ur_options()
     problems = [f"{text}: no option {option}" for option in options if option not in known_here]
     for option, value in pairwise(words):
         if option == "--probe" and value not in names_of("parity_tests.probes", "PROBES"):

@@ -14,7 +14,7 @@ from experience.environments.royal_ur.samples import Samples
 from experience.ur_plan import PRESETS
 from experience.ur_weights import GAME_LAYOUT, read_ur_weights
 from parity_tests.train_run import TrainingUsageError
-from parity_tests.ur_command import _parser, is_for_ur, make_plan, train_ur
+from parity_tests.ur_command import build_parser, is_for_ur, make_plan, train_ur
 from torchward import main
 
 SMALL = ["--data", "data.npz", "--hidden-sizes", "6,4", "--device", "cpu", "--output", "w.json"]
@@ -37,7 +37,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def plan_of(*arguments: str) -> Any:
-    return make_plan(_parser().parse_args(arguments))
+    return make_plan(build_parser().parse_args(arguments))
 
 
 def test_positional_arguments_are_those_of_the_guide_s_script() -> None:
