@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
+from converters.registry import Shape
 from converters.tensorflow_graphs.builder import plain_number, plain_numbers
 from converters.tensorflow_graphs.flatten import CHOOSE, FlatNode
 from converters.tensorflow_graphs.folding import strided_index
@@ -66,6 +68,7 @@ def reshape(node: FlatNode, inputs: Sequence[Value], translation: Translation) -
             inputs[0].value, tuple(None if each == -1 else each for each in given), inputs[0].dtype
         )
     x = translation.tensor(node, inputs[0])
+    given = _batch_freed(x.shape, given)
     if given == x.shape and list(given).count(None) <= 1:
         return x
     open_ = [each for each in given if each in (None, -1)]
@@ -73,8 +76,7 @@ def reshape(node: FlatNode, inputs: Sequence[Value], translation: Translation) -
         wanted: tuple[int | None, ...] = tuple(-1 if each is None else each for each in given)
         if None not in (x.shape or (None,)) and -1 in wanted:
             wanted = _without_gap(x.shape, wanted)
-        flat = _batch_kept(x.shape, wanted)
-        return translation.operation(node, "Reshape", {"x": x, "newshape": flat})[0]
+        return translation.operation(node, "Reshape", {"x": x, "newshape": wanted})[0]
     if given[0] is None and list(given).count(None) == 1:
         return translation.operation(node, "Reshape", {"x": x, "newshape": given})[0]
     if given[0] is None and given.count(None) == 2 and -1 not in given and x.shape[0] is None:
@@ -91,19 +93,16 @@ def _without_gap(
     return tuple(total // max(rest, 1) if each == -1 else each for each in wanted)
 
 
-def _batch_kept(
-    shape_: tuple[int | None, ...] | None, wanted: tuple[int | None, ...]
-) -> tuple[int | None, ...]:
-    """Return (batch, -1) with the -1 worked out: the batch is left for torch to find, the rest is known."""
-    if (
-        not shape_
-        or shape_[0] is not None
-        or None in shape_[1:]
-        or -1 not in wanted[1:]
-        or wanted[0] != -1
-    ):
-        return wanted
-    return wanted
+def _batch_freed(shape_: Shape, given: tuple[int | None, ...]) -> tuple[int | None, ...]:
+    """Return a new shape without the batch of one that a graph was made for, where the input's batch is open."""
+    inner, wanted = shape_[1:], given[1:]
+    fixed = given[:1] == (1,) and shape_[:1] == (None,) and None not in (*inner, *wanted)
+    same = (
+        fixed
+        and -1 not in wanted
+        and math.prod(n or 0 for n in inner) == math.prod(n or 0 for n in wanted)
+    )
+    return (None, *wanted) if same else given
 
 
 @graph_rule("Squeeze")

@@ -234,6 +234,8 @@ def _input(graph: GraphFile, key: str, ref: Ref, signature: Signature | None) ->
         if parse_ref(info.name) == ref:
             dtype = dtype or dtype_name(info.dtype)
             shape = info.shape if shape is None else shape
+    if shape is not None and len(shape) > 1 and shape[0] == 1:
+        shape = (None, *shape[1:])  # made for one observation at a time, as Dopamine's agents act
     return ChosenInput(key, ref, dtype or "float32", shape)
 
 
@@ -365,12 +367,14 @@ def _only_output(graph: GraphFile) -> tuple[tuple[Ref, ...], tuple[str, ...]]:
     inputs, outputs, first = candidates(graph)
     if first == 1:
         ref = parse_ref(outputs[0])
-        chosen = graph.nodes[ref[0]]
-        if chosen.op != "ArgMax":
+        choices = [node for node in graph.nodes.values() if node.op == "ArgMax"]
+        ends = {(node.name, 0): parse_ref(node.inputs[0]) for node in choices}
+        chosen = {ref, ends.get(ref)}
+        best = next((name for name, values in ends.items() if chosen & {name, values}), None)
+        if best is None:
             return (ref,), ()
-        # The program acts on the largest value (Dopamine's agents): the values are the network's.
-        values = parse_ref(chosen.inputs[0])
-        return (values, values, ref), ("q_values", "q", "deterministic_action")
+        # The program acts on the largest value (Dopamine's agents).
+        return (ends[best], ends[best], best), ("q_values", "q", "deterministic_action")
     if not outputs:
         msg = "the graph has no tensor that a network might end in: none depends on a placeholder and a variable"
         raise UnreadableFileError(msg)
