@@ -33,7 +33,7 @@ METHOD = (
     f"A run counts with the mean of its last {FINAL_EVALUATIONS} tests. In brackets are 95 % bootstrap intervals of the mean over "
     "the seeds. p is of the exact permutation test of equal means. The last interval is Welch's, of PyTorch minus TensorFlow: "
     f"where all of it lies within {BOUND_SHARE:.0%} of what the task's best algorithm learnt (the bound), the frameworks are equivalent, by two "
-    f"one-sided tests at {SIGNIFICANCE:.0%}; where p is below {SIGNIFICANCE}, they differ."
+    f"one-sided tests at {SIGNIFICANCE:.0%}; where p is below {SIGNIFICANCE}, they differ (of ten groups one will, in two tables of five, by chance alone)."
 )
 COLUMNS = (
     "task", "algorithm", "steps", "seeds", "before", "TensorFlow", "PyTorch", "p", "difference, 90 %", "verdict",
