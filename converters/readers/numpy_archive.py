@@ -6,13 +6,12 @@ in the configuration, as `set_weights` takes it.
 
 from __future__ import annotations
 
-import io
 import math
 import re
+import struct
 from functools import partial
 
 import numpy as np
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from converters.checkpoint import ArrayInfo, Checkpoint, LayerArrays
@@ -25,6 +24,11 @@ from converters.readers.files.source import Source, quote
 
 _NUMBERED = re.compile(r"arr_\d+\.npy")
 _HEADER_BYTES = 10_000  # of a .npy header, as numpy itself allows
+_MAGIC = b"\x93NUMPY"
+_HEADER = re.compile(
+    rb"\{'descr': '(?P<descr>[<>|=]?[a-zA-Z?]\d{0,6})', 'fortran_order': (?P<fortran>True|False), "
+    rb"'shape': \((?P<shape>(?:\d{1,15},? ?){0,32})\),? ?\}\s*"
+)
 
 
 class NumpyArchive:
@@ -77,21 +81,15 @@ def read_member(archive: Archive, name: str, limits: Limits) -> ArrayInfo:
     """
     data = archive.read(name, limits.max_array_bytes)
     where = f"{archive.file_name}: member {quote(name)}"
-    stream = io.BytesIO(data)
     try:
-        version = npy.read_magic(stream)
-        read_header = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}[
-            version
-        ]
-        shape, fortran, dtype = read_header(stream, max_header_size=_HEADER_BYTES)
-    except (ValueError, KeyError, EOFError) as error:
+        shape, fortran, dtype, start = _header(data)
+    except (ValueError, TypeError, struct.error) as error:
         message = f"{where} is no .npy array ({error})."
         raise UnreadableFileError(message) from error
     if dtype.hasobject or dtype.kind not in "biufc":
         message = f"{where} is of type {dtype}; only numbers are read."
         raise UnsafeFileError(message)
-    start = stream.tell()
-    if any(size < 0 for size in shape) or math.prod(shape) * dtype.itemsize != len(data) - start:
+    if math.prod(shape) * dtype.itemsize != len(data) - start:
         message = f"{where} has {len(data) - start:,} bytes, which is not shape {shape} of {dtype}."
         raise UnreadableFileError(message)
     return ArrayInfo(
@@ -100,6 +98,28 @@ def read_member(archive: Archive, name: str, limits: Limits) -> ArrayInfo:
         dtype.newbyteorder("="),
         partial(_values, data, start, tuple(shape), dtype, "F" if fortran else "C"),
     )
+
+
+def _header(data: bytes) -> tuple[tuple[int, ...], bool, np.dtype[np.generic], int]:
+    """Return shape, Fortran order, type, and where the values start; numpy itself would parse the text as Python.
+
+    Raises:
+        ValueError: The header is another one than `numpy.save` writes for arrays of numbers.
+    """
+    major = data[6] if data.startswith(_MAGIC) and len(data) > 8 else 0
+    form = {1: "<H", 2: "<I"}.get(major)
+    if form is None:
+        msg = "no header of version 1 or 2"
+        raise ValueError(msg)
+    start = 8 + struct.calcsize(form)
+    (length,) = struct.unpack(form, data[8:start])
+    match = _HEADER.fullmatch(data[start : start + min(length, _HEADER_BYTES)])
+    if match is None or length > _HEADER_BYTES:
+        msg = "its header is not that of an array of numbers"
+        raise ValueError(msg)
+    shape = tuple(int(size) for size in match["shape"].split(b",") if size.strip())
+    dtype = np.dtype(match["descr"].decode("ascii"))
+    return shape, match["fortran"] == b"True", dtype, start + length
 
 
 def _values(

@@ -26,7 +26,17 @@ GOOD = (
     ("tf215_nested_bn", "model.keras"),
     ("k315_actor_critic", "model.keras"),
     ("k315_float64_mlp", "model.h5"),
+    ("sb_dqn_cnn_tiny", "model.zip"),
+    ("sb_sac_mlp_pendulum", "model.pkl"),
+    ("baselines_deepq_cartpole", "model.pkl"),
 )
+WARM = (
+    ("k315_dqn_seed", "model.keras"),
+    ("k315_dqn_seed", "model.h5"),
+    ("sb_ppo2_mlp_cartpole", "model.zip"),
+    ("baselines_ppo2_pendulum", "model.joblib"),
+)
+"""Converted before anything is watched, so that the modules of the library are loaded."""
 BLOCKED = ("torch", "tensorflow", "keras", "tf_keras")
 
 WATCHER = """
@@ -208,8 +218,8 @@ def watch(tmp_path: Path, sources: Mapping[str, Path], plants: Mapping[str, str]
         files.append({**entry, "emits": index % 2 == 0, "plant": plants.get(name, "")})
     (tmp_path / "warm").mkdir()
     warm = [
-        [str(FIXTURES / "k315_dqn_seed" / file), str(tmp_path / "warm" / f"{file}.pth")]
-        for file in ("model.keras", "model.h5")
+        [str(FIXTURES / case / file), str(tmp_path / "warm" / f"{case}-{file}.pth")]
+        for case, file in WARM
     ]
     job = {"files": files, "warm": warm, "blocked": BLOCKED}
     child = subprocess.run(
