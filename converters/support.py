@@ -7,6 +7,7 @@ from converters.registry import LAYERS
 SECTIONS = (
     "layers",
     "operations",
+    "graph_operations",
     "activations",
     "optimizers",
     "losses",
@@ -30,6 +31,7 @@ def supported() -> dict[str, list[str]]:
     from converters.loss_names import LOSSES, METRICS
     from converters.optimizers.rules import RULES
     from converters.readers import readers
+    from converters.tensorflow_graphs.translate import graph_operations
     from converters.writers.registry import WRITERS
 
     return {
@@ -37,6 +39,7 @@ def supported() -> dict[str, list[str]]:
         "operations": sorted(
             name.removeprefix(OPERATION) for name in LAYERS if name.startswith(OPERATION)
         ),
+        "graph_operations": sorted(graph_operations()),
         "activations": sorted(ACTIVATIONS),
         "optimizers": sorted(rule.kind for rule in RULES),
         "losses": sorted(LOSSES),

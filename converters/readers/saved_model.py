@@ -1,4 +1,4 @@
-"""SavedModel folders that Keras 2 wrote: configuration and weights, none of the functions.
+"""SavedModel folders: of Keras 2 by configuration and weights, all others by the graph of their functions.
 
     saved_model.pb        a MetaGraphDef; before TensorFlow 2.5 also the configuration of every layer
     keras_metadata.pb     the configuration since

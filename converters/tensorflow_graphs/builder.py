@@ -5,6 +5,7 @@ The rules of `converters.layers` say what shape comes out of each, and refuse wh
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -14,8 +15,8 @@ from converters.checkpoint import ArrayInfo, LayerArrays
 from converters.errors import UnsupportedError
 from converters.graph import Call, Constant, Graph, Input, Layer, Operand, TensorRef
 from converters.layers.operators.tensorflow_functions import Function, settle_arguments
-from converters.names import unique
 from converters.registry import Lowered, Shape, TorchStep, find_layer_rule
+from converters.tensorflow_graphs.folding import MAX_FOLDED_NUMBERS
 from converters.tensorflow_graphs.values import (
     AnyArray,
     Elements,
@@ -58,10 +59,22 @@ class GraphBuilder:
     transposed: dict[TensorRef, tuple[Tensor, tuple[int, ...]]] = field(default_factory=dict)
     last_of: dict[TensorRef, Tensor] = field(default_factory=dict)
     _taken: set[str] = field(default_factory=set)
+    _numbers: dict[str, int] = field(default_factory=dict)
+
+    def _unique(self, name: str) -> str:
+        """Return a name that no layer has; graphs have thousands of one name, so that counting starts where it ended."""
+        number = self._numbers.get(name, 0)
+        candidate = name if number == 0 else f"{name}_{number + 1}"
+        while candidate in self._taken:
+            number += 1
+            candidate = f"{name}_{number + 1}"
+        self._numbers[name] = number + 1
+        self._taken.add(candidate)
+        return candidate
 
     def input(self, name: str, shape: Shape | None, dtype: str, key: str) -> Tensor:
         """Add an input of the network."""
-        name = unique(name, self._taken)
+        name = self._unique(name)
         self.layers[name] = _Layer("InputLayer", {"name": name}, {}, trainable=True)
         self.inputs.append(Input(TensorRef(name), shape, dtype, key))
         return Tensor(TensorRef(name), shape or (), dtype)
@@ -92,7 +105,7 @@ class GraphBuilder:
         )
         known = self.keys.get(key) if weights else None
         if known is None:
-            known = unique(name, self._taken)
+            known = self._unique(name)
             trainable = all(
                 weight.trainable
                 for role, weight in weights.items()
@@ -138,7 +151,7 @@ class GraphBuilder:
         """
         inputs: list[Tensor] = []
         plain = {key: self._argument(value, inputs) for key, value in arguments.items()}
-        name = unique(name, self._taken)
+        name = self._unique(name)
         layer = Layer(name, f"ops.{operation}", {"name": name})
         shapes = tuple(each.shape or () for each in inputs)
         settle_arguments(layer, Function(operation, {}), plain, shapes)
@@ -172,6 +185,9 @@ class GraphBuilder:
             return self.operation("full", "FullLike", full, dtype=value.dtype)[0]
         if isinstance(value, Filled) and value.shape is not None and None not in value.shape:
             sizes = tuple(size or 0 for size in value.shape)
+            if math.prod(sizes) > MAX_FOLDED_NUMBERS:
+                msg = f"node {like[:200]!r}: {math.prod(sizes):,} times the number {value.value}; at most {MAX_FOLDED_NUMBERS:,} are written"
+                raise UnsupportedError(msg)
             value = Known(np.full(sizes, value.value, value.dtype), like)
         if isinstance(value, Known):
             value = constant_weights(value, like or value.name or "constant")

@@ -201,3 +201,6 @@ _RULES: dict[str, _Fold] = {
     "Rank": lambda _, x: np.array(x.ndim, np.int32), "InvertPermutation": lambda _, x: np.argsort(x),
     "ConcatOffset": lambda _, *x: x[1] * 0,
 }  # fmt: skip
+
+FOLDED = frozenset((*_UNARY, *_BINARY, *_REDUCTIONS, *_RULES))
+"""Operations that are computed on constants."""

@@ -14,8 +14,9 @@ from converters.registry import nearest
 from converters.tensorflow_graphs import array_rules, layer_rules, loops  # noqa: F401  # they fill the table
 from converters.tensorflow_graphs.builder import GraphBuilder
 from converters.tensorflow_graphs.flatten import INPUT, FlatGraph, FlatNode
-from converters.tensorflow_graphs.folding import NotFolded, fold
+from converters.tensorflow_graphs.folding import FOLDED, NotFolded, fold
 from converters.tensorflow_graphs.rules import GRAPH_RULES, Translation, refused_node
+from converters.tensorflow_graphs.simplify import COPIES
 from converters.tensorflow_graphs.values import (
     AnyArray,
     Elements,
@@ -31,9 +32,27 @@ from converters.tensorflow_graphs.weights import moved_weights
 
 VARIABLES = ("VariableV2", "Variable", "VarHandleOp")
 _MAX_LISTED = 12
+REFUSED_NODES = frozenset(
+    {
+        "MirrorPad",
+        "Multinomial",
+        *(name for name in GRAPH_RULES if "Random" in name or "Normal" in name),
+    }
+)
+"""Operations whose rule says why they are refused."""
 _SENTINELS = (1_000_003, 2_000_029)
 """Two sizes that stand for an open one: what comes out equal for both does not depend on it."""
 _NONSENSE = (LookupError, ValueError, TypeError, ArithmeticError, AttributeError)
+
+
+def graph_operations() -> set[str]:
+    """Return the operations of TensorFlow that a graph may consist of."""
+    own = {name for name in (*NODES, *GRAPH_RULES) if not name.startswith("_")}
+    return (
+        (own | {*VARIABLES, *COPIES, "Const", "Placeholder", *FOLDED})
+        - {"_Switched"}
+        - REFUSED_NODES
+    )
 
 
 def translate(

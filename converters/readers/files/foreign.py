@@ -61,8 +61,8 @@ def _tensorflow_part(source: Source) -> ConversionError | None:
         message = f"{name}: only names a TensorFlow checkpoint."
         return UnreadableFileError(message, hint="Name the folder it lies in.")
     if source.file.read(max(0, source.file.size - 8), 8) == _TABLE_MAGIC:
-        message = f"{name}: is a checkpoint of TensorFlow's first format, which is not read yet."
-        return UnsupportedError(message, hint=_RESAVE)
+        message = f"{name}: ends as a checkpoint of TensorFlow's first format does, but describes no tensors."
+        return UnreadableFileError(message, hint="the file may be damaged; copy it again")
     if ".data-0" in source.path.name:
         message = f"{name}: holds tensors of a TensorFlow checkpoint; its .index file is missing."
         return UnreadableFileError(message)

@@ -496,7 +496,7 @@ LEVELDB = bytes(40) + bytes.fromhex("57fb808b247547db")
         ("m.h5", b"version https://git-lfs.github.com/spec/v1\noid", UnreadableFileError, "Git LFS pointer"),
         ("m.h5", b"<!DOCTYPE html><html>", UnreadableFileError, "is a web page"),
         ("m.pkl", b"\x80\x04\x95cposix\nsystem\n", UnreadableFileError, "the pickle is damaged"),
-        ("m.ckpt", LEVELDB, UnsupportedError, "TensorFlow's first format"),
+        ("m.ckpt", LEVELDB, UnreadableFileError, "TensorFlow's first format"),
         ("m.data-00000-of-00001", b"abcd", UnreadableFileError, "its .index file is missing"),
         ("checkpoint", b'model_checkpoint_path: "m"', UnreadableFileError, "only names a TensorFlow checkpoint"),
         ("m.json", b'{"class_name": "Sequential"}', UnreadableFileError, "JSON text without weights"),

@@ -1,0 +1,143 @@
+"""Graphs made to hurt, and what is said of graphs that do not convert. Nothing in here needs TensorFlow."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from converters.errors import ConversionError, MismatchError, UnreadableFileError, UnsupportedError
+from converters.plan import plan_conversion
+from converters.programs import with_program
+from converters.readers import read_checkpoint
+
+FIXTURES = Path(__file__).parents[3] / "fixtures"
+GRAPHS = {
+    "tf1_opt_adam/m.ckpt-4.meta": ("m.ckpt-4", ["y/BiasAdd:0"]),
+    "tf1_raw_variables_pg/v1/pg_v1.ckpt": ("pg_v1.ckpt", ["add:0"]),
+    "tf1_conv_bn_ema/frozen.pb": ("frozen.pb", ["q_net/out/BiasAdd:0"]),
+    "k315_lstm_policy/exported/saved_model.pb": (".", None),
+}
+"""File that is damaged, to what is converted in its folder and the outputs asked for."""
+MUTANTS = int(os.environ.get("TORCHWARD_FUZZ", "0")) * 5 or 60
+X = 'node { name: "x" op: "Placeholder" attr { key: "dtype" value { type: DT_FLOAT } } attr { key: "shape" value { shape { dim { size: -1 } dim { size: 3 } } } } }\n'
+
+
+def node(name: str, op: str, *inputs: str, **attributes: str) -> str:
+    taken = " ".join(f'input: "{each}"' for each in inputs)
+    kept = " ".join(
+        f'attr {{ key: "{key}" value {{ {value} }} }}' for key, value in attributes.items()
+    )
+    return f'node {{ name: "{name}" op: "{op}" {taken} {kept} }}\n'
+
+
+def convert(folder: Path, text: str, outputs: list[str]) -> None:
+    (folder / "graph.pbtxt").write_text(text)
+    plan_conversion(with_program(read_checkpoint(folder / "graph.pbtxt"), None, outputs))
+
+
+def mutant(data: bytes, rng: np.random.Generator) -> bytes:
+    """Return bytes with bits flipped, a part moved, doubled or cut off, or names exchanged for others as long."""
+    changed = bytearray(data)
+    place, other = (int(each) for each in rng.integers(0, len(data), 2))
+    size = int(rng.integers(1, 200))
+    kind = int(rng.integers(0, 6))
+    if kind == 0:
+        for _ in range(int(rng.integers(1, 6))):
+            changed[int(rng.integers(0, len(data)))] ^= 1 << int(rng.integers(0, 8))
+    elif kind == 1:
+        changed = changed[:place]
+    elif kind == 2:
+        changed[place : place + size] = data[other : other + size]
+    elif kind == 3:
+        changed[place:place] = data[other : other + size]
+    else:
+        words = list(re.finditer(rb"[A-Za-z_][A-Za-z_0-9/]{2,30}", data))
+        word = words[int(rng.integers(0, len(words)))]
+        same = [each.group() for each in words if len(each.group()) == len(word.group())]
+        changed[word.start() : word.end()] = same[int(rng.integers(0, len(same)))]
+    return bytes(changed)
+
+
+@pytest.mark.parametrize("path", GRAPHS)
+def test_damaged_graph_is_converted_or_refused(path: str, tmp_path: Path) -> None:
+    original = FIXTURES / path
+    shutil.copytree(original.parent, tmp_path, dirs_exist_ok=True)
+    source, outputs = GRAPHS[path]
+    data = original.read_bytes()
+    for seed in range(MUTANTS):
+        (tmp_path / original.name).write_bytes(mutant(data, np.random.default_rng(seed)))
+        try:
+            plan_conversion(with_program(read_checkpoint(tmp_path / source), None, outputs))
+        except ConversionError:
+            continue
+
+
+def test_graph_that_goes_in_a_circle_is_refused(tmp_path: Path) -> None:
+    text = X + node("a", "Add", "x", "b") + node("b", "Relu", "a")
+
+    with pytest.raises(UnsupportedError, match="goes in a circle"):
+        convert(tmp_path, text, ["b:0"])
+
+
+def test_long_chain_of_nodes_does_not_exhaust_the_stack(tmp_path: Path) -> None:
+    chain = "".join(node(f"n{i + 1}", "Relu", f"n{i}") for i in range(1500))
+
+    convert(tmp_path, X + node("n0", "Tanh", "x") + chain, ["n1500:0"])
+
+
+def test_unknown_operations_are_listed_with_their_number(tmp_path: Path) -> None:
+    text = X + node("a", "Bessel", "x") + node("b", "Bessel", "x") + node("c", "Qr", "x")
+
+    with pytest.raises(
+        UnsupportedError, match=r"3 nodes .* cannot be converted \(2 Bessel, 1 Qr\)"
+    ):
+        convert(tmp_path, text, ["a:0", "b:0", "c:0"])
+
+
+def test_enormous_constant_is_refused(tmp_path: Path) -> None:
+    shape = "tensor { dtype: DT_FLOAT tensor_shape { dim { size: 1000000 } dim { size: 1000000 } } float_val: 1 }"
+    text = X + node("c", "Const", value=shape) + node("y", "Add", "x", "c")
+
+    with pytest.raises(UnreadableFileError, match="larger than the limit"):
+        convert(tmp_path, text, ["y:0"])
+
+
+def test_numbers_without_end_are_not_folded(tmp_path: Path) -> None:
+    number = "tensor { dtype: DT_INT32 tensor_shape { dim { size: 1 } } int_val: 2000000000 }"
+    one = "tensor { dtype: DT_FLOAT tensor_shape { } float_val: 1 }"
+    text = X + node("s", "Const", value=number) + node("v", "Const", value=one)
+    text += node("f", "Fill", "s", "v") + node("y", "Add", "x", "f")
+
+    with pytest.raises(ConversionError):
+        convert(tmp_path, text, ["y:0"])
+
+
+def test_random_numbers_are_refused_and_may_be_given(tmp_path: Path) -> None:
+    number = "tensor { dtype: DT_INT32 tensor_shape { dim { size: 1 } } int_val: 3 }"
+    text = X + node("s", "Const", value=number)
+    text += node("draw", "RandomStandardNormal", "s", dtype="type: DT_FLOAT")
+    text += node("y", "Add", "x", "draw")
+
+    with pytest.raises(UnsupportedError, match="name 'draw:0' among the inputs"):
+        convert(tmp_path, text, ["y:0"])
+
+
+def test_output_that_is_not_there_is_named_with_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(MismatchError, match=r"output 'reluu:0' is not in the graph; nearest: relu"):
+        convert(tmp_path, X + node("relu", "Relu", "x"), ["reluu:0"])
+
+
+def test_line_of_a_text_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UnreadableFileError, match="line 2 of the text"):
+        convert(tmp_path, X + 'node { nam: "y" }\n', ["y:0"])
+
+
+def test_deep_messages_are_refused(tmp_path: Path) -> None:
+    deep = "value { " * 5000
+    with pytest.raises(UnreadableFileError, match=r"nested more than|has no field"):
+        convert(tmp_path, X + 'node { name: "y" op: "Relu" attr { ' + deep, ["y:0"])
