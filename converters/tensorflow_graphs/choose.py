@@ -79,12 +79,14 @@ class Choice:
 
     Attributes:
         optional: outputs that nobody asked for by name: they are left out where they cannot be converted.
+        idle: whether inputs that nobody asked for by name stay where no output needs them.
     """
 
     inputs: tuple[ChosenInput, ...]
     outputs: tuple[Ref, ...]
     names: tuple[str, ...]
     optional: bool = False
+    idle: bool = True
 
 
 def choose(graph: GraphFile, inputs: Names, outputs: Names) -> Choice:
@@ -123,7 +125,7 @@ def choose(graph: GraphFile, inputs: Names, outputs: Names) -> Choice:
     chosen = tuple(
         _input(graph, key, ref, signature) for key, ref in zip(keys, begins, strict=True)
     )
-    return Choice(chosen, tuple(ends), names, optional)
+    return Choice(chosen, tuple(ends), names, optional, idle=inputs is not None)
 
 
 def signature_of(graph: GraphFile) -> Signature | None:

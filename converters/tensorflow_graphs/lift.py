@@ -125,7 +125,8 @@ def _lifted(program: Program, choice: Choice) -> Lifted:
     variables = Variables.of(graph, program.arrays)
     variables.settle(flat)
     builder = GraphBuilder()
-    begins = _begin(builder, flat, choice.inputs, variables)
+    chosen, idle = _needed(flat, choice)
+    begins = _begin(builder, flat, chosen, variables)
     _check_inputs(flat)
     names = dict(zip(targets, choice.names, strict=True)) if choice.names else {}
     names = {ref: name for ref, name in names.items() if ref not in begins}
@@ -145,9 +146,10 @@ def _lifted(program: Program, choice: Choice) -> Lifted:
     results, further = translate(
         flat, targets, graph=graph, builder=builder, variables=weights, inputs=begins, names=names
     )
-    missing = [each for each in choice.inputs if each.ref[0] not in graph.nodes]
+    missing = [each for each in chosen if each.ref[0] not in graph.nodes]
     notes = [
         *program.notes,
+        *(f"input '{each.key}' is left out: no output needs it" for each in idle),
         *(f"input '{each.key}' is not in the graph: the argument is not used" for each in missing),
         *(f"'{name}' is taken for false: the network as it is at inference" for name in assumed),
         *notes,
@@ -171,6 +173,15 @@ def _lifted(program: Program, choice: Choice) -> Lifted:
         tuple(optimizers),
         (*notes, *about),
     )
+
+
+def _needed(flat: FlatGraph, choice: Choice) -> tuple[list[ChosenInput], list[ChosenInput]]:
+    """Return the inputs of the network, and those of a signature that none of its outputs needs."""
+    met = {node.settings["tensor"] for node in flat.values() if node.op == INPUT}
+    needed = [each for each in choice.inputs if choice.idle or each.ref in met]
+    if not needed:
+        return list(choice.inputs), []
+    return needed, [each for each in choice.inputs if each not in needed]
 
 
 def _common_scope(flat: FlatGraph) -> str:
