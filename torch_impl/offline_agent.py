@@ -391,7 +391,7 @@ class OfflineAgent:
                 ]
                 return _join([_with_loss(each) for each in found])
             self.updates += length
-            return _with_loss(figures)
+            return _join([_with_loss(each) for each in figures])
         transferred = self._transfer(Batch(*(field[0] for field in batches)))
         return _join([_with_loss(self._take(transferred, self._noise_tensors(rows, None)))])
 

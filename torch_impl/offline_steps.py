@@ -74,7 +74,7 @@ class CompiledUpdates:
         check_compiler(next(iter(next(iter(networks.values())).parameters())).device)
 
     @torch.no_grad()
-    def __call__(self, first: int, batches: TensorBatch, noise: Noise) -> dict[str, Tensor]:
+    def __call__(self, first: int, batches: TensorBatch, noise: Noise) -> list[dict[str, Tensor]]:
         """Do one update on every batch in turn and return their figures.
 
         Args:
@@ -83,7 +83,7 @@ class CompiledUpdates:
             noise: (updates, ...) each.
 
         Returns:
-            Figure to (updates,), or fewer where a step is not taken every time.
+            The figures of every update, 0-d each.
 
         Raises:
             CompilingError: The first call with these shapes could not be compiled; nothing was changed.
@@ -102,7 +102,7 @@ class CompiledUpdates:
         run, names = self._compiled[key]
         found = run(*arguments)
         self._count_steps(plan)
-        return _by_name(found, names)
+        return _by_update(found, names)
 
     def _vector(self, name: str, slot: str) -> Tensor:
         """Return the vector that a network's weights, or their moments, are views of."""
@@ -240,14 +240,12 @@ def _bind(network: nn.Module, vector: Tensor) -> Callable[..., Any]:
     return lambda *inputs: functional_call(network, shaped, inputs)
 
 
-def _by_name(found: Tensor, names: Sequence[Sequence[str]]) -> dict[str, Tensor]:
-    """Return one tensor a figure from all figures of all updates in a row."""
-    flat = [name for each in names for name in each]
-    places = {
-        name: [index for index, other in enumerate(flat) if other == name]
-        for name in dict.fromkeys(flat)
-    }
-    return {name: found[where] for name, where in places.items()}
+def _by_update(found: Tensor, names: Sequence[Sequence[str]]) -> list[dict[str, Tensor]]:
+    """Return the figures of every update from those of all in a row."""
+    parts = torch.split(found, [len(each) for each in names])
+    return [
+        dict(zip(each, part.unbind(), strict=True)) for each, part in zip(names, parts, strict=True)
+    ]
 
 
 def _check(optimizer: torch.optim.Adam) -> None:
