@@ -118,7 +118,46 @@ class TransitionBuffer:
         self.step_counter = int(state["step_counter"])
 
 
-class TrajectoryBuffer:
+class EpisodeBuffer:
+    """Base of the buffers that keep whole episodes in a ring.
+
+    Attributes:
+        step_counter: transitions stored since the beginning.
+
+    Args:
+        arguments: sizes of a batch.
+        rng: draws; its state is the caller's to save.
+        ring: empty.
+    """
+
+    def __init__(self, arguments: Arguments, rng: np.random.Generator, ring: EpisodeRing) -> None:
+        self._arguments, self._rng, self._ring = arguments, rng, ring
+        self.step_counter = 0
+
+    def store_episode(self, episode: Episode) -> None:
+        """Store an episode.
+
+        Raises:
+            ValueError: It is longer than the buffer, or of other shapes.
+        """
+        self._ring.add(episode)
+        self.step_counter += len(episode)
+
+    def state_dict(self) -> dict[str, Array]:
+        """Return everything as arrays."""
+        return {**self._ring.state_dict(), "step_counter": np.array(self.step_counter)}
+
+    def load_state_dict(self, state: Mapping[str, Array]) -> None:
+        """Take over what `state_dict` returned.
+
+        Raises:
+            ValueError: It is of another buffer.
+        """
+        self._ring.load_state_dict(state)
+        self.step_counter = int(state["step_counter"])
+
+
+class TrajectoryBuffer(EpisodeBuffer):
     """The last trajectories, for return decomposition.
 
     A drawn transition belongs to an episode with a probability in proportion to its length, so all stored transitions
@@ -133,21 +172,7 @@ class TrajectoryBuffer:
     """
 
     def __init__(self, arguments: Arguments, rng: np.random.Generator) -> None:
-        self._arguments, self._rng = arguments, rng
-        shape, dtype = _action_form(arguments)
-        self._ring = EpisodeRing(
-            arguments.buffer_size, arguments.obs_dims, action_shape=shape, action_dtype=dtype
-        )
-        self.step_counter = 0
-
-    def store_episode(self, episode: Episode) -> None:
-        """Store an episode.
-
-        Raises:
-            ValueError: It is longer than the buffer, or of other shapes.
-        """
-        self._ring.add(episode)
-        self.step_counter += len(episode)
+        super().__init__(arguments, rng, _ring_of_vectors(arguments))
 
     def sample_batch(
         self,
@@ -190,21 +215,8 @@ class TrajectoryBuffer:
 
     sample = sample_batch
 
-    def state_dict(self) -> dict[str, Array]:
-        """Return everything as arrays."""
-        return {**self._ring.state_dict(), "step_counter": np.array(self.step_counter)}
 
-    def load_state_dict(self, state: Mapping[str, Array]) -> None:
-        """Take over what `state_dict` returned.
-
-        Raises:
-            ValueError: It is of another buffer.
-        """
-        self._ring.load_state_dict(state)
-        self.step_counter = int(state["step_counter"])
-
-
-class EpisodeHeapBuffer:
+class EpisodeHeapBuffer(EpisodeBuffer):
     """The last trajectories and the ten best, for IRCR.
 
     The first half of a batch comes from the former, the other half from the latter. The reward of a transition is the
@@ -219,14 +231,9 @@ class EpisodeHeapBuffer:
     """
 
     def __init__(self, arguments: Arguments, rng: np.random.Generator) -> None:
-        self._arguments, self._rng = arguments, rng
-        shape, dtype = _action_form(arguments)
-        self._ring = EpisodeRing(
-            arguments.buffer_size, arguments.obs_dims, action_shape=shape, action_dtype=dtype
-        )
+        super().__init__(arguments, rng, _ring_of_vectors(arguments))
         self._best: list[Episode] = []
         self._best_ring = self._ring
-        self.step_counter = 0
 
     def store_episode(self, episode: Episode) -> None:
         """Store an episode; it joins the best if there are fewer than ten or the worst of them is not better.
@@ -234,8 +241,7 @@ class EpisodeHeapBuffer:
         Raises:
             ValueError: It is longer than the buffer, or of other shapes.
         """
-        self._ring.add(episode)
-        self.step_counter += len(episode)
+        super().store_episode(episode)
         if len(self._best) >= HEAP_EPISODES:
             totals = [best.total for best in self._best]
             worst = int(np.argmin(totals))
@@ -272,8 +278,7 @@ class EpisodeHeapBuffer:
             for place, episode in enumerate(self._best)
             for name in Episode.__dataclass_fields__
         }
-        counts = {"step_counter": np.array(self.step_counter), "best": np.array(len(self._best))}
-        return {**self._ring.state_dict(), **best, **counts}
+        return {**super().state_dict(), **best, "best": np.array(len(self._best))}
 
     def load_state_dict(self, state: Mapping[str, Array]) -> None:
         """Take over what `state_dict` returned.
@@ -281,8 +286,7 @@ class EpisodeHeapBuffer:
         Raises:
             ValueError: It is of another buffer.
         """
-        self._ring.load_state_dict(state)
-        self.step_counter = int(state["step_counter"])
+        super().load_state_dict(state)
         self._best = [
             Episode(
                 **{name: state[f"best_{place}_{name}"] for name in Episode.__dataclass_fields__}
@@ -306,7 +310,7 @@ class EpisodeHeapBuffer:
             self._best_ring.add(episode)
 
 
-class FrameStackBuffer:
+class FrameStackBuffer(EpisodeBuffer):
     """The last episodes of images, for DQN, return decomposition over it, and IRCR over it.
 
     Every image is stored once, in 8 bits; stacks are put together when they are drawn and divided by 255. IRCR gets
@@ -323,25 +327,15 @@ class FrameStackBuffer:
     """
 
     def __init__(self, arguments: Arguments, rng: np.random.Generator) -> None:
-        self._arguments, self._rng = arguments, rng
         height, width, frames = arguments.obs_dims
-        self._ring = EpisodeRing(
+        ring = EpisodeRing(
             arguments.buffer_size,
             (height, width),
             frame_dtype=np.uint8,
             action_dtype=np.int64,
             frames=frames,
         )
-        self.step_counter = 0
-
-    def store_episode(self, episode: Episode) -> None:
-        """Store an episode.
-
-        Raises:
-            ValueError: It is longer than the buffer, or of other shapes.
-        """
-        self._ring.add(episode)
-        self.step_counter += len(episode)
+        super().__init__(arguments, rng, ring)
 
     def sample_batch(self, batch_size: int | None = None) -> BatchArrays:
         """Return obs, obs_next (batch, height, width, frames) in 0..1, acts (batch,), rews, done (batch, 1).
@@ -370,19 +364,6 @@ class FrameStackBuffer:
         return batch
 
     sample = sample_batch
-
-    def state_dict(self) -> dict[str, Array]:
-        """Return everything as arrays."""
-        return {**self._ring.state_dict(), "step_counter": np.array(self.step_counter)}
-
-    def load_state_dict(self, state: Mapping[str, Array]) -> None:
-        """Take over what `state_dict` returned.
-
-        Raises:
-            ValueError: It is of another buffer.
-        """
-        self._ring.load_state_dict(state)
-        self.step_counter = int(state["step_counter"])
 
 
 def draw_sub_sequences(
@@ -439,6 +420,13 @@ def _split_stacks(stacks: Array) -> tuple[NDArray[np.float32], NDArray[np.float3
     """Return both stacks (..., height, width, frames) in 0..1 of (..., frames + 1, height, width) in 8 bits."""
     last = np.moveaxis(stacks, -3, -1)
     return np.divide(last[..., :-1], BRIGHTEST), np.divide(last[..., 1:], BRIGHTEST)
+
+
+def _ring_of_vectors(arguments: Arguments) -> EpisodeRing:
+    shape, dtype = _action_form(arguments)
+    return EpisodeRing(
+        arguments.buffer_size, arguments.obs_dims, action_shape=shape, action_dtype=dtype
+    )
 
 
 def _action_form(arguments: Arguments) -> tuple[tuple[int, ...], type[np.generic]]:
