@@ -94,13 +94,18 @@ def test_presets_are_those_of_the_guide() -> None:
     }
 
 
+def test_rate_drops_after_three_fifths_of_the_epochs_of_a_preset() -> None:
+    assert {plan.lr_step / plan.epochs for plan in PRESETS.values()} == {0.6}
+
+
 def test_faithful_plan_is_a_plan() -> None:
     faithful = replace(UrPlan(), **FAITHFUL)
 
-    assert (faithful.policy_loss, faithful.split, faithful.restore_best) == (
+    assert (faithful.policy_loss, faithful.split, faithful.restore_best, faithful.lr_step) == (
         "double_softmax",
         "order",
         False,
+        0,
     )
 
 
@@ -137,7 +142,7 @@ def test_learning_rate_drops_after_the_thirtieth_epoch() -> None:
     rates = [plan(lr_step=30).learning_rate_at(epoch) for epoch in (1, 30, 31, 61)]
 
     assert rates == pytest.approx([1e-3, 1e-3, 1e-4, 1e-5])
-    assert plan().learning_rate_at(1_000) == 1e-3
+    assert plan(lr_step=0).learning_rate_at(1_000) == 1e-3
 
 
 def test_split_by_game_keeps_games_whole() -> None:
