@@ -6,7 +6,6 @@ from converters.errors import (
     ConversionError,
     UnreadableFileError,
     UnsafeFileError,
-    UnsupportedError,
 )
 from converters.readers.files.source import Source
 
