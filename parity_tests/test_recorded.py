@@ -140,7 +140,7 @@ def read_arrays(case: str) -> dict[str, NDArray[Any]]:
         return {name: file[name] for name in file.files}
 
 
-AGENTS = ("tfagents_", "sonnet_", "tf215_dqn_with_target")
+AGENTS = ("tfagents_", "sonnet_", "dopamine_", "tf215_dqn_with_target")
 """Checkpoints of several networks, which have tests of their own (`test_recorded_agents.py`)."""
 
 

@@ -19,6 +19,7 @@ CASES = {
     "tfagents_dqn": ("checkpoint", {"q": "q", "target_q": "target_q"}),
     "tf215_dqn_with_target": ("ckpts", {"q": "q", "target_q": "target_q"}),
     "sonnet_actor_critic": ("snapshot", {"policy": "y0", "value": "y1"}),
+    "dopamine_dqn_cartpole": ("checkpoints/tf_ckpt-0", {"q": "q", "q_values": "q"}),
 }
 """Case to checkpoint and to the recorded name of each output."""
 TOLERANCE = 1e-5
@@ -44,9 +45,56 @@ def test_networks_give_what_was_recorded(case: str, tmp_path: Path) -> None:
     with torch.no_grad():
         outputs = model(torch.from_numpy(arrays["x0"]))
 
-    assert set(outputs) == set(CASES[case][1])
+    assert set(outputs) - {"deterministic_action"} == set(CASES[case][1])
     for name, known in CASES[case][1].items():
         np.testing.assert_allclose(outputs[name].numpy(), arrays[known], rtol=0, atol=TOLERANCE)
+
+
+def test_policy_that_tf_agents_saved_acts_as_it_did_there(tmp_path: Path) -> None:
+    arrays = recorded("tfagents_dqn")
+    report = torchward.convert(FIXTURES / "tfagents_dqn" / "policy", tmp_path / "policy.pth")
+
+    with torch.no_grad():
+        found = torchward.load(tmp_path / "policy.pth")(torch.from_numpy(arrays["x0"]))
+
+    np.testing.assert_array_equal(found["action"].numpy(), arrays["deterministic_action"])
+    assert sum("is left out: no output needs it" in note for note in report.notes) == 3
+
+
+def test_training_of_dopamines_dqn_continues_as_it_did_there(tmp_path: Path) -> None:
+    arrays = recorded("dopamine_dqn_cartpole")
+    output = converted("dopamine_dqn_cartpole", tmp_path)
+    agent, optimizer = torchward.load(output, optimizer=True)
+    target = torchward.load(output)
+    target.load_state_dict(weights_of(arrays, "target", output))
+    batch = {name: torch.from_numpy(values) for name, values in arrays.items()}
+
+    for _ in range(3):
+        optimizer.zero_grad()
+        chosen = agent(batch["b_obs"])["q"].gather(1, batch["b_actions"].long()[:, None])[:, 0]
+        with torch.no_grad():
+            following = target(batch["b_next_obs"])["q"].max(1).values
+            wanted = batch["b_rewards"] + 0.99 * following * (1 - batch["b_dones"].float())
+        torch.nn.functional.huber_loss(chosen, wanted).backward()
+        optimizer.step()
+
+    for name, value in weights_of(arrays, "after", output).items():
+        torch.testing.assert_close(agent.state_dict()[name], value, rtol=0, atol=1e-6)
+
+
+def weights_of(arrays: Mapping[str, NDArray[Any]], which: str, output: Path) -> dict[str, Tensor]:
+    """Return what was recorded after training, or the target network, which training leaves as it is."""
+    scope = {
+        "after": "after/Online/basic_discrete_domain_network",
+        "target": "after/Target/basic_discrete_domain_network_1",
+    }[which]
+    names = torchward.load(output).state_dict()
+    return {
+        name: torch.from_numpy(
+            arrays[f"{scope}/{name.replace('.weight', '/kernel').replace('.bias', '/bias')}"]
+        ).t()
+        for name in names
+    }
 
 
 def test_training_of_tf_agents_dqn_continues_as_it_did_there(tmp_path: Path) -> None:

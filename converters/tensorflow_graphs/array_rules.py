@@ -289,6 +289,12 @@ def broadcast_to(node: FlatNode, inputs: Sequence[Value], translation: Translati
     given = sizes_of(node, inputs[1], "shape")
     if given == x.shape:
         return x
+    extra = len(given) - len(x.shape)
+    if None in given and set(given[:extra]) == {1} and given[extra:] == x.shape:
+        # One sample of a distribution: an axis in front, and nothing is repeated.
+        for _ in range(extra):
+            x = translation.operation(node, "ExpandDims", {"x": x, "axis": 0})[0]
+        return x
     if None in given:
         raise refused_node(node, f"repeats to {given}, which depends on the size of the batch")
     return translation.operation(node, "BroadcastTo", {"x": x, "shape": given})[0]

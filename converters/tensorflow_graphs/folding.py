@@ -197,6 +197,9 @@ _RULES: dict[str, _Fold] = {
     "StridedSlice": _strided_slice, "Slice": _slice, "OneHot": _one_hot, "Select": _select, "SelectV2": _select,
     "ExpandDims": lambda _, x, axis: np.expand_dims(x, int(axis)),
     "Transpose": lambda _, x, axes: np.transpose(x, [int(axis) for axis in axes]),
+    "BroadcastArgs": lambda _, a, b: np.array(
+        np.broadcast_shapes(tuple(map(int, a)), tuple(map(int, b))), np.int32
+    ),
     "Shape": lambda _, x: np.array(x.shape, np.int32), "Size": lambda _, x: np.array(x.size, np.int32),
     "Rank": lambda _, x: np.array(x.ndim, np.int32), "InvertPermutation": lambda _, x: np.argsort(x),
     "ConcatOffset": lambda _, *x: x[1] * 0,
