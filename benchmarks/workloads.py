@@ -350,7 +350,7 @@ WORKLOADS: dict[str, Workload] = {
             "Whole training loops",
             "Environment steps a second: acting, environment, replay memory, updates. SAC: one update a step, batches of 256; DQN: "
             "128 updates every 256 steps, batches of 64, as it is tuned for stable-baselines3. Networks of 2 x 256 units.",
-            "steps/s",
+            "environment steps/s",
             "higher",
             SUITE,
             {_SAC_PENDULUM: "sac-training", _DQN_CARTPOLE: "dqn-training"},
