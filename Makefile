@@ -96,7 +96,8 @@ layer-parity: $(STAMP) ## every rule beside Keras, and the tables of docs/covera
 
 fuzz: $(STAMP)    ## thousands of damaged files
 	TORCHWARD_FUZZ=500 $(BIN)/python -m pytest -q parity_tests/unit/converters/test_hostile_files.py \
-	parity_tests/unit/converters/readers/pickles parity_tests/unit/converters/agents/test_stable_baselines.py
+	parity_tests/unit/converters/readers/pickles parity_tests/unit/converters/agents/test_stable_baselines.py \
+	parity_tests/unit/converters/tensorflow_graphs/test_hostile_graphs.py
 
 docs: $(STAMP)    ## run every snippet of the pages, check every link, test and command they name
 	$(BIN)/python -m pytest -q parity_tests/test_migration_guide.py parity_tests/unit/docs
