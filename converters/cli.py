@@ -21,7 +21,7 @@ Source = Annotated[
     Path,
     typer.Argument(
         metavar="FILE",
-        help="Legacy model: .h5, .weights.h5, .keras, .npz, SavedModel folder, or prefix of a TensorFlow 2 checkpoint.",
+        help="Legacy file: a model or weights of Keras, a SavedModel folder, a checkpoint or graph of TensorFlow, an agent.",
         show_default=False,
     ),
 ]
@@ -34,6 +34,10 @@ Architecture = Annotated[
 Rules = Annotated[
     list[str] | None,
     typer.Option(help="Module of your own with layer rules; may be repeated.", show_default=False),
+]
+Normalizer = Annotated[
+    Path | None,
+    typer.Option(help="File of VecNormalize that goes before an agent.", show_default=False),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
@@ -101,10 +105,7 @@ def convert(
             help="name=value, may be repeated: argument for --into, or what an RL library's file does not say.",
         ),
     ] = None,
-    normalizer: Annotated[
-        Path | None,
-        typer.Option(help="File of VecNormalize that goes before an agent.", show_default=False),
-    ] = None,
+    normalizer: Normalizer = None,
     to: Annotated[
         str | None,
         typer.Option(
@@ -236,6 +237,7 @@ def verify(
         typer.Option(help="Largest relative difference of outputs.", show_default=False),
     ] = None,
     architecture: Architecture = None,
+    normalizer: Normalizer = None,
     rules: Rules = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -254,6 +256,7 @@ def verify(
         architecture=architecture,
         tolerance=tolerance,
         rules=rules or (),
+        normalizer=normalizer,
     )
     if as_json:
         print_lines([json.dumps(report.to_data())])

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from converters.agents.output import agent_extras, check_agent_output
-from converters.agents.statements import with_statements
+from converters.agents.statements import STATED, with_statements
 from converters.checkpoint import Checkpoint
 from converters.emit import emit_source
 from converters.errors import OutputError, UnsupportedError
@@ -119,7 +119,8 @@ def convert(
         )
         checkpoint = with_program(checkpoint, inputs, outputs)
         plan, facts = _plan_whole(checkpoint, writer, code=code, input_layout=input_layout)
-        facts = {**facts, **chosen_tensors(inputs, outputs)}
+        stated = {STATED: dict(settings)} if settings else {}
+        facts = {**facts, **chosen_tensors(inputs, outputs), **stated}
     else:
         if code is not None:
             msg = "--source-code writes the converted module as source; with --into the module is your own"

@@ -16,8 +16,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from converters.agents.statements import stated_settings, with_statements
 from converters.build import ConvertedModel
 from converters.errors import MismatchError, UnreadableFileError
+from converters.limits import Limits
 from converters.load import load, read_converted
 from converters.load_losses import loss_of
 from converters.moves import Move
@@ -103,6 +105,7 @@ def verify(
     architecture: str | os.PathLike[str] | None = None,
     tolerance: float | None = None,
     rules: Sequence[str] = (),
+    normalizer: str | os.PathLike[str] | None = None,
 ) -> VerificationReport:
     """Compare a converted file with its source, and with recorded arrays if there are some.
 
@@ -114,6 +117,7 @@ def verify(
         architecture: as for `convert`.
         tolerance: for outputs, instead of the table's.
         rules: as for `convert`.
+        normalizer: as for `convert`, where it was given there.
 
     Raises:
         ConversionError: A file cannot be read.
@@ -122,7 +126,14 @@ def verify(
     checkpoint = read_checkpoint(
         path, architecture=None if architecture is None else Path(architecture)
     )
-    inputs, outputs = stored_choice(read_converted(result).metadata)
+    metadata = read_converted(result).metadata
+    checkpoint = with_statements(
+        checkpoint,
+        stated_settings(metadata),
+        normalizer=None if normalizer is None else Path(normalizer),
+        limits=Limits(),
+    )
+    inputs, outputs = stored_choice(metadata)
     plan = plan_conversion(with_program(checkpoint, inputs, outputs))
     # Recorded inputs are the legacy model's, so images go in as it takes them.
     model = load(result, input_layout=plan.input_layout, rules=rules)

@@ -168,6 +168,16 @@ def test_statistics_normalize_as_the_wrapper_did(tmp_path: Path) -> None:
     torch.testing.assert_close(whole(raw)["mean"], plain(found)["mean"], rtol=1e-6, atol=1e-6)
 
 
+def test_verification_plans_as_the_conversion_did(tmp_path: Path) -> None:
+    case = FIXTURES / "sb_ppo2_pendulum_vecnorm"
+    source, statistics = case / "model.zip", case / "vecnormalize.pkl"
+    output = tmp_path / "agent.pth"
+    torchward.convert(source, output, normalizer=statistics, settings={"activation": "tanh"})
+
+    assert torchward.verify(source, output, normalizer=statistics).passed
+    assert not torchward.verify(source, output).passed  # the statistics are in another file
+
+
 def test_code_is_listed_and_not_read() -> None:
     notes = torchward.inspect(FIXTURES / "sb_ppo2_mlp_cartpole" / "model.zip").notes
     assert "not read (code): learning_rate, <class 'function'>" in notes

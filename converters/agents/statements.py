@@ -13,6 +13,14 @@ from converters.limits import Limits
 from converters.readers import read_checkpoint
 
 NORMALIZER = "vec-normalize"
+STATED = "stated"
+"""Key of a converted file's metadata: what the user stated, so that `verify` plans the same."""
+
+
+def stated_settings(metadata: Mapping[str, object]) -> dict[str, object]:
+    """Return what the user stated when a file was converted."""
+    found = metadata.get(STATED)
+    return {str(key): value for key, value in found.items()} if isinstance(found, Mapping) else {}
 
 
 def with_statements(
