@@ -130,5 +130,6 @@ def test_support_lists_every_registry() -> None:
     assert {"Dense", "LSTM"} <= set(table["layers"])
     assert {"ops.Add", "ops.Matmul"} <= operations
     assert {"Adam", "SGD"} <= set(table["optimizers"])
-    assert table["outputs"] == ["onnx", "pt2", "pth", "safetensors"]
+    formats = ["onnx", "pt2", "pth", "safetensors", "ur-json", "ur-json-torch"]
+    assert table["outputs"] == formats
     assert all(names == sorted(names) and names for names in table.values())
