@@ -22,7 +22,7 @@ PAGES = sorted(
     path for path in DOCS.glob("*.md") if any(b.language == "python" for b in read_blocks(path))
 )
 FIXTURE = Path(__file__).parent / "fixtures" / "tf215_dqn_seed"
-ELSEWHERE = ("deployment.md", "own-module.md", "way-back.md")
+ELSEWHERE = ("deployment.md", "offline-rl.md", "own-module.md", "rl-libraries.md", "way-back.md")
 """Pages that need other files, or long: parity_tests/unit/docs runs them."""
 
 

@@ -72,7 +72,7 @@ FAULTS = {
     "discrete_bcq-penalty": ("discrete_bcq", {"beta": 0.4999}),
     "behavioral_cloning-penalty": ("behavioral_cloning", {"beta": 1e-4}),
     "continuous_bc-bounds": ("continuous_bc", {"action_high": [1, 3, 2.001]}),
-    "td3_bc-smoothing": ("td3_bc", {"target_smoothing_clip": 0.4}),
+    "td3_bc-smoothing": ("td3_bc", {"target_smoothing_clip": 0.1}),
     "iql-expectile-side": ("iql", {"expectile": 0.3}),
     "iql-weight-clip": ("iql", {"max_weight": 1.0}),
     "cql-samples-weight": ("cql", {"conservative_weight": 4.999}),
