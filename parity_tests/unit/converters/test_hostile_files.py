@@ -379,8 +379,9 @@ def test_duplicate_member_is_refused(tmp_path: Path) -> None:
         (10, "<H", 14, UnsafeFileError, "is packed with method 14"),
         (38, "<I", 0o120777 << 16, UnsafeFileError, "is a symbolic link"),
         (24, "<I", 2**31, UnsafeFileError, "declares 2,147,483,648 bytes"),
-        (16, "<I", 12345, UnreadableFileError, "is damaged (Bad CRC-32"),
-        (42, "<I", 7, UnreadableFileError, "has no header where the directory says"),
+        (16, "<I", 12345, UnreadableFileError, r"is damaged \(Bad CRC-32"),
+        # From Python 3.12.2 on, zipfile sees at once that the member would lie inside another.
+        (42, "<I", 7, UnreadableFileError, "(has no header where the directory says|Overlapped)"),
     ],
     ids=["encrypted", "method", "symbolic link", "size", "checksum", "offset"],
 )
@@ -391,10 +392,8 @@ def test_tampered_directory_is_refused(  # one field of model.weights.h5, as lis
     write_zip(path, members())
     patch_directory(path, "model.weights.h5", position, form, value)
 
-    with pytest.raises(error) as caught:
+    with pytest.raises(error, match=message):
         read_checkpoint(path)
-
-    assert message in str(caught.value)
 
 
 def test_zip_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
