@@ -79,6 +79,10 @@ def load(
         importlib.import_module(module)
     checkpoint = read_converted(Path(path))
     if checkpoint.architecture is None:
+        if isinstance(checkpoint.metadata.get("agent"), Mapping):
+            msg = f"{path}: is a whole agent of torch_impl, not one network"
+            hint = f"torch_impl.stored_agents.load_agent({str(path)!r:.200})"
+            raise UnreadableFileError(msg, hint=hint)
         msg = f"{path}: holds tensors, but no architecture; it was not written by torchward convert"
         raise UnreadableFileError(msg)
     # Contiguous copies: a parameter may not be a view into the mapped file.

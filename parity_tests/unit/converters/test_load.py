@@ -396,3 +396,14 @@ def test_stock_optimizer_has_the_state_and_says_what_changes(tmp_path: Path) -> 
 def test_optimizer_is_asked_for_by_one_of_two_names(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"'adam', not False, True or 'torch\.optim'"):
         torchward.load(tmp_path / "a.pth", optimizer="adam")  # type: ignore[call-overload]
+
+
+def test_a_whole_agent_names_the_function_that_loads_it(tmp_path: Path) -> None:
+    source = Path(__file__).parents[2] / "fixtures" / "d3rlpy" / "discrete_cql" / "model.d3"
+    torchward.convert(source, tmp_path / "agent.pth")
+
+    with pytest.raises(UnreadableFileError, match="is a whole agent of torch_impl") as caught:
+        torchward.load(tmp_path / "agent.pth")
+
+    assert caught.value.hint is not None
+    assert "load_agent(" in caught.value.hint
