@@ -127,7 +127,7 @@ def _pretended_class(module: str, name: str) -> type:
     parts = module.split(".")
     for count in range(1, len(parts) + 1):
         package = ".".join(parts[:count])
-        if package not in sys.modules:
+        if sys.modules.get(package) is None:  # None: another test keeps it from being imported
             sys.modules[package] = ModuleType(package)
     if not hasattr(sys.modules[module], name):
         setattr(sys.modules[module], name, type(name, (), {"__module__": module}))
@@ -137,12 +137,14 @@ def _pretended_class(module: str, name: str) -> type:
 
 @contextmanager
 def _pretended_modules() -> Iterator[None]:
-    before = set(sys.modules)
+    before = dict(sys.modules)
     try:
         yield
     finally:
-        for name in set(sys.modules) - before:
+        for name in set(sys.modules) - set(before):
             del sys.modules[name]
+        for name in [name for name, module in before.items() if module is None]:
+            sys.modules[name] = before[name]
 
 
 def draw(shapes: dict[str, tuple[int, ...]], seed: int = 3) -> dict[str, NDArray[Any]]:
