@@ -34,6 +34,7 @@ class Measured:
         rates: updates a second of every round; empty if it could not run.
         versions: of what it used.
         missing: why it could not run, "" if it did.
+        peak: largest resident memory of its process, in bytes; compilers that it starts are processes of their own.
     """
 
     algorithm: str
@@ -41,6 +42,7 @@ class Measured:
     rates: tuple[float, ...]
     versions: Mapping[str, str]
     missing: str = ""
+    peak: int = 0
 
     @property
     def rate(self) -> float:
@@ -75,6 +77,7 @@ def measure(
     try:
         versions = {name: _read(process) for name, process in processes.items()}
         rates: dict[str, list[float]] = {name: [] for name in processes}
+        peaks = dict.fromkeys(processes, 0)
         for _ in range(rounds):
             for name, process in processes.items():
                 if versions[name] is None:
@@ -82,12 +85,13 @@ def measure(
                 answer = _ask(process, seconds)
                 if answer is not None:
                     rates[name].append(answer["updates"] / answer["seconds"])
+                    peaks[name] = answer["peak_bytes"]
     finally:
         for process in processes.values():
             _end(process)
     found = [
         Measured(algorithm, name, tuple(rates[name]), versions[name] or {},
-                 "" if rates[name] else "did not run")
+                 "" if rates[name] else "did not run", peaks[name])
         for name in processes
     ]  # fmt: skip
     if d3rlpy_python is None:
@@ -97,14 +101,15 @@ def measure(
 
 def format_rows(results: Sequence[Measured]) -> list[str]:
     """Return a Markdown table: updates a second, and how many times d3rlpy's they are."""
-    lines = ["| algorithm | variant | updates/s | of d3rlpy |", "|---|---|---|---|"]
+    lines = ["| algorithm | variant | updates/s | of d3rlpy | peak MB |", "|---|---|---|---|---|"]
     for each in results:
         [reference] = [
             r for r in results if r.algorithm == each.algorithm and r.variant == "d3rlpy"
         ]
         ratio = f"{each.rate / reference.rate:.1f}" if reference.rates and each.rates else "-"
         rate = each.missing or f"{each.rate:,.0f}"
-        lines.append(f"| {each.algorithm} | {each.variant} | {rate} | {ratio} |")
+        peak = f"{each.peak / 1e6:,.0f}" if each.peak else "-"
+        lines.append(f"| {each.algorithm} | {each.variant} | {rate} | {ratio} | {peak} |")
     return lines
 
 
@@ -132,7 +137,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.output is not None:
         content = [
             {"algorithm": r.algorithm, "variant": r.variant, "rates": r.rates,
-             "versions": dict(r.versions), "missing": r.missing}
+             "versions": dict(r.versions), "missing": r.missing, "peak_bytes": r.peak}
             for r in results
         ]  # fmt: skip
         arguments.output.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

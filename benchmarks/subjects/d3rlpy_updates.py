@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import resource
 import sys
 import time
 
@@ -14,6 +15,11 @@ import numpy as np
 
 TRANSITIONS, EPISODE, STATE, ACTIONS = 10_000, 100, 4, 2
 BATCH, HIDDEN = 64, [128, 64, 32]
+
+
+def peak_bytes() -> int:
+    """Return the largest resident memory of this process so far, in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def main(algorithm: str) -> None:
@@ -42,7 +48,11 @@ def main(algorithm: str) -> None:
         while time.perf_counter() - start < until:
             learner.update(dataset.sample_transition_batch(BATCH))
             done += 1
-        answer = {"updates": done, "seconds": time.perf_counter() - start}
+        answer = {
+            "updates": done,
+            "seconds": time.perf_counter() - start,
+            "peak_bytes": peak_bytes(),
+        }
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()
 

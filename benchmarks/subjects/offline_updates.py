@@ -1,7 +1,7 @@
 """Our offline updates a second, one variant a process: `python -m benchmarks.subjects.offline_updates torch-eager DQN`.
 
 First a line of JSON with versions; then every line of standard input, a number of seconds, is answered with one line
-{"updates", "seconds"}. Drawing the batch is part of an update. d3rlpy_updates.py speaks the same.
+{"updates", "seconds", "peak_bytes"}. Drawing the batch is part of an update. d3rlpy_updates.py speaks the same.
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ def main(variant: str, algorithm: str) -> None:
         while time.perf_counter() - start < until:
             agent.update_many(buffer, UPDATES_A_CALL, rng, shared.BATCH)
             done += UPDATES_A_CALL
-        _answer({"updates": done, "seconds": time.perf_counter() - start})
+        seconds = time.perf_counter() - start
+        _answer({"updates": done, "seconds": seconds, "peak_bytes": shared.peak_bytes()})
 
 
 def _answer(content: dict[str, object]) -> None:

@@ -14,7 +14,8 @@ import json, sys
 print("chatter of a library")
 print(json.dumps({"d3rlpy": "2.8.1"}), flush=True)
 for line in sys.stdin:
-    print(json.dumps({"updates": 100 * float(line), "seconds": float(line)}), flush=True)
+    answer = {"updates": 100 * float(line), "seconds": float(line), "peak_bytes": 7}
+    print(json.dumps(answer), flush=True)
 """
 
 
@@ -33,7 +34,7 @@ def test_every_round_asks_the_other_interpreter(
 
     [found] = measure("DQN", [], d3rlpy_python=sys.executable, rounds=3, seconds=0.5)
 
-    assert found.rates == (100.0, 100.0, 100.0)
+    assert (found.rates, found.peak) == ((100.0, 100.0, 100.0), 7)
     assert found.versions == {"d3rlpy": "2.8.1"}
 
 
@@ -50,16 +51,16 @@ def test_an_interpreter_that_cannot_run_it_is_no_measurement(
 def test_table_has_ratios_to_d3rlpy() -> None:
     rows = format_rows(
         [
-            Measured("DQN", "torch-compiled", (5_000.0, 6_000.0, 9_000.0), {}),
+            Measured("DQN", "torch-compiled", (5_000.0, 6_000.0, 9_000.0), {}, "", 412_600_000),
             Measured("DQN", "d3rlpy", (500.0,), {}),
             Measured("DiscreteCQL", "torch-compiled", (100.0,), {}),
             Measured("DiscreteCQL", "d3rlpy", (), {}, "not installed"),
         ]
     )
 
-    assert rows[2] == "| DQN | torch-compiled | 6,000 | 12.0 |"
-    assert rows[4] == "| DiscreteCQL | torch-compiled | 100 | - |"
-    assert rows[5] == "| DiscreteCQL | d3rlpy | not installed | - |"
+    assert rows[2] == "| DQN | torch-compiled | 6,000 | 12.0 | 413 |"
+    assert rows[4] == "| DiscreteCQL | torch-compiled | 100 | - | - |"
+    assert rows[5] == "| DiscreteCQL | d3rlpy | not installed | - | - |"
 
 
 @pytest.mark.parametrize(("rate", "code"), [(600.0, 0), (400.0, 1)], ids=["enough", "less"])
