@@ -106,6 +106,9 @@ def parse_ur_weights(text: str, file: str, *, layout: str | None = None) -> UrWe
     except RecursionError as error:
         msg = f"{file}: is nested too deeply for a file of weights"
         raise UrWeightsError(msg) from error
+    except json.JSONDecodeError as error:
+        msg = f"{file}: is no JSON, or was cut off: {error}; copy or export the weights again"
+        raise UrWeightsError(msg) from error
     except ValueError as error:
         msg = f"{file}: {error}"
         raise UrWeightsError(msg) from error

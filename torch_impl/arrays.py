@@ -1,4 +1,4 @@
-"""Tensors of the suite's agents as TensorFlow has them: names of variables, and arrays in its order of axes."""
+"""Tensors of agents as TensorFlow has them: names of variables, and arrays in its order of axes."""
 
 from __future__ import annotations
 
@@ -11,9 +11,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 
+def keras_name(name: str) -> str:
+    """Return "fc1/kernel" for "fc1.weight"; dots before the layer's own name stay."""
+    return name.replace(".weight", "/kernel").replace(".bias", "/bias")
+
+
 def original_name(name: str) -> str:
-    """Return "pi_dense1/kernel" for "pi_dense1.weight"."""
-    return name.replace(".weight", "/kernel").replace(".bias", "/bias").replace(".", "/")
+    """Return "policy/pi_dense1/kernel" for "policy.pi_dense1.weight", as scopes of TensorFlow 1."""
+    return keras_name(name).replace(".", "/")
 
 
 def to_array(tensor: Tensor) -> NDArray[np.floating]:

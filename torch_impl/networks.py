@@ -19,6 +19,7 @@ from torch.nn.utils import skip_init
 
 from experience.dqn_rules import dropout_rates
 from experience.shapes import check_shapes
+from torch_impl.arrays import fill_tensor, keras_name, to_array
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
@@ -129,10 +130,7 @@ def read_weights(tensors: Mapping[str, Tensor]) -> dict[str, NDArray[np.floating
 
     "fc1.weight" (out, in) becomes "fc1/kernel" (in, out), "fc1.bias" becomes "fc1/bias".
     """
-    return {
-        _keras_name(name): tensor.detach().cpu().numpy().T.copy(order="C")
-        for name, tensor in tensors.items()
-    }
+    return {keras_name(name): to_array(tensor) for name, tensor in tensors.items()}
 
 
 def write_weights(network: nn.Module, weights: Mapping[str, NDArray[np.floating]]) -> None:
@@ -143,11 +141,5 @@ def write_weights(network: nn.Module, weights: Mapping[str, NDArray[np.floating]
     """
     own = dict(network.named_parameters())
     check_shapes("weights", weights, {k: v.shape for k, v in read_weights(own).items()})
-    with torch.no_grad():
-        for name, parameter in own.items():
-            # A copy, because torch refuses read-only arrays.
-            parameter.copy_(torch.from_numpy(np.array(weights[_keras_name(name)].T)))
-
-
-def _keras_name(name: str) -> str:
-    return name.replace(".weight", "/kernel").replace(".bias", "/bias")
+    for name, parameter in own.items():
+        fill_tensor(parameter, weights[keras_name(name)])

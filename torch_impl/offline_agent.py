@@ -23,6 +23,7 @@ from experience.agent import Batch, Noise
 from experience.offline_data import ReplayBuffer
 from experience.offline_settings import ActionScaling, Settings, check_actions, choose_settings
 from experience.shapes import check_rows, check_shapes
+from torch_impl.arrays import fill_tensor, keras_name, to_array, to_numbers, to_tensor
 from torch_impl.checkpoints import CheckpointError, checkpoint_path, read_checkpoint
 from torch_impl.compiled_steps import CompilingError
 from torch_impl.devices import describe_device, find_device
@@ -201,7 +202,7 @@ class OfflineAgent:
         """
         tensors = self._tensors(batch)
         drawn = self._noise_tensors(len(batch.reward), noise)
-        return _numbers(_with_loss(self._take(tensors, drawn)))
+        return to_numbers(_with_loss(self._take(tensors, drawn)))
 
     def update_many(
         self,
@@ -232,7 +233,7 @@ class OfflineAgent:
             for name, values in self._take_several(batches, length).items():
                 sums.setdefault(name, []).append(values)
             left -= length
-        return _numbers({name: torch.cat(values).mean() for name, values in sums.items()})
+        return to_numbers({name: torch.cat(values).mean() for name, values in sums.items()})
 
     def loss_and_gradients(
         self, batch: Batch, noise: Noise | None = None
@@ -249,7 +250,7 @@ class OfflineAgent:
             for parameter, gradient in zip(
                 parameters, torch.autograd.grad(objective, parameters), strict=True
             ):
-                gradients[names[id(parameter)]] = _to_array(gradient)
+                gradients[names[id(parameter)]] = to_array(gradient)
         return loss, gradients
 
     def update_target_network(self) -> None:
@@ -281,7 +282,7 @@ class OfflineAgent:
 
     def read_variables(self) -> dict[str, NDArray[np.floating]]:
         """Return copies of all weights, targets included."""
-        return {name: _to_array(parameter) for name, parameter in self._named_parameters().items()}
+        return {name: to_array(parameter) for name, parameter in self._named_parameters().items()}
 
     def write_variables(self, arrays: Mapping[str, NDArray[np.floating]]) -> None:
         """Set some of the weights of `read_variables`.
@@ -290,11 +291,10 @@ class OfflineAgent:
             ValueError: A name is unknown or a shape differs; nothing is changed then.
         """
         own = self._named_parameters()
-        known = {name: _to_array(own[name]).shape for name in arrays if name in own}
+        known = {name: to_array(own[name]).shape for name in arrays if name in own}
         check_shapes("variables", arrays, known)
-        with torch.no_grad():
-            for name, array in arrays.items():
-                own[name].copy_(torch.from_numpy(np.array(np.transpose(array), dtype=self.dtype)))
+        for name, array in arrays.items():
+            fill_tensor(own[name], array)
 
     def get_device_info(self) -> dict[str, object]:
         """Return where the agent runs; keys as `devices.describe_device` says."""
@@ -443,7 +443,7 @@ class OfflineAgent:
 
     def _named_parameters(self) -> dict[str, nn.Parameter]:
         return {
-            f"{name}/{_keras_name(path)}": parameter
+            f"{name}/{keras_name(path)}": parameter
             for name, network in self.networks.items()
             for path, parameter in network.named_parameters()
         }
@@ -481,10 +481,7 @@ class OfflineAgent:
 
     def _tensor(self, array: NDArray[Any]) -> Tensor:  # Any: booleans as well
         """Return a tensor of the agent's dtype on its device."""
-        # One copy at most: torch refuses read-only arrays only with a warning, which a copy avoids.
-        converted = np.asarray(array, dtype=self.dtype)
-        writable = converted if converted.flags.writeable else converted.copy()
-        return torch.from_numpy(writable).to(self.device)
+        return to_tensor(array, self.dtype, self.device)
 
 
 def _make_optimizer(parameters: list[nn.Parameter], lr: float) -> torch.optim.Adam:
@@ -516,18 +513,3 @@ def _join(rows: list[dict[str, Tensor]]) -> dict[str, Tensor]:
     """Return one tensor a figure from those of every update; steps that are left out in some have fewer."""
     names = dict.fromkeys(name for row in rows for name in row)
     return {name: torch.stack([row[name] for row in rows if name in row]) for name in names}
-
-
-def _numbers(figures: Mapping[str, Tensor]) -> dict[str, float]:
-    # One copy for all: on a GPU every copy waits for what was computed before.
-    values: list[float] = torch.stack(list(figures.values())).tolist() if figures else []
-    return dict(zip(figures, values, strict=True))
-
-
-def _keras_name(path: str) -> str:
-    return path.replace(".weight", "/kernel").replace(".bias", "/bias")
-
-
-def _to_array(tensor: Tensor) -> NDArray[np.floating]:
-    """Return a copy as Keras has it: kernels (in, out)."""
-    return tensor.detach().cpu().numpy().T.copy(order="C")
