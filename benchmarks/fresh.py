@@ -11,7 +11,8 @@ from benchmarks.measure import interleave
 from benchmarks.processes import Worker, WorkerError
 from benchmarks.results import Measurement
 from benchmarks.run import Processes, Progress, Settings, measurement_of, problem_of
-from benchmarks.workloads import VARIANTS, Variant, Workload
+from benchmarks.variants import VARIANTS, Variant
+from benchmarks.workloads import Workload
 
 MEMORY_STEPS = 50
 """Training steps before memory is read: enough for every buffer and graph to exist."""

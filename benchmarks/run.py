@@ -20,7 +20,8 @@ from benchmarks.processes import (
     worker_command,
 )
 from benchmarks.results import Measurement, WorkloadResult
-from benchmarks.workloads import GUIDE_PAIR, VARIANTS, Variant, Workload, is_guides
+from benchmarks.variants import VARIANTS, Variant
+from benchmarks.workloads import GUIDE_PAIR, Workload, is_guides
 
 Progress = Callable[[str], None]
 """Told what is being done, one short line at a time."""

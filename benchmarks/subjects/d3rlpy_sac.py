@@ -18,7 +18,7 @@ from benchmarks.subjects.suite_conditions import (
     STORED,
     make_continuous_transitions,
 )
-from benchmarks.workloads import D3RLPY_PYTHON
+from benchmarks.variants import D3RLPY_PYTHON
 
 
 class D3rlpySac:

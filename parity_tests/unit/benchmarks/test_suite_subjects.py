@@ -9,7 +9,8 @@ from benchmarks.run import Processes, Settings, run_workload
 from benchmarks.subjects import MissingExtraError, NotApplicableError, Prepared
 from benchmarks.subjects.d3rlpy_sac import D3rlpySac
 from benchmarks.subjects.suite_agent import SuiteAgent
-from benchmarks.workloads import D3RLPY_PYTHON, WORKLOADS, choose
+from benchmarks.variants import D3RLPY_PYTHON
+from benchmarks.workloads import WORKLOADS, choose
 
 pytest.importorskip("gymnasium")
 

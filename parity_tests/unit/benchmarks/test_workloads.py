@@ -4,7 +4,8 @@ import importlib.util
 
 import pytest
 
-from benchmarks.workloads import DEFAULT, QUICK, VARIANTS, WORKLOADS, choose
+from benchmarks.variants import VARIANTS
+from benchmarks.workloads import DEFAULT, QUICK, WORKLOADS, choose
 
 
 def test_every_variant_of_every_workload_is_registered() -> None:
