@@ -37,8 +37,8 @@ def bench(
     workloads: Annotated[
         list[str] | None,
         typer.Argument(
-            help="training, updates, inference, startup, memory, size, convert, converted, learning, "
-            "suite-updates, suite-training, suite-acting."
+            help="training, updates, inference, startup, memory, size, convert, checkpoint-reading, converted, "
+            "learning, suite-updates, suite-training, suite-acting."
         ),
     ] = None,
     *,
@@ -63,7 +63,7 @@ def bench(
         ),
     ] = False,
     large: Annotated[
-        bool, typer.Option("--large", help="convert: also a 500 MB file, beside cp.")
+        bool, typer.Option("--large", help="convert, checkpoint-reading: also 500 MB, beside cp.")
     ] = False,
     runs: Annotated[
         Path | None, typer.Option(help="Folder of `torchward train` runs, for the learning curves.")

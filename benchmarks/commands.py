@@ -1,4 +1,4 @@
-"""Timing whole commands from outside: the conversion of a small file, and of a large one beside `cp`."""
+"""Timing whole commands from outside, in turns: conversions, readers, `cp`."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from benchmarks.processes import WorkerError
+from benchmarks.measure import interleave
+from benchmarks.processes import WorkerError, clean_environment
+from benchmarks.results import Measurement
 
 COMMAND_TIMEOUT_S = 600.0
 
@@ -64,6 +67,60 @@ def run_command(
         message = f"ended with {code}: {lines[0] if lines else 'no message'}"
         raise WorkerError(message)
     return CommandRun(seconds, peak)
+
+
+def measure_commands(
+    commands: Mapping[str, Sequence[str]],
+    labels: Mapping[str, tuple[str, str]],
+    case: str,
+    rounds: int,
+    folder: Path,
+    *,
+    threads: int,
+) -> list[Measurement]:
+    """Return the seconds of every command, run in turns; half of the rounds go through them backwards.
+
+    Args:
+        commands: by the name of the variant.
+        labels: framework and label by the name of the variant.
+        case: what the measurements are called.
+        rounds: runs of each command that count.
+        folder: for logs.
+        threads: of every pool in the commands.
+    """
+    environment = clean_environment(threads)
+    peaks: dict[str, int] = {}
+    problems: dict[str, str] = {}
+
+    def run(name: str) -> float:
+        if name in problems:
+            return float("nan")
+        try:
+            found = run_command(commands[name], environment, folder / f"{name}.log")
+        except (WorkerError, OSError) as error:
+            problems[name] = f"failed: {error}"
+            return float("nan")
+        peaks[name] = max(peaks.get(name, 0), found.peak_bytes or 0)
+        return found.seconds
+
+    for name in commands:
+        run(name)  # reads the files once, so that no round pays for a cold disk
+    calls = {name: partial(run, name) for name in commands}
+    values = interleave(calls, rounds - rounds // 2)
+    # What a command leaves behind, pages of a copy that wait for the disk, meets every other one.
+    backwards = interleave(dict(reversed(calls.items())), rounds // 2)
+    return [
+        Measurement(
+            variant=name,
+            framework=labels[name][0],
+            label=labels[name][1],
+            case=case,
+            values=() if name in problems else (*values[name], *backwards[name]),
+            details={"peak memory": f"{peaks[name] / 1e6:.0f} MB"} if peaks.get(name) else {},
+            problem=problems.get(name),
+        )
+        for name in commands
+    ]
 
 
 def _wait(process: subprocess.Popen[bytes], timeout_s: float) -> tuple[int, int | None]:

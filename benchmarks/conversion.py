@@ -6,15 +6,11 @@ On request also a 500 MB file beside `cp`, with peak memory.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
-from benchmarks.commands import CommandRun, convert_command, imports_command, run_command
+from benchmarks.commands import convert_command, imports_command, measure_commands
 from benchmarks.keras_file import GUIDE_SIZES, LARGE_SIZES, write_keras_file
-from benchmarks.measure import interleave
-from benchmarks.processes import WorkerError, clean_environment
 from benchmarks.results import Measurement, Requirement, WorkloadResult
 from benchmarks.run import Progress, Settings, result_of
 from benchmarks.workloads import Workload
@@ -45,7 +41,10 @@ def measure_conversion(
             "convert": convert_command(small, work / "guide.pth"),
             "imports": imports_command(),
         }
-        measurements += _measure(commands, SMALL, settings, settings.repeats, folder, progress)
+        progress(f"convert {SMALL}: {settings.repeats} rounds")
+        measurements += measure_commands(
+            commands, LABELS, SMALL, settings.repeats, folder, threads=settings.threads
+        )
         if settings.large:
             progress("convert: writing a Keras file of 500 MB")
             large = work / "large.h5"
@@ -54,7 +53,10 @@ def measure_conversion(
                 "convert": convert_command(large, work / "large.pth"),
                 "copy": ["cp", str(large), str(work / "copy.h5")],
             }
-            measurements += _measure(commands, LARGE, settings, LARGE_ROUNDS, folder, progress)
+            progress(f"convert {LARGE}: {LARGE_ROUNDS} rounds")
+            measurements += measure_commands(
+                commands, LABELS, LARGE, LARGE_ROUNDS, folder, threads=settings.threads
+            )
             requirements.append(
                 Requirement(
                     "convert", "copy", LARGE, 0.5, "500 MB against cp (at least half its speed)"
@@ -68,45 +70,3 @@ LABELS = {
     "imports": ("other", 'python -c "import h5py, torch"'),
     "copy": ("other", "cp of the same file"),
 }
-
-
-def _measure(
-    commands: Mapping[str, Sequence[str]],
-    case: str,
-    settings: Settings,
-    rounds: int,
-    folder: Path,
-    progress: Progress,
-) -> list[Measurement]:
-    environment = clean_environment(settings.threads)
-    peaks: dict[str, int] = {}
-    problems: dict[str, str] = {}
-
-    def run(name: str) -> float:
-        if name in problems:
-            return float("nan")
-        try:
-            found: CommandRun = run_command(commands[name], environment, folder / f"{name}.log")
-        except (WorkerError, OSError) as error:
-            problems[name] = f"failed: {error}"
-            return float("nan")
-        peaks[name] = max(peaks.get(name, 0), found.peak_bytes or 0)
-        return found.seconds
-
-    progress(f"convert {case}: {rounds} rounds")
-    for name in commands:
-        run(name)  # reads the files once, so that no round pays for a cold disk
-    calls = {name: partial(run, name) for name in commands}
-    values = interleave(calls, rounds)
-    return [
-        Measurement(
-            variant=name,
-            framework=LABELS[name][0],
-            label=LABELS[name][1],
-            case=case,
-            values=() if name in problems else tuple(values[name]),
-            details={"peak memory": f"{peaks[name] / 1e6:.0f} MB"} if peaks.get(name) else {},
-            problem=problems.get(name),
-        )
-        for name in commands
-    ]

@@ -149,6 +149,10 @@ def run_workload(
         from benchmarks.conversion import measure_conversion
 
         return measure_conversion(workload, settings, folder, progress)
+    if workload.kind == "reading":
+        from benchmarks.bundle_reading import measure_reading
+
+        return measure_reading(workload, settings, folder, progress)
     if workload.kind == "timed":
         measurements = _measure_timed(workload, settings, processes, progress)
     else:

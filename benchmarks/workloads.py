@@ -13,7 +13,7 @@ from typing import Literal
 from benchmarks.results import Requirement
 from benchmarks.variants import BOTH, LEGACY_STYLES, SUITE, VARIANTS
 
-Kind = Literal["timed", "startup", "memory", "size", "convert", "curves"]
+Kind = Literal["timed", "startup", "memory", "size", "convert", "reading", "curves"]
 
 GUIDE_PAIR = "dqn"
 """The guide's own pair: measured under the guide's conditions and beside others' loops for the same work."""
@@ -145,6 +145,17 @@ WORKLOADS: dict[str, Workload] = {
             "lower",
             ("convert", "imports"),
             {"": "convert"},
+        ),
+        Workload(
+            "checkpoint-reading",
+            "reading",
+            "Reading a TensorFlow checkpoint",
+            "Seconds of a process that does nothing but read every tensor of a checkpoint of the guide's network, "
+            "checksums compared, beside TensorFlow's own reader. A new process every round.",
+            "s",
+            "lower",
+            ("bundle", "load_checkpoint"),
+            {"": "checkpoint-reading"},
         ),
         Workload(
             "converted",

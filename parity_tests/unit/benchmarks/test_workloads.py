@@ -9,7 +9,7 @@ from benchmarks.workloads import DEFAULT, QUICK, WORKLOADS, choose
 
 
 def test_every_variant_of_every_workload_is_registered() -> None:
-    known = {*VARIANTS, "convert", "imports"}
+    known = {*VARIANTS, "convert", "imports", "bundle", "load_checkpoint"}
 
     assert {name for workload in WORKLOADS.values() for name in workload.variants} <= known
 
