@@ -37,6 +37,7 @@ EXPORTED_NAMES = {
 }
 """Classes that have another name here, or in configurations, than Keras's own."""
 KEPT_TWICE = "the kernel of the wrapped layer, which is stored there as well"
+LOOKED_UP_TWICE = "the weights of the words, which the layer around the table stores as well"
 SEED_STATE = "the state of a Keras seed generator; torch draws from its own"
 
 
@@ -193,6 +194,10 @@ def _once(
     layer: Layer, entries: Sequence[LayerArrays], ignored: list[tuple[str, str]]
 ) -> Sequence[LayerArrays]:
     """Return the groups of a layer without an array that Keras stores twice."""
+    if layer.class_name == "TextVectorization":
+        inner = [entry for entry in entries if entry.path == "_lookup_layer"]
+        ignored += [(i.name, LOOKED_UP_TWICE) for entry in inner for i in entry.arrays.values()]
+        return [entry for entry in entries if entry not in inner]
     if layer.class_name != "SpectralNormalization":
         return entries
     result = []

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 _CODE = "holds or names code, and code from a file is never run"
-_TEXT = (
-    "takes text, and torch has no tensors of text; cut the model behind it and look words up where the data is loaded, "
-    "in the vocabulary that layer.get_vocabulary() gives"
-)
 
 REFUSED = {
     "FlaxLayer": _CODE,
@@ -14,8 +10,6 @@ REFUSED = {
     "Lambda": _CODE,
     "TorchModuleWrapper": _CODE,
     "TFSMLayer": "runs a SavedModel that is not in the file",
-    "TextVectorization": _TEXT,
-    "HashedCrossing": "hashes with TensorFlow's own fingerprints of text, also for numbers; look crossings up in a table",
     "Layer": "computes nothing by itself: it is what all layers are made from",
     "Wrapper": "computes nothing by itself: it is what wrapping layers are made from",
 }

@@ -154,6 +154,9 @@ class LayerRule:
     # Keras draws here in training and the converted module does not: an augmentation.
     idle_in_training: bool = False
     mask: str | None = None  # one of MASK_USES; None: not known, so that a mask is refused
+    takes_text: bool = (
+        False  # may get words; finds which inputs are, as "text" in the configuration
+    )
 
     def stored_weights(self, layer: Layer) -> tuple[Weight, ...]:
         """Return the weights that exist for this configuration, in stored order."""
@@ -172,6 +175,7 @@ def layer(
     takes_call: bool = False,
     idle_in_training: bool = False,
     mask: str | None = None,
+    takes_text: bool = False,
 ) -> Callable[[Rule], Rule]:
     """Register the decorated function as the rule of these Keras classes.
 
@@ -196,6 +200,7 @@ def layer(
                 takes_call,
                 idle_in_training,
                 mask,
+                takes_text,
             )
         return rule
 

@@ -175,7 +175,14 @@ TARGETS: dict[str, Target] = {
     "compat.equalize_tiles": Target(
         f"{COMPAT}.image_contrast:equalize_tiles", ("value_range", "clip_limit", "grid")
     ),
-    "compat.hash_number": Target(f"{COMPAT}.hashing:hash_number", ("bins", "masked")),
+    "compat.hash_number": Target(f"{COMPAT}.hashing:hash_number", ("bins", "masked", "salt")),
+    "compat.hash_text": Target(f"{COMPAT}.hashing:hash_text", ("bins", "masked", "salt")),
+    "compat.cross_hashed": Target(f"{COMPAT}.hashing:cross_hashed", ("bins", "text")),
+    "compat.standardize_text": Target(f"{COMPAT}.texts:standardize_text", ("lower", "strip")),
+    "compat.split_text": Target(f"{COMPAT}.texts:split_text", ("characters",)),
+    "compat.join_ngrams": Target(f"{COMPAT}.texts:join_ngrams", ("widths", "dense")),
+    "compat.fit_length": Target(f"{COMPAT}.texts:fit_length", ("length",)),
+    "compat.TermWeights": _module(f"{COMPAT}.lookups:TermWeights", unnamed=("size",)),
     "compat.lookup_index": Target(
         f"{COMPAT}.lookups:lookup_index",
         (*("vocabulary", "start", "unknown_start", "buckets", "masked", "masked_index"),),

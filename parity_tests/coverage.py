@@ -29,6 +29,7 @@ COMPARED_IN = {
     ),
     **dict.fromkeys(("Sequential", "Functional", "Model"), "test_wrappers.py"),
     "StringLookup": "test_text.py",
+    "TextVectorization": "test_text.py",
     "Variable": "test_variables.py",
     **dict.fromkeys(
         (

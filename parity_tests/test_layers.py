@@ -49,6 +49,7 @@ ELSEWHERE = (
         "TensorFlowOpLayer",
     ),  # operators/: Keras 3 writes no such layer
     "StringLookup",  # test_text.py: words are no numbers
+    "TextVectorization",
     "Variable",  # test_tensorflow_graphs.py: Keras has no such layer
 )
 """Compared with Keras in unit/converters/layers: their arguments or calls are more than an example can say."""

@@ -8,7 +8,10 @@ OWN_NAMES = {"GroupedQueryAttention": "GroupQueryAttention"}
 """Classes whose own name, in .h5 files, is not the one that Keras exports."""
 
 
-WITHOUT_TRAINABLE = ("Discretization", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D")
+WITHOUT_TRAINABLE = (
+    *("Discretization", "HashedCrossing"),
+    *("SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D"),
+)
 """Layers whose configuration does not say whether they are trainable."""
 
 

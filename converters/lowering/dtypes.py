@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
+from converters.errors import UnsupportedError
 from converters.graph import Graph, Layer
 from converters.lowering.state import Lowering
 from converters.matching import leaves
+from converters.registry import LAYERS, LayerRule
 
 PRECISION = ("bfloat16", "float16", "float32", "float64")
 """Types of weights, from the least precise on."""
-_COUNTING = ("Discretization", "Hashing", "IntegerLookup", "StringLookup")
+_COUNTING = (
+    "Discretization",
+    "HashedCrossing",
+    "Hashing",
+    "IntegerLookup",
+    "StringLookup",
+    "TextVectorization",
+)
 """Layers that give whole numbers."""
 _MOVING = (
     "Concatenate",
@@ -58,6 +68,22 @@ def gives_whole_numbers(layer: Layer, arguments: Sequence[str], lowering: Loweri
 def needs_floats(layer: Layer, argument: str, lowering: Lowering) -> bool:
     """Tell whether an argument is of whole numbers that a kernel multiplies."""
     return layer.class_name in _MULTIPLYING and argument in lowering.whole
+
+
+def with_text(layer: Layer, rule: LayerRule, arguments: Sequence[str], lowering: Lowering) -> Layer:
+    """Return the layer with which of its arguments are words as "text" in its configuration, if it takes words.
+
+    Raises:
+        UnsupportedError: One is, and the layer takes none.
+    """
+    text = tuple(argument in lowering.text for argument in arguments)
+    if rule.takes_text:
+        return replace(layer, config={**layer.config, "text": text})
+    if any(text):
+        taking = ", ".join(name for name, each in LAYERS.items() if each.takes_text)
+        msg = f"layer '{layer.name}' ({layer.class_name}) takes words; torch has no tensors of them"
+        raise UnsupportedError(msg, hint=f"words go into {taking} without a layer in between")
+    return layer
 
 
 def input_dtype(stated: str, parameters: str) -> str:

@@ -27,6 +27,7 @@ from converters.lowering.dtypes import (
     input_dtype,
     parameter_dtype,
     variable_dtype,
+    with_text,
 )
 from converters.lowering.state import Lowering
 from converters.lowering.steps import add_step, block_name, cast_arguments
@@ -85,6 +86,8 @@ def lower_model(graph: Graph, lowering: Lowering) -> Architecture:
             lowering.dtypes[name] = entry.dtype
         if entry.dtype.startswith(("int", "uint", "bool")):
             lowering.whole.add(name)
+        if entry.dtype == "string":
+            lowering.text.add(name)
         inputs.append(InputValue(name, entry.shape, cast_to, key))
         values[entry.tensor] = Value(name, entry.shape or ())
     _lower_calls(graph, (), values, lowering)
@@ -232,6 +235,7 @@ def _lower_layer(
     if lowering.iterations is not None:
         layer = replace(layer, config={**layer.config, "training_iterations": lowering.iterations})
     rule = find_layer_rule(layer.class_name)
+    layer = with_text(layer, rule, [argument.name for argument in arguments], lowering)
     use = mask_use(rule)
     check_masks(layer, use, masks)
     if masks and use == "drop" and not layer.class_name.startswith("ops."):

@@ -51,3 +51,4 @@ class Lowering:
     modes: dict[str, str] = field(default_factory=dict)
     dtypes: dict[str, str] | None = None  # of values, where layers differ in precision
     whole: set[str] = field(default_factory=set)  # values of whole numbers
+    text: set[str] = field(default_factory=set)  # values of words

@@ -20,7 +20,7 @@ from converters.readers.files.keras_settings import (
     provenance,
 )
 from converters.readers.files.source import Source, quote
-from converters.readers.files.vocabularies import FILE, FOLDER, with_vocabularies
+from converters.readers.files.vocabularies import COPY, FILE, FOLDER, with_vocabularies
 from converters.readers.hdf5 import header
 from converters.readers.hdf5.client import read_hdf5_index
 from converters.readers.keras_weights_h5 import Container, is_container, read_container
@@ -94,7 +94,9 @@ READER = KerasArchive()
 
 def _check_names(source: Source, archive: Archive) -> None:
     """Refuse archives that hold more or less than a model's three members and the vocabularies of its layers."""
-    vocabularies = [name for name in archive.names if FILE.fullmatch(name)]
+    vocabularies = [
+        name for name in archive.names if FILE.fullmatch(name) or COPY.fullmatch(name)
+    ]
     others = [
         name for name in archive.names if name.startswith(FOLDER) and name not in vocabularies
     ]

@@ -3,11 +3,28 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+
+class TermWeights(nn.Module):
+    """Counts of words, each times how much it says: its inverse document frequency, which does not train.
+
+    Source: keras 3.15.1, layers/preprocessing/index_lookup.py, output_mode="tf_idf".
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.weight: Tensor
+        self.register_buffer("weight", torch.zeros(size))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (..., size) for (..., size)."""
+        return x.to(self.weight.dtype) * self.weight
 
 
 def lookup_index(
     x: Tensor,
+    hashed: Tensor | None = None,
     *,
     vocabulary: tuple[int, ...],
     start: int,
@@ -20,11 +37,11 @@ def lookup_index(
 
     Args:
         x: whole numbers, or numbers whose fraction is cut off.
+        hashed: bucket of every number that is not in the vocabulary; None: x mod `buckets`.
         vocabulary: each number once.
         start: index of its first number.
         unknown_start: index of the first bucket for other numbers.
-        buckets: how many there are; a number goes into bucket x mod `buckets`. With none, other numbers get -1, where
-            Keras stops.
+        buckets: how many there are. With none, other numbers get -1, where Keras stops.
         masked: a number that gets `masked_index`; None: there is none.
         masked_index: beyond every vector's size where places become vectors.
 
@@ -33,9 +50,9 @@ def lookup_index(
     numbers = x.long()
     words, order = torch.tensor(vocabulary, dtype=torch.int64, device=x.device).sort()
     place = torch.searchsorted(words, numbers).clamp(max=len(vocabulary) - 1)
-    unknown = (
-        numbers % buckets + unknown_start if buckets else torch.full_like(numbers, -1)
-    )
+    unknown = torch.full_like(numbers, -1)
+    if buckets:
+        unknown = unknown_start + (numbers % buckets if hashed is None else hashed)
     index = torch.where(words[place] == numbers, order[place] + start, unknown)
     return (
         index if masked is None else torch.where(numbers == masked, masked_index, index)
@@ -61,6 +78,7 @@ def lookup_number(
 
 def lookup_text(
     x: Tensor,
+    unknown_index: Tensor | None = None,
     *,
     vocabulary: tuple[str, ...],
     start: int,
@@ -68,28 +86,49 @@ def lookup_text(
     masked: str | None = None,
     masked_index: int = 0,
 ) -> Tensor:
-    """Return the place of every word in the vocabulary, counted from `start`; other words get `unknown`.
+    """Return the place of every word in the vocabulary, counted from `start`.
 
     Args:
         x: (..., bytes) words in UTF-8, zeros behind their end, uint8.
+        unknown_index: (...) what is added to `unknown` for words that are not in it: the bin of their hash.
         vocabulary: each word once.
         start: index of its first word.
-        unknown: index of words that are not in it.
+        unknown: index of other words.
         masked: a word that gets `masked_index`; None: there is none.
         masked_index: beyond every vector's size where places become vectors.
 
     Source: keras 3.15.1, layers/preprocessing/index_lookup.py.
     """
-    words = [
-        word.encode() for word in (*vocabulary, *([] if masked is None else [masked]))
-    ]
-    width = max([x.shape[-1], *map(len, words)])
-    table = torch.tensor(
-        [list(word.ljust(width, b"\0")) for word in words], dtype=torch.uint8
-    )
-    padded = torch.nn.functional.pad(x, (0, width - x.shape[-1]))
-    equal = (padded.unsqueeze(-2) == table.to(x.device)).all(-1)
-    count = len(vocabulary)
-    place = equal[..., :count].to(torch.uint8).argmax(-1) + start
-    index = torch.where(equal[..., :count].any(-1), place, unknown)
-    return index if masked is None else torch.where(equal[..., -1], masked_index, index)
+    place = place_of_words(x, vocabulary)
+    other = unknown if unknown_index is None else unknown_index + unknown
+    index = torch.where(place < 0, other, place + start)
+    if masked is None:
+        return index
+    return torch.where(place_of_words(x, (masked,)) == 0, masked_index, index)
+
+
+def place_of_words(x: Tensor, vocabulary: tuple[str, ...]) -> Tensor:
+    """Return the place of every word in the vocabulary, -1 for others: (...) for (..., bytes).
+
+    Four bytes at a time: what begins alike has one number, and with the next four bytes it is looked up in the sorted
+    beginnings of the vocabulary.
+    """
+    rows = [list(word.encode()) for word in vocabulary]
+    width = max(4, *map(len, rows))
+    table = torch.tensor([row + [0] * (width - len(row)) for row in rows])
+    table = torch.nn.functional.pad(table, (0, -width % 4)).to(x.device)
+    width = table.shape[-1]
+    words = torch.nn.functional.pad(
+        x[..., :width], (0, max(width - x.shape[-1], 0))
+    ).long()
+    equal = torch.eq(x[..., width:], 0).all(-1)
+    known, found = torch.zeros_like(table[:, 0]), torch.zeros_like(words[..., 0])
+    scale, order = 256 ** torch.arange(4, device=x.device), known
+    for begin in range(0, width, 4):
+        own = (known << 32) + (table[:, begin : begin + 4] * scale).sum(-1)
+        asked = (found << 32) + (words[..., begin : begin + 4] * scale).sum(-1)
+        keys, order = own.sort()
+        known = torch.searchsorted(keys, own)
+        found = torch.searchsorted(keys, asked).clamp(max=len(rows) - 1)
+        equal = equal & (keys[found] == asked)
+    return torch.where(equal, order[found], -1)

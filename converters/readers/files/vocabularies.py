@@ -17,7 +17,9 @@ from converters.matching import snake_case
 
 FOLDER = "assets/"
 FILE = re.compile(r"assets/(?:layers/[a-z0-9_]+/)+vocabulary\.txt")
-"""Where a vocabulary is; anything else below the folder belongs to no layer that is converted."""
+"""Where a vocabulary is."""
+COPY = re.compile(r"assets/(?:layers/[a-z0-9_]+/)+_lookup_layer/vocabulary\.txt")
+"""Where TextVectorization stores its own once more."""
 
 
 def with_vocabularies(graph: Graph, texts: Mapping[str, str]) -> Graph:

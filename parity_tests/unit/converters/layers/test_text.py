@@ -1,4 +1,4 @@
-"""Words looked up in the vocabulary of a file: the converted network gives what Keras does."""
+"""Words looked up, hashed and cut out of texts: the converted network gives what Keras does."""
 
 from __future__ import annotations
 
@@ -11,17 +11,43 @@ import pytest
 import torch
 
 import torchward
+from converters.errors import ConversionError
 from torch_impl.text_bytes import text_bytes
 
 pytestmark = pytest.mark.tf
 WORDS = np.array([["left", "right"], ["größer", ""], ["up", "left"]])
-SETTINGS = {
+LOOKUPS = {
     "plain": {"vocabulary": ["left", "up", "größer"]},
     "mask": {"vocabulary": ["left", "up"], "mask_token": ""},
     "no unknown": {"vocabulary": ["left", "right", "größer", "", "up"], "num_oov_indices": 0},
+    "several unknown": {"vocabulary": ["left"], "num_oov_indices": 7},
+    "salted": {"vocabulary": ["left"], "num_oov_indices": 7, "mask_token": "up", "salt": [3, 9]},
     "multi hot": {"vocabulary": ["left", "right"], "output_mode": "multi_hot"},
     "count": {"vocabulary": ["up", "left"], "output_mode": "count", "mask_token": "right"},
     "learned": {"mask_token": ""},
+    "weighed": {"output_mode": "tf_idf"},
+}
+TEXTS = np.array(
+    [
+        ["The cat, the DOG!"],
+        ["  a\tcat\nsat on\x0bthe  mat... "],
+        [""],
+        ["Größe -- ist' nicht\u00a0alles"],
+        ["cat cat cat cat cat cat cat cat cat"],
+    ]
+)
+VECTORIZATIONS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "short": {"output_sequence_length": 4},
+    "long": {"output_sequence_length": 12, "standardize": "lower", "ngrams": (2, 1)},
+    "characters": {"split": "character", "standardize": "strip_punctuation"},
+    "pairs": {"ngrams": 2, "output_sequence_length": 9},
+    "threes": {"ngrams": (3,), "standardize": None},
+    "counted": {"output_mode": "count", "ngrams": 2, "max_tokens": 9},
+    "padded": {"output_mode": "multi_hot", "max_tokens": 40, "pad_to_max_tokens": True},
+    "weighed": {"output_mode": "tf_idf"},
+    "whole": {"split": None, "output_sequence_length": 3},
+    "stated": {"vocabulary": ["cat", "the", "größe"], "output_mode": "int"},
 }
 
 
@@ -30,26 +56,34 @@ def keras() -> Any:
     return pytest.importorskip("tensorflow").keras
 
 
-@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
+def _converted(model: Any, folder: Path) -> tuple[Any, Any]:
+    """Return the live module of a Keras model, and that of its emitted source with the state loaded."""
+    model.save(folder / "model.keras")
+    torchward.convert(
+        folder / "model.keras", folder / "model.pth", source_code=folder / "network.py"
+    )
+    live = torchward.load(folder / "model.pth")
+    emitted = runpy.run_path(str(folder / "network.py"))[live.architecture.name]()
+    emitted.load_state_dict(live.state_dict())
+    return live, emitted.eval()
+
+
+@pytest.mark.parametrize("settings", LOOKUPS.values(), ids=LOOKUPS)
 def test_words_are_looked_up_as_in_keras(
     keras: Any, tmp_path: Path, settings: dict[str, Any]
 ) -> None:
     lookup = keras.layers.StringLookup(**settings)
     if "vocabulary" not in settings:
-        lookup.adapt(WORDS[:2])
+        lookup.adapt(WORDS[[0, 2]])
     words, number = keras.Input((2,), dtype="string", name="words"), keras.Input((2,), name="n")
     model = keras.Model([number, words], [lookup(words), number * 2.0])
-    model.save(tmp_path / "model.keras")
 
-    torchward.convert(
-        tmp_path / "model.keras", tmp_path / "model.pth", source_code=tmp_path / "network.py"
-    )
+    converted, emitted = _converted(model, tmp_path)
 
     numbers = np.ones((3, 2), np.float32)
-    tensors = [keras.ops.convert_to_tensor(value) for value in (numbers, WORDS)]
-    wanted, _ = model(tensors)
-    converted = torchward.load(tmp_path / "model.pth")
-    emitted = runpy.run_path(str(tmp_path / "network.py"))[converted.architecture.name]()
+    wanted = np.asarray(
+        model([keras.ops.convert_to_tensor(value) for value in (numbers, WORDS)])[0]
+    )
     first = torch.from_numpy(numbers)
     for found in (
         converted(first, WORDS),
@@ -58,4 +92,61 @@ def test_words_are_looked_up_as_in_keras(
         converted(first, text_bytes(WORDS)),
         emitted(first, text_bytes(WORDS)),
     ):
-        np.testing.assert_array_equal(found[0].numpy(), np.asarray(wanted))
+        np.testing.assert_array_equal(found[0].numpy(), wanted)
+
+
+@pytest.mark.parametrize("settings", VECTORIZATIONS.values(), ids=VECTORIZATIONS)
+@pytest.mark.parametrize("shape", [(1,), ()], ids=["column", "row"])
+def test_texts_are_cut_and_looked_up_as_in_keras(
+    keras: Any, tmp_path: Path, settings: dict[str, Any], shape: tuple[int, ...]
+) -> None:
+    if shape == () and settings.get("split", "") is None:
+        pytest.skip("Keras counts along the batch, or cannot cut one word")
+    layer = keras.layers.TextVectorization(**settings)
+    if "vocabulary" not in settings:
+        layer.adapt(TEXTS[[0, 3, 4]])  # line ends in words are lost in the file
+    words = keras.Input(shape, dtype="string")
+    model = keras.Model(words, layer(words))
+    texts = TEXTS.reshape(-1, *shape)
+
+    for network in _converted(model, tmp_path):
+        found = network(text_bytes(texts))
+
+        np.testing.assert_array_equal(
+            found.numpy(), np.asarray(model(keras.ops.convert_to_tensor(texts)))
+        )
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"mask_value": "up"}, {"salt": 7, "output_mode": "one_hot"}], ids=str
+)
+def test_words_are_hashed_as_in_keras(keras: Any, tmp_path: Path, settings: dict[str, Any]) -> None:
+    words = keras.Input((2,), dtype="string")
+    model = keras.Model(words, keras.layers.Hashing(11, **settings)(words))
+
+    for network in _converted(model, tmp_path):
+        np.testing.assert_array_equal(
+            network(text_bytes(WORDS)).numpy(),
+            np.asarray(model(keras.ops.convert_to_tensor(WORDS))),
+        )
+
+
+def test_words_and_numbers_are_crossed_as_in_keras(keras: Any, tmp_path: Path) -> None:
+    words = keras.Input((1,), dtype="string", name="a")
+    numbers = keras.Input((1,), dtype="int64", name="b")
+    model = keras.Model([words, numbers], keras.layers.HashedCrossing(101)((words, numbers)))
+    count = np.array([[3], [-4], [2**40]])
+    wanted = model([keras.ops.convert_to_tensor(value) for value in (WORDS[:, :1], count)])
+
+    for network in _converted(model, tmp_path):
+        found = network(text_bytes(WORDS[:, :1]), torch.from_numpy(count))
+        np.testing.assert_array_equal(found.numpy(), np.asarray(wanted))
+
+
+def test_words_into_a_layer_of_numbers_are_refused(keras: Any, tmp_path: Path) -> None:
+    words = keras.Input((1, 2), dtype="string")
+    row = keras.layers.Reshape((2,), name="row")(words)
+    keras.Model(words, keras.layers.StringLookup(vocabulary=["a"])(row)).save(tmp_path / "m.keras")
+
+    with pytest.raises(ConversionError, match=r"'row' .* takes words"):
+        torchward.convert(tmp_path / "m.keras", tmp_path / "m.pth")
