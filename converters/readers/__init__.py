@@ -11,17 +11,14 @@ import importlib
 import pkgutil
 from functools import cache
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from converters.checkpoint import Checkpoint
 from converters.limits import Limits
-from converters.readers.files.foreign import describe_foreign
-from converters.readers.files.keras_settings import Architecture, read_architecture
-from converters.readers.files.places import main_file
-from converters.readers.files.source import Source
-from converters.readers.hdf5.client import start_worker
 
-__all__ = ["Reader", "read_checkpoint", "readers", "start_worker"]
+if TYPE_CHECKING:
+    from converters.checkpoint import Checkpoint
+    from converters.readers.files.keras_settings import Architecture
+    from converters.readers.files.source import Source
 
 
 class Reader(Protocol):
@@ -59,6 +56,12 @@ def read_checkpoint(
         UnsafeFileError: Asks for what is never done: a link, another file, more memory than it holds.
         UnsupportedError: Sound, but of a kind that is not read.
     """
+    # Here and not above: `hdf5.processes`, in this package, starts a child before numpy is imported.
+    from converters.readers.files.foreign import describe_foreign
+    from converters.readers.files.keras_settings import read_architecture
+    from converters.readers.files.places import main_file
+    from converters.readers.files.source import Source
+
     limits = limits or Limits()
     main = path
     with contextlib.suppress(OSError, ValueError):  # said in one place, when the file is opened

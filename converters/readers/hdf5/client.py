@@ -1,4 +1,4 @@
-"""The parent's side of HDF5: starts the worker, asks it for the index of a file and checks the answer.
+"""The parent's side of HDF5: asks a worker for the index of a file and checks the answer.
 
 The library that parses HDF5 is never loaded into this process. A worker serves one file after another, but one
 that had to refuse a file is not used again: what a hostile file did to its memory must not reach the next file.
@@ -6,7 +6,6 @@ that had to refuse a file is not used again: what a hostile file did to its memo
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import json
 import math
@@ -15,7 +14,6 @@ import re
 import signal
 import struct
 import subprocess
-import sys
 import tempfile
 import threading
 import weakref
@@ -30,15 +28,8 @@ from converters.checkpoint import ArrayInfo
 from converters.errors import ConversionError, UnreadableFileError, UnsafeFileError
 from converters.limits import Limits
 from converters.readers.files.source import OpenFile, Source
-from converters.readers.hdf5 import header
+from converters.readers.hdf5 import header, processes
 
-_WORKER = Path(__file__).with_name("worker.py")
-_ENVIRONMENT = {
-    "HDF5_PLUGIN_PRELOAD": "::",  # HDF5's own word for: load no plugins
-    "HDF5_USE_FILE_LOCKING": "FALSE",
-    "OPENBLAS_NUM_THREADS": "1",  # threads cost address space and start time, and nothing is calculated
-    "OMP_NUM_THREADS": "1",
-}
 _START_SECONDS = 5
 _BYTES_PER_SECOND = 5_000_000
 """Processor time for one file: `_START_SECONDS` and its size at this rate, far below any disk. Damaged heaps can
@@ -83,60 +74,6 @@ class Hdf5Index:
         return value if isinstance(value, list) else None
 
 
-class _Worker:
-    """A running child process."""
-
-    def __init__(self) -> None:
-        environment = {**os.environ, **_ENVIRONMENT}
-        self.process = subprocess.Popen(
-            [sys.executable, "-I", str(_WORKER)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=environment,
-        )
-        self.owner = os.getpid()  # a fork must not talk to its parent's child
-
-    def close(self) -> None:
-        """End the process and let go of its pipes."""
-        self.process.kill()
-        for pipe in (self.process.stdin, self.process.stdout):
-            if pipe is not None:
-                with contextlib.suppress(OSError):
-                    pipe.close()
-        self.process.wait()
-
-
-_lock = threading.Lock()
-_idle: list[_Worker] = []
-
-
-def start_worker() -> None:
-    """Start the child process ahead of the first file, so that it loads its library beside other work."""
-    with _lock:
-        if not any(worker.owner == os.getpid() for worker in _idle):
-            _idle.append(_Worker())
-
-
-@atexit.register
-def stop_workers() -> None:
-    """End idle children; the next file starts a new one."""
-    with _lock:
-        for worker in _idle:
-            if worker.owner == os.getpid():
-                worker.close()
-        _idle.clear()
-
-
-def _take_worker() -> _Worker:
-    with _lock:
-        while _idle:
-            worker = _idle.pop()
-            if worker.owner == os.getpid() and worker.process.poll() is None:
-                return worker
-    return _Worker()
-
-
 def read_hdf5_index(
     file: OpenFile, name: str, limits: Limits, *, offset: int = 0, size: int | None = None
 ) -> Hdf5Index:
@@ -168,7 +105,7 @@ def read_hdf5_index(
             "max_text_bytes": limits.max_json_bytes,
         },
     }
-    worker = _take_worker()
+    worker = processes.take_worker()
     timer = threading.Timer(_WAIT_FACTOR * seconds, worker.process.kill)
     timer.daemon = True
     timer.start()
@@ -179,8 +116,7 @@ def read_hdf5_index(
         raise
     finally:
         timer.cancel()
-    with _lock:
-        _idle.append(worker)
+    processes.keep_worker(worker)
     return index
 
 
@@ -209,7 +145,13 @@ class _Exchange:
     """One request and its answer."""
 
     def __init__(
-        self, worker: _Worker, file: OpenFile, name: str, offset: int, size: int, limits: Limits
+        self,
+        worker: processes.Worker,
+        file: OpenFile,
+        name: str,
+        offset: int,
+        size: int,
+        limits: Limits,
     ) -> None:
         self._process = worker.process
         self._file, self._name, self._offset, self._size, self._limits = (

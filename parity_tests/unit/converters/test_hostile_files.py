@@ -31,7 +31,7 @@ from converters.errors import (
 from converters.limits import Limits
 from converters.plan import plan_conversion
 from converters.readers import read_checkpoint
-from converters.readers.hdf5 import client, worker
+from converters.readers.hdf5 import processes, worker
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 CONTAINER = FIXTURES / "k315_actor_critic" / "model.weights.h5"
@@ -80,8 +80,8 @@ class InProcess:
 
 @pytest.fixture
 def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "_take_worker", InProcess)
-    monkeypatch.setattr(client, "_idle", [])
+    monkeypatch.setattr(processes, "take_worker", InProcess)
+    monkeypatch.setattr(processes, "_idle", [])
 
 
 def read_everything(path: Path) -> Checkpoint:
@@ -656,6 +656,7 @@ import sys
 from pathlib import Path
 from converters.configuration import models
 from converters.readers import read_checkpoint, readers
+from converters.readers.files import foreign, places  # which read_checkpoint imports when it is called first
 readers()
 "".encode("cp437")  # zipfile's text encoding, which Python loads on first use
 path = Path(sys.argv[1])

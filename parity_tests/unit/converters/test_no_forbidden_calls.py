@@ -53,7 +53,7 @@ sys.meta_path.insert(0, Blocker())
 import importlib
 import converters, torchward
 import converters.readers, converters.layers, converters.optimizers, converters.writers
-import converters.readers.hdf5.client as client
+import converters.readers.hdf5.processes as processes
 for package in (converters.readers, converters.layers, converters.optimizers, converters.writers):
     for module in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
         importlib.import_module(module.name)
@@ -89,7 +89,7 @@ def allowed(event, args):
             return reading
         return path.startswith((current["folder"] + os.sep, spool)) or (reading and in_library(path))
     if event == "subprocess.Popen":
-        return list(args[1])[-1:] == [str(client._WORKER)] and list(args[1])[0] == sys.executable
+        return list(args[1])[-1:] == [str(processes.WORKER)] and list(args[1])[0] == sys.executable
     if event == "compile":  # emitted source is parsed again before it is written
         return current["emits"] and args[1] == "<unknown>"
     if event == "exec":

@@ -13,7 +13,7 @@ import pytest
 from converters.errors import ConversionError, UnreadableFileError, UnsafeFileError
 from converters.limits import Limits
 from converters.readers.files.source import OpenFile
-from converters.readers.hdf5 import client
+from converters.readers.hdf5 import client, processes
 
 
 @pytest.fixture
@@ -30,8 +30,8 @@ def install_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> object:
     def install(script: str) -> None:
         path = tmp_path / "worker.py"
         path.write_text(textwrap.dedent(script))
-        monkeypatch.setattr(client, "_WORKER", path)
-        monkeypatch.setattr(client, "_idle", [])
+        monkeypatch.setattr(processes, "WORKER", path)
+        monkeypatch.setattr(processes, "_idle", [])
 
     return install
 
@@ -150,35 +150,23 @@ def test_decoded_data_of_the_wrong_size_is_not_believed(
 def test_worker_serves_one_file_after_another(
     file: OpenFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "_idle", [])
+    monkeypatch.setattr(processes, "_idle", [])
     client.read_hdf5_index(file, "a.h5", Limits())
-    (first,) = client._idle
+    (first,) = processes._idle
 
     index = client.read_hdf5_index(file, "a.h5", Limits())
 
-    assert client._idle == [first]
+    assert processes._idle == [first]
     assert np.array_equal(index.arrays["a"].read(), np.arange(12.0).reshape(4, 3))
-    client.stop_workers()
+    processes.stop_workers()
 
 
 def test_worker_is_not_used_again_after_a_refusal(
     file: OpenFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "_idle", [])
+    monkeypatch.setattr(processes, "_idle", [])
 
     with pytest.raises(UnsafeFileError, match="at most 5 are read"):
         client.read_hdf5_index(file, "a.h5", Limits(max_array_bytes=5))
 
-    assert client._idle == []
-
-
-def test_started_worker_is_taken(file: OpenFile, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "_idle", [])
-    client.start_worker()
-    client.start_worker()
-    (started,) = client._idle
-
-    client.read_hdf5_index(file, "a.h5", Limits())
-
-    assert client._idle == [started]
-    client.stop_workers()
+    assert processes._idle == []
