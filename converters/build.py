@@ -256,7 +256,8 @@ def find_target(op: str) -> Target:
     if op not in TARGETS:
         msg = f"the architecture uses '{op}', which is not a known operation{nearest(op, TARGETS)}"
         raise UnreadableFileError(
-            msg, hint="was it converted with --rules MODULE? Name the module again"
+            msg,
+            hint="was it converted with --rules or --layer? Name them again: load(path, rules=..., layers=...)",
         )
     return TARGETS[op]
 

@@ -35,6 +35,14 @@ Rules = Annotated[
     list[str] | None,
     typer.Option(help="Module of your own with layer rules; may be repeated.", show_default=False),
 ]
+OwnLayers = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--layer",
+        help="NAME=my_layers.py:Scale, may be repeated: your own module or function for a layer that holds code.",
+        show_default=False,
+    ),
+]
 Normalizer = Annotated[
     Path | None,
     typer.Option(help="File of VecNormalize that goes before an agent.", show_default=False),
@@ -87,6 +95,7 @@ def convert(
         int, typer.Option(help="Largest single array in bytes, once decompressed.", min=1)
     ] = MAX_ARRAY_BYTES,
     rules: Rules = None,
+    layer: OwnLayers = None,
     into: Annotated[
         str | None,
         typer.Option(
@@ -156,6 +165,7 @@ def convert(
                 "input_layout": input_layout,
                 "max_size": max_size,
                 "rules": list(rules or ()),
+                "layers": parse_layers(layer or ()),
             },
             format=format or "pth",
             jobs=parse_jobs(jobs),
@@ -178,6 +188,7 @@ def convert(
         force=force,
         strict=strict,
         rules=rules or (),
+        layers=parse_layers(layer or ()),
         limits=Limits(max_array_bytes=max_size),
         into=into,
         names=map,
@@ -192,14 +203,16 @@ def convert(
     elif not quiet:
         print_lines(format_conversion(report, time.perf_counter() - started, show_all=show_all))
         written = _beside(source, output) / report.output
-        print_lines(_next_step(report, source, written, architecture, own_module=into is not None))
+        given = [f" --architecture {architecture}"] if architecture else []
+        given += [f" --layer {each}" for each in layer or ()]
+        print_lines(_next_step(report, source, written, given, own_module=into is not None))
 
 
 def _next_step(
     report: ConversionReport,
     source: Path,
     written: Path,
-    architecture: Path | None,
+    given: Sequence[str],
     *,
     own_module: bool,
 ) -> list[str]:
@@ -215,8 +228,7 @@ def _next_step(
             f'net.load_state_dict(torch.load("{written}", weights_only=True)["model_state_dict"])'
         )
     else:
-        given = "" if architecture is None else f" --architecture {architecture}"
-        step = f"torchward verify {source} {written}{given}"
+        step = f"torchward verify {source} {written}{''.join(given)}"
     return [f"next            {step}"]
 
 
@@ -239,6 +251,7 @@ def verify(
     architecture: Architecture = None,
     normalizer: Normalizer = None,
     rules: Rules = None,
+    layer: OwnLayers = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -256,6 +269,7 @@ def verify(
         architecture=architecture,
         tolerance=tolerance,
         rules=rules or (),
+        layers=parse_layers(layer or ()),
         normalizer=normalizer,
     )
     if as_json:
@@ -409,6 +423,22 @@ def parse_settings(settings: Sequence[str]) -> dict[str, object]:
         except json.JSONDecodeError:
             result[name] = value
     return result
+
+
+def parse_layers(layers: Sequence[str]) -> dict[str, str]:
+    """Return places of classes and functions by layer name from "scale=my_layers.py:Scale".
+
+    Raises:
+        typer.BadParameter: One has no "=".
+    """
+    found = {}
+    for given in layers:
+        name, equals, place = given.rpartition("=")
+        if not equals or not name:
+            msg = f"--layer takes NAME=my_layers.py:Class, not '{given}'"
+            raise typer.BadParameter(msg)
+        found[name] = place
+    return found
 
 
 def parse_tensors(option: str, text: str | None) -> list[str] | dict[str, str] | None:

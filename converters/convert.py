@@ -46,6 +46,7 @@ def convert(
     force: bool = False,
     strict: bool = False,
     rules: Sequence[str] = (),
+    layers: Mapping[str, object] | None = None,
     limits: Limits | None = None,
     into: object = None,
     names: PathLike | Mapping[str, object] | None = None,
@@ -70,6 +71,8 @@ def convert(
         force: replace existing outputs.
         strict: refuse arrays with NaN or infinity instead of noting them.
         rules: modules of your own with layer rules, imported by name.
+        layers: layers that hold code or are of a class of the user's, by name or class, with your own class or
+            function that computes them: {"scale": "my_layers.py:Scale"} (docs/own-module.md).
         limits: bounds on what is read.
         into: your own torch module that the weights go into, or its name: "my_package.my_module:Net", "my_file.py:Net".
             Nothing is guessed; `names` settles what is not certain. The output has no architecture but your module's.
@@ -110,6 +113,9 @@ def convert(
         architecture=None if architecture is None else Path(architecture),
         limits=limits or Limits(),
     )
+    if layers:
+        own_layers = importlib.import_module("converters.own_layers")  # only this needs torch
+        checkpoint = own_layers.with_own_layers(checkpoint, layers)
     if into is None:
         checkpoint = with_statements(
             checkpoint,

@@ -18,6 +18,7 @@ from converters.errors import MismatchError, UnreadableFileError, UnsupportedErr
 from converters.json_text import parse_json
 from converters.limits import Limits
 from converters.optimizers.rules import RULES
+from converters.own_layers import register_own_layers
 from converters.passes.input_layout import CHANNELS_LAST, change_input_layout
 from converters.registry import nearest
 from torch_impl.checkpoints import CheckpointError, TorchCheckpoint, read_checkpoint
@@ -38,6 +39,7 @@ def load(
     device: str = "cpu",
     input_layout: str | None = None,
     rules: Sequence[str] = (),
+    layers: Mapping[str, object] | None = None,
 ) -> ConvertedModel: ...
 @overload
 def load(
@@ -47,6 +49,7 @@ def load(
     device: str = "cpu",
     input_layout: str | None = None,
     rules: Sequence[str] = (),
+    layers: Mapping[str, object] | None = None,
 ) -> tuple[ConvertedModel, Optimizer]: ...
 def load(
     path: str | os.PathLike[str],
@@ -55,6 +58,7 @@ def load(
     device: str = "cpu",
     input_layout: str | None = None,
     rules: Sequence[str] = (),
+    layers: Mapping[str, object] | None = None,
 ) -> ConvertedModel | tuple[ConvertedModel, Optimizer]:
     """Return the module of a converted file, and on request its optimizer.
 
@@ -66,6 +70,7 @@ def load(
         device: where the parameters go.
         input_layout: "nhwc" or "nchw": how images come into the module; by default as the file was converted.
         rules: modules of your own whose rules the file was converted with.
+        layers: classes and functions of your own that compute layers, as given to `convert`.
 
     Raises:
         UnreadableFileError: The file is damaged, not of torchward, or asks for an unknown operation.
@@ -77,6 +82,7 @@ def load(
         raise ValueError(msg)
     for module in rules:
         importlib.import_module(module)
+    register_own_layers(layers or {})
     checkpoint = read_converted(Path(path))
     if checkpoint.architecture is None:
         if isinstance(checkpoint.metadata.get("agent"), Mapping):

@@ -20,6 +20,7 @@ from converters.limits import Limits
 from converters.lowering import Lowering, lower_model, with_input_shape
 from converters.matching import Path, leaves, match_arrays
 from converters.moves import Move
+from converters.names import class_identifier
 from converters.optimizers.plan import OptimizerPlan
 from converters.passes.input_layout import CHANNELS_FIRST, CHANNELS_LAST, has_images
 from converters.registry import find_layer_rule
@@ -223,7 +224,10 @@ def _check_rules(graph: Graph) -> None:
             for each in (layer, *layer.inner.values()):
                 find_layer_rule(each.class_name)
         except UnsupportedError as error:
-            problems.append(UnsupportedError(f"layer '{'/'.join(path)}': {error}", hint=error.hint))
+            name = class_identifier(layer.name, default="MyLayer")
+            given = f"--layer {layer.name}=my_layers.py:{name}"
+            hint = f"write it in my_layers.py and pass {given} (or --rules)"
+            problems.append(UnsupportedError(f"layer '{'/'.join(path)}': {error}", hint=hint))
     if problems:
         raise _joined(problems)
 

@@ -23,6 +23,7 @@ from converters.limits import Limits
 from converters.load import load, read_converted
 from converters.load_losses import loss_of
 from converters.moves import Move
+from converters.own_layers import with_own_layers
 from converters.plan import Plan, plan_conversion
 from converters.programs import stored_choice, with_program
 from converters.readers import read_checkpoint
@@ -105,6 +106,7 @@ def verify(
     architecture: str | os.PathLike[str] | None = None,
     tolerance: float | None = None,
     rules: Sequence[str] = (),
+    layers: Mapping[str, object] | None = None,
     normalizer: str | os.PathLike[str] | None = None,
 ) -> VerificationReport:
     """Compare a converted file with its source, and with recorded arrays if there are some.
@@ -117,6 +119,7 @@ def verify(
         architecture: as for `convert`.
         tolerance: for outputs, instead of the table's.
         rules: as for `convert`.
+        layers: as for `convert`.
         normalizer: as for `convert`, where it was given there.
 
     Raises:
@@ -133,17 +136,21 @@ def verify(
         normalizer=None if normalizer is None else Path(normalizer),
         limits=Limits(),
     )
+    if layers:
+        checkpoint = with_own_layers(checkpoint, layers)
     inputs, outputs = stored_choice(metadata)
     plan = plan_conversion(with_program(checkpoint, inputs, outputs))
     # Recorded inputs are the legacy model's, so images go in as it takes them.
-    model = load(result, input_layout=plan.input_layout, rules=rules)
+    model = load(result, input_layout=plan.input_layout, rules=rules, layers=layers)
     checks = [_compare_values(plan, model), *_compare_slots(plan, result)]
     if expected is not None:
         recorded = _read_recorded(Path(expected))
         limit = tolerance or OUTPUT_TOLERANCE.get(plan.architecture.dtype, 1e-5)
         checks.append(_compare_outputs(model, recorded, limit))
         if plan.optimizer is not None and "resume_loss" in recorded:
-            checks += _compare_continuation(result, recorded, limit * CONTINUATION_FACTOR, rules)
+            checks += _compare_continuation(
+                result, recorded, limit * CONTINUATION_FACTOR, rules, layers
+            )
     return VerificationReport(path.name, result.name, tuple(checks))
 
 
@@ -252,7 +259,11 @@ def _compare_outputs(model: ConvertedModel, recorded: Arrays, tolerance: float) 
 
 
 def _compare_continuation(
-    converted: Path, recorded: Arrays, tolerance: float, rules: Sequence[str]
+    converted: Path,
+    recorded: Arrays,
+    tolerance: float,
+    rules: Sequence[str],
+    layers: Mapping[str, object] | None,
 ) -> list[Check]:
     """Train on as the original framework did: same batch, dropout off, and compare losses and outputs."""
     loss = loss_of(read_converted(converted))
@@ -264,7 +275,7 @@ def _compare_continuation(
             else "no t0, ... and yafter0, ..."
         )
         return [Check("continued training", f"not compared: {why}", 0.0, 0.0, skipped=True)]
-    model, optimizer = load(converted, optimizer=True, rules=rules)
+    model, optimizer = load(converted, optimizer=True, rules=rules, layers=layers)
     for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.eval()  # the recordings were made with dropout off, but with moving statistics

@@ -26,10 +26,12 @@ import torchward
 from converters.build import ConvertedModel
 from converters.errors import UnsupportedError
 from converters.losses import find_loss
+from converters.own_layers import with_own_layers
 from converters.plan import Plan, plan_conversion
 from converters.readers import read_checkpoint
 from converters.readers.files.places import main_file
 from converters.report import ConversionReport
+from parity_tests.recorded_layers import LAYERS
 from torch_impl.keras_compat.compiled_loss import KerasLoss
 from torch_impl.keras_compat.keras_optimizer import KerasOptimizer
 
@@ -119,6 +121,11 @@ class Recorded:
     def tolerance(self) -> float:
         hint = self.meta.get("tolerance_hint")
         return max(hint if isinstance(hint, float) else 0.0, 1e-5)
+
+    @property
+    def layers(self) -> Mapping[str, str]:
+        """The user's own layers, for a file that holds code."""
+        return LAYERS.get(self.case, {})
 
     @property
     def continues(self) -> bool:
@@ -245,11 +252,11 @@ class Conversions:
             folder.mkdir()
             architecture = architecture_for(item, folder)
             paths = (folder / "model.pth", folder / "model.safetensors", folder / "model.py")
-            report = torchward.convert(
-                item.path, paths[0], architecture=architecture, source_code=paths[2]
-            )
-            torchward.convert(item.path, paths[1], architecture=architecture, format="safetensors")
-            plan = plan_conversion(read_checkpoint(item.path, architecture=architecture))
+            given: dict[str, Any] = {"architecture": architecture, "layers": item.layers}
+            report = torchward.convert(item.path, paths[0], **given, source_code=paths[2])
+            torchward.convert(item.path, paths[1], **given, format="safetensors")
+            checkpoint = read_checkpoint(item.path, architecture=architecture)
+            plan = plan_conversion(with_own_layers(checkpoint, item.layers))
             self._done[item] = Conversion(*paths, report, plan)
         return self._done[item]
 
@@ -284,7 +291,7 @@ def test_recorded_files_are_of_every_format_and_generation() -> None:
 def test_converted_file_computes_the_recorded_outputs(
     item: Recorded, conversions: Conversions
 ) -> None:
-    model = torchward.load(conversions.of(item).pth)
+    model = torchward.load(conversions.of(item).pth, layers=item.layers)
 
     with torch.no_grad():
         outputs = as_list(model(*inputs_of(item)))
@@ -295,15 +302,18 @@ def test_converted_file_computes_the_recorded_outputs(
 @pytest.mark.parametrize("item", FILES, ids=str)
 def test_both_formats_hold_the_same(item: Recorded, conversions: Conversions) -> None:
     conversion = conversions.of(item)
-    pth, other = torchward.load(conversion.pth), torchward.load(conversion.safetensors)
+    pth = torchward.load(conversion.pth, layers=item.layers)
+    other = torchward.load(conversion.safetensors, layers=item.layers)
 
     assert other.architecture == pth.architecture
     assert list(other.state_dict()) == list(pth.state_dict())
     for name, tensor in pth.state_dict().items():
         assert torch.equal(tensor, other.state_dict()[name])
     if conversion.plan.optimizer is not None:
-        _, optimizer = torchward.load(conversion.pth, optimizer=True)
-        _, other_optimizer = torchward.load(conversion.safetensors, optimizer=True)
+        _, optimizer = torchward.load(conversion.pth, optimizer=True, layers=item.layers)
+        _, other_optimizer = torchward.load(
+            conversion.safetensors, optimizer=True, layers=item.layers
+        )
         assert_same_state(optimizer.state_dict(), other_optimizer.state_dict())
 
 
@@ -330,7 +340,7 @@ def test_emitted_source_computes_bit_for_bit_the_same(
     item: Recorded, conversions: Conversions
 ) -> None:
     conversion = conversions.of(item)
-    model = torchward.load(conversion.pth)
+    model = torchward.load(conversion.pth, layers=item.layers)
     emitted = build_emitted(conversion, model)
 
     with torch.no_grad():
@@ -382,7 +392,7 @@ def train_on(
 @pytest.mark.parametrize("item", CONTINUED, ids=str)
 def test_training_continues_as_it_did_in_keras(item: Recorded, conversions: Conversions) -> None:
     conversion, tolerance = conversions.of(item), CONTINUATION_FACTOR * item.tolerance
-    model, optimizer = torchward.load(conversion.pth, optimizer=True)
+    model, optimizer = torchward.load(conversion.pth, optimizer=True, layers=item.layers)
     if any("learning rate is not in the file" in note for note in conversion.report.notes):
         optimizer.param_groups[0]["lr"] = recorded_learning_rate(item)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}

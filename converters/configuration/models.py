@@ -197,8 +197,9 @@ def _parse_layer(entry: Mapping[str, object], dialect: Dialect) -> Layer:
     class_name, config = settle_quantization(class_name, config)
     name = str(entry.get("name") or config["name"])
     if class_name in CODE_CLASSES:
-        # What it is called is all that is kept: a rule of the user's own may know what the layer computes.
-        config = {"name": name}
+        # What it is called and its plain arguments are kept: code of the user's own may know what the layer computes.
+        given = config.get("arguments")
+        config = {**(given if isinstance(given, Mapping) else {}), "name": name}
     return Layer(
         name,
         class_name,

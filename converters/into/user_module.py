@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 from types import ModuleType
 
@@ -13,6 +14,8 @@ from torch import nn
 
 from converters.errors import MismatchError, UnsupportedError
 
+FILE_MARK = "@"
+"""Parts the name of a file from what makes it unlike the names of other modules."""
 _HINT = "give it as my_package.my_module:Net or my_file.py:Net, arguments with --set name=value"
 
 
@@ -26,17 +29,7 @@ def make_user_module(spec: str, settings: Mapping[str, object]) -> nn.Module:
     Raises:
         UnsupportedError: There is no such module, or it cannot be made.
     """
-    place, colon, name = spec.rpartition(":")
-    if not colon or not place or not name:
-        msg = f"'{spec}' does not name a class in a module"
-        raise UnsupportedError(msg, hint=_HINT)
-    try:
-        found: object = _import(place)
-        for part in name.split("."):
-            found = getattr(found, part)
-    except (ImportError, AttributeError, OSError) as error:
-        msg = f"'{spec}' is not found: {error}"
-        raise UnsupportedError(msg, hint=_HINT) from error
+    found = find_named(spec)
     if isinstance(found, nn.Module):
         return found
     if not callable(found):
@@ -61,16 +54,41 @@ def make_user_module(spec: str, settings: Mapping[str, object]) -> nn.Module:
     return made
 
 
+def find_named(spec: str) -> object:
+    """Return what "my_package.my_module:Net" or "my_file.py:Net" names.
+
+    Raises:
+        UnsupportedError: There is no such thing.
+    """
+    place, colon, name = spec.rpartition(":")
+    if not colon or not place or not name:
+        msg = f"'{spec}' does not name a class in a module"
+        raise UnsupportedError(msg, hint=_HINT)
+    try:
+        found: object = _import(place)
+        for part in name.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError, OSError) as error:
+        msg = f"'{spec}' is not found: {error}"
+        raise UnsupportedError(msg, hint=_HINT) from error
+    return found
+
+
 def _import(place: str) -> ModuleType:
-    """Return a module by dotted name, the working folder included, or by the path of its file."""
+    """Return a module by dotted name, the working folder included, or by the path of its file.
+
+    A file may be named like an installed module, or like another file: it is known by its whole path from then on.
+    """
     if place.endswith(".py"):
         path = Path(place)
-        spec = importlib.util.spec_from_file_location(path.stem, path)
+        name = f"{path.stem}{FILE_MARK}{sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
+        spec = importlib.util.spec_from_file_location(name, path)
         if spec is None or spec.loader is None or not path.is_file():
             msg = f"{path}: no such file"
             raise ImportError(msg)
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
+        sys.modules[name] = module
         return module
     here = str(Path.cwd())
     sys.path.append(here)  # behind everything installed: no package of ours is replaced

@@ -13,8 +13,11 @@ ROOT = Path(__file__).parents[3]
 
 
 def test_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = ROOT / "parity_tests" / "fixtures" / "k315_subclassed_dqn" / "model.weights.h5"
-    shutil.copyfile(source, tmp_path / "agent.weights.h5")
+    fixtures = ROOT / "parity_tests" / "fixtures"
+    shutil.copyfile(
+        fixtures / "k315_subclassed_dqn" / "model.weights.h5", tmp_path / "agent.weights.h5"
+    )
+    shutil.copyfile(fixtures / "tf215_dueling_lambda" / "model.h5", tmp_path / "dueling.h5")
     monkeypatch.chdir(tmp_path)
 
     run_page(ROOT / "docs" / "own-module.md")

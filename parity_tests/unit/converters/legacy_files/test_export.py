@@ -24,6 +24,7 @@ from converters.errors import (
     UnsupportedError,
 )
 from converters.readers import read_checkpoint
+from parity_tests.recorded_layers import LAYERS
 from parity_tests.unit.converters.conftest import Configs, WriteModel
 
 FIXTURES = Path(__file__).parents[3] / "fixtures"
@@ -76,7 +77,10 @@ def convert_fixture(name: str, target: Path) -> str:
     source = FIXTURES / name
     architecture = source.with_name("model.json")
     is_whole = source.name.startswith("model") and not source.name.endswith(".weights.h5")
-    torchward.convert(source, target, architecture=None if is_whole else architecture)
+    layers = LAYERS.get(source.parent.name)
+    torchward.convert(
+        source, target, architecture=None if is_whole else architecture, layers=layers
+    )
     return SUFFIXES.get(contents(source)[0].format, ".h5")
 
 
