@@ -67,7 +67,7 @@ def before_the_layer(model: nn.Module, values: Tensor) -> Tensor:
 
 
 def test_a_layer_that_holds_code_is_refused_with_what_to_write(tmp_path: Path) -> None:
-    with pytest.raises(UnsupportedError, match="'lambda'.*never run") as caught:
+    with pytest.raises(UnsupportedError, match=r"'lambda'.*never run") as caught:
         torchward.convert(DUELING, tmp_path / "model.pth")
 
     assert "--layer lambda=my_layers.py:Lambda" in (caught.value.hint or "")
@@ -125,7 +125,7 @@ def test_own_layer_that_does_not_fit_is_refused_and_leaves_nothing(
 
 
 def test_own_function_that_gives_no_tensor_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(MismatchError, match="'lambda'.*gives a float"):
+    with pytest.raises(MismatchError, match=r"'lambda'.*gives a float"):
         torchward.convert(DUELING, tmp_path / "model.pth", layers={"lambda": no_tensor})
 
 
