@@ -12,6 +12,7 @@ AGENT_MODULES: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
         (),
     ),
     "agent.LogStd": (f"{_PACKAGE}.values:StateIndependentLogStd", ("actions",), ()),
+    "agent.StateIndependentBias": (f"{_PACKAGE}.values:StateIndependentBias", ("actions",), ()),
     "agent.Variable": (f"{_PACKAGE}.values:Variable", ("shape",), ()),
     "agent.Bounds": (f"{_PACKAGE}.values:Bounds", ("shape",), ()),
     "agent.VecNormalize": (
@@ -20,7 +21,12 @@ AGENT_MODULES: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
         ("clip", "epsilon"),
     ),
     "agent.MeanStdFilter": (f"{_PACKAGE}.normalization:MeanStdFilter", ("shape",), ("clip",)),
-    "agent.RunningMeanStd": (f"{_PACKAGE}.normalization:RunningMeanStd", ("shape",), ()),
+    "agent.RunningMeanStd": (
+        f"{_PACKAGE}.normalization:RunningMeanStd",
+        ("shape",),
+        ("epsilon",),
+    ),
+    "agent.Denormalize": (f"{_PACKAGE}.normalization:Denormalize", ("shape",), ()),
 }
 """Key to path, arguments without names, arguments with names."""
 AGENT_FUNCTIONS: dict[str, tuple[str, tuple[str, ...]]] = {

@@ -67,6 +67,8 @@ def plan(
     for name in arrays:
         if name not in kept:
             agent.network.ignore(name, "state of an optimizer")
+    # deepq/build_graph.py takes Adam as it is; ppo2, a2c and acer/model.py state an epsilon.
+    agent.network.training = {"epsilon": 1e-8 if kind == "DQN" else 1e-5}
     if kind == "DQN":
         return agent.network, agent.add_deepq(), "DQN"
     if kind == "DDPG":
@@ -159,7 +161,7 @@ class _Baselines:
         network = self.network
         x = self._observation("actor")
         agent = OffPolicy(network, self.policy, Space(BOX, ()), activation="relu")
-        x = agent.normalized(x)
+        x = agent.normalized(x, epsilon=1e-8)
         size = network.last_size("actor/dense/kernel")
         for actor, critic, prefix in (
             ("actor", "critic", ""),

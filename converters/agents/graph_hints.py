@@ -1,15 +1,19 @@
-"""What the graph beside a checkpoint says of a policy: its activations, strides, and the shapes of what it takes.
+"""What the graph beside a checkpoint says of a policy: activations, strides, what it takes and what it chooses.
 
-Only names, operations and attributes of nodes are looked at.
+Only names, operations, attributes and constants of nodes are looked at.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from converters.readers.tensorflow.graph_def import GraphFile
+import numpy as np
+from numpy.typing import NDArray
+
+from converters.readers.tensorflow.graph_def import GraphFile, Node
+from converters.tensorflow_graphs.optimizers import trained_names
 
 ACTIVATIONS: Mapping[str, str] = {
     "Relu": "relu",
@@ -23,6 +27,13 @@ ACTIVATIONS: Mapping[str, str] = {
     "Softsign": "softsign",
 }
 """Operation to the function that makes it."""
+OWN = "of the user's own"
+"""In the place of a function that computes more than one operation."""
+_ARITHMETIC = ("Mul", "Add", "AddV2", "Sub", "RealDiv", "Maximum", "Minimum", "Pow")
+_LEAKY_SLOPE = 0.2
+"""Default of tf.nn.leaky_relu, the only slope that its name stands for."""
+_ANY = re.compile(r"[^/]+")
+_NORM = re.compile(r"/batchnorm$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,19 +41,45 @@ class GraphHints:
     """Facts of a graph.
 
     Attributes:
-        activations: scope to the activations right in it, in stored order.
+        activations: scope of a layer to the function of what it gives; `OWN` for any other.
         convolutions: scope of a convolution to its stride and padding.
         placeholders: name to shape (None: open) and type.
+        one_hots: scope to the sizes of what becomes one-hot in it, in stored order.
+        scalings: scope to what is subtracted there and then divided by.
+        splits: scope to the sizes of the parts into which something is cut there.
+        choices: scope to the operations that choose in it: "ArgMax", "Round".
+        clips: scope of `tf.clip_by_value` to its bounds.
+        trained: names of the variables that an optimizer of the graph trains.
     """
 
-    activations: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    activations: Mapping[str, str] = field(default_factory=dict)
     convolutions: Mapping[str, tuple[int, str]] = field(default_factory=dict)
     placeholders: Mapping[str, tuple[tuple[int | None, ...], str]] = field(default_factory=dict)
+    one_hots: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    scalings: Mapping[str, tuple[NDArray[np.generic], NDArray[np.generic]]] = field(
+        default_factory=dict
+    )
+    splits: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    choices: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    clips: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    trained: frozenset[str] = frozenset()
 
-    def activation(self, *scopes: str) -> str | None:
-        """Return the only activation in the first of these scopes that has one; None: there is none, or several."""
+    def activation(self, *scopes: str, layers: re.Pattern[str] = _ANY) -> str | None:
+        """Return the only activation behind the layers right in the first of these scopes that has one.
+
+        Args:
+            scopes: to look in.
+            layers: fits the names of the layers that are meant, below the scope.
+
+        Returns:
+            None: there is none, or several.
+        """
         for scope in scopes:
-            found = set(self.activations.get(scope, ()))
+            found = {
+                function
+                for layer, function in self.activations.items()
+                if layer.startswith(f"{scope}/") and layers.fullmatch(layer[len(scope) + 1 :])
+            }
             if found:
                 return found.pop() if len(found) == 1 else None
         return None
@@ -50,15 +87,14 @@ class GraphHints:
 
 def read_hints(graph: GraphFile) -> GraphHints:
     """Return what the nodes of a graph say."""
-    activations: dict[str, list[str]] = {}
     convolutions: dict[str, tuple[int, str]] = {}
     placeholders: dict[str, tuple[tuple[int | None, ...], str]] = {}
+    one_hots: dict[str, list[int]] = {}
+    splits: dict[str, tuple[int, ...]] = {}
+    choices: dict[str, set[str]] = {}
     for name, node in graph.nodes.items():
-        scope, _, last = name.rpartition("/")
-        kind = re.sub(r"_\d+$", "", last)
-        if node.op in ACTIVATIONS and kind == node.op:
-            activations.setdefault(scope, []).append(ACTIVATIONS[node.op])
-        elif node.op == "Conv2D":
+        scope = name.rpartition("/")[0]
+        if node.op == "Conv2D":
             strides = node.attributes.integers("strides")
             if len(strides) == 4 and strides[1] == strides[2]:
                 convolutions[scope] = strides[1], node.attributes.text("padding")
@@ -66,5 +102,100 @@ def read_hints(graph: GraphFile) -> GraphHints:
             shape = node.attributes.shape("shape")
             if shape is not None:
                 placeholders[name] = shape, node.attributes.dtype("dtype")
-    found = {scope: tuple(names) for scope, names in activations.items()}
-    return GraphHints(found, convolutions, placeholders)
+        elif node.op == "OneHot":
+            depth = _constant(graph, node, 1)
+            one_hots.setdefault(scope, []).append(-1 if depth is None else int(depth.flat[0]))
+        elif node.op == "SplitV":
+            sizes = _constant(graph, node, 1)
+            if sizes is not None:
+                splits.setdefault(scope, tuple(int(size) for size in sizes.flat))
+        elif node.op in ("ArgMax", "Round"):
+            choices.setdefault(scope, set()).add(node.op)
+    return GraphHints(
+        _activations(graph),
+        convolutions,
+        placeholders,
+        {scope: tuple(sizes) for scope, sizes in one_hots.items()},
+        _scalings(graph),
+        splits,
+        {scope: frozenset(found) for scope, found in choices.items()},
+        _clips(graph),
+        trained_names(graph),
+    )
+
+
+def _activations(graph: GraphFile) -> dict[str, str]:
+    """Return the function behind every layer: the operation that takes what the layer adds up."""
+    found: dict[str, str] = {}
+    behind = _arithmetic(graph)
+    for name, node in graph.nodes.items():
+        scope, _, last = name.rpartition("/")
+        if node.op not in ACTIVATIONS or re.sub(r"_\d+$", "", last) != node.op or not node.inputs:
+            continue
+        source = node.inputs[0].partition(":")[0]
+        layer = _NORM.sub("", source.rpartition("/")[0])
+        function = ACTIVATIONS[node.op]
+        further = [each for each in behind.get(name, ()) if each.name.rpartition("/")[0] == scope]
+        if node.op == "Sigmoid" and any(_multiplies(each, name, source) for each in further):
+            function = "swish"
+        elif further or (node.op == "LeakyRelu" and not _has_default_slope(node)):
+            function = OWN
+        found[layer] = function
+    return found
+
+
+def _arithmetic(graph: GraphFile) -> dict[str, list[Node]]:
+    """Return the operations of numbers that take the result of a node, by the node's name."""
+    found: dict[str, list[Node]] = {}
+    for node in graph.nodes.values():
+        if node.op in _ARITHMETIC:
+            for given in node.inputs:
+                found.setdefault(given.partition(":")[0], []).append(node)
+    return found
+
+
+def _multiplies(node: Node, one: str, other: str) -> bool:
+    taken = {given.partition(":")[0] for given in node.inputs}
+    return node.op == "Mul" and taken == {one, other}
+
+
+def _has_default_slope(node: Node) -> bool:
+    return bool(np.float32(node.attributes.number("alpha")) == np.float32(_LEAKY_SLOPE))
+
+
+def _scalings(graph: GraphFile) -> dict[str, tuple[NDArray[np.generic], NDArray[np.generic]]]:
+    """Return what is subtracted in a scope and what the difference is divided by, where both are constants."""
+    found = {}
+    for name, node in graph.nodes.items():
+        if node.op != "RealDiv" or len(node.inputs) != 2:
+            continue
+        difference = graph.nodes.get(node.inputs[0].partition(":")[0])
+        if difference is None or difference.op != "Sub":
+            continue
+        low, span = _constant(graph, difference, 1), _constant(graph, node, 1)
+        if low is not None and span is not None:
+            found[name.rpartition("/")[0]] = low, span
+    return found
+
+
+def _clips(graph: GraphFile) -> dict[str, tuple[float, float]]:
+    """Return the bounds of every `tf.clip_by_value`: a Maximum of a Minimum, both with one number."""
+    found = {}
+    for name, node in graph.nodes.items():
+        inner = graph.nodes.get(f"{name}/Minimum") if node.op == "Maximum" else None
+        if inner is None or inner.op != "Minimum":
+            continue
+        low, high = _constant(graph, node, 1), _constant(graph, inner, 1)
+        if low is not None and high is not None and low.size == high.size == 1:
+            found[name] = float(low.flat[0]), float(high.flat[0])
+    return found
+
+
+def _constant(graph: GraphFile, node: Node, place: int) -> NDArray[np.generic] | None:
+    """Return an input of a node if it is a constant of numbers."""
+    given: Sequence[str] = node.inputs
+    source = graph.nodes.get(given[place].partition(":")[0]) if place < len(given) else None
+    if source is None or source.op != "Const":
+        return None
+    value = source.attributes.tensor("value")
+    return value if isinstance(value, np.ndarray) and value.size else None

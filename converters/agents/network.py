@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from converters.architecture import ActionRule, Architecture, InputValue, Step
 from converters.checkpoint import ArrayInfo
@@ -65,6 +65,10 @@ class AgentNetwork:
         self.ignored: dict[str, str] = {}
         self.notes: list[str] = []
         self.moved: set[str] = set()
+        self.assumed: list[str] = []
+        self.training: dict[
+            str, object
+        ] = {}  # the optimizer's settings, as far as the library fixes them
         self._blocks: tuple[str, ...] = ()
         self._names: set[str] = set()
 
@@ -126,6 +130,13 @@ class AgentNetwork:
                 Move(array, f"{full}.{parameter.name}", Layout.parse(parameter.layout))
             )
         return output
+
+    def again(self, attribute: str, x: str, *, name: str = "x") -> str:
+        """Return what a module that is there already, of one input and one result, makes of another value."""
+        first = next(step for step in self.steps if step.attribute == attribute)
+        blocks = tuple((block, 0) for block in self._blocks)
+        self.steps.append(replace(first, inputs=(x,), output=self._free(name), blocks=blocks))
+        return self.steps[-1].output
 
     def array(self, name: str) -> ArrayInfo:
         """Return an array. Raises MismatchError if the file has none of that name."""
@@ -232,8 +243,8 @@ class AgentNetwork:
             else:
                 early.append(step)
         steps = (*early, *late)
-        order = {step.attribute: number for number, step in reversed(list(enumerate(steps)))}
-        self.moves.sort(key=lambda move: _place(order, move.target))
+        order = {key: number for number, key in enumerate(parameter_order(steps))}
+        self.moves.sort(key=lambda move: order[move.target])
         names = sorted(self.outputs, key=lambda name: self.outputs[name] in absent)
         return Architecture(
             name=class_name,
@@ -257,9 +268,22 @@ class AgentNetwork:
         return unique(identifier(name), self._names)
 
 
-def _place(order: Mapping[str | None, int], target: str) -> int:
-    """Return the number of the step whose module, or a part of it, a state key belongs to."""
-    owner = target
-    while owner and owner not in order:
-        owner = owner.rpartition(".")[0]
-    return order.get(owner, len(order))
+def parameter_order(steps: Sequence[Step]) -> list[str]:
+    """Return the state of a module in torch's order: submodule by submodule, each where it is first used."""
+    tree: dict[str, object] = {}
+    for step in steps:
+        if step.attribute is not None:
+            place = tree
+            for part in step.attribute.split("."):
+                below = place.setdefault(part, {})
+                place = below if isinstance(below, dict) else {}
+            place.update(dict.fromkeys(step.state))
+    return list(_flat(tree, ""))
+
+
+def _flat(tree: Mapping[str, object], prefix: str) -> list[str]:
+    found: list[str] = []
+    for name, below in tree.items():
+        path = f"{prefix}{name}"
+        found += _flat(below, f"{path}.") if isinstance(below, Mapping) else [path]
+    return found

@@ -13,6 +13,11 @@ from converters.agents.facts import AgentFacts
 from converters.agents.libraries import named_arrays
 from converters.agents.spaces import BOX, Space
 from converters.agents.stable_baselines.agent import family_of
+from converters.agents.stable_baselines.off_policy import (
+    ddpg_value,
+    running_statistics,
+    stated_range,
+)
 from converters.agents.stable_baselines.settings import (
     DEFAULT_ACTIVATION,
     Policy,
@@ -353,7 +358,7 @@ class _Planner:
         sizes: dict[str, list[int]] = {}
         for scope, suffix in (("model", ""), ("target", "_target")):
             policy = clipped(self._chain(rf"{scope}/pi/fc(\d+)", f"{scope}/pi/pi"), clip)
-            chain = self._chain(rf"{scope}/qf/fc(\d+)", f"{scope}/qf/qf")
+            chain = self._chain(rf"{scope}/qf/fc(\d+)", ddpg_value(self.arrays, scope))
             critic = late_action(chain, int(np.prod(action.shape)), clip)
             state |= sequential(f"actor{suffix}.mu", policy)
             state |= sequential(f"critic{suffix}.qf0", critic)
@@ -365,15 +370,10 @@ class _Planner:
 
     def _clip(self, observation: Space) -> Clip | None:
         """Return what DDPG does to observations before its networks; None: nothing that the space allows to see."""
-        stated = self.facts.settings.get("observation_range")
-        low, high = (
-            stated if isinstance(stated, (tuple, list)) and len(stated) == 2 else (-5.0, 5.0)
-        )
+        settings = self.facts.settings
+        low, high = stated_range(settings, "observation_range", (-5.0, 5.0))
         size = observation.features
-        scope = next(
-            (name.removesuffix("/count") for name in self.arrays if name.endswith("obs_rms/count")),
-            None,
-        )
+        scope = running_statistics(self.arrays, "obs_rms")
         mean, deviation = np.zeros(size), np.ones(size)
         if scope is not None:
             total, square, count = (
@@ -381,13 +381,13 @@ class _Planner:
                 for name in ("runningsum", "runningsumsq", "count")
             )
             mean = (total / count).ravel()
-            deviation = np.sqrt(np.maximum((square / count).ravel() - mean**2, 1e-2)) + 1e-8
+            deviation = np.sqrt(np.maximum((square / count).ravel() - mean**2, 1e-2))
         elif _lies_within(observation, low, high):
             return None
         self.notes.append(
             f"observations are clipped to {low:g} ... {high:g}, which is a layer of its own here: two more units for each number"
         )
-        return Clip(mean, deviation, float(low), float(high))
+        return Clip(mean, deviation, low, high)
 
 
 def _lies_within(space: Space, low: float, high: float) -> bool:

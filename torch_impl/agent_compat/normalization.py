@@ -50,11 +50,36 @@ class MeanStdFilter(nn.Module):
 
 
 class RunningMeanStd(nn.Module):
-    """Observations minus their mean, divided by their deviation; from sums over all that were seen.
+    """Observations minus their mean, divided by their deviation plus `epsilon`; from sums over all that were seen.
 
-    The variance is at least 0.01 and the deviation gets 1e-8 added.
+    The variance is at least 0.01.
 
-    Source: stable_baselines 2.10 common/mpi_running_mean_std.py and ddpg/ddpg.py, `normalize`.
+    Source: baselines ddpg/ddpg_learner.py, `normalize`, whose epsilon is 1e-8; stable_baselines 2.10 ddpg/ddpg.py, where it is 0.
+    """
+
+    runningsum: Tensor
+    runningsumsq: Tensor
+    count: Tensor
+
+    def __init__(self, shape: tuple[int, ...], epsilon: float = 1e-8) -> None:
+        super().__init__()
+        self.epsilon = epsilon
+        self.register_buffer("runningsum", torch.zeros(shape))
+        self.register_buffer("runningsumsq", torch.ones(shape))
+        self.register_buffer("count", torch.ones(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (batch, ...) observations normalized."""
+        mean = (self.runningsum / self.count).to(x.dtype)
+        square = (self.runningsumsq / self.count).to(x.dtype)
+        deviation = torch.sqrt(torch.clamp(square - mean**2, min=1e-2))
+        return (x - mean) / (deviation + self.epsilon)
+
+
+class Denormalize(nn.Module):
+    """Normalized returns times their deviation, plus their mean; from sums over all returns, variance at least 0.01.
+
+    Source: stable_baselines 2.10 ddpg/ddpg.py, `denormalize`.
     """
 
     runningsum: Tensor
@@ -68,8 +93,7 @@ class RunningMeanStd(nn.Module):
         self.register_buffer("count", torch.ones(()))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return (batch, ...) observations normalized."""
+        """Return (batch, ...) values in the units of the rewards."""
         mean = (self.runningsum / self.count).to(x.dtype)
         square = (self.runningsumsq / self.count).to(x.dtype)
-        deviation = torch.sqrt(torch.clamp(square - mean**2, min=1e-2))
-        return (x - mean) / (deviation + 1e-8)
+        return x * torch.sqrt(torch.clamp(square - mean**2, min=1e-2)) + mean

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from converters.agents.action_rules import binary, gaussian, greedy, several_categories
+from converters.agents.graph_hints import GraphHints
 from converters.agents.network import VECTOR, AgentNetwork, Parameter
 from converters.agents.observations import flat
 from converters.agents.spaces import BOX, DISCRETE, MULTI_BINARY, MULTI_DISCRETE, Space
@@ -250,10 +251,10 @@ def _stated_space(policy: Policy, network: AgentNetwork, scores: str) -> Space:
             return Space(MULTI_DISCRETE, (len(sizes),), sizes, dtype="int64")
         msg = f"--set actions={stated} makes {sum(sizes)} logits, the policy has {size}"
         raise AmbiguousTargetError(msg)
-    known = policy.graph.placeholders.get("loss/action_ph") if policy.graph is not None else None
-    if known is not None and len(known[0]) == 1:
-        return Space(DISCRETE, (), (size,), dtype="int64")
-    if policy.settings or known is not None:
+    of_graph = _graph_space(policy.graph, size)
+    if of_graph is not None:
+        return of_graph
+    if policy.settings or policy.graph is not None:
         msg = f"what the {size} logits of the policy choose is not in the file"
         hint = f"--set actions=Discrete, actions=MultiBinary, or actions=[{size - 2},2] for several choices"
         raise AmbiguousTargetError(msg, hint=hint)
@@ -261,3 +262,19 @@ def _stated_space(policy: Policy, network: AgentNetwork, scores: str) -> Space:
         "the file does not state the space of actions: taken for one discrete action"
     )
     return Space(DISCRETE, (), (size,), dtype="int64")
+
+
+def _graph_space(graph: GraphHints | None, size: int) -> Space | None:
+    """Return the space of actions by what the graph does with the logits: cuts, rounds or compares them."""
+    if graph is None:
+        return None
+    parts = graph.splits.get("model", ())
+    if parts and sum(parts) == size:
+        return Space(MULTI_DISCRETE, (len(parts),), parts, dtype="int64")
+    choices = graph.choices.get("output", frozenset())
+    if "Round" in choices:
+        return Space(MULTI_BINARY, (size,), dtype="int8")
+    action = graph.placeholders.get("loss/action_ph")
+    if "ArgMax" in choices or (action is not None and len(action[0]) == 1):
+        return Space(DISCRETE, (), (size,), dtype="int64")
+    return None

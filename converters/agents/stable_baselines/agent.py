@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from converters.agents.facts import AgentFacts
 from converters.agents.network import AgentNetwork, Parameter
 from converters.agents.observations import add_observation
-from converters.agents.spaces import BOX, DISCRETE, Space
+from converters.agents.spaces import BOX, DISCRETE, MULTI_DISCRETE, Space
 from converters.agents.stable_baselines.actor_critic import add_actor_critic
 from converters.agents.stable_baselines.normalizer import numbers as normalizer_numbers
 from converters.agents.stable_baselines.off_policy import OffPolicy
@@ -28,7 +29,7 @@ _FAMILIES = {
     "DQN": ("deepq/model/action_value/",),
     "SAC": ("model/values_fn/vf/", "model/values_fn/qf1/", "model/pi/dense_1/"),
     "TD3": ("model/values_fn/qf1/", "model/values_fn/qf2/", "model/pi/dense/"),
-    "DDPG": ("model/qf/qf/", "model/pi/pi/"),
+    "DDPG": ("model/qf/qf", "model/pi/pi/"),
     "actor-critic": ("model/pi/w", "model/vf/w"),
 }
 """Algorithm to the beginnings of variables that it alone has all of; the first that fits is meant."""
@@ -85,7 +86,7 @@ def plan(
     x = add_observation(network, observation, scaled=_takes_images(arrays))
     x = _vec_normalized(network, x, observation, policy)
     if family == "actor-critic":
-        if algorithm != "ACER":
+        if algorithm != "ACER" and not _trains_action_values(policy):
             _leave_out(network, "model/q/")
         rule = add_actor_critic(network, policy, x, observation, activation=activation)
     else:
@@ -114,6 +115,11 @@ def family_of(names: Collection[str]) -> str | None:
     return None
 
 
+def _trains_action_values(policy: Policy) -> bool:
+    """Return whether the graph trains the head of action values, as only ACER does."""
+    return policy.graph is not None and "model/q/w" in policy.graph.trained
+
+
 def _takes_images(arrays: Mapping[str, ArrayInfo]) -> bool:
     return any(len(array.shape) == 4 for array in arrays.values())
 
@@ -128,11 +134,12 @@ def _observation(network: AgentNetwork, family: str, policy: Policy) -> Space:
     """Return the space of observations as the first layer takes it, where the file does not state it."""
     placed = _placeholder(policy)
     if placed is not None:
-        shape, dtype = placed
+        name, shape, dtype = placed
+        sizes = _one_hot(policy, name)
+        if len(shape) == 1 and len(sizes) == shape[0]:
+            return Space(MULTI_DISCRETE, shape, sizes, dtype="int64")
         if shape:
-            pixels = np.zeros(shape), np.full(shape, 255.0)
-            low, high = pixels if dtype == "uint8" else (None, None)
-            return Space(BOX, shape, (), low, high, dtype)
+            return Space(BOX, shape, (), *_bounds(policy, name, shape), dtype)
     if _takes_images(network.arrays):
         stated = policy.given.get("observation_shape")
         shape = tuple(stated) if isinstance(stated, list) else ()
@@ -164,15 +171,33 @@ def _observation(network: AgentNetwork, family: str, policy: Policy) -> Space:
 _OBSERVATIONS = ("input/Ob", "deepq/input/Ob", "input/input/Ob", "train_model/input/Ob")
 
 
-def _placeholder(policy: Policy) -> tuple[tuple[int, ...], str] | None:
-    """Return shape and type of an observation as the graph beside the variables states them."""
+def _placeholder(policy: Policy) -> tuple[str, tuple[int, ...], str] | None:
+    """Return scope, shape and type of an observation as the graph beside the variables states them."""
     known = policy.graph.placeholders if policy.graph is not None else {}
     for name in _OBSERVATIONS:
         if name in known:
             shape, dtype = known[name]
             sizes = tuple(size for size in shape[1:] if size is not None)
-            return (sizes, dtype) if len(sizes) == len(shape) - 1 else None
+            scope = name.rpartition("/")[0]
+            return (scope, sizes, dtype) if len(sizes) == len(shape) - 1 else None
     return None
+
+
+def _one_hot(policy: Policy, scope: str) -> tuple[int, ...]:
+    """Return how many values the parts of an observation have that the graph makes one-hot."""
+    sizes = policy.graph.one_hots.get(scope, ()) if policy.graph is not None else ()
+    return sizes if all(size > 0 for size in sizes) else ()
+
+
+def _bounds(
+    policy: Policy, scope: str, shape: tuple[int, ...]
+) -> tuple[NDArray[np.floating] | None, NDArray[np.floating] | None]:
+    """Return the bounds that the graph scales observations by; None where it leaves them as they are."""
+    found = policy.graph.scalings.get(scope) if policy.graph is not None else None
+    if found is None:
+        return None, None
+    low, span = (np.broadcast_to(each, shape).astype(np.float64) for each in found)
+    return low, low + span
 
 
 def _vec_normalized(network: AgentNetwork, x: str, observation: Space, policy: Policy) -> str:

@@ -63,11 +63,11 @@ def _layers(network: AgentNetwork, policy: Policy, scope: str) -> list[ImageLaye
         read = read_extractor(policy.extractor)
         if read is not None and [layer.name for layer in read] == list(kernels):
             return read
-    of_graph = {name: policy.image_layer(scope, name) for name in convolutions}
-    if of_graph and all(of_graph.values()):
-        known = {name: found for name, found in of_graph.items() if found is not None}
-        activation = policy.graph.activation(scope) if policy.graph is not None else None
-        return [_image_layer(name, known, activation or "relu") for name in kernels]
+    if policy.graph is not None and all(
+        f"{scope}/{name}" in policy.graph.convolutions for name in convolutions
+    ):
+        found = {name: policy.image_layer(scope, name) for name in kernels}
+        return [ImageLayer(name, *each) for name, each in found.items() if each is not None]
     strides = policy.given.get("strides")
     if isinstance(strides, list) and len(strides) == len(convolutions):
         return _stated(policy, list(kernels), convolutions, strides)
@@ -84,11 +84,6 @@ def _layers(network: AgentNetwork, policy: Policy, scope: str) -> list[ImageLaye
     raise AmbiguousTargetError(
         msg, hint=f"--set strides=[{example}] and, if not VALID, --set padding=SAME"
     )
-
-
-def _image_layer(name: str, known: dict[str, tuple[int, str]], activation: str) -> ImageLayer:
-    stride, padding = known.get(name, (0, "VALID"))
-    return ImageLayer(name, stride, padding, activation)
 
 
 def _stated(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Collection, Iterable, Mapping
 
 from converters.agents.action_rules import greedy, squashed
 from converters.agents.network import AgentNetwork, Parameter
@@ -12,6 +14,7 @@ from converters.agents.stable_baselines.images import add_images
 from converters.agents.stable_baselines.settings import Policy
 from converters.architecture import ActionRule
 from converters.errors import UnsupportedError
+from converters.registry import Plain
 
 LOG_STD_BOUNDS = (-20.0, 2.0)
 """Of SAC (sac/policies.py, LOG_STD_MIN and LOG_STD_MAX)."""
@@ -168,8 +171,9 @@ class OffPolicy:
                 features = self._hidden(
                     f"{scope}/qf", self._features(f"{scope}/qf", x), action=taken
                 )
-                value = self._dense(f"{scope}/qf/qf", features, f"{prefix}q1")
-            network.outputs[f"{prefix}q1"] = self._denormalized(value)
+                head = ddpg_value(network.arrays, scope)
+                value = self._dense(head, features, f"{prefix}q1")
+            network.outputs[f"{prefix}q1"] = self._denormalized(value, prefix)
         network.outputs["q"] = network.outputs["qf"] = network.outputs["q1"]
         for name in network.arrays:
             if name.startswith(("noise/", "noise_adapt/")):
@@ -178,46 +182,56 @@ class OffPolicy:
                 )
         return squashed(self.policy.action, noise=False)
 
-    def normalized(self, x: str) -> str:
-        """Return the observation as DDPG's networks take it: normalized if it was trained so, and clipped."""
-        network, settings = self.network, self.policy.settings
-        scope = next(
-            (
-                name.removesuffix("/count")
-                for name in network.arrays
-                if re.search(r"(?:^|/)obs_rms/count$", name)
-            ),
-            None,
-        )
-        if scope is not None:
-            rank = len(network.array(f"{scope}/runningsum").shape)
-            axes = " ".join(f"a{number}" for number in range(rank))
-            parameters = [
-                *(
-                    Parameter(f"{scope}/{name}", name, f"{axes} -> {axes}")
-                    for name in ("runningsum", "runningsumsq")
-                ),
-                Parameter(f"{scope}/count", "count", "->"),
-            ]
-            shape = network.array(f"{scope}/runningsum").shape
-            x = network.layer(
-                "agent.RunningMeanStd", "normalizer", (x,), parameters, kwargs={"shape": shape}
-            )
-        stated = settings.get("observation_range")
-        low, high = (
-            stated if isinstance(stated, (tuple, list)) and len(stated) == 2 else (-5.0, 5.0)
-        )
-        if not isinstance(low, (int, float)) or not isinstance(high, (int, float)):
-            msg = "'observation_range' is no pair of numbers"
-            raise UnsupportedError(msg)
-        return network.call("torch.clamp", x, min=float(low), max=float(high))
+    def normalized(self, x: str, *, epsilon: float = 0.0) -> str:
+        """Return the observation as DDPG's networks take it: normalized if it was trained so, and clipped.
 
-    def _denormalized(self, value: str) -> str:
-        """Refuse returns that were normalized, which only `normalize_returns=True` makes."""
-        if any(re.search(r"(?:^|/)ret_rms/count$", name) for name in self.network.arrays):
-            msg = "its returns are normalized (normalize_returns=True), which is not converted"
-            raise UnsupportedError(msg)
-        return value
+        Args:
+            x: the observation.
+            epsilon: beside the deviation.
+        """
+        found = running_statistics(self.network.arrays, "obs_rms")
+        if found is not None:
+            x = self._statistics("agent.RunningMeanStd", "normalizer", found, x, epsilon=epsilon)
+        low, high = self._range("observation_range", "input/clip_by_value", (-5.0, 5.0))
+        return self.network.call("torch.clamp", x, min=low, max=high)
+
+    def _denormalized(self, value: str, prefix: str) -> str:
+        """Return an action value in the units of the rewards; the target's is not clipped (ddpg/ddpg.py, `setup_model`)."""
+        network = self.network
+        low, high = self._range("return_range", "loss/clip_by_value", (-math.inf, math.inf))
+        if not prefix and (math.isfinite(low) or math.isfinite(high)):
+            bounds = {"min": low, "max": high}
+            finite = {name: bound for name, bound in bounds.items() if math.isfinite(bound)}
+            value = network.call("torch.clamp", value, name="q1", **finite)
+        found = running_statistics(network.arrays, "ret_rms")
+        if found is None:
+            return value
+        if prefix:
+            return network.again("returns", value, name=f"{prefix}q1")
+        return self._statistics("agent.Denormalize", "returns", found, value, name="q1")
+
+    def _range(self, setting: str, node: str, default: tuple[float, float]) -> tuple[float, float]:
+        """Return the bounds of a setting: as stated, as the graph's node has them, or the library's."""
+        graph = self.policy.graph
+        of_graph = default if graph is None else graph.clips.get(node, default)
+        return stated_range(self.policy.settings, setting, of_graph)
+
+    def _statistics(
+        self, op: str, attribute: str, scope: str, x: str, *, name: str = "x", **kwargs: Plain
+    ) -> str:
+        """Return what a layer of the running statistics in a scope makes of x."""
+        network = self.network
+        shape = network.array(f"{scope}/runningsum").shape
+        axes = " ".join(f"a{number}" for number in range(len(shape)))
+        parameters = [
+            *(
+                Parameter(f"{scope}/{each}", each, f"{axes} -> {axes}")
+                for each in ("runningsum", "runningsumsq")
+            ),
+            Parameter(f"{scope}/count", "count", "->"),
+        ]
+        kwargs = {"shape": shape, **kwargs}
+        return network.layer(op, attribute, (x,), parameters, name=name, kwargs=kwargs)
 
     def _hidden(self, scope: str, x: str, *, action: str | None = None) -> str:
         """Return the layers fc0, fc1, ... ; `action` is joined behind the first."""
@@ -271,6 +285,30 @@ class OffPolicy:
         scope = "model/pi/pi" if "model/pi/pi/kernel" in network.arrays else "model/pi/dense"
         size = network.last_size(f"{scope}/kernel")
         return network.input("action", (size,), "float32", default="absent")
+
+
+def ddpg_value(arrays: Collection[str], scope: str) -> str:
+    """Return where the critic's last layer is: "qf_output" since 2.6, "qf" before."""
+    later = f"{scope}/qf/qf_output"
+    return later if f"{later}/kernel" in arrays else f"{scope}/qf/qf"
+
+
+def running_statistics(arrays: Iterable[str], name: str) -> str | None:
+    """Return the scope of the running statistics "obs_rms" or "ret_rms"; None: the agent keeps none."""
+    end = re.compile(rf"(?:^|/){name}/count$")
+    return next((each.removesuffix("/count") for each in arrays if end.search(each)), None)
+
+
+def stated_range(
+    settings: Mapping[str, object], name: str, default: tuple[float, float]
+) -> tuple[float, float]:
+    """Return a setting that is a pair of numbers. Raises UnsupportedError where it is none."""
+    stated = settings.get(name)
+    low, high = stated if isinstance(stated, (tuple, list)) and len(stated) == 2 else default
+    if not isinstance(low, (int, float)) or not isinstance(high, (int, float)):
+        msg = f"'{name}' is no pair of numbers"
+        raise UnsupportedError(msg)
+    return float(low), float(high)
 
 
 def action_name(prefix: str) -> str:

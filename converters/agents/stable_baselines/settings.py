@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from converters.agents.facts import AgentFacts
-from converters.agents.graph_hints import GraphHints
+from converters.agents.graph_hints import OWN, GraphHints
 from converters.agents.spaces import Space, read_space
+from converters.agents.stable_baselines.user_classes import read_class
 from converters.errors import UnsupportedError
 from converters.readers.pickles import PickledObject, Reference
 
@@ -43,6 +45,7 @@ class Policy:
         settings: all settings of the file.
         given: what the user states.
         graph: of the graph beside the variables.
+        is_stock: whether it is a class of the library, or one that only gives it settings: defaults are known then.
     """
 
     name: str
@@ -53,27 +56,32 @@ class Policy:
     settings: Mapping[str, object]
     given: Mapping[str, object]
     graph: GraphHints | None = None
+    is_stock: bool = False
 
     def activation_or(self, default: str) -> tuple[str, bool]:
-        """Return the activation, and whether the default was taken for what is not known."""
+        """Return the activation, and whether the default was taken for what is not known.
+
+        Raises:
+            UnsupportedError: It is a function of the user's own, by the settings or the graph.
+        """
         stated = self.given.get("activation")
         if isinstance(stated, str):
             return stated, False
-        if self.activation is not None:
-            return self.activation, False
-        of_graph = self.graph.activation(*HIDDEN_SCOPES) if self.graph is not None else None
-        if of_graph is not None:
-            return of_graph, False
-        return default, not self.is_stock
+        found = self.activation
+        if found is None and self.graph is not None:
+            found = self.graph.activation(*HIDDEN_SCOPES, layers=HIDDEN)
+        if found == OWN:
+            msg = "its activation is a function of the user's own, which is not run"
+            raise UnsupportedError(msg, hint="--set activation=relu, if it computes just that")
+        return (found, False) if found is not None else (default, not self.is_stock)
 
-    def image_layer(self, scope: str, name: str) -> tuple[int, str] | None:
-        """Return stride and padding of a convolution as the graph states them."""
-        return None if self.graph is None else self.graph.convolutions.get(f"{scope}/{name}")
-
-    @property
-    def is_stock(self) -> bool:
-        """True for the library's own policy classes, whose defaults are known."""
-        return self.name in STOCK_POLICIES
+    def image_layer(self, scope: str, name: str) -> tuple[int, str, str] | None:
+        """Return stride (0: a dense layer), padding and activation of a layer for images as the graph states them."""
+        layer = f"{scope}/{name}"
+        if self.graph is None:
+            return None
+        function = self.graph.activations.get(layer, "identity")
+        return (*self.graph.convolutions.get(layer, (0, "VALID")), function)
 
     @property
     def is_cnn(self) -> bool:
@@ -85,7 +93,9 @@ HIDDEN_SCOPES = (
     *("deepq/model/action_value", "deepq/model/state_value"),
     *("model/values_fn/qf1", "model/qf", "model"),
 )
-"""Where the activations of hidden layers lie in a graph, and no others."""
+"""Where the hidden layers lie in a graph, with their activations."""
+HIDDEN = re.compile(r"(?:(?:shared|pi|vf)_fc\d+|fully_connected(?:_\d+)?|fc\d+|LayerNorm(?:_\d+)?)")
+"""Names of hidden layers below these scopes; the heads, whose results are made into actions, are not among them."""
 STOCK_POLICIES = (
     *("MlpPolicy", "CnnPolicy", "LnMlpPolicy", "LnCnnPolicy"),
     *("MlpLstmPolicy", "MlpLnLstmPolicy", "CnnLstmPolicy", "CnnLnLstmPolicy"),
@@ -107,18 +117,28 @@ def read_policy(facts: AgentFacts) -> Policy:
     settings = facts.settings
     kwargs = settings.get("policy_kwargs")
     kwargs = kwargs if isinstance(kwargs, Mapping) else {}
-    activation = kwargs.get("act_fun", kwargs.get("activ"))
     policy = settings.get("policy")
+    own = read_class(policy)
+    kwargs = {**kwargs, **(own.settings if own is not None else {})}
+    activation = kwargs.get("act_fun", kwargs.get("activ"))
     return Policy(
         name=class_name(policy),
-        activation=activation.name if isinstance(activation, Reference) else None,
+        activation=_function_name(activation),
         extractor=kwargs.get("cnn_extractor"),
         observation=read_space(settings.get("observation_space")),
         action=read_space(settings.get("action_space")),
         settings=settings,
         given=facts.given,
         graph=facts.graph,
+        is_stock=own is not None or class_name(policy) in STOCK_POLICIES,
     )
+
+
+def _function_name(function: object) -> str | None:
+    """Return the name of a function; `OWN` for one whose code is in the file, None where nothing is stated."""
+    if isinstance(function, Reference):
+        return function.name
+    return None if function is None else OWN
 
 
 def class_name(policy: object) -> str:

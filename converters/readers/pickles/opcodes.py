@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 
 from converters.readers.pickles.constructors import check_key
 from converters.readers.pickles.machine import MARK, MAX_LINE_BYTES, Machine
-from converters.readers.pickles.values import Reference
+from converters.readers.pickles.values import PickledObject, Reference
 
 _NEWEST_PROTOCOL = 5
 
@@ -111,7 +111,13 @@ def _refuse_buffer(m: Machine) -> None:
 
 
 def _pop_one(m: Machine) -> None:
-    m.stack.pop()
+    """Take the newest value away. A call whose result nobody wants gives its first argument the second as state."""
+    dropped = m.stack.pop()
+    if not isinstance(dropped, PickledObject) or len(dropped.arguments) != 2:
+        return
+    target, state = dropped.arguments
+    if isinstance(target, PickledObject) and target.state is None:
+        target.state = state
 
 
 def _pop_mark(m: Machine) -> None:
