@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from converters.limits import MAX_ARRAY_BYTES, Limits
+from converters.readers.hdf5.processes import start_ahead
 
 if TYPE_CHECKING:
     from converters.report import ConversionReport
@@ -61,6 +63,7 @@ def inspect(source: Source, architecture: Architecture = None, as_json: AsJson =
 
     Example: torchward inspect agent.h5
     """
+    _start_ahead_of_imports(source)
     from converters.inspection import inspect as inspect_file
     from converters.inspection_text import format_inspection
 
@@ -175,9 +178,10 @@ def convert(
         )
         return
 
+    started = time.perf_counter()
+    _start_ahead_of_imports(source)
     from converters.convert import convert as convert_file
 
-    started = time.perf_counter()
     report = convert_file(
         source,
         output,
@@ -206,6 +210,13 @@ def convert(
         given = [f" --architecture {architecture}"] if architecture else []
         given += [f" --layer {each}" for each in layer or ()]
         print_lines(_next_step(report, source, written, given, own_module=into is not None))
+
+
+def _start_ahead_of_imports(source: Path) -> None:
+    """Let start what the command will wait for, before its imports take their time."""
+    # numpy would start a thread a core for matrix products, which reading and writing have none of.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    start_ahead(source)
 
 
 def _next_step(
@@ -259,6 +270,7 @@ def verify(
 
     Example: torchward verify agent.h5 agent.pth --expected expected.npz
     """
+    start_ahead(source)
     from converters.errors import VerificationError
     from converters.verify import verify as verify_file
 
