@@ -68,6 +68,11 @@ class TrainingSettings:
             msg = f"target_unit {self.target_unit!r}; needed episodes or steps"
             raise ValueError(msg)
 
+    def count_updates(self, steps: int) -> int:
+        """Return the updates of a run of so many environment steps."""
+        bursts = steps // self.train_every - self.learning_starts // self.train_every
+        return max(0, bursts) * self.updates_per_train
+
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:

@@ -1,12 +1,11 @@
 """One offline training run: planned from a pair, a data set and the user's settings, run, written down.
 
-`train_run.py` has the plan's type and hands plans with a data set over to here. Nothing is printed.
+`train_plan.py` has the plan's type; `train_run.py` hands plans with a data set over to here. Nothing is printed.
 """
 
 from __future__ import annotations
 
 import importlib
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields
 from functools import partial
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from converters.errors import UnreadableFileError
+from experience.compiling import UPDATES_THAT_PAY, plan_compiling
 from experience.environments import MissingExtraError, make_environment
 from experience.evaluation import play_episodes
 from experience.offline_data import DEFAULT_LIMIT, Episode, ReplayBuffer, make_episode
@@ -28,16 +28,14 @@ from experience.offline_training import (
 )
 from experience.run_checkpoints import RunCheckpointError
 from parity_tests.pairs import PAIRS, find_pair, load_pairs
-from parity_tests.train_run import (
-    FINAL_SEED,
-    RESULT_FILE,
+from parity_tests.train_plan import (
     RUN_FILE,
-    Observer,
     RunPlan,
     TrainingUsageError,
+    machine_settings,
     parse_setting,
-    write_json,
 )
+from parity_tests.train_run import FINAL_SEED, RESULT_FILE, Observer, write_json
 
 DEFAULT_STEPS = 10_000
 EVALUATION_SEED = 1_000_000
@@ -82,14 +80,19 @@ def plan_offline_run(
     for text in settings:
         name, value = parse_setting(text)
         (training if name in training else agent)[name] = value
+    if agent.get("compiled") == "auto":
+        del agent["compiled"]
+    steps = steps or DEFAULT_STEPS
+    compiled = plan_compiling(steps, pays_from=UPDATES_THAT_PAY, may_end_early=False)
     plan = RunPlan(
         pair=pair,
         pairs=pairs,
         environment=environment or _named_environment(dataset) or "",
-        steps=steps or DEFAULT_STEPS,
+        steps=steps,
         agent=agent,
         training=training,
         dataset=dataset,
+        compiled=compiled if pairs is None else None,
         **others,
     )
     _loop_settings(plan)
@@ -144,11 +147,12 @@ def run_offline_training(
     except ValueError as error:
         raise TrainingUsageError(str(error)) from error
     make = partial(make_environment, plan.environment) if plan.environment else None
-    agent = _build(plan, buffer, make, checkpoint)
+    agent, updates = _build(plan, buffer, make, checkpoint)
     facts = {
         "plan": asdict(plan),
         "run_folder": str(run_folder),
         "device": str(agent.get_device_info()["device_type"]),
+        "how_updates_run": updates,
         "episodes": len(episodes),
         "steps": len(buffer),
     }
@@ -229,19 +233,19 @@ def _build(
     buffer: ReplayBuffer,
     make: Callable[[], Any] | None,  # Any: a gymnasium environment
     checkpoint: OfflineCheckpoint | None,
-) -> Any:  # noqa: ANN401  an agent of either framework
-    """Return the agent, new or as of the checkpoint."""
+) -> tuple[Any, str | None]:  # Any: an agent of either framework
+    """Return the agent, new or as of the checkpoint, and a line on how updates run."""
     pair = find_pair(plan.pair, load_pairs(plan.pairs) if plan.pairs else PAIRS)
     module, _, name = (pair.torch if plan.framework == "torch" else pair.legacy).partition(":")
     try:
         agent_class = getattr(importlib.import_module(module), name)
-        # TensorFlow places its operations itself; its agents take no device.
-        known = inspect.signature(agent_class).parameters
-        place = {"device": plan.device} if "device" in known else {}
+        machine, updates = machine_settings(plan, agent_class, pays_from=UPDATES_THAT_PAY)
         if checkpoint is not None:
-            return agent_class.load(checkpoint.agent_path, **place)
-        settings = {**measure_data(buffer, make, discrete=agent_class.discrete), **plan.agent}
-        return agent_class(**settings, seed=plan.seed, **place)
+            return agent_class.load(checkpoint.agent_path, **machine), updates
+        # What was said of `compiled` is in `machine` already, if the agent takes it.
+        own = {k: v for k, v in plan.agent.items() if k != "compiled" or k not in machine}
+        settings = {**measure_data(buffer, make, discrete=agent_class.discrete), **own}
+        return agent_class(**settings, seed=plan.seed, **machine), updates
     except (ValueError, TypeError, MissingExtraError) as error:
         raise TrainingUsageError(str(error)) from error
     except ModuleNotFoundError as error:

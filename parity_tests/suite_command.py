@@ -20,7 +20,7 @@ from experience.arguments import Arguments, names_suite, parse_arguments, read_a
 from experience.run_checkpoints import RunCheckpointError
 from experience.suite_training import ARGUMENTS_NAME, SuiteResult, SuiteRun
 from parity_tests.train_command import EXIT_INTERRUPTED
-from parity_tests.train_run import TrainingUsageError
+from parity_tests.train_plan import TrainingUsageError
 from parity_tests.train_worker import StopOnInterrupt
 
 

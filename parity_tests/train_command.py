@@ -1,6 +1,6 @@
 """`torchward train`: plans a run, shows it, and prints what came of it.
 
-Arguments in, text and exit status out. The run itself is `train_run`; torch trains in this process, TensorFlow in a
+Arguments in, text and exit status out. The run itself is `train_plan` and `train_run`; torch trains in this process, TensorFlow in a
 child, whose noise is shown only when it fails.
 """
 
@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from parity_tests.train_run import Observer, RunPlan
+    from parity_tests.train_plan import RunPlan
+    from parity_tests.train_run import Observer
 
 EXIT_INTERRUPTED = 130
 _LABEL_WIDTH = 12
@@ -86,7 +87,7 @@ def train(
     With --alg (ddpg, td3, sac, dqn, rrd, ircr) it trains an agent of the RRD suite, with flags of its own:
     torchward train --alg rrd --basis_alg sac --env Hopper-v5 | torchward train --alg rrd --help
     """
-    from parity_tests.train_run import FRAMEWORKS, TrainingUsageError, choose_run_folder, plan_run
+    from parity_tests.train_plan import FRAMEWORKS, TrainingUsageError, choose_run_folder, plan_run
 
     given = {
         "framework": framework,
@@ -128,7 +129,7 @@ def _plan_resumed(
     fixed: Mapping[str, object],
 ) -> RunPlan:
     """Return the stored plan with another budget, device or final evaluation, if given."""
-    from parity_tests.train_run import TrainingUsageError, read_plan
+    from parity_tests.train_plan import TrainingUsageError, read_plan
 
     refused = [name for name, value in fixed.items() if value not in (None, [])]
     if refused:

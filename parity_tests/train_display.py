@@ -12,7 +12,7 @@ from experience.logs import EpisodeFigures, EvaluationFigures
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from parity_tests.train_run import RunPlan
+    from parity_tests.train_plan import RunPlan
 
 _LABEL_WIDTH = 12
 
@@ -49,6 +49,8 @@ class Display:
         what = f"{plan.pair} on {place}, {plan.framework}, seed {plan.seed}"
         _print("train", f"{what}, {_format_budget(plan)}")
         _print("device:", str(facts["device"]))
+        if facts.get("how_updates_run"):
+            _print("updates", str(facts["how_updates_run"]))
         _print("run folder", str(facts["run_folder"]))
         resumed = facts.get("resumed_at")
         if resumed:

@@ -17,7 +17,8 @@ from typing import TextIO
 
 from converters.errors import ConversionError
 from experience.logs import EpisodeFigures, EvaluationFigures
-from parity_tests.train_run import RunPlan, run_training
+from parity_tests.train_plan import RunPlan
+from parity_tests.train_run import run_training
 from parity_tests.worker import open_channel
 
 

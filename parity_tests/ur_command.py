@@ -32,7 +32,7 @@ from experience.ur_plan import (
 )
 from experience.ur_weights import LAYOUTS
 from parity_tests.train_command import EXIT_INTERRUPTED
-from parity_tests.train_run import TrainingUsageError
+from parity_tests.train_plan import TrainingUsageError
 from parity_tests.train_worker import StopOnInterrupt
 
 NAME = "ur"

@@ -38,7 +38,7 @@ from experience.ur_training import (
     train_networks,
 )
 from experience.ur_weights import VERSIONS, write_ur_weights
-from parity_tests.train_run import TrainingUsageError
+from parity_tests.train_plan import TrainingUsageError
 from parity_tests.ur_search import TRAINERS, format_trials, search_settings
 
 OPPONENTS = ("random", "heuristic", "expectiminimax-1", "expectiminimax-2", "expectiminimax-3")

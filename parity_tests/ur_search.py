@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from experience.environments.royal_ur.samples import Samples
 from experience.ur_plan import UrPlan
 from experience.ur_training import EpochFigures, Progress, train_networks
-from parity_tests.train_run import TrainingUsageError
+from parity_tests.train_plan import TrainingUsageError
 
 if TYPE_CHECKING:
     import optuna

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from experience.agent import Batch, Noise
 from experience.buffers import ReplayMemory
+from experience.compiling import Compiled
 from experience.dqn_rules import (
     check_settings,
     choose_actions,
@@ -38,7 +39,7 @@ from torch_impl.checkpoints import (
 )
 from torch_impl.devices import describe_device, find_device
 from torch_impl.dqn_files import infer_settings, rename_layers
-from torch_impl.gradient_steps import Compiled, GradientSteps
+from torch_impl.gradient_steps import GradientSteps
 from torch_impl.keras_compat.optimizers import Adam
 from torch_impl.losses import TensorBatch, q_learning_loss
 from torch_impl.networks import DQNetwork, read_weights, write_weights
@@ -335,6 +336,7 @@ class DQNAgent:
                 "configuration": self.configuration,
                 "epsilon": self.epsilon,
                 "history": self.history,
+                "updates": self._steps.done,
             }
         }
         write_checkpoint(
@@ -381,6 +383,8 @@ class DQNAgent:
             if saved:
                 agent.epsilon = settings.get("epsilon", float(saved["epsilon"]))
                 agent.history = {key: list(values) for key, values in saved["history"].items()}
+                # For "auto": a run that is continued compiles where it would have.
+                agent._steps.done = int(saved.get("updates", 0))
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             msg = f"{path}: not a DQNAgent of these settings: {error}"
             raise CheckpointError(msg) from error

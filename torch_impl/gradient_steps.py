@@ -7,11 +7,11 @@ the other. Agents own a `GradientSteps` each.
 from __future__ import annotations
 
 import logging
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from experience.compiling import DQN_UPDATES_THAT_PAY, Compiled
 from torch_impl.compiled_steps import (
     CompiledSteps,
     CompileReport,
@@ -26,11 +26,9 @@ from torch_impl.losses import TensorBatch
 UPDATES_PER_CALL = 8
 """Updates that are compiled into one call; 16 are 5 % faster and take twice as long to compile."""
 
-UPDATES_BEFORE_COMPILING = 40_000
-"""Updates after which "auto" compiles. About as many eager ones cost more than compiled ones what compiling costs (20 s at
-0.5 ms each), so a run of whatever length takes little more than twice the time of the better choice."""
-
-Compiled = bool | Literal["auto"]
+UPDATES_BEFORE_COMPILING = DQN_UPDATES_THAT_PAY
+"""Updates after which "auto" compiles on a CPU: a run of whatever length takes little more than twice the time of the
+better choice."""
 
 _log = logging.getLogger(__name__)
 
@@ -39,7 +37,7 @@ class GradientSteps:
     """Trains a network on batches with its optimizer; both are changed in place.
 
     Attributes:
-        done: updates so far.
+        done: updates so far, those before a file was written included.
         obstacle: why updates run in eager PyTorch although they should be compiled; None if they need not.
 
     Args:
@@ -47,7 +45,8 @@ class GradientSteps:
         target_network: of the same parameters; used by the loss, not changed.
         optimizer: over all parameters of `network`.
         loss: of a batch. What it reads besides its arguments must not change: compiled, it is fixed.
-        compiled: False: never. True: from the first update on. "auto": after `UPDATES_BEFORE_COMPILING`.
+        compiled: False: never. True: from the first update on. "auto": after `UPDATES_BEFORE_COMPILING`,
+            on a CPU.
     """
 
     def __init__(
@@ -92,7 +91,8 @@ class GradientSteps:
         return self._compiled.report if self._compiled else CompileReport()
 
     def _take(self, batches: TensorBatch, masks: Masks) -> Tensor:
-        due = self._mode is True or (self._mode == "auto" and self.done >= UPDATES_BEFORE_COMPILING)
+        pays = batches.reward.device.type == "cpu" and self.done >= UPDATES_BEFORE_COMPILING
+        due = self._mode is True or (self._mode == "auto" and pays)
         if due and self.obstacle is None:
             try:
                 if self._compiled is None:

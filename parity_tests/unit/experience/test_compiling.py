@@ -9,7 +9,9 @@ from experience.arguments import choose_defaults
 from experience.compiling import (
     choose_precision,
     choose_steps,
+    describe_compiling,
     find_device_gap,
+    plan_compiling,
     planned_updates,
 )
 
@@ -94,3 +96,31 @@ def test_gpu_that_is_wished_for_and_not_there_is_said(
     cuda: bool | None, device: str, said: bool
 ) -> None:
     assert bool(find_device_gap(arguments(cuda=cuda), Agent(device))) == said
+
+
+@pytest.mark.parametrize(
+    ("planned", "may_end_early", "chosen"),
+    [
+        (99, False, False),
+        (100, False, True),
+        (199, True, False),
+        (200, True, "auto"),
+        (None, False, "auto"),
+        (None, True, "auto"),
+    ],
+    ids=["short", "long", "short-or-less", "long-or-less", "unknown", "unknown-or-less"],
+)
+def test_compiling_begins_where_what_is_left_can_pay_for_it(
+    planned: int | None, may_end_early: bool, chosen: bool | str
+) -> None:
+    assert plan_compiling(planned, pays_from=100, may_end_early=may_end_early) == chosen
+
+
+def test_how_updates_run_is_said_with_the_number_that_decides() -> None:
+    never, later, always = (
+        describe_compiling(choice, pays_from=1_000) for choice in (False, "auto", True)
+    )
+
+    assert never.startswith("in eager PyTorch; compiling pays from about 1,000 on")
+    assert later.startswith("in eager PyTorch, compiled once 1,000 are done")
+    assert always.startswith("compiled at the first call")

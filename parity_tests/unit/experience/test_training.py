@@ -248,6 +248,15 @@ def test_updates_come_when_the_settings_say(settings: dict[str, int], updates: A
     assert agent.replays == result.updates == updates(result.steps)
 
 
+def test_planned_updates_are_those_that_are_done() -> None:
+    settings = TrainingSettings(learning_starts=17, train_every=6, updates_per_train=2)
+
+    result = train_plainly(LinearAgent(), episodes=15, settings=settings)
+
+    assert settings.count_updates(result.steps) == result.updates > 0
+    assert settings.count_updates(17) == 0
+
+
 def test_several_updates_are_handed_over_at_once_to_an_agent_that_can() -> None:
     class Fast(LinearAgent):
         calls: list[int] = []  # noqa: RUF012

@@ -15,7 +15,7 @@ from parity_tests.offline_run import (
     read_dataset,
     run_offline_training,
 )
-from parity_tests.train_run import TrainingUsageError, plan_run, read_plan
+from parity_tests.train_plan import TrainingUsageError, plan_run, read_plan
 
 pytest.importorskip("torch")
 pytest.importorskip("gymnasium")
@@ -85,6 +85,16 @@ def test_plan_keeps_agent_loop_and_buffer_apart(archive: str) -> None:
     assert plan.agent == {"alpha": 2.5}
     assert (plan.training["log_every"], plan.training["limit"], plan.steps) == (50, 8, 30)
     assert plan.environment == ""
+
+
+def test_long_runs_are_compiled_unless_the_user_says_otherwise(archive: str) -> None:
+    short, long, automatic = (
+        plan_offline_run("discrete_cql", archive, None, settings, steps=steps)
+        for settings, steps in (([], 19_999), ([], 20_000), (["compiled=auto"], 20_000))
+    )
+
+    assert [plan.compiled for plan in (short, long, automatic)] == [False, True, True]
+    assert automatic.agent == {}
 
 
 def test_pair_that_acts_is_refused(archive: str) -> None:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,14 @@ import torchward
 from converters.errors import UnreadableFileError
 from experience.logs import EpisodeFigures, EvaluationFigures
 from parity_tests.train_display import format_verdict
-from parity_tests.train_run import (
+from parity_tests.train_plan import (
     TrainingUsageError,
     choose_run_folder,
+    machine_settings,
     plan_run,
     read_plan,
-    run_training,
 )
+from parity_tests.train_run import run_training
 
 pytest.importorskip("gymnasium")
 
@@ -417,6 +419,56 @@ def test_settings_go_where_their_name_belongs() -> None:
     assert (plan.environment, plan.episodes, plan.steps) == ("CartPole-v1", None, 10)
     assert plan.training["target_every"] == 7
     assert (plan.agent["hidden_sizes"], plan.agent["loss"]) == ([8], "mse")
+
+
+@pytest.mark.parametrize(
+    ("environment", "settings", "steps", "compiled"),
+    [
+        ("CartPole-v1", [], None, False),
+        ("CartPole-v1", [], 1_000_000, "auto"),
+        ("CartPole-v1", ["goal=null"], 50_000, False),
+        ("CartPole-v1", ["goal=null"], 100_000, True),
+        ("LanguageLearning", [], None, "auto"),
+    ],
+    ids=["preset", "long-with-goal", "short", "long", "unknown-length"],
+)
+def test_updates_are_compiled_where_so_many_are_planned_that_it_pays(
+    environment: str, settings: list[str], steps: int | None, compiled: bool | str
+) -> None:
+    assert plan_run("dqn", environment, settings, steps=steps).compiled == compiled
+
+
+class Compiling:
+    def __init__(self, state_size: int, *, compiled: bool = False, device: str = "auto") -> None:
+        """Not made here."""
+
+
+@pytest.mark.parametrize(
+    ("settings", "changes", "found", "said"),
+    [
+        ([], {"device": "cpu"}, {"compiled": True}, "compiled at the first call"),
+        ([], {"compiled": None}, {}, None),
+        (["compiled=false"], {}, {"compiled": False}, "in eager PyTorch"),
+        ([], {"device": "meta"}, {"compiled": False}, "on a GPU they are compiled only with"),
+        (["compiled=true"], {"device": "meta"}, {"compiled": True}, "compiled at the first"),
+    ],
+    ids=["planned", "run-of-before", "asked-not-to", "other-device", "asked-to"],
+)
+def test_an_agent_computes_as_planned_unless_the_user_says_how(
+    settings: list[str], changes: dict[str, Any], found: dict[str, Any], said: str | None
+) -> None:
+    plan = replace(plan_run("dqn", None, ["goal=null", *settings], steps=200_000), **changes)
+
+    machine, line = machine_settings(plan, Compiling, pays_from=40_000)
+
+    assert machine == {"device": plan.device, **found}
+    assert str(said) in str(line)
+
+
+def test_an_agent_without_the_choice_is_not_told() -> None:
+    plan = plan_run("dqn", None, ["goal=null"], steps=200_000)
+
+    assert machine_settings(plan, lambda rate: rate, pays_from=1) == ({}, None)
 
 
 @pytest.mark.parametrize("name", ["LanguageLearning", "torchward/LanguageLearning-v0"])

@@ -13,7 +13,7 @@ from experience.environments.royal_ur.data_files import write_samples
 from experience.environments.royal_ur.samples import Samples
 from experience.ur_plan import PRESETS
 from experience.ur_weights import GAME_LAYOUT, read_ur_weights
-from parity_tests.train_run import TrainingUsageError
+from parity_tests.train_plan import TrainingUsageError
 from parity_tests.ur_command import build_parser, is_for_ur, make_plan, train_ur
 from torchward import main
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from torch_impl import compiled_steps, gradient_steps
 from torch_impl.compiled_steps import CompileReport, CompilingError, FlatTensors
+from torch_impl.dqn import DQNAgent
 from torch_impl.gradient_steps import GradientSteps
 from torch_impl.keras_compat.optimizers import Adam, AdamW
 from torch_impl.losses import TensorBatch, q_learning_loss
@@ -252,6 +254,28 @@ def test_auto_compiles_after_enough_updates(
     trainee.steps(*make_batches(2))
 
     assert (before, traced) == ([], [2])
+
+
+def test_a_loaded_agent_compiles_where_it_would_have(
+    traced: list[int], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(gradient_steps, "UPDATES_BEFORE_COMPILING", 4)
+    agent = DQNAgent(4, 3, hidden_sizes=(7,), device="cpu", compiled="auto")
+    rng = np.random.default_rng(0)
+    for _ in range(agent.batch_size):
+        agent.remember(rng.normal(size=4), 1, 1.0, rng.normal(size=4), False)
+    agent.update_many(4, rng)
+    agent.save(tmp_path / "agent")
+
+    loaded, eager = (
+        DQNAgent.load(tmp_path / "agent", device="cpu", compiled=compiled)
+        for compiled in ("auto", False)
+    )
+    for each in (loaded, eager):
+        each.memory.load_state_dict(agent.memory.state_dict())
+        each.update_many(2, np.random.default_rng(1))
+
+    assert traced == [2]
 
 
 @pytest.mark.parametrize("compiled", [False, "auto"])
