@@ -273,7 +273,7 @@ def _named(
         notes.append(
             f"{name}: its powers of beta say no longer how many updates were done; {iterations:,} is taken"
         )
-    if "learning_rate" in first.computed:
+    if "learning_rate" in first.computed and rate is not None:
         notes.append(
             f"{name}: the graph computes its learning rate; {rate} is what it is at the saved step"
         )
