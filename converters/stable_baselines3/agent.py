@@ -11,13 +11,9 @@ from numpy.typing import NDArray
 
 from converters.agents.facts import AgentFacts
 from converters.agents.libraries import named_arrays
-from converters.agents.spaces import BOX, Space
+from converters.agents.spaces import Space
 from converters.agents.stable_baselines.agent import family_of
-from converters.agents.stable_baselines.off_policy import (
-    ddpg_value,
-    running_statistics,
-    stated_range,
-)
+from converters.agents.stable_baselines.off_policy import ddpg_value
 from converters.agents.stable_baselines.settings import (
     DEFAULT_ACTIVATION,
     Policy,
@@ -28,16 +24,18 @@ from converters.checkpoint import ArrayInfo, Checkpoint
 from converters.errors import UnsupportedError
 from converters.stable_baselines3.chains import (
     Chain,
-    Clip,
     Dense,
     clipped,
     dueling,
+    dueling_without_hidden,
     hidden_sizes,
     late_action,
     read_dense,
+    scaled,
     sequential,
 )
 from converters.stable_baselines3.hyper_parameters import arguments_of
+from converters.stable_baselines3.running_statistics import clip_of, returns_of
 
 ACTIVATIONS: Mapping[str, str] = {
     "relu": "ReLU",
@@ -292,11 +290,8 @@ class _Planner:
         ):
             chain = self._chain(rf"{scope}/action_value/fully_connected(?:_(\d+))?")
             values = self._chain(rf"{scope}/state_value/fully_connected(?:_(\d+))?")
-            if values and len(values) != len(chain):
-                msg = "its value has hidden layers and its advantages have none (a DQN of images); stable_baselines3 has one network"
-                raise UnsupportedError(msg, hint=_TO_FILE)
             if values:
-                chain = dueling(chain, values)
+                chain = self._dueling(chain, values)
             if self._images():
                 state |= self._image_state(
                     f"{name}.features_extractor", f"{scope}/action_value", observation
@@ -309,6 +304,18 @@ class _Planner:
                 "no dueling: it plays the same, but trains all of its weights"
             )
         return sizes, state
+
+    def _dueling(self, chain: Chain, values: Chain) -> Chain:
+        """Return one chain for advantages and value. Raises UnsupportedError where the activation allows none."""
+        if len(values) == len(chain):
+            return dueling(chain, values)
+        if len(chain) > 1 or self.activation != "relu":
+            msg = (
+                "its value has hidden layers and its advantages have none (a DQN of images), which lie side by side with "
+                f"relu only; it has {self.activation}"
+            )
+            raise UnsupportedError(msg, hint=_TO_FILE)
+        return dueling_without_hidden(chain[0], values)
 
     def _sac(
         self, observation: Space, action: Space
@@ -350,7 +357,12 @@ class _Planner:
     def _ddpg(
         self, observation: Space, action: Space
     ) -> tuple[object, dict[str, NDArray[np.floating]]]:
-        clip = self._clip(observation)
+        clip = clip_of(self.arrays, self.facts.settings, observation)
+        if clip is not None:
+            self.notes.append(
+                f"observations are clipped to {clip.low:g} ... {clip.high:g}, which is a layer of its own here: "
+                "two more units for each number"
+            )
         if self.activation != "relu":
             msg = f"its critic takes the action behind the first layer, which only relu lets through; it has {self.activation}"
             raise UnsupportedError(msg, hint=_TO_FILE)
@@ -360,6 +372,7 @@ class _Planner:
             policy = clipped(self._chain(rf"{scope}/pi/fc(\d+)", f"{scope}/pi/pi"), clip)
             chain = self._chain(rf"{scope}/qf/fc(\d+)", ddpg_value(self.arrays, scope))
             critic = late_action(chain, int(np.prod(action.shape)), clip)
+            critic = scaled(critic, *returns_of(self.arrays))
             state |= sequential(f"actor{suffix}.mu", policy)
             state |= sequential(f"critic{suffix}.qf0", critic)
             sizes = {"pi": hidden_sizes(policy), "qf": hidden_sizes(critic)}
@@ -367,31 +380,3 @@ class _Planner:
             "the critic of stable-baselines 2 takes the action behind its first layer; here relu(a) and relu(-a) lead it past"
         )
         return sizes, state
-
-    def _clip(self, observation: Space) -> Clip | None:
-        """Return what DDPG does to observations before its networks; None: nothing that the space allows to see."""
-        settings = self.facts.settings
-        low, high = stated_range(settings, "observation_range", (-5.0, 5.0))
-        size = observation.features
-        scope = running_statistics(self.arrays, "obs_rms")
-        mean, deviation = np.zeros(size), np.ones(size)
-        if scope is not None:
-            total, square, count = (
-                self.arrays[f"{scope}/{name}"].read()
-                for name in ("runningsum", "runningsumsq", "count")
-            )
-            mean = (total / count).ravel()
-            deviation = np.sqrt(np.maximum((square / count).ravel() - mean**2, 1e-2))
-        elif _lies_within(observation, low, high):
-            return None
-        self.notes.append(
-            f"observations are clipped to {low:g} ... {high:g}, which is a layer of its own here: two more units for each number"
-        )
-        return Clip(mean, deviation, low, high)
-
-
-def _lies_within(space: Space, low: float, high: float) -> bool:
-    """Return whether all observations of a box lie between two numbers."""
-    if space.kind != BOX or space.low is None or space.high is None:
-        return False
-    return bool((space.low >= low).all() and (space.high <= high).all())

@@ -62,6 +62,35 @@ def dueling(advantages: Chain, values: Chain) -> Chain:
     return (*hidden, Dense(np.concatenate([centered, value], axis=1), bias))
 
 
+def dueling_without_hidden(advantages: Dense, values: Chain) -> Chain:
+    """Return one chain for value + advantage - mean of the advantages, whose advantages have no hidden layers.
+
+    The advantages a lie beside the value's hidden layers as relu(a) and relu(-a), whose difference they are; relu is
+    behind every layer but the last.
+    """
+    first, *rest, last = values
+    count = advantages.units
+    chain = [
+        Dense(
+            np.concatenate([first.weight, advantages.weight, -advantages.weight]),
+            np.concatenate([first.bias, advantages.bias, -advantages.bias]),
+        )
+    ]
+    for layer in rest:
+        bias = np.concatenate([layer.bias, np.zeros(2 * count)])
+        chain.append(Dense(_diagonal(layer.weight, np.eye(2 * count)), bias))
+    centered = np.eye(count) - 1 / count
+    value = np.repeat(last.weight, count, axis=0)
+    weight = np.concatenate([value, centered, -centered], axis=1)
+    return (*chain, Dense(weight, np.repeat(last.bias, count)))
+
+
+def scaled(chain: Chain, factor: float, offset: float) -> Chain:
+    """Return a chain whose results are multiplied, and then moved."""
+    *hidden, last = chain
+    return (*hidden, Dense(last.weight * factor, last.bias * factor + offset))
+
+
 def dueling_hidden(advantages: Chain, values: Chain) -> Chain:
     """Return the hidden layers of both networks side by side, with zeros between them."""
     pairs = zip(advantages[:-1], values[:-1], strict=True)
