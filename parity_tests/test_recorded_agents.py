@@ -16,7 +16,10 @@ import torchward
 
 FIXTURES = Path(__file__).parent / "fixtures"
 CASES = {
-    "tfagents_dqn": ("checkpoint", {"q": "q", "target_q": "target_q"}),
+    "tfagents_dqn": (
+        "checkpoint",
+        {"q": "q", "q_values": "q", "target_q": "target_q", "target_q_values": "target_q"},
+    ),
     "tf215_dqn_with_target": ("ckpts", {"q": "q", "target_q": "target_q"}),
     "sonnet_actor_critic": ("snapshot", {"policy": "y0", "value": "y1"}),
     "dopamine_dqn_cartpole": ("checkpoints/tf_ckpt-0", {"q": "q", "q_values": "q"}),

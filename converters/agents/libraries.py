@@ -9,7 +9,16 @@ from typing import Protocol, cast
 
 from converters.agents.facts import AgentFacts
 from converters.agents.graph_hints import read_hints
+from converters.agents.graph_optimizer import with_optimizer
 from converters.agents.network import AgentNetwork
+from converters.agents.training import (
+    STATED,
+    Training,
+    frozen_steps,
+    optimizers_by_name,
+    plain_name,
+    plan_training,
+)
 from converters.architecture import ActionRule
 from converters.checkpoint import ArrayInfo, Checkpoint
 from converters.errors import UnsupportedError
@@ -21,6 +30,7 @@ LIBRARIES: Mapping[str, str] = {
     "unnamed": "converters.agents.unnamed",
     "vec-normalize": "converters.agents.stable_baselines.normalizer",
     "rllib": "converters.agents.rllib",
+    "tf-agents": "converters.agents.tf_agents",
 }
 """Library to the module that knows its variables."""
 
@@ -31,7 +41,8 @@ READ: Mapping[str, str] = {
     "RRD": "SAC, TD3, DDPG, DQN, return decomposition",
     "d3rlpy": "agents listed in docs/offline-rl.md",
     "RLlib": "policies of TensorFlow in its pickles",
-    "TF-Agents, Sonnet": "checkpoints of their networks",
+    "TF-Agents": "checkpoints of DQN, C51, PPO, REINFORCE, DDPG, TD3, SAC; policies of PolicySaver",
+    "Sonnet": "checkpoints of its networks",
     "keras-rl, keras-rl2": "weights of DQN and DDPG, with --architecture",
 }
 """What is read of each library, for people."""
@@ -78,9 +89,11 @@ def plan_agent(checkpoint: Checkpoint) -> Plan:
     """
     facts = checkpoint.agent or AgentFacts("", in_order=False)
     if facts.library or find_library(named_arrays(checkpoint)) is not None:
-        if checkpoint.program is not None:
-            facts = replace(facts, graph=read_hints(checkpoint.program().graph))
-        return plan_library_agent(checkpoint, facts)
+        if checkpoint.program is None:
+            return plan_library_agent(checkpoint, facts)
+        program = checkpoint.program()
+        facts = replace(facts, graph=read_hints(program.graph))
+        return with_optimizer(plan_library_agent(checkpoint, facts), program)
     from converters.agents.rrd import plan_agent as plan_rrd_agent
 
     return plan_rrd_agent(checkpoint)
@@ -102,6 +115,8 @@ def plan_library_agent(checkpoint: Checkpoint, facts: AgentFacts) -> Plan:
             msg, hint="--into my_module.py:Net --map names.toml gives every variable its place"
         )
     network, rule, name = _module(library).plan(arrays, facts)
+    training = _training(network, checkpoint, arrays, facts)
+    network.steps = frozen_steps(network.steps, training.frozen)
     dtypes = {str(move.source.dtype) for move in network.moves}
     dtype = "float64" if dtypes == {"float64"} else "float32"
     architecture = network.architecture(name, rule, dtype)
@@ -110,13 +125,17 @@ def plan_library_agent(checkpoint: Checkpoint, facts: AgentFacts) -> Plan:
         if array_name not in network.moved:
             ignored.setdefault(array_name, "belongs to no network of the policy")
     ignored |= {array.name: "state of an optimizer" for array in checkpoint.extras}
-    notes = [*network.notes, *(f"not read (code): {part}, {what}" for part, what in facts.unread)]
+    if checkpoint.optimizer is not None:
+        ignored |= {array.name: "state of an optimizer" for array in checkpoint.optimizer.variables}
+    ignored = {n: why for n, why in ignored.items() if plain_name(n) not in training.used}
+    unread = (f"not read (code): {part}, {what}" for part, what in facts.unread)
+    notes = [*network.notes, *unread, *training.notes]
     return Plan(
         architecture=architecture,
         moves=tuple(network.moves),
-        optimizer=None,
-        slots=(),
-        parameters=(),
+        optimizer=training.optimizer,
+        slots=training.slots,
+        parameters=training.parameters,
         ignored=tuple(ignored.items()),
         notes=tuple(notes),
         origins=tuple(
@@ -127,4 +146,24 @@ def plan_library_agent(checkpoint: Checkpoint, facts: AgentFacts) -> Plan:
             move.target: (tuple(move.target.split(".")[:-1]), move.target.rpartition(".")[2])
             for move in network.moves
         },
+        assumed=tuple(network.assumed),
     )
+
+
+def _training(
+    network: AgentNetwork,
+    checkpoint: Checkpoint,
+    arrays: Mapping[str, ArrayInfo],
+    facts: AgentFacts,
+) -> Training:
+    """Return how the agent's training goes on by the file's own optimizers or the names of slots, without a graph."""
+    if checkpoint.program is not None:
+        return Training()
+    if checkpoint.optimizers:
+        return plan_training(network, checkpoint.optimizers)
+    stated = {name: facts.given[name] for name in STATED if name in facts.given}
+    weights = [move.source for move in network.moves]
+    entries = {**arrays, **{array.name: array for array in checkpoint.extras}}
+    found, notes = optimizers_by_name(entries, weights, {**network.training, **stated})
+    training = plan_training(network, found)
+    return replace(training, notes=(*training.notes, *notes))

@@ -55,6 +55,7 @@ def plan(
         )
     model = facts.settings.get("model")
     settings = model if isinstance(model, Mapping) else {}
+    network.training = optimizer_settings(facts)
     x = _observation(network, facts)
     activation = _activation(network, facts, settings)
     with network.block("policy"):
@@ -71,6 +72,13 @@ def plan(
         value = network.call("torch.squeeze", value, dim=-1, name="value")
     network.outputs |= {"action_dist_inputs": scores, "value": value, "vf_preds": value}
     return network, _acting(network, facts, scores), "RLlibAgent"
+
+
+def optimizer_settings(facts: AgentFacts) -> dict[str, object]:
+    """Return what the settings say of Adam, whose epsilon is TensorFlow 1's where they do not."""
+    rate, epsilon = facts.settings.get("lr"), facts.settings.get("adam_epsilon")
+    stated = {"epsilon": epsilon if isinstance(epsilon, float) else 1e-8}
+    return {**stated, "learning_rate": rate} if isinstance(rate, (int, float)) else {**stated}
 
 
 def _observation(network: AgentNetwork, facts: AgentFacts) -> str:

@@ -7,7 +7,9 @@ names the prefix, the `.index`, or the folder.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
+from converters.agents.facts import AgentFacts
 from converters.checkpoint import Checkpoint, Provenance
 from converters.errors import UnsupportedError, placed
 from converters.limits import Limits
@@ -25,9 +27,12 @@ from converters.readers.tensorflow.keras_objects import (
 )
 from converters.readers.tensorflow.named_variables import named_checkpoint
 from converters.readers.tensorflow.object_graph import KEY, parse_object_graph
+from converters.readers.tensorflow.slot_links import linked_optimizers
 from converters.readers.tensorflow.table import is_table
 
 INDEX = ".index"
+TF_AGENTS = ("agent/_q_network/", "agent/_actor_net", "agent/_critic_network")
+"""Attributes of an agent in checkpoints of TF-Agents' `common.Checkpointer`; with a configuration there are none."""
 
 
 class TensorFlowCheckpoint:
@@ -45,7 +50,11 @@ class TensorFlowCheckpoint:
             if KEY not in bundle.texts:
                 return named_checkpoint(source, bundle, prefix, limits)
             objects = object_graph(bundle, limits)
-            return object_checkpoint(source, objects, architecture, limits)
+            found = object_checkpoint(source, objects, architecture, limits)
+            if not any(entry.path.startswith(TF_AGENTS) for entry in found.layers):
+                return found
+            facts = AgentFacts("tf-agents", in_order=False)
+            return replace(found, optimizers=linked_optimizers(objects), agent=facts)
 
 
 READER = TensorFlowCheckpoint()

@@ -8,10 +8,10 @@ for the user, who may know better. Anything else is not guessed at.
 from __future__ import annotations
 
 from converters.checkpoint import Checkpoint
-from converters.stacks import plain, sonnet, tf_agents
+from converters.stacks import plain, sonnet
 from converters.stacks.networks import model_of
 
-KINDS = (tf_agents.find, sonnet.find, plain.find)
+KINDS = (sonnet.find, plain.find)
 """How each kind of file is told; the first that knows the names decides."""
 
 

@@ -18,6 +18,21 @@ class StateIndependentLogStd(nn.Module):
         return self.log_std + torch.zeros_like(mean)
 
 
+class StateIndependentBias(nn.Module):
+    """One number for every dimension of the action, whatever is observed.
+
+    Source: tf_agents 0.19 networks/bias_layer.py, `BiasLayer` on zeros, whose softplus is a Gaussian's deviation.
+    """
+
+    def __init__(self, actions: int) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(actions))
+
+    def forward(self, like: Tensor) -> Tensor:
+        """Return it in the shape of `like`, (batch, actions)."""
+        return self.bias + torch.zeros_like(like)
+
+
 class Variable(nn.Module):
     """A trained variable that stands for itself."""
 

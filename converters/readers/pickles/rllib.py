@@ -24,6 +24,22 @@ from converters.readers.pickles.values import PickledObject
 LIBRARY = "rllib"
 METADATA = ".tune_metadata"
 """What the name of the file beside the checkpoint ends with."""
+SETTINGS = (
+    *("model", "policy_model_config", "policy_model", "q_model_config", "Q_model"),
+    *(
+        "hiddens",
+        "dueling",
+        "noisy",
+        "num_atoms",
+        "v_min",
+        "v_max",
+        "parameter_noise",
+        "add_layer_norm",
+    ),
+    *("actor_hidden_activation", "critic_hidden_activation", "use_state_preprocessor"),
+    *("normalize_actions", "clip_actions", "observation_filter", "lr", "adam_epsilon"),
+)
+"""What is kept of a configuration."""
 SPACES = ("observation_space", "action_space")
 
 
@@ -74,9 +90,8 @@ def _settings(spec: object) -> dict[str, object]:
 
 
 def model_settings(config: Mapping[object, object]) -> dict[str, object]:
-    """Return what a configuration says of the model and of how actions leave it."""
-    kept = ("model", "normalize_actions", "clip_actions", "observation_filter")
-    return {name: config[name] for name in kept if name in config}
+    """Return what a configuration says of the model, of how actions leave it, and of the optimizer."""
+    return {name: config[name] for name in SETTINGS if name in config}
 
 
 def metadata_settings(data: bytes, limits: Limits) -> dict[str, object]:
