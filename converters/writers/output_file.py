@@ -1,4 +1,4 @@
-"""An output file that is written front to back and read back by a second thread while it grows.
+"""An output file that is written front to back, and read back and brought to the disk by other threads while it grows.
 
 Hashing what is on its way out would only prove what was meant; this hashes what another reader of the file gets, and costs no
 time of its own while a core is free.
@@ -12,13 +12,17 @@ import os
 import queue
 import secrets
 import threading
+from functools import partial
 from pathlib import Path
 from typing import Self
 
+from converters.background import Background
 from converters.errors import OutputError
 
 _WAITING = 64  # writes that may be ahead of the reader
 _BLOCK_BYTES = 256 * 1024  # read back at once; stays in the second-level cache
+_FLUSH_BYTES = 64 * 1024**2
+"""Brought to the disk at once while more is written; left to `finish`, the whole file would have to be waited for."""
 
 
 class OutputFile:
@@ -39,7 +43,8 @@ class OutputFile:
             self._file = self._temporary.open("xb", buffering=0)
         except OSError as error:
             raise self._failure(error) from error
-        self._written = 0
+        self._written = self._flush_from = 0
+        self._flush: Background[None] | None = None
         self._lengths: queue.Queue[int] = queue.Queue(_WAITING)
         self._digest = hashlib.sha256()
         self._reader = threading.Thread(target=self._read_back, daemon=True)
@@ -61,9 +66,10 @@ class OutputFile:
         try:
             while rest.nbytes:
                 rest = rest[self._file.write(rest) or 0 :]
+            self._written += view.nbytes
+            self._flush_behind()
         except OSError as error:
             raise self._failure(error) from error
-        self._written += view.nbytes
         while self._reader.is_alive():
             with contextlib.suppress(queue.Full):
                 self._lengths.put(view.nbytes, timeout=1.0)
@@ -84,6 +90,7 @@ class OutputFile:
             OutputError: The disk refused, or other bytes came back than were written.
         """
         try:
+            self._wait_for_flush()
             os.fsync(self._file.fileno())
         except OSError as error:
             raise self._failure(error) from error
@@ -104,7 +111,22 @@ class OutputFile:
         if self._reader.is_alive():
             self._lengths.put(-1)
             self._reader.join()
+        with contextlib.suppress(OSError):  # raised by `finish`, unless the file is given up anyway
+            self._wait_for_flush()
         self._file.close()
+
+    def _flush_behind(self) -> None:
+        """Start bringing to the disk what has been written, when it is enough and the last time has ended."""
+        enough = self._written - self._flush_from >= _FLUSH_BYTES
+        if enough and (self._flush is None or self._flush.is_done()):
+            self._wait_for_flush()
+            self._flush = Background(partial(os.fsync, self._file.fileno()))
+            self._flush_from = self._written
+
+    def _wait_for_flush(self) -> None:
+        """Raise what the last flush raised: a failed write is reported by one call of fsync only, and not again."""
+        if self._flush is not None:
+            self._flush.result()
 
     def _read_back(self) -> None:
         block = memoryview(bytearray(_BLOCK_BYTES))

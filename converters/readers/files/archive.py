@@ -13,8 +13,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from converters.background import Background
 from converters.errors import UnreadableFileError, UnsafeFileError
-from converters.readers.files.source import BLOCK_BYTES, Background, OpenFile, Source, quote
+from converters.readers.files.source import BLOCK_BYTES, OpenFile, Source, quote
 
 MAX_MEMBERS = 10_000
 """A model archive has three members; this bounds what is looked at before that is known."""

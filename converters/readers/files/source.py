@@ -13,14 +13,14 @@ import os
 import stat
 import threading
 import weakref
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from converters.background import Background
 from converters.errors import UnreadableFileError, UnsafeFileError
 
 if TYPE_CHECKING:
@@ -33,36 +33,10 @@ BLOCK_BYTES = 1024 * 1024
 MAP_BYTES = 1024 * 1024
 """Arrays from this size on are mapped; smaller ones are cheaper to copy, and mappings are a limited resource."""
 
-T = TypeVar("T")
-
 
 def quote(text: str) -> str:
     """Return text from a file for a message: quoted, control characters escaped, at most 200 characters."""
     return repr(text if len(text) <= 200 else text[:197] + "...")
-
-
-class Background(Generic[T]):
-    """A calculation in a thread of its own; `result` waits for it and raises what it raised."""
-
-    def __init__(self, calculate: Callable[[], T]) -> None:
-        self._calculate = calculate
-        self._value: list[T] = []
-        self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        try:
-            self._value.append(self._calculate())
-        except BaseException as error:  # handed to the caller of result()
-            self._error = error
-
-    def result(self) -> T:
-        """Return what was calculated, after waiting for it."""
-        self._thread.join()
-        if self._error is not None:
-            raise self._error
-        return self._value[0]
 
 
 class OpenFile:

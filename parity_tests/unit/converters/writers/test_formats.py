@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import struct
 import zipfile
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 
 from converters.checkpoint import ArrayInfo
-from converters.errors import OutputError, UnsupportedError
+from converters.errors import UnsupportedError
 from converters.layouts import Layout
 from converters.moves import Move
 from converters.writers import content as content_module
@@ -228,37 +227,3 @@ def test_objects_are_not_pickled(tmp_path: Path) -> None:
 def test_format_has_one_writer() -> None:
     with pytest.raises(ValueError, match="output format 'pth' has a writer already"):
         writer("pth", suffix=".x")(find_writer("pth").write)
-
-
-def test_unfinished_output_leaves_nothing(tmp_path: Path) -> None:
-    (tmp_path / "m").write_bytes(b"old")
-
-    with OutputFile(tmp_path / "m") as file:
-        file.write(b"half")
-
-    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("m", b"old")]
-
-
-def test_checksum_is_of_the_bytes_on_disk(tmp_path: Path) -> None:
-    with OutputFile(tmp_path / "m") as file:
-        for _ in range(300):
-            file.write(b"abc")
-        file.finish()
-        file.commit()
-
-    assert (tmp_path / "m").read_bytes() == b"abc" * 300
-    assert (file.sha256, file.size) == (hashlib.sha256(b"abc" * 300).hexdigest(), 900)
-
-
-def test_bytes_that_do_not_come_back_are_an_error(tmp_path: Path) -> None:
-    with OutputFile(tmp_path / "m") as file:
-        file.write(b"abc")
-        file._written += 1  # as if the disk had lost one
-
-        with pytest.raises(OutputError, match="wrote 4 bytes, 3 came back"):
-            file.finish()
-
-
-def test_folder_that_vanished_is_an_output_error(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="cannot be written: No such file"):
-        OutputFile(tmp_path / "gone" / "m")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from converters.errors import UnreadableFileError
-from converters.readers.files.source import MAP_BYTES, Background, OpenFile, Source, quote
+from converters.readers.files.source import MAP_BYTES, OpenFile, Source, quote
 
 
 def test_hash_is_that_of_the_whole_file(tmp_path: Path) -> None:
@@ -62,15 +62,6 @@ def test_window_is_a_file_of_its_own(tmp_path: Path) -> None:
         assert window.read(9) == b"56"
         with pytest.raises(OSError, match="before the start"):
             window.seek(-6, io.SEEK_END)
-
-
-def test_error_of_a_background_calculation_reaches_the_caller() -> None:
-    def fail() -> int:
-        message = "broken"
-        raise KeyError(message)
-
-    with pytest.raises(KeyError, match="broken"):
-        Background(fail).result()
 
 
 def test_quoted_text_has_no_control_characters_and_a_bounded_length() -> None:
