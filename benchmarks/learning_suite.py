@@ -30,6 +30,9 @@ Flags = Mapping[str, str | int | float]
 _interrupted = Event()
 """Set in a worker whose run was interrupted: it does not begin another."""
 
+_BEFORE_CHECKPOINTS = {ARGUMENTS_NAME, "checkpoints"}
+"""What a run folder may hold when its process was killed before the first checkpoint was whole."""
+
 
 @dataclass(frozen=True, slots=True)
 class LearningGroup:
@@ -141,7 +144,7 @@ def train(run: LearningRun, root: Path) -> str | None:
     words = run.words(root)
     if find_suite_state(folder) is not None:
         words = ["--resume", str(folder), "--quiet"]
-    elif (folder / ARGUMENTS_NAME).exists():
+    elif folder.is_dir() and {each.name for each in folder.iterdir()} <= _BEFORE_CHECKPOINTS:
         # It ended before its first checkpoint: there is nothing to go on from.
         shutil.rmtree(folder)
     try:

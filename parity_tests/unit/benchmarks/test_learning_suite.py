@@ -107,12 +107,16 @@ def test_a_stopped_run_goes_on(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("left", ["arguments.json", "checkpoints"])
 def test_a_run_that_ended_before_its_first_checkpoint_begins_anew(
-    run_of_torch: LearningRun, tmp_path: Path
+    left: str, run_of_torch: LearningRun, tmp_path: Path
 ) -> None:
     folder = run_of_torch.folder(tmp_path)
     folder.mkdir(parents=True)
-    (folder / "arguments.json").write_text("{}")
+    if left == "checkpoints":
+        (folder / left).mkdir()
+    else:
+        (folder / left).write_text("{}")
 
     assert train(run_of_torch, tmp_path) is None
     assert run_of_torch.is_complete(tmp_path)
