@@ -87,7 +87,7 @@ class _Walk:
     def apply(self, step: Step, origin: Path) -> None:
         """Compute a step on the moved values themselves if they all lie the same way, else in order."""
         found = [self.views.get(value) for value in step.inputs]
-        first = found[0]
+        first = found[0] if found else None  # a part of the state takes nothing
         changed = None
         if first is not None and all(view and view[1] == first[1] for view in found):
             changed = self.rewritten(step, first[1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -22,27 +23,23 @@ from converters.tensorflow_graphs.rules import (
     whole_number,
     whole_numbers,
 )
-from converters.tensorflow_graphs.values import Filled, Known, Sizes, Tensor, Value
-
-
-def sizes_value(entries: Sequence[int | None], *, scalar: bool = False) -> Value:
-    """Return sizes: numbers if all are known."""
-    if None in entries:
-        return Sizes(tuple(entries), scalar)
-    array = np.array([size or 0 for size in entries], np.int32)
-    return Known(array[0] if scalar else array)
+from converters.tensorflow_graphs.sizes import sizes_of_value, sizes_value
+from converters.tensorflow_graphs.values import Filled, Known, Origin, Sizes, Tensor, Value
 
 
 @graph_rule("Shape")
 def shape(node: FlatNode, inputs: Sequence[Value], translation: Translation) -> Value:
     """Return the sizes of a tensor."""
-    return sizes_value(shape_of(node, inputs[0]))
+    return sizes_value(shape_of(node, inputs[0]), sizes_of_value(inputs[0], translation.builder))
 
 
 @graph_rule("ShapeN")
 def shapes(node: FlatNode, inputs: Sequence[Value], translation: Translation) -> Sequence[Value]:
     """Return the sizes of several tensors."""
-    return [sizes_value(shape_of(node, value)) for value in inputs]
+    return [
+        sizes_value(shape_of(node, value), sizes_of_value(value, translation.builder))
+        for value in inputs
+    ]
 
 
 @graph_rule("Rank")
@@ -64,25 +61,58 @@ def reshape(node: FlatNode, inputs: Sequence[Value], translation: Translation) -
     """Return another shape; a size that is open in it is found by torch."""
     given = sizes_of(node, inputs[1], "shape")
     if isinstance(inputs[0], Filled):
-        return Filled(
-            inputs[0].value, tuple(None if each == -1 else each for each in given), inputs[0].dtype
-        )
+        origins = inputs[1].origins if isinstance(inputs[1], Sizes) else ()
+        shape_ = tuple(None if each == -1 else each for each in given)
+        return Filled(inputs[0].value, shape_, inputs[0].dtype, origins=origins)
     x = translation.tensor(node, inputs[0])
     given = _batch_freed(x.shape, given)
     if given == x.shape and list(given).count(None) <= 1:
         return x
+    origins = inputs[1].origins if isinstance(inputs[1], Sizes) else ()
+    apart = translation.builder.merged.get(x.ref)
+    if apart is not None and _restores(apart, given, origins):
+        return apart
     open_ = [each for each in given if each in (None, -1)]
     if len(open_) <= 1:
         wanted: tuple[int | None, ...] = tuple(-1 if each is None else each for each in given)
         if None not in (x.shape or (None,)) and -1 in wanted:
             wanted = _without_gap(x.shape, wanted)
-        return translation.operation(node, "Reshape", {"x": x, "newshape": wanted})[0]
+        found = translation.operation(node, "Reshape", {"x": x, "newshape": wanted})[0]
+        if len(wanted) == 2 < len(x.shape) and wanted[1] == x.shape[-1]:
+            translation.builder.merged[found.ref] = x
+        return found
+    if not _same_rows(x, origins, translation):
+        raise refused_node(
+            node, f"shape {given}: its first size is not the number of rows it takes"
+        )
     if given[0] is None and list(given).count(None) == 1:
         return translation.operation(node, "Reshape", {"x": x, "newshape": given})[0]
     if given[0] is None and given.count(None) == 2 and -1 not in given and x.shape[0] is None:
         later = (None, *(-1 if each is None else each for each in given[1:]))
         return translation.operation(node, "Reshape", {"x": x, "newshape": later})[0]
     raise refused_node(node, f"shape {given}: at most its first size and one other may be open")
+
+
+def _restores(apart: Tensor, given: Shape, origins: Sequence[Origin | None]) -> bool:
+    """Tell whether a shape is the one that a tensor had before its first axes became one."""
+    if len(given) != len(apart.shape):
+        return False
+    for axis, (wanted, size) in enumerate(zip(given, apart.shape, strict=True)):
+        origin = origins[axis] if axis < len(origins) else None
+        if wanted != size and wanted != -1:
+            return False
+        if wanted is None and (origin is None or origin.axis != axis):
+            return False
+    return True
+
+
+def _same_rows(x: Tensor, origins: Sequence[Origin | None], translation: Translation) -> bool:
+    """Tell whether the first of several open sizes is the number of rows of a tensor."""
+    origin = origins[0] if origins else None
+    row_of = translation.builder.row_of
+    if origin is None:
+        return row_of.get(x.ref, "") == ""
+    return origin.axis == 0 and row_of.get(origin.tensor.ref, "") == row_of.get(x.ref, "")
 
 
 def _without_gap(
@@ -120,7 +150,7 @@ def strided_slice(node: FlatNode, inputs: Sequence[Value], translation: Translat
         return _slice_by_sizes(node, inputs, translation)
     bounds = [known(node, value, "a bound").array for value in inputs[1:4]]
     index = strided_index(node.attributes, *bounds)
-    x = translation.tensor(node, inputs[0])
+    x, index = _forwards(node, translation.tensor(node, inputs[0]), index, translation)
     plain = tuple(
         slice(None) if _covers(entry, x, place) else entry for place, entry in enumerate(index)
     )
@@ -133,6 +163,18 @@ def strided_slice(node: FlatNode, inputs: Sequence[Value], translation: Translat
     ):
         return translation.builder.last_of[x.ref]
     return translation.operation(node, "GetItem", {"x": x, "key": plain})[0]
+
+
+def _forwards(
+    node: FlatNode, x: Tensor, index: tuple[object, ...], translation: Translation
+) -> tuple[Tensor, tuple[object, ...]]:
+    """Return a tensor and an index of it that goes backwards nowhere: torch slices only forwards."""
+    whole = slice(None, None, -1)
+    axes = tuple(place for place, entry in enumerate(index) if entry == whole)
+    if not axes or any(entry is None or entry is ... for entry in index):
+        return x, index
+    x = translation.operation(node, "Flip", {"x": x, "axis": axes})[0]
+    return x, tuple(slice(None) if entry == whole else entry for entry in index)
 
 
 def _covers(entry: object, x: Tensor, place: int) -> bool:
@@ -193,7 +235,9 @@ def slice_(node: FlatNode, inputs: Sequence[Value], translation: Translation) ->
 def fill(node: FlatNode, inputs: Sequence[Value], translation: Translation) -> Value:
     """Return one number in every place."""
     value = known(node, inputs[1], "the number").array
-    return Filled(float(plain_number(value)), sizes_of(node, inputs[0], "shape"), value.dtype.name)
+    origins = inputs[0].origins if isinstance(inputs[0], Sizes) else ()
+    shape_ = sizes_of(node, inputs[0], "shape")
+    return Filled(float(plain_number(value)), shape_, value.dtype.name, origins=origins)
 
 
 @graph_rule("ZerosLike", "OnesLike")
@@ -201,7 +245,8 @@ def zeros(node: FlatNode, inputs: Sequence[Value], translation: Translation) -> 
     """Return zeros or ones in the shape of a tensor."""
     value = inputs[0]
     like = value if isinstance(value, Tensor) else None
-    return Filled(float(node.op == "OnesLike"), shape_of(node, value), value.dtype, like)
+    origins = value.origins if isinstance(value, Filled) else ()
+    return Filled(float(node.op == "OnesLike"), shape_of(node, value), value.dtype, like, origins)
 
 
 @graph_rule("OneHot")
@@ -251,7 +296,7 @@ def cast(node: FlatNode, inputs: Sequence[Value], translation: Translation) -> V
     """Return a tensor in another type."""
     dtype = node.attributes.dtype("DstT")
     if isinstance(inputs[0], Filled):
-        return Filled(inputs[0].value, inputs[0].shape, dtype, inputs[0].like)
+        return replace(inputs[0], dtype=dtype)
     if inputs[0].dtype == dtype and not isinstance(inputs[0], Sizes):
         return inputs[0]
     return translation.operation(node, "Cast", {"x": inputs[0], "dtype": dtype}, dtype=dtype)[0]
@@ -295,15 +340,11 @@ def broadcast_to(node: FlatNode, inputs: Sequence[Value], translation: Translati
         for _ in range(extra):
             x = translation.operation(node, "ExpandDims", {"x": x, "axis": 0})[0]
         return x
-    if None in given:
-        raise refused_node(node, f"repeats to {given}, which depends on the size of the batch")
+    if None in given and isinstance(inputs[1], Sizes):
+        zeros = Filled(0.0, given, x.dtype, origins=inputs[1].origins)
+        added: dict[str, object] = {"x1": x, "x2": translation.tensor(node, zeros)}
+        return translation.operation(node, "Add", added)[0]
     return translation.operation(node, "BroadcastTo", {"x": x, "shape": given})[0]
-
-
-@graph_rule("MirrorPad")
-def mirror_pad(node: FlatNode, inputs: Sequence[Value], translation: Translation) -> Value:
-    """Refuse: there is no rule for padding with what is inside."""
-    raise refused_node(node, f"mode {node.attributes.text('mode')}; only constants are padded")
 
 
 @graph_rule("Pad", "PadV2")
@@ -380,7 +421,7 @@ def negative(node: FlatNode, inputs: Sequence[Value], translation: Translation) 
     """Return the negative."""
     value = inputs[0]
     if isinstance(value, Filled):
-        return Filled(-value.value, value.shape, value.dtype, value.like)
+        return replace(value, value=-value.value)
     return translation.operation(node, "Negative", {"x": translation.tensor(node, value)})[0]
 
 

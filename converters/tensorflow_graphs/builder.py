@@ -17,11 +17,12 @@ from converters.graph import Call, Constant, Graph, Input, Layer, Operand, Tenso
 from converters.layers.operators.tensorflow_functions import Function, settle_arguments
 from converters.registry import Lowered, Shape, TorchStep, find_layer_rule
 from converters.tensorflow_graphs.folding import MAX_FOLDED_NUMBERS
+from converters.tensorflow_graphs.sizes import filled_tensor, refused_size, size_tensor
 from converters.tensorflow_graphs.values import (
     AnyArray,
-    Elements,
     Filled,
     Known,
+    Sizes,
     Tensor,
     Value,
     Weights,
@@ -50,6 +51,9 @@ class GraphBuilder:
         keys: what a layer was made of, to its name: the same weights used again are the same layer.
         transposed: tensors that are others with their axes in another order.
         last_of: tensors whose last row is another tensor that is there already.
+        rows: zeros in the number of an open size, by tensor, axis and type.
+        row_of: what the rows of a tensor are: the batch (""), or the tensor that first had them.
+        merged: tensors whose rows are the first axes of another tensor, one after the other.
     """
 
     layers: dict[str, _Layer] = field(default_factory=dict)
@@ -58,6 +62,9 @@ class GraphBuilder:
     keys: dict[object, str] = field(default_factory=dict)
     transposed: dict[TensorRef, tuple[Tensor, tuple[int, ...]]] = field(default_factory=dict)
     last_of: dict[TensorRef, Tensor] = field(default_factory=dict)
+    rows: dict[tuple[TensorRef, int, str], Tensor] = field(default_factory=dict)
+    row_of: dict[TensorRef, str] = field(default_factory=dict)
+    merged: dict[TensorRef, Tensor] = field(default_factory=dict)
     _taken: set[str] = field(default_factory=set)
     _numbers: dict[str, int] = field(default_factory=dict)
 
@@ -130,6 +137,8 @@ class GraphBuilder:
         made.calls += 1
         self.calls.append(call)
         dtype = dtype or (inputs[0].dtype if inputs else str(made.config["dtype"]))
+        for index in range(len(shapes)):
+            self._note_rows(TensorRef(known, call.call, index), inputs, kept=True)
         return [
             Tensor(TensorRef(known, call.call, index), shape, dtype)
             for index, shape in enumerate(shapes)
@@ -162,10 +171,19 @@ class GraphBuilder:
         self.layers[name] = made
         self.calls.append(call)
         first = next((each.dtype for each in inputs), "float32")
+        kept = not inputs or keeps_rows(operation, inputs[0], arguments)
+        for index in range(len(found)):
+            self._note_rows(TensorRef(name, 0, index), inputs, kept=kept)
         return [
             Tensor(TensorRef(name, 0, index), shape, dtype or first)
             for index, shape in enumerate(found)
         ]
+
+    def _note_rows(self, made: TensorRef, inputs: Sequence[Tensor], *, kept: bool) -> None:
+        sources = (each for each in inputs if each.shape and each.shape[0] is None)
+        first = next(sources, None)
+        source = "" if first is None else self.row_of.get(first.ref, "")
+        self.row_of[made] = source if kept else f"{made.layer}:{made.index}"
 
     def tensor(self, value: Value, like: str = "") -> Tensor:
         """Return a value as something the network computes; weights and constants become parts of its state.
@@ -200,10 +218,12 @@ class GraphBuilder:
                 "Variable", value.variable, config, [], weights=weights, dtype=value.dtype
             )
             return result
-        kind = "list" if isinstance(value, Elements) else "size of the batch"
-        place = f"node {like[:200]!r}: " if like else ""
-        msg = f"{place}what depends on a {kind} is computed with; only sizes of shapes may"
-        raise UnsupportedError(msg)
+        made = filled_tensor(self, value) if isinstance(value, Filled) else None
+        if isinstance(value, Sizes):
+            made = size_tensor(self, value)
+        if made is None:
+            raise refused_size(value, f"node {like[:200]!r}: " if like else "")
+        return made
 
     def _argument(self, value: object, inputs: list[Tensor]) -> object:
         """Return an argument as calls store it; tensors are added to `inputs`."""
@@ -214,7 +234,7 @@ class GraphBuilder:
                 return plain_number(value.array)
             if value.array.size <= MAX_WRITTEN_NUMBERS and np.isfinite(value.array).all():
                 return Constant(plain_numbers(value.array), value.dtype)
-        if isinstance(value, (Tensor, Weights, Known, Filled)):
+        if isinstance(value, (Tensor, Weights, Known, Filled, Sizes)):
             tensor = self.tensor(value, value.name if isinstance(value, Known) else "")
             if tensor in inputs:
                 return Operand(inputs.index(tensor))
@@ -273,6 +293,42 @@ class GraphBuilder:
             for name, made in self.layers.items()
             if made.weights
         ]
+
+
+def keeps_rows(operation: str, x: Tensor, arguments: Mapping[str, object]) -> bool:
+    """Tell whether the rows of a result are those of x, row by row."""
+    if operation == "Reshape":
+        wanted = arguments.get("newshape")
+        rest = list(wanted[1:]) if isinstance(wanted, tuple) else []
+        inner = (x.shape or ())[1:]
+        if isinstance(wanted, tuple) and wanted[:1] == (None,):
+            return True
+        sizes = [size for size in (*inner, *rest) if not isinstance(size, int) or size < 0]
+        return not sizes and math.prod(inner) == math.prod(rest)  # type: ignore[arg-type]
+    if operation == "Transpose":
+        axes = arguments.get("axes")
+        return isinstance(axes, tuple) and axes[:1] == (0,)
+    if operation == "GetItem":
+        key = arguments.get("key")
+        return isinstance(key, tuple) and key[:1] == (slice(None),)
+    axis = arguments.get("axis")
+    moved = (
+        "Take",
+        "Concatenate",
+        "Stack",
+        "ExpandDims",
+        "Sum",
+        "Mean",
+        "Max",
+        "Min",
+        "Prod",
+        "Tile",
+        "Pad",
+        "Flip",
+    )
+    return operation not in moved or not (
+        axis in (0, None) or (isinstance(axis, tuple) and 0 in axis)
+    )
 
 
 def result_shapes(found: list[TorchStep] | Lowered, shapes: Sequence[Shape]) -> list[Shape]:

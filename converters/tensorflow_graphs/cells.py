@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
@@ -13,7 +13,7 @@ from converters.tensorflow_graphs.frames import LoopParts
 from converters.tensorflow_graphs.simplify import Formulas
 from converters.tensorflow_graphs.values import AnyArray, Ref, Weights
 
-_ADD = ("Add", "AddV2", "BiasAdd")
+ADD = ("Add", "AddV2", "BiasAdd")
 _GATES = ("i", "f", "c", "o")
 """Order of the gates in Keras."""
 
@@ -24,23 +24,29 @@ class Cell:
 
     Attributes:
         sequence: the list its input is taken from.
-        hidden: the variable of the loop with h, before a turn.
-        state: the same with c.
+        states: the variables of the loop with h and c, before a turn.
         weights: kernel, recurrent kernel and bias; or the kernel of both, and the bias.
         order: place of each of Keras's gates among the parts of the product.
         forget_bias: what is added to the forget gate besides.
         places: of h and c among the results of the loop.
         written: results that are lists to which h is written: whether only the last one is kept.
+        class_name: the layer of Keras.
+        gates: how many units' columns a kernel has.
+        config: settings of the layer besides its units.
     """
 
     sequence: Ref
-    hidden: Ref
-    state: Ref
+    states: tuple[Ref, ...]
     weights: tuple[Ref, ...]
     order: tuple[int, ...]
     forget_bias: float
-    places: tuple[int, int]
-    written: dict[int, bool]
+    places: tuple[int, ...]
+    written: Mapping[int, bool]
+    class_name: str = "LSTM"
+    gates: int = 4
+    config: Mapping[str, object] = field(
+        default_factory=lambda: {"activation": "tanh", "recurrent_activation": "sigmoid"}
+    )
 
     def layer_weights(self, found: Sequence[Weights | None]) -> dict[str, Weights] | None:
         """Return the weights as Keras has them: gates i, f, c, o, one kernel for each input."""
@@ -101,13 +107,12 @@ def find_lstm(formulas: Formulas, parts: LoopParts) -> Cell | None:
             order = (gates[1]["i"], gates[1]["f"], gates[1]["c"], found)
             if sorted(order) != [0, 1, 2, 3]:
                 continue
-            written = _lists(formulas, results, parts, result)
+            written = written_lists(formulas, results, result)
             if written is None:
                 continue
             return Cell(
                 inputs[0],
-                own,
-                (parts.variables[state_place], 0),
+                (own, (parts.variables[state_place], 0)),
                 inputs[1],
                 order,
                 gates[3],
@@ -123,7 +128,7 @@ def _gate(formulas: Formulas, ref: Ref, op: str) -> tuple[Ref, int, float] | Non
     if node.op != op:
         return None
     source, added = formulas.behind(node.inputs[0]), 0.0
-    for part, number in formulas.pairs(source, _ADD):
+    for part, number in formulas.pairs(source, ADD):
         value = formulas.number(number)
         if value is not None:
             source, added = formulas.behind(part), value
@@ -149,7 +154,7 @@ def _state(
     formulas: Formulas, ref: Ref, variables: dict[Ref, int]
 ) -> tuple[Ref, dict[str, int], Ref, float] | None:
     """Return the old state, parts of the gates, the product they come from and the forget bias of f * c + i * g."""
-    for kept, new in formulas.pairs(ref, _ADD):
+    for kept, new in formulas.pairs(ref, ADD):
         for gate, old in formulas.pairs(kept, ("Mul",)):
             forget = _gate(formulas, gate, "Sigmoid")
             if forget is None or formulas.behind(old) not in variables:
@@ -171,7 +176,7 @@ def _inputs(
     formulas: Formulas, product: Ref, hidden: Ref, parts: LoopParts
 ) -> tuple[Ref, tuple[Ref, ...]] | None:
     """Return the list with the inputs, and the weights, of x K + h R + b or [x, h] K + b."""
-    for summed, bias in formulas.pairs(product, _ADD):
+    for summed, bias in formulas.pairs(product, ADD):
         node = formulas.node(summed)
         if node.op == "MatMul":
             joined = formulas.node(node.inputs[0])
@@ -180,13 +185,13 @@ def _inputs(
                 and len(joined.inputs) == 3
                 and formulas.same(joined.inputs[1], hidden)
             ):
-                sequence = _sequence(formulas, joined.inputs[0])
+                sequence = input_sequence(formulas, joined.inputs[0])
                 if sequence is not None:
                     return sequence, (formulas.behind(node.inputs[1]), formulas.behind(bias))
-        for first, second in formulas.pairs(summed, _ADD):
+        for first, second in formulas.pairs(summed, ADD):
             outer, inner = formulas.node(first), formulas.node(second)
             if outer.op == inner.op == "MatMul" and formulas.same(inner.inputs[0], hidden):
-                sequence = _sequence(formulas, outer.inputs[0])
+                sequence = input_sequence(formulas, outer.inputs[0])
                 if sequence is not None:
                     weights = (outer.inputs[1], inner.inputs[1], bias)
                     kernel, recurrent, added = (formulas.behind(ref) for ref in weights)
@@ -194,7 +199,7 @@ def _inputs(
     return None
 
 
-def _sequence(formulas: Formulas, ref: Ref) -> Ref | None:
+def input_sequence(formulas: Formulas, ref: Ref) -> Ref | None:
     """Return the list that an input is an entry of."""
     node = formulas.node(ref)
     if node.op == "TensorListGetItem":
@@ -202,8 +207,8 @@ def _sequence(formulas: Formulas, ref: Ref) -> Ref | None:
     return formulas.behind(node.inputs[2]) if node.op == "TensorArrayReadV3" else None
 
 
-def _lists(
-    formulas: Formulas, results: Sequence[Ref], parts: LoopParts, hidden: Ref
+def written_lists(
+    formulas: Formulas, results: Sequence[Ref], hidden: Ref
 ) -> dict[int, bool] | None:
     """Return the lists that the output is written to; None if anything else is written."""
     found: dict[int, bool] = {}

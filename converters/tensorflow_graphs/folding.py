@@ -94,6 +94,11 @@ def _range(_: Attributes, start: AnyArray, limit: AnyArray, step: AnyArray) -> A
     return np.arange(first, last, by, dtype=start.dtype)
 
 
+def _lin_space(_: Attributes, start: AnyArray, stop: AnyArray, count: AnyArray) -> AnyArray:
+    _check(int(count))
+    return np.linspace(start.item(), stop.item(), int(count), dtype=start.dtype)
+
+
 def _fill(_: Attributes, sizes: AnyArray, value: AnyArray) -> AnyArray:
     shape = tuple(int(size) for size in sizes)
     _check(math.prod(shape))
@@ -192,7 +197,7 @@ def _select(_: Attributes, condition: AnyArray, x: AnyArray, y: AnyArray) -> Any
 
 
 _RULES: dict[str, _Fold] = {
-    "Cast": _cast, "Range": _range, "Fill": _fill, "Reshape": _reshape, "ConcatV2": _concat, "Pack": _pack,
+    "Cast": _cast, "Range": _range, "LinSpace": _lin_space, "Fill": _fill, "Reshape": _reshape, "ConcatV2": _concat, "Pack": _pack,
     "Tile": _tile, "BroadcastTo": _broadcast, "Squeeze": _squeeze, "GatherV2": _gather, "Gather": _gather,
     "StridedSlice": _strided_slice, "Slice": _slice, "OneHot": _one_hot, "Select": _select, "SelectV2": _select,
     "ExpandDims": lambda _, x, axis: np.expand_dims(x, int(axis)),

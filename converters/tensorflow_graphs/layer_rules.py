@@ -153,10 +153,29 @@ def dense(node: FlatNode, x: Tensor, kernel: Weights, translation: Translation) 
     bias = take_bias(node, units, translation)
     weights = {"kernel": kernel} | ({} if bias is None else {"bias": bias})
     config: dict[str, object] = {"units": units, "use_bias": bias is not None}
+    apart = translation.builder.merged.get(x.ref)
+    if apart is not None:
+        # The layer takes any number of axes; what follows may want them apart again (tf.tensordot).
+        [output] = translation.builder.layer(
+            "Dense", layer_name(kernel), config, [apart], weights=weights
+        )
+        rows: dict[str, object] = {"x": output, "newshape": (-1, units)}
+        whole = translation.operation(node, "Reshape", rows)[0]
+        translation.builder.merged[whole.ref] = output
+        return finish(node, whole, bias, translation)
     if x.shape and x.shape[-1] is None:
         x = Tensor(x.ref, (*x.shape[:-1], kernel.shape[0]), x.dtype)
     [output] = translation.builder.layer("Dense", layer_name(kernel), config, [x], weights=weights)
     return finish(node, output, bias, translation)
+
+
+def dense_with_bias(
+    node: FlatNode, x: Tensor, kernel: Weights, bias: Weights, translation: Translation
+) -> Tensor:
+    """Return the output of a dense layer whose bias is given."""
+    config: dict[str, object] = {"units": kernel.shape[1], "use_bias": True}
+    weights = {"kernel": kernel, "bias": bias}
+    return translation.builder.layer("Dense", layer_name(kernel), config, [x], weights=weights)[0]
 
 
 def _window(node: FlatNode, key: str, rank: int, *, first: bool) -> tuple[int, ...]:
@@ -383,27 +402,6 @@ def _of_sizes(weights: Weights, sizes: Shape) -> Weights | None:
     return derived(
         weights, shadow, lambda: np.asarray(weights.array.read()).reshape(shape), whole=True
     )
-
-
-@graph_rule("GatherV2", "Gather", "ResourceGather")
-def gather(node: FlatNode, inputs: Sequence[Value], translation: Translation) -> Value:
-    """Return an embedding where rows of a weight are taken, else the elements of an axis at some places."""
-    table = as_weights(inputs[0], 2)
-    axis = known(node, inputs[2], "axis").array.item() if len(inputs) > 2 else 0
-    if node.attributes.integer("batch_dims"):
-        raise refused_node(node, "batch_dims other than 0")
-    if table is not None and len(table.shape) == 2 and axis == 0 and isinstance(inputs[1], Tensor):
-        config: dict[str, object] = {"input_dim": table.shape[0], "output_dim": table.shape[1]}
-        weights = {"embeddings": table}
-        return translation.builder.layer(
-            "Embedding", layer_name(table), config, [inputs[1]], weights=weights, dtype=table.dtype
-        )[0]
-    arguments: dict[str, object] = {"x": inputs[0], "indices": inputs[1], "axis": int(axis)}
-    if isinstance(inputs[1], Known):
-        from converters.tensorflow_graphs.builder import plain_numbers
-
-        arguments["indices"] = plain_numbers(inputs[1].array)
-    return translation.operation(node, "Take", arguments)[0]
 
 
 def consumers_of(translation: Translation, ref: Ref) -> list[str]:

@@ -11,6 +11,7 @@ from converters.readers.tensorflow.graph_def import MAX_NODES
 from converters.tensorflow_graphs.cells import Cell, find_lstm
 from converters.tensorflow_graphs.flatten import FlatNode, flatten_function
 from converters.tensorflow_graphs.frames import LOOP, LoopParts
+from converters.tensorflow_graphs.gated_cells import PlainCell, find_plain
 from converters.tensorflow_graphs.layer_rules import as_weights, layer_name
 from converters.tensorflow_graphs.ordering import in_order
 from converters.tensorflow_graphs.rules import (
@@ -21,6 +22,7 @@ from converters.tensorflow_graphs.rules import (
     whole_number,
 )
 from converters.tensorflow_graphs.simplify import Formulas, without_copies
+from converters.tensorflow_graphs.sizes import sizes_of_value, sizes_value
 from converters.tensorflow_graphs.values import Elements, Filled, Known, Ref, Sizes, Tensor, Value
 
 MAX_TURNS = 64
@@ -90,7 +92,8 @@ def run_loop(
     count = len(parts.variables)
     starts = list(inputs[:count])
     outside = dict(zip(parts.outside, inputs[count:], strict=True))
-    cell = find_lstm(Formulas(parts.body), parts)
+    formulas = Formulas(parts.body)
+    cell = find_lstm(formulas, parts) or find_plain(formulas, parts)
     found = (
         None if cell is None else recurrent_layer(node, cell, parts, starts, outside, translation)
     )
@@ -151,21 +154,18 @@ def _evaluate(
 
 def recurrent_layer(
     node: FlatNode,
-    cell: Cell,
+    cell: Cell | PlainCell,
     parts: LoopParts,
     starts: Sequence[Value],
     outside: dict[Ref, Value],
     translation: Translation,
 ) -> Sequence[Value] | None:
-    """Return a loop's variables from an LSTM layer; None if the loop does more than run the cell over a sequence."""
+    """Return a loop's variables from a recurrent layer; None if the loop does more than run the cell over a sequence."""
     by_name: dict[Ref, Value] = {
         (name, 0): value for name, value in zip(parts.variables, starts, strict=True)
     } | outside
     sequence = by_name.get(cell.sequence)
-    states = [by_name.get(ref) for ref in (cell.hidden, cell.state)]
     if not isinstance(sequence, Elements) or sequence.whole is None:
-        return None
-    if not all(isinstance(each, Filled) and each.value == 0 for each in states):
         return None
     needed = [ref for ref in cell.weights if ref not in by_name]
     values = (
@@ -177,24 +177,25 @@ def recurrent_layer(
     weights = cell.layer_weights([as_weights(by_name[ref]) for ref in cell.weights])
     if weights is None:
         return None
-    whole = sequence.whole
-    x = swapped(whole, node, translation)
-    units = (weights["kernel"].shape[1] or 0) // 4
+    units = (weights["kernel"].shape[1] or 0) // cell.gates
+    states = _first_states([by_name.get(ref) for ref in cell.states], units, node, translation)
+    if states is None:
+        return None
+    x = swapped(sequence.whole, node, translation)
     config: dict[str, object] = {
-        "units": units, "activation": "tanh", "recurrent_activation": "sigmoid", "use_bias": True,
-        "return_sequences": True, "return_state": True,
+        "units": units, **cell.config, "use_bias": True, "return_sequences": True, "return_state": True,
     }  # fmt: skip
     name = layer_name(weights["kernel"])
-    found = translation.builder.layer("LSTM", name, config, [x], weights=weights)
-    outputs, hidden, state = found
+    inputs = [x, *states]
+    found = translation.builder.layer(cell.class_name, name, config, inputs, weights=weights)
+    outputs, *after = found
+    hidden = after[0]
     timed = swapped(outputs, node, translation)
     translation.builder.last_of[timed.ref] = hidden
     results: list[Value] = []
     for place, ref in enumerate(parts.results):
-        if place == cell.places[0]:
-            results.append(hidden)
-        elif place == cell.places[1]:
-            results.append(state)
+        if place in cell.places:
+            results.append(after[cell.places.index(place)])
         elif place in cell.written:
             single = cell.written[place]
             results.append(Elements((hidden,)) if single else Elements((), timed))
@@ -203,6 +204,20 @@ def recurrent_layer(
         else:
             results.append(Sizes((None,), scalar=True))  # counters; whoever takes one is refused
     return results
+
+
+def _first_states(
+    starts: Sequence[Value | None], units: int, node: FlatNode, translation: Translation
+) -> list[Tensor] | None:
+    """Return the states that a layer begins with, none where all are zeros; None if they are no rows of units."""
+    if all(isinstance(each, Filled) and each.value == 0 for each in starts):
+        return []
+    if any(each is None or isinstance(each, (Elements, Sizes)) for each in starts):
+        return None
+    tensors = [translation.tensor(node, each) for each in starts if each is not None]
+    if any(len(each.shape) != 2 or each.shape[1] != units for each in tensors):
+        return None
+    return tensors
 
 
 def swapped(x: Tensor, node: FlatNode, translation: Translation) -> Tensor:
@@ -317,8 +332,10 @@ def length(node: FlatNode, inputs: Sequence[Value], translation: Translation) ->
     value = inputs[1] if node.op == "TensorArraySizeV3" else inputs[0]
     if not isinstance(value, Elements):
         raise refused_node(node, "takes no list")
-    count = len(value.items) if value.whole is None else shape_of(node, value.whole)[0]
-    return Sizes((None,), scalar=True) if count is None else Known(np.array(count, np.int32))
+    if value.whole is None:
+        return Known(np.array(len(value.items), np.int32))
+    origins = sizes_of_value(value.whole, translation.builder)
+    return sizes_value(shape_of(node, value.whole)[:1], origins[:1], scalar=True)
 
 
 @graph_rule("TensorArrayV3")
@@ -331,3 +348,9 @@ def new_array(node: FlatNode, inputs: Sequence[Value], translation: Translation)
 def scatter(node: FlatNode, inputs: Sequence[Value], translation: Translation) -> Value:
     """Return the rows of a tensor as an array."""
     return Elements((), translation.tensor(node, inputs[2]))
+
+
+@graph_rule("ReadVariableOp", "Identity", "Enter")
+def copy(node: FlatNode, inputs: Sequence[Value], translation: Translation) -> Value:
+    """Return what the node takes: in bodies of loops copies are still there."""
+    return inputs[0]

@@ -23,6 +23,7 @@ COPIES = (
         "Exit",
     ),
     *("PlaceholderWithDefault", "ReadVariableOp", "EnsureShape", "IdentityN", "DisableCopyOnRead"),
+    "Print",
     *("BroadcastGradientArgs", "StopGradient"),
 )
 """Operations that give what they take; `StopGradient` only while a formula is recognised."""

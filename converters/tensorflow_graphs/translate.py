@@ -11,15 +11,21 @@ from converters.errors import ConversionError, MismatchError, UnsupportedError
 from converters.layers.operators.tensorflow_nodes import NODES
 from converters.readers.tensorflow.graph_def import GraphFile
 from converters.registry import nearest
-from converters.tensorflow_graphs import array_rules, layer_rules, loops  # noqa: F401  # they fill the table
+from converters.tensorflow_graphs import (  # noqa: F401  # they fill the table
+    array_rules,
+    block_cells,
+    gather_rules,
+    image_rules,
+    layer_rules,
+    loops,
+)
 from converters.tensorflow_graphs.builder import GraphBuilder
 from converters.tensorflow_graphs.flatten import INPUT, FlatGraph, FlatNode
 from converters.tensorflow_graphs.folding import FOLDED, NotFolded, fold
 from converters.tensorflow_graphs.rules import GRAPH_RULES, Translation, refused_node
 from converters.tensorflow_graphs.simplify import COPIES
+from converters.tensorflow_graphs.sizes import Stand
 from converters.tensorflow_graphs.values import (
-    AnyArray,
-    Elements,
     Filled,
     Known,
     Ref,
@@ -34,14 +40,11 @@ VARIABLES = ("VariableV2", "Variable", "VarHandleOp")
 _MAX_LISTED = 12
 REFUSED_NODES = frozenset(
     {
-        "MirrorPad",
         "Multinomial",
         *(name for name in GRAPH_RULES if "Random" in name or "Normal" in name),
     }
 )
 """Operations whose rule says why they are refused."""
-_SENTINELS = (1_000_003, 2_000_029)
-"""Two sizes that stand for an open one: what comes out equal for both does not depend on it."""
 _NONSENSE = (LookupError, ValueError, TypeError, ArithmeticError, AttributeError)
 
 
@@ -180,33 +183,15 @@ def _folded(node: FlatNode, inputs: Sequence[Value]) -> Value | None:
     """Return what constants and sizes come to; None if it is computed from something else."""
     if not inputs or not all(isinstance(value, (Known, Sizes)) for value in inputs):
         return None
+    stand = Stand(inputs)
     try:
         results = [
-            fold(node.op, node.attributes, [_numbers(value, sentinel) for value in inputs])
-            for sentinel in (
-                _SENTINELS if any(isinstance(v, Sizes) for v in inputs) else _SENTINELS[:1]
-            )
+            fold(node.op, node.attributes, [stand.numbers(value, sentinel) for value in inputs])
+            for sentinel in stand.sentinels
         ]
     except NotFolded:
         return None
-    first, last = results[0], results[-1]
-    if first.shape == last.shape and (len(results) == 1 or np.array_equal(first, last)):
-        return Known(first, node.name)
-    if first.shape != last.shape or first.ndim > 1 or first.dtype.kind not in "iu":
-        return None
-    pairs = zip(np.ravel(first).tolist(), np.ravel(last).tolist(), strict=True)
-    return Sizes(tuple(one if one == other else None for one, other in pairs), first.ndim == 0)
-
-
-def _numbers(value: Value, sentinel: int) -> AnyArray:
-    if isinstance(value, Known):
-        return value.array
-    entries = value.entries if isinstance(value, Sizes) else ()
-    filled = [
-        sentinel + 7919 * place if each is None else each for place, each in enumerate(entries)
-    ]
-    array = np.array(filled, np.int64)
-    return array.reshape(()) if isinstance(value, Sizes) and value.scalar else array
+    return stand.meaning(results, node.name)
 
 
 def _by_table(
@@ -248,6 +233,9 @@ def _by_table(
         "LessEqual",
         "Equal",
         "NotEqual",
+        "Isfinite",
+        "Isinf",
+        "Isnan",
     ) or (entry.operation.startswith("Logical"))
     return [Tensor(each.ref, each.shape, "bool") for each in found] if boolean else list(found)
 
@@ -264,7 +252,7 @@ def _tensors(
     if any(isinstance(value, Tensor) for value in flat):
         return arguments
     for key, value in arguments.items():
-        if isinstance(value, (Weights, Known, Filled)):
+        if isinstance(value, (Weights, Known, Filled, Sizes)):
             return {**arguments, key: translation.tensor(node, value)}
     raise refused_node(
         node, "a number that is only known when the network runs (a size of the batch)"
@@ -277,9 +265,6 @@ def _operand(value: Value, inputs: Sequence[Value]) -> object:
         if any(isinstance(other, Tensor) and _covers(other, value) for other in inputs):
             return Known(np.array(value.value, value.dtype))
         return value
-    if isinstance(value, (Sizes, Elements)):
-        msg = "a number that is only known when the network runs (a size of the batch) is computed with"
-        raise UnsupportedError(msg)
     return value
 
 

@@ -35,11 +35,24 @@ class Known:
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """What an open size is the size of: an axis of something that the network computes."""
+
+    tensor: Tensor
+    axis: int
+
+
+@dataclass(frozen=True, slots=True)
 class Sizes:
-    """Whole numbers worked out from shapes; None: only known when the network runs, as the size of the batch."""
+    """Whole numbers worked out from shapes; None: only known when the network runs, as the size of the batch.
+
+    Attributes:
+        origins: for every entry what it is the size of, None where it is known or not a size as it stands.
+    """
 
     entries: tuple[int | None, ...]
     scalar: bool = False
+    origins: tuple[Origin | None, ...] = ()
 
     @property
     def shape(self) -> Shape:
@@ -94,12 +107,14 @@ class Filled:
 
     Attributes:
         like: a tensor of that shape, if there is one.
+        origins: what each open axis has its size of, as far as that is known.
     """
 
     value: float
     shape: Shape
     dtype: str
     like: Tensor | None = None
+    origins: tuple[Origin | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

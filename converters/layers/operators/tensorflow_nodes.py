@@ -93,6 +93,9 @@ _FIRST_IS_ALL = {
                 for name in ("Elu", "Selu", "Softmax", "LogSoftmax", "Identity", "StopGradient")
             ),
             *((name, name) for name in ("ZerosLike", "OnesLike", "LogicalNot")),
+            *(("Asinh", "Arcsinh"), ("Acosh", "Arccosh"), ("Atanh", "Arctanh"), ("Rint", "Round")),
+            *(("IsFinite", "Isfinite"), ("IsInf", "Isinf"), ("IsNan", "Isnan")),
+            *((name, name) for name in ("Lgamma", "Digamma", "Erfinv")),
         )
     },
     "LeakyRelu": Node("LeakyRelu", ("x",), {"alpha": "negative_slope"}),
@@ -163,6 +166,8 @@ NODES: dict[str, Node] = {
         ("x", "begin", "end", "strides"),
         {f"{name}_mask": f"{name}_mask" for name in ("begin", "end", "ellipsis", "new_axis", "shrink_axis")},
     ),
+    "Cross": Node("Cross", _TWO),
+    "Roll": Node("Roll", ("x", "shift", "axis")),
     "Cumsum": Node("Cumsum", ("x", "axis"), {"exclusive": "exclusive", "reverse": "reverse"}),
 }  # fmt: skip
 """Name of the node's operation in TensorFlow."""

@@ -160,3 +160,15 @@ def test_pads_follow_their_axes() -> None:
     # (0, 2, 3, 1): the last axis of the moved value is axis 1, the two before it are 3 and 2.
     assert moved_pads((0, 0, 1, 2, 3, 4), (0, 2, 3, 1)) == (1, 2, 3, 4)
     assert moved_pads((5, 6), (0, 2, 3, 1)) == (0, 0, 0, 0, 5, 6)
+
+
+def test_parts_of_the_state_take_nothing_and_keep_their_place() -> None:
+    steps = [
+        permute("x", "a", FRONT),
+        Step("compat.Variable", (), "scale", attribute="scale"),
+        function("torch.mul", "a", "scale", to="y"),
+    ]
+
+    settled, _ = settle(steps, "y")
+
+    assert [step.output for step in settled if not step.inputs] == ["scale"]
