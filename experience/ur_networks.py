@@ -1,6 +1,6 @@
 """What both frameworks share of the networks for the Royal Game of Ur: sizes, settings, batches, choice of a piece.
 
-The networks are `legacy_tf/ur.py` and `torch_impl/ur.py`; the game itself is in `experience.environments.royal_ur`.
+The networks are `legacy_tf/ur_networks.py` and `torch_impl/ur_networks.py`; the game itself is in `experience.environments.royal_ur`.
 """
 
 from __future__ import annotations

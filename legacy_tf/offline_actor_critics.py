@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from experience.shapes import check_rows
 from legacy_tf.losses import TensorBatch
-from legacy_tf.offline_agent import Networks, OfflineAgent
+from legacy_tf.offline_agent import OfflineAgent
 from legacy_tf.offline_losses import (
     expectile_loss,
     exponential_weight,
@@ -29,6 +29,7 @@ from legacy_tf.offline_losses import (
     td_target,
 )
 from legacy_tf.offline_networks import DenseNetwork, TrainedVector
+from legacy_tf.offline_updates import Networks
 
 CRITICS = ("critic_1", "critic_2")
 TARGET_CRITICS = ("target_critic_1", "target_critic_2")

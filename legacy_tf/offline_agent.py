@@ -9,7 +9,9 @@ Mirror: torch_impl/offline_agent.py.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -25,20 +27,18 @@ from experience.offline_settings import ActionScaling, Settings, check_actions, 
 from experience.shapes import check_rows, check_shapes
 from legacy_tf.devices import describe_device, find_device
 from legacy_tf.losses import TensorBatch
+from legacy_tf.offline_networks import variables_by_path
+from legacy_tf.offline_updates import Networks, OfflineUpdates
 from legacy_tf.torch_adam import TorchAdam
 
-Networks = Mapping[str, Callable[..., Any]]
-"""Network by name; what a call returns is the network's own: Any."""
 
-
-class OfflineAgent:
+class OfflineAgent(ABC):
     """Base of the agents that learn from recorded transitions.
 
     Attributes:
         settings: hyper-parameters by name, as `experience.offline_settings` has them.
         networks: name to network: "q_network", "target_network", "policy", ...; each is an attribute as well.
         optimizers: Adam as PyTorch computes it, by step: "q", or "critic" and "actor".
-        updates: done so far.
         rng: draws the noise that is not handed in.
 
     Args:
@@ -76,45 +76,44 @@ class OfflineAgent:
         self.obs_dim, self.action_dim = obs_dim, action_dim
         self.preset, self.dtype, self.seed = preset, dtype, seed
         self.device = find_device("auto")
-        self.updates = 0
         self.rng = np.random.default_rng(seed)
         self.networks: dict[str, Any] = {}  # Any: see `Networks`
         self._scaling = ActionScaling(
             self.settings.get("action_low"), self.settings.get("action_high"), action_dim
         )
         self.create_networks()
-        self._parameters = {
-            step: [v for name in names for v in _variables(self.networks[name]).values()]
-            for step, names in self.trained.items()
-        }
-        self.optimizers = {
-            step: TorchAdam(parameters, self.learning_rate(step))
-            for step, parameters in self._parameters.items()
-        }
+        self._updates = OfflineUpdates(
+            self.networks,
+            trained=self.trained,
+            targets=self.targets,
+            losses=self.step_losses,
+            steps_at=self.steps_at,
+            learning_rates={step: self.learning_rate(step) for step in self.trained},
+            tau=self.settings.get("tau"),
+        )
+        self.optimizers = self._updates.optimizers
         self.update_target_network()
-        # All branches are on Python values, so there is nothing for autograph to rewrite; without it tracing is faster.
-        options = {"reduce_retracing": True, "autograph": False}
-        self._step = tf.function(self._take, **options)
-        self._best = tf.function(lambda rows: self.best_action(self.networks, rows), **options)
+        best = partial(self.best_action, self.networks)
+        self._best = tf.function(best, reduce_retracing=True, autograph=False)
 
     @classmethod
     def setting_names(cls) -> tuple[str, ...]:
         """Return the names of all hyper-parameters that the constructor takes beyond its own arguments."""
         return tuple(choose_settings(cls.__name__, None, {}))
 
+    @abstractmethod
     def create_networks(self) -> None:
         """Add the networks with `add_network`, trained ones and targets."""
-        raise NotImplementedError
 
+    @abstractmethod
     def step_losses(
         self, step: str, networks: Networks, batch: TensorBatch, noise: Mapping[str, tf.Tensor]
     ) -> dict[str, tf.Tensor]:
         """Return the figures of a step; the first one is what it minimises."""
-        raise NotImplementedError
 
+    @abstractmethod
     def best_action(self, networks: Networks, observation: tf.Tensor) -> tf.Tensor:
         """Return the greedy action of every row: (batch,) indices, or (batch, action) in [-1, 1]."""
-        raise NotImplementedError
 
     def noise_shapes(self, rows: int) -> dict[str, tuple[int, ...]]:
         """Return the noise arrays of one update: standard normal, those called "uniform..." uniform in [-1, 1)."""
@@ -133,6 +132,11 @@ class OfflineAgent:
         """Return the setting "<step>_lr", or "lr" of an algorithm with one optimizer."""
         name = f"{step}_lr"
         return float(self.settings[name if name in self.settings else "lr"])
+
+    @property
+    def updates(self) -> int:
+        """Updates done so far."""
+        return self._updates.done
 
     @property
     def optimizer(self) -> TorchAdam:
@@ -185,9 +189,7 @@ class OfflineAgent:
         """
         tensors = self._tensors(batch)
         drawn = self._noise_tensors(len(batch.reward), noise)
-        figures = self._step(self.steps_at(self.updates), tensors, drawn)
-        self.updates += 1
-        return _with_loss({name: float(value) for name, value in figures.items()})
+        return self._updates.take(tensors, drawn)
 
     def update_many(
         self,
@@ -216,24 +218,12 @@ class OfflineAgent:
         tensors = self._tensors(batch)
         drawn = self._noise_tensors(len(batch.reward), noise)
         names = {id(v): name for name, v in self._named_variables().items()}
-        loss, gradients = 0.0, dict[str, NDArray[np.floating]]()
-        for step, parameters in self._parameters.items():
-            with tf.GradientTape() as tape:
-                figures = self.step_losses(step, self.networks, tensors, drawn)
-                objective = next(iter(figures.values()))
-            loss += abs(float(objective))
-            for variable, gradient in zip(
-                parameters, tape.gradient(objective, parameters), strict=True
-            ):
-                gradients[names[id(variable)]] = gradient.numpy()
-        return loss, gradients
+        loss, gradients = self._updates.differentiate(tensors, drawn)
+        return loss, {names[id(v)]: gradient.numpy() for v, gradient in gradients}
 
     def update_target_network(self) -> None:
         """Copy the trained networks into their targets."""
-        for target, source in self.targets.items():
-            pairs = zip(*self._both(target, source), strict=True)
-            for moved, followed in pairs:
-                moved.assign(followed)
+        self._updates.copy_targets()
 
     def update_target(self) -> None:
         """Do `update_target_network`: the name that all agents of this project have for it."""
@@ -299,7 +289,7 @@ class OfflineAgent:
         """
         stored = _read_state(path, type(self).__name__)
         self._checkpoint().read(str(path)).assert_consumed()
-        self.updates = int(stored["updates"])
+        self._updates.restart(int(stored["updates"]))
         set_generator(self.rng, stored["generator"])
 
     def save(self, path: str | Path) -> None:
@@ -337,33 +327,6 @@ class OfflineAgent:
             for name, shape in self.noise_shapes(rows).items()
         }
 
-    def _take(
-        self, steps: tuple[str, ...], batch: TensorBatch, noise: Mapping[str, tf.Tensor]
-    ) -> dict[str, tf.Tensor]:
-        """Do one update and return its figures; traced once for every combination of steps."""
-        figures: dict[str, tf.Tensor] = {}
-        for step in steps:
-            parameters = self._parameters[step]
-            with tf.GradientTape() as tape:
-                found = self.step_losses(step, self.networks, batch, noise)
-                objective = next(iter(found.values()))
-            self.optimizers[step].apply(tape.gradient(objective, parameters), parameters)
-            figures |= found
-        # Targets that move softly follow with the last step of the algorithm.
-        if "tau" in self.settings and self.targets and [*self.trained][-1] in steps:
-            self._move_targets()
-        return figures
-
-    def _move_targets(self) -> None:
-        """Do target = (1 - tau) * target + tau * source."""
-        tau = self.settings["tau"]
-        for target, source in self.targets.items():
-            for moved, followed in zip(*self._both(target, source), strict=True):
-                moved.assign((1.0 - tau) * moved + tau * followed)
-
-    def _both(self, *names: str) -> list[list[tf.Variable]]:
-        return [list(_variables(self.networks[name]).values()) for name in names]
-
     def _checkpoint(self) -> tf.train.Checkpoint:
         return tf.train.Checkpoint(networks=self.networks, optimizers=self.optimizers)
 
@@ -371,7 +334,7 @@ class OfflineAgent:
         return {
             f"{name}/{path}": variable
             for name, network in self.networks.items()
-            for path, variable in _variables(network).items()
+            for path, variable in variables_by_path(network).items()
         }
 
     def _tensors(self, batch: Batch) -> TensorBatch:
@@ -402,26 +365,6 @@ class OfflineAgent:
 
     def _tensor(self, array: NDArray[Any]) -> tf.Tensor:
         return tf.convert_to_tensor(np.asarray(array, dtype=self.dtype))
-
-
-def _variables(network: keras.Model | tf.Module) -> dict[str, tf.Variable]:
-    """Return the variables of a network by path: "fc1/kernel", ... or "value"."""
-    if isinstance(network, keras.Model):
-        # Keras' variables hold TensorFlow's, which the optimizer's kernel writes to.
-        return {variable.path: variable.value for variable in network.trainable_variables}
-    return {"value": network.value}
-
-
-def _with_loss(figures: dict[str, float]) -> dict[str, float]:
-    """Return the figures with "loss" in front: their own, or the sum of the magnitudes of the steps' losses."""
-    if "loss" in figures:
-        return figures
-    losses = [abs(value) for name, value in figures.items() if name in _STEP_LOSSES]
-    return {"loss": sum(losses), **figures}
-
-
-_STEP_LOSSES = ("critic_loss", "actor_loss", "alpha_loss", "temperature_loss")
-"""Figures that a step minimises, where there are several steps."""
 
 
 def _read_state(path: str | Path, name: str) -> dict[str, Any]:  # Any: JSON

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from experience.shapes import check_rows
 from legacy_tf.losses import TensorBatch
-from legacy_tf.offline_agent import Networks, OfflineAgent
+from legacy_tf.offline_agent import OfflineAgent
 from legacy_tf.offline_losses import imitation_loss
 from legacy_tf.offline_networks import DenseNetwork
+from legacy_tf.offline_updates import Networks
 
 LOG_STD_BOUNDS = (-4.0, 15.0)
 """Of a stochastic policy that is cloned, as in d3rlpy."""

@@ -13,9 +13,9 @@ import tensorflow as tf
 
 from legacy_tf.losses import TensorBatch
 from legacy_tf.offline_actor_critics import CRITICS, TARGET_CRITICS, OfflineActorCritic
-from legacy_tf.offline_agent import Networks
 from legacy_tf.offline_losses import squashed_log_density
 from legacy_tf.offline_networks import TrainedVector
+from legacy_tf.offline_updates import Networks
 
 LOG_STD_BOUNDS = (-20.0, 2.0)
 LARGEST_ALPHA = 1e6

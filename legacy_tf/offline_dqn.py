@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from experience.shapes import check_rows
 from legacy_tf.losses import TensorBatch
-from legacy_tf.offline_agent import Networks, OfflineAgent
+from legacy_tf.offline_agent import OfflineAgent
 from legacy_tf.offline_losses import (
     allowed_actions,
     chosen_value,
@@ -30,6 +30,7 @@ from legacy_tf.offline_losses import (
     td_target,
 )
 from legacy_tf.offline_networks import DenseNetwork
+from legacy_tf.offline_updates import Networks
 
 
 class OfflineDQN(OfflineAgent):

@@ -67,3 +67,11 @@ class TrainedVector(tf.Module):
     def __call__(self) -> tf.Variable:
         """Return the numbers, (size,)."""
         return self.value
+
+
+def variables_by_path(network: keras.Model | tf.Module) -> dict[str, tf.Variable]:
+    """Return the variables of a network by path: "fc1/kernel", ... or "value"."""
+    if isinstance(network, keras.Model):
+        # Keras' variables hold TensorFlow's, which the optimizer's kernel writes to.
+        return {variable.path: variable.value for variable in network.trainable_variables}
+    return {"value": network.value}

@@ -23,7 +23,7 @@ class TorchAdam(tf.Module):
 
     Args:
         variables: p.
-        lr: of the formula.
+        lr: of the formula; a float64 variable where it changes.
         betas: beta_1 and beta_2.
         epsilon: of the formula.
     """
@@ -31,7 +31,7 @@ class TorchAdam(tf.Module):
     def __init__(
         self,
         variables: Sequence[tf.Variable],
-        lr: float,
+        lr: float | tf.Variable,
         *,
         betas: tuple[float, float] = (0.9, 0.999),
         epsilon: float = 1e-8,
@@ -52,7 +52,7 @@ class TorchAdam(tf.Module):
         # this epsilon.
         epsilon = self.epsilon * tf.sqrt(1.0 - powers[1])
         for gradient, variable, m, v in zip(gradients, variables, *self.moments, strict=True):
-            numbers = [*powers, tf.constant(self.lr, tf.float64), *self.betas, epsilon]
+            numbers = [*powers, self.lr, *self.betas, epsilon]
             power_1, power_2, lr, beta_1, beta_2, added = (
                 tf.cast(tf.convert_to_tensor(number, tf.float64), variable.dtype)
                 for number in numbers

@@ -1,7 +1,7 @@
-"""The value and the policy network for the Royal Game of Ur, and the step that trains both.
+"""The trainer of the two networks for the Royal Game of Ur: steps, epochs, weights, files.
 
-Mirror: torch_impl/ur.py has the same names in the same order. Samples, epochs and files of the training run are in
-`experience`.
+Mirror: torch_impl/ur.py has the same names in the same order, and so has ur_networks.py. Samples, epochs and files of the
+training run are in `experience`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from typing import Any, Self
 import keras
 import numpy as np
 import tensorflow as tf
-from keras import layers
 from numpy.typing import NDArray
 
 from experience.agent import Noise
@@ -32,89 +31,8 @@ from experience.ur_networks import (
 )
 from legacy_tf.devices import describe_device, find_device
 from legacy_tf.networks import read_weights, write_weights
-
-__all__ = ["PolicyNetwork", "UrNetworks", "UrTrainer", "ValueNetwork"]
-
-
-def ValueNetwork(  # noqa: N802  the rewrite has a class of this name
-    input_size: int = FEATURES,
-    hidden_sizes: Sequence[int] = HIDDEN_SIZES,
-    *,
-    dropout: float = 0.1,
-    dtype: str = "float32",
-    seed: int = 0,
-) -> keras.Model:
-    """How good a position is for player 2, from -1 to 1: 81,921 parameters with the original's sizes.
-
-    Hidden layers fc1, fc2, ... with ReLU, dropout behind each, then one unit with tanh. Kernels and biases are drawn
-    as `torch.nn.Linear` draws them, uniformly up to 1/sqrt(in). An ordinary functional model: any Keras reads its file.
-
-    Args:
-        input_size: numbers in a position.
-        hidden_sizes: units of the hidden layers.
-        dropout: rate behind every hidden layer.
-        dtype: "float32" or "float64".
-        seed: of the initial weights and of dropout.
-    """
-    own_seed = seed * 1000 + 1
-    features = keras.Input((input_size,), dtype=dtype, name="features")
-    x = _add_layers(features, hidden_sizes, dropout=dropout, dtype=dtype, seed=own_seed)
-    x = _dense(x, f"fc{len(hidden_sizes) + 1}", 1, dtype=dtype, seed=own_seed)
-    return keras.Model(
-        features, layers.Activation("tanh", name="tanh", dtype=dtype)(x), name="value"
-    )
-
-
-def PolicyNetwork(  # noqa: N802  the rewrite has a class of this name
-    input_size: int = FEATURES,
-    hidden_sizes: Sequence[int] = HIDDEN_SIZES,
-    *,
-    dropout: float = 0.1,
-    dtype: str = "float32",
-    seed: int = 0,
-) -> keras.Model:
-    """How probable each of the seven pieces is as the expert's move: 82,119 parameters with the original's sizes.
-
-    As `ValueNetwork`, with seven units and softmax at the end.
-
-    Args:
-        input_size: numbers in a position.
-        hidden_sizes: units of the hidden layers.
-        dropout: rate behind every hidden layer.
-        dtype: "float32" or "float64".
-        seed: of the initial weights and of dropout.
-    """
-    own_seed = seed * 1000 + 500
-    features = keras.Input((input_size,), dtype=dtype, name="features")
-    x = _add_layers(features, hidden_sizes, dropout=dropout, dtype=dtype, seed=own_seed)
-    x = _dense(x, f"fc{len(hidden_sizes) + 1}", PIECES, dtype=dtype, seed=own_seed)
-    return keras.Model(features, layers.Softmax(name="softmax", dtype=dtype)(x), name="policy")
-
-
-def UrNetworks(  # noqa: N802  the rewrite has a class of this name
-    input_size: int = FEATURES,
-    hidden_sizes: Sequence[int] = HIDDEN_SIZES,
-    *,
-    dropout: float = 0.1,
-    dtype: str = "float32",
-    seed: int = 0,
-) -> keras.Model:
-    """Both networks as one model of two outputs, with the layers `value` and `policy`.
-
-    Args:
-        input_size: numbers in a position.
-        hidden_sizes: units of the hidden layers of each network.
-        dropout: rate behind every hidden layer.
-        dtype: "float32" or "float64".
-        seed: of the initial weights and of dropout.
-    """
-    settings: dict[str, Any] = {"dropout": dropout, "dtype": dtype, "seed": seed}
-    features = keras.Input((input_size,), dtype=dtype, name="features")
-    outputs = [
-        build(input_size, hidden_sizes, **settings)(features)
-        for build in (ValueNetwork, PolicyNetwork)
-    ]
-    return keras.Model(features, outputs, name="ur_networks")
+from legacy_tf.torch_adam import TorchAdam
+from legacy_tf.ur_networks import UrNetworks, run_layers
 
 
 class UrTrainer:
@@ -168,10 +86,9 @@ class UrTrainer:
             hidden_sizes=hidden_sizes, dropout=dropout, dtype=dtype, seed=seed
         )
         self._mask_units = mask_units(hidden_sizes)
+        self._rate = tf.Variable(learning_rate, dtype=tf.float64, trainable=False)
         # One optimizer for each network, as the original has it.
-        self._optimizers = [_TorchAdam(learning_rate) for _ in OUTPUTS]
-        for optimizer, name in zip(self._optimizers, OUTPUTS, strict=True):
-            optimizer.build(self._network(name).trainable_variables)
+        self._optimizers = [TorchAdam(self._trained(name), self._rate) for name in OUTPUTS]
         self._step = tf.function(self._train_step, reduce_retracing=True)
         self._both = tf.function(self.networks, reduce_retracing=True)
 
@@ -241,8 +158,7 @@ class UrTrainer:
 
     def set_learning_rate(self, learning_rate: float) -> None:
         """Set the rate of the next steps."""
-        for optimizer in self._optimizers:
-            optimizer.exact_rate.assign(learning_rate)
+        self._rate.assign(learning_rate)
 
     def get_weights(self) -> dict[str, NDArray[np.floating]]:
         """Return copies of all weights: "value/fc1/kernel" (in, out), "value/fc1/bias" (out,), ..., "policy/..."."""
@@ -319,6 +235,10 @@ class UrTrainer:
     def _network(self, name: str) -> keras.Model:
         return self.networks.get_layer(name)
 
+    def _trained(self, name: str) -> list[tf.Variable]:
+        # Keras' variables hold TensorFlow's, which the optimizer's kernel writes to.
+        return [variable.value for variable in self._network(name).trainable_variables]
+
     def _named_variables(self) -> list[tuple[str, Any]]:  # Any: Keras' own, untyped
         return [
             (f"{name}/{variable.path}", variable)
@@ -331,10 +251,10 @@ class UrTrainer:
         own = [
             variable
             for optimizer in self._optimizers
-            for variable in (*optimizer.variables, optimizer.exact_rate)
+            for variable in (optimizer.iterations, *optimizer.moments[0], *optimizer.moments[1])
         ]
         dropout = (v for v in self.networks.variables if v.path.endswith("generator_state"))
-        return [*own, *dropout]
+        return [self._rate, *own, *dropout]
 
     def _tensor(self, array: NDArray[Any]) -> tf.Tensor:
         return tf.convert_to_tensor(np.asarray(array, dtype=self.dtype))
@@ -361,8 +281,8 @@ class UrTrainer:
     ) -> tf.Tensor:
         """Return the mean value loss and the mean policy loss over the batch, (2,)."""
         features, value_target, policy_target = batch
-        value = _run_layers(self._network("value"), features, noise, training=training)[:, 0]
-        logits = _run_layers(self._network("policy"), features, noise, training=training)
+        value = run_layers(self._network("value"), features, noise, training=training)[:, 0]
+        logits = run_layers(self._network("policy"), features, noise, training=training)
         return tf.stack(
             [
                 _value_loss(tf.tanh(value), value_target, kind=self.configuration["value_loss"]),
@@ -377,99 +297,15 @@ class UrTrainer:
         with tf.GradientTape() as tape:
             losses = self._losses(batch, noise)
             total = tf.reduce_sum(losses)
-        variables = [self._network(name).trainable_variables for name in OUTPUTS]
-        return losses, tape.gradient(total, variables)
+        return losses, tape.gradient(total, [self._trained(name) for name in OUTPUTS])
 
     def _train_step(
         self, batch: Sequence[tf.Tensor], noise: Mapping[str, tf.Tensor] | None
     ) -> tf.Tensor:
         losses, gradients = self._gradients(batch, noise)
         for optimizer, own, name in zip(self._optimizers, gradients, OUTPUTS, strict=True):
-            optimizer.apply(own, self._network(name).trainable_variables)
+            optimizer.apply(own, self._trained(name))
         return losses
-
-
-class _TorchAdam(keras.optimizers.Adam):
-    """Adam as the original trainer has it: epsilon stands beside the bias-corrected root.
-
-        p -= lr / (1 - beta_1**t) * m / (sqrt(v) / sqrt(1 - beta_2**t) + epsilon)
-
-    keras 3.15.1 (optimizers/adam.py, update_step) has it beside sqrt(v), which is another number while beta_2**t is not
-    small; and it rounds learning rate and betas to float32, which torch.optim.Adam does not: 5e-8 of every step.
-
-    Attributes:
-        exact_rate: the learning rate in float64; Keras' own has the dtype of `keras.config.floatx`.
-
-    Args:
-        learning_rate: step size.
-    """
-
-    def __init__(self, learning_rate: float = 0.001) -> None:
-        super().__init__(learning_rate, epsilon=1e-8, name="adam")
-        self.exact_rate = tf.Variable(learning_rate, trainable=False, dtype=tf.float64)
-
-    def update_step(self, gradient: tf.Tensor, variable: Any, learning_rate: Any) -> None:  # noqa: ANN401
-        """Do one step on one variable, in place; `exact_rate` takes the place of `learning_rate`."""
-        step = tf.cast(self.iterations + 1, tf.float64)
-        index = self._get_variable_index(variable)
-        m, v = self._momentums[index], self._velocities[index]
-        m.assign(m + (gradient - m) * (1 - self.beta_1))
-        v.assign(v * self.beta_2 + (1 - self.beta_2) * tf.square(gradient))
-        rest_1 = 1 - tf.pow(tf.constant(self.beta_1, tf.float64), step)
-        rest_2 = 1 - tf.pow(tf.constant(self.beta_2, tf.float64), step)
-        size = tf.cast(self.exact_rate / rest_1, variable.dtype)
-        root = tf.sqrt(tf.convert_to_tensor(v)) / tf.cast(tf.sqrt(rest_2), variable.dtype)
-        variable.assign(variable - size * (m / (root + self.epsilon)))
-
-
-def _dense(x: Any, name: str, units: int, *, dtype: str, seed: int) -> Any:  # noqa: ANN401  Keras' own
-    """Return the sums of a dense layer whose weights are drawn uniformly up to 1/sqrt(in)."""
-    bound = 1 / np.sqrt(x.shape[-1])
-    number = int(name.removeprefix("fc"))
-    # One seed for all would give layers of one shape equal kernels.
-    kernel, bias = (
-        keras.initializers.RandomUniform(-bound, bound, seed=seed + 10 * number + offset)
-        for offset in range(2)
-    )
-    return layers.Dense(
-        units, kernel_initializer=kernel, bias_initializer=bias, name=name, dtype=dtype
-    )(x)
-
-
-def _add_layers(
-    x: Any,  # noqa: ANN401  Keras' own
-    hidden_sizes: Sequence[int],
-    *,
-    dropout: float,
-    dtype: str,
-    seed: int,
-) -> Any:  # noqa: ANN401
-    """Return the output of fc1, relu1, dropout1, fc2, ..."""
-    for number, units in enumerate(hidden_sizes, start=1):
-        x = _dense(x, f"fc{number}", units, dtype=dtype, seed=seed)
-        x = layers.ReLU(name=f"relu{number}", dtype=dtype)(x)
-        x = layers.Dropout(dropout, seed=seed + number, name=f"dropout{number}", dtype=dtype)(x)
-    return x
-
-
-def _run_layers(
-    network: keras.Model,
-    x: tf.Tensor,
-    noise: Mapping[str, tf.Tensor] | None,
-    *,
-    training: bool,
-) -> tf.Tensor:
-    """Return the sums of the last dense layer; masks of `noise` take the dropout layers' places.
-
-    A functional model cannot be handed masks, so its layers are called here one by one.
-    """
-    for layer in network.layers[1:-1]:
-        if isinstance(layer, layers.Dropout):
-            name = f"{network.name}/{layer.name}"
-            x = layer(x, training=training) if noise is None else x * noise[name]
-        else:
-            x = layer(x)
-    return x
 
 
 def _value_loss(value: tf.Tensor, target: tf.Tensor, *, kind: str) -> tf.Tensor:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from experience.shapes import check_rows
 from torch_impl.losses import TensorBatch
-from torch_impl.offline_agent import UPDATES_PER_LARGE_CALL, Networks, OfflineAgent
+from torch_impl.offline_agent import UPDATES_PER_LARGE_CALL, OfflineAgent
 from torch_impl.offline_losses import (
     expectile_loss,
     exponential_weight,
@@ -30,6 +30,7 @@ from torch_impl.offline_losses import (
     td_target,
 )
 from torch_impl.offline_networks import DenseNetwork, TrainedVector
+from torch_impl.offline_updates import Networks
 
 CRITICS = ("critic_1", "critic_2")
 TARGET_CRITICS = ("target_critic_1", "target_critic_2")

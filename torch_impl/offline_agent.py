@@ -8,8 +8,8 @@ Mirror: legacy_tf/offline_agent.py.
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self, cast
 
@@ -24,31 +24,25 @@ from experience.offline_data import ReplayBuffer
 from experience.offline_settings import ActionScaling, Settings, check_actions, choose_settings
 from experience.shapes import check_rows, check_shapes
 from torch_impl.arrays import fill_tensor, keras_name, to_array, to_numbers, to_tensor
-from torch_impl.checkpoints import CheckpointError, checkpoint_path, read_checkpoint
-from torch_impl.compiled_steps import CompilingError
+from torch_impl.checkpoints import CheckpointError, checkpoint_path
 from torch_impl.devices import describe_device, find_device
 from torch_impl.losses import TensorBatch
-from torch_impl.offline_files import read_agent_file, write_agent_file
-from torch_impl.offline_steps import CompiledUpdates, Step
+from torch_impl.offline_files import read_agent_file, read_configuration, write_agent_file
+from torch_impl.offline_updates import Networks, OfflineUpdates
 
-Networks = Mapping[str, Callable[..., Any]]
-"""Network by name; what a call returns is the network's own: Any."""
 UPDATES_PER_CALL = 10
 """Updates that are compiled into one call; a divisor of the usual intervals between two target copies."""
 UPDATES_PER_LARGE_CALL = 2
 """The same for agents with several steps and networks, whose compilation takes as many times longer."""
 
-_log = logging.getLogger(__name__)
 
-
-class OfflineAgent:
+class OfflineAgent(ABC):
     """Base of the agents that learn from recorded transitions.
 
     Attributes:
         settings: hyper-parameters by name, as `experience.offline_settings` has them.
         networks: name to network: "q_network", "target_network", "policy", ...; each is an attribute as well.
         optimizers: torch.optim.Adam by step: "q", or "critic" and "actor".
-        updates: done so far.
         rng: draws the noise that is not handed in.
         device: of everything.
         updates_per_call: updates that are compiled into one call.
@@ -93,44 +87,44 @@ class OfflineAgent:
         self.obs_dim, self.action_dim = obs_dim, action_dim
         self.preset, self.dtype, self.seed = preset, dtype, seed
         self.device = find_device(device)
-        self.updates = 0
         self.rng = np.random.default_rng(seed)
         self.networks: dict[str, Any] = {}  # Any: see `Networks`
         self._scaling = ActionScaling(
             self.settings.get("action_low"), self.settings.get("action_high"), action_dim
         )
         self.create_networks()
-        self._parameters = {
-            step: [p for name in names for p in self.networks[name].parameters()]
-            for step, names in self.trained.items()
-        }
-        self.optimizers = {
-            step: _make_optimizer(parameters, self.learning_rate(step))
-            for step, parameters in self._parameters.items()
-        }
+        self._updates = OfflineUpdates(
+            self.networks,
+            trained=self.trained,
+            targets=self.targets,
+            losses=self.step_losses,
+            steps_at=self.steps_at,
+            learning_rates={step: self.learning_rate(step) for step in self.trained},
+            tau=self.settings.get("tau"),
+        )
+        self.optimizers = self._updates.optimizers
         self.update_target_network()
-        self._compiled: CompiledUpdates | None = None
         if compiled:
-            self._compiled = self._make_compiled()
+            self._updates.compile(self.updates_per_call)
 
     @classmethod
     def setting_names(cls) -> tuple[str, ...]:
         """Return the names of all hyper-parameters that the constructor takes beyond its own arguments."""
         return tuple(choose_settings(cls.__name__, None, {}))
 
+    @abstractmethod
     def create_networks(self) -> None:
         """Add the networks with `add_network`, trained ones and targets."""
-        raise NotImplementedError
 
+    @abstractmethod
     def step_losses(
         self, step: str, networks: Networks, batch: TensorBatch, noise: Mapping[str, Tensor]
     ) -> dict[str, Tensor]:
         """Return the figures of a step; the first one is what it minimises."""
-        raise NotImplementedError
 
+    @abstractmethod
     def best_action(self, networks: Networks, observation: Tensor) -> Tensor:
         """Return the greedy action of every row: (batch,) indices, or (batch, action) in [-1, 1]."""
-        raise NotImplementedError
 
     def noise_shapes(self, rows: int) -> dict[str, tuple[int, ...]]:
         """Return the noise arrays of one update: standard normal, those called "uniform..." uniform in [-1, 1)."""
@@ -149,6 +143,11 @@ class OfflineAgent:
         """Return the setting "<step>_lr", or "lr" of an algorithm with one optimizer."""
         name = f"{step}_lr"
         return float(self.settings[name if name in self.settings else "lr"])
+
+    @property
+    def updates(self) -> int:
+        """Updates done so far."""
+        return self._updates.done
 
     @property
     def optimizer(self) -> torch.optim.Adam:
@@ -202,7 +201,7 @@ class OfflineAgent:
         """
         tensors = self._tensors(batch)
         drawn = self._noise_tensors(len(batch.reward), noise)
-        return to_numbers(_with_loss(self._take(tensors, drawn)))
+        return to_numbers(self._updates.take(tensors, drawn))
 
     def update_many(
         self,
@@ -226,11 +225,12 @@ class OfflineAgent:
         sums: dict[str, list[Tensor]] = {}
         left = count
         while left > 0:
-            length = (
-                self.updates_per_call if self._compiled and left >= self.updates_per_call else 1
-            )
+            length = self._updates.best_count(left)
             batches = buffer.gather(buffer.sample_indices(size, generator, count=length))
-            for name, values in self._take_several(batches, length).items():
+            drawn = [self.draw_noise(size) for _ in range(length)]
+            noise = {name: self._tensor(np.stack([d[name] for d in drawn])) for name in drawn[0]}
+            figures = self._updates.take_several(self._transfer(batches), noise)
+            for name, values in figures.items():
                 sums.setdefault(name, []).append(values)
             left -= length
         return to_numbers({name: torch.cat(values).mean() for name, values in sums.items()})
@@ -242,21 +242,12 @@ class OfflineAgent:
         tensors = self._tensors(batch)
         drawn = self._noise_tensors(len(batch.reward), noise)
         names = {id(p): name for name, p in self._named_parameters().items()}
-        loss, gradients = 0.0, dict[str, NDArray[np.floating]]()
-        for step, parameters in self._parameters.items():
-            figures = self.step_losses(step, self.networks, tensors, drawn)
-            objective = next(iter(figures.values()))
-            loss += abs(objective.item())
-            for parameter, gradient in zip(
-                parameters, torch.autograd.grad(objective, parameters), strict=True
-            ):
-                gradients[names[id(parameter)]] = to_array(gradient)
-        return loss, gradients
+        loss, gradients = self._updates.differentiate(tensors, drawn)
+        return loss, {names[id(p)]: to_array(gradient) for p, gradient in gradients}
 
     def update_target_network(self) -> None:
         """Copy the trained networks into their targets."""
-        for target, source in self.targets.items():
-            self.networks[target].load_state_dict(self.networks[source].state_dict())
+        self._updates.copy_targets()
 
     def update_target(self) -> None:
         """Do `update_target_network`: the name that all agents of this project have for it."""
@@ -321,11 +312,9 @@ class OfflineAgent:
             CheckpointError: The file is damaged or not of an agent like this; nothing is changed then.
         """
         stored = read_agent_file(Path(path), self.networks, self.optimizers, set(self.targets))
-        self.updates = int(cast("int", stored.get("updates", self.updates)))
+        self._updates.restart(int(cast("int", stored.get("updates", self.updates))))
         if "generator" in stored:
             set_generator(self.rng, str(stored["generator"]))
-        if self._compiled is not None:
-            self._compiled = self._make_compiled()
 
     def save(self, path: str | Path) -> None:
         """Do `save_model`; the name may leave `.pth` out."""
@@ -339,12 +328,8 @@ class OfflineAgent:
             CheckpointError: The file is damaged, or of another class.
         """
         path = checkpoint_path(path)
-        stored = cast("Mapping[str, Any]", read_checkpoint(path).metadata.get("agent", {}))
-        if stored.get("class") != cls.__name__:
-            msg = f"{path}: of {stored.get('class', 'no offline agent')}; needed {cls.__name__}"
-            raise CheckpointError(msg)
         try:
-            agent = cls(**{**stored["configuration"], **settings})
+            agent = cls(**{**read_configuration(path, cls.__name__), **settings})
         except (KeyError, TypeError, ValueError) as error:
             msg = f"{path}: not a {cls.__name__}: {error}"
             raise CheckpointError(msg) from error
@@ -370,76 +355,6 @@ class OfflineAgent:
             else self.rng.standard_normal(shape)
             for name, shape in self.noise_shapes(rows).items()
         }
-
-    def _take_several(self, batches: Batch, length: int) -> dict[str, Tensor]:
-        """Return the figures (updates,) of updates on (updates, batch, ...) each."""
-        rows = batches.reward.shape[1]
-        if self._compiled is not None and length == self.updates_per_call:
-            drawn = [self.draw_noise(rows) for _ in range(length)]
-            noise = {name: self._tensor(np.stack([d[name] for d in drawn])) for name in drawn[0]}
-            try:
-                figures = self._compiled(self.updates, self._transfer(batches), noise)
-            except CompilingError as error:
-                self._compiled = None
-                _log.warning("updates run in eager PyTorch: %s", error)
-                found = [
-                    self._take(
-                        self._transfer(Batch(*(field[index] for field in batches))),
-                        {name: array[index] for name, array in noise.items()},
-                    )
-                    for index in range(length)
-                ]
-                return _join([_with_loss(each) for each in found])
-            self.updates += length
-            return _join([_with_loss(each) for each in figures])
-        transferred = self._transfer(Batch(*(field[0] for field in batches)))
-        return _join([_with_loss(self._take(transferred, self._noise_tensors(rows, None)))])
-
-    def _take(self, batch: TensorBatch, noise: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Do one update and return its figures, those of a step under the step's names."""
-        figures: dict[str, Tensor] = {}
-        steps = self.steps_at(self.updates)
-        for step in steps:
-            parameters = self._parameters[step]
-            found = self.step_losses(step, self.networks, batch, noise)
-            gradients = torch.autograd.grad(next(iter(found.values())), parameters)
-            for parameter, gradient in zip(parameters, gradients, strict=True):
-                parameter.grad = gradient
-            self.optimizers[step].step()
-            figures |= {name: value.detach() for name, value in found.items()}
-        if self._moves_targets(steps):
-            self._move_targets()
-        self.updates += 1
-        return figures
-
-    def _moves_targets(self, steps: tuple[str, ...]) -> bool:
-        """Return whether targets follow after these steps: with the last one of the algorithm, if they move softly."""
-        return "tau" in self.settings and bool(self.targets) and [*self.trained][-1] in steps
-
-    @torch.no_grad()
-    def _move_targets(self) -> None:
-        """Do target = (1 - tau) * target + tau * source."""
-        tau = self.settings["tau"]
-        for target, source in self.targets.items():
-            moved = list(self.networks[target].parameters())
-            torch._foreach_mul_(moved, 1.0 - tau)
-            torch._foreach_add_(moved, list(self.networks[source].parameters()), alpha=tau)
-
-    def _make_compiled(self) -> CompiledUpdates | None:
-        plans: Step = self.steps_at
-        try:
-            return CompiledUpdates(
-                cast("Mapping[str, nn.Module]", self.networks),
-                trained=self.trained,
-                optimizers=self.optimizers,
-                losses=self.step_losses,
-                steps_at=plans,
-                targets=self.targets,
-                tau=self.settings.get("tau"),
-            )
-        except CompilingError as error:
-            _log.warning("updates run in eager PyTorch: %s", error)
-            return None
 
     def _named_parameters(self) -> dict[str, nn.Parameter]:
         return {
@@ -482,34 +397,3 @@ class OfflineAgent:
     def _tensor(self, array: NDArray[Any]) -> Tensor:  # Any: booleans as well
         """Return a tensor of the agent's dtype on its device."""
         return to_tensor(array, self.dtype, self.device)
-
-
-def _make_optimizer(parameters: list[nn.Parameter], lr: float) -> torch.optim.Adam:
-    """Return Adam with its state made, as if it had done no step yet."""
-    # One kernel for all weights; eager steps of small networks take half the time.
-    optimizer = torch.optim.Adam(parameters, lr=lr, fused=True)
-    for parameter in parameters:
-        optimizer.state[parameter] = {
-            "step": torch.zeros((), dtype=torch.float32, device=parameter.device),
-            "exp_avg": torch.zeros_like(parameter, requires_grad=False),
-            "exp_avg_sq": torch.zeros_like(parameter, requires_grad=False),
-        }
-    return optimizer
-
-
-def _with_loss(figures: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return the figures with "loss" in front: their own, or the sum of the magnitudes of the steps' losses."""
-    if "loss" in figures:
-        return figures
-    losses = [value.abs() for name, value in figures.items() if name in _STEP_LOSSES]
-    return {"loss": torch.stack(losses).sum(dim=0), **figures}
-
-
-_STEP_LOSSES = ("critic_loss", "actor_loss", "alpha_loss", "temperature_loss")
-"""Figures that a step minimises, where there are several steps."""
-
-
-def _join(rows: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """Return one tensor a figure from those of every update; steps that are left out in some have fewer."""
-    names = dict.fromkeys(name for row in rows for name in row)
-    return {name: torch.stack([row[name] for row in rows if name in row]) for name in names}

@@ -15,9 +15,10 @@ from torch import Tensor
 
 from experience.shapes import check_rows
 from torch_impl.losses import TensorBatch
-from torch_impl.offline_agent import Networks, OfflineAgent
+from torch_impl.offline_agent import OfflineAgent
 from torch_impl.offline_losses import imitation_loss
 from torch_impl.offline_networks import DenseNetwork
+from torch_impl.offline_updates import Networks
 
 LOG_STD_BOUNDS = (-4.0, 15.0)
 """Of a stochastic policy that is cloned, as in d3rlpy."""

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from torch_impl.losses import TensorBatch
 from torch_impl.offline_actor_critics import CRITICS, TARGET_CRITICS, OfflineActorCritic
-from torch_impl.offline_agent import Networks
 from torch_impl.offline_losses import squashed_log_density
 from torch_impl.offline_networks import TrainedVector
+from torch_impl.offline_updates import Networks
 
 LOG_STD_BOUNDS = (-20.0, 2.0)
 LARGEST_ALPHA = 1e6

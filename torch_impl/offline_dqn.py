@@ -21,7 +21,7 @@ from torch import Tensor
 
 from experience.shapes import check_rows
 from torch_impl.losses import TensorBatch
-from torch_impl.offline_agent import Networks, OfflineAgent
+from torch_impl.offline_agent import OfflineAgent
 from torch_impl.offline_losses import (
     allowed_actions,
     chosen_value,
@@ -31,6 +31,7 @@ from torch_impl.offline_losses import (
     td_target,
 )
 from torch_impl.offline_networks import DenseNetwork
+from torch_impl.offline_updates import Networks
 
 
 class OfflineDQN(OfflineAgent):

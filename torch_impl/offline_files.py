@@ -45,6 +45,21 @@ def write_agent_file(
     )
 
 
+def read_configuration(path: Path, class_name: str) -> Mapping[str, Any]:  # Any: arguments
+    """Return the arguments of the constructor from the file of an agent of this class.
+
+    Raises:
+        CheckpointError: The file is damaged, or of another class.
+    """
+    stored = read_checkpoint(path).metadata.get("agent")
+    known: Mapping[str, Any] = stored if isinstance(stored, Mapping) else {}
+    if known.get("class") != class_name or not isinstance(known.get("configuration"), Mapping):
+        msg = f"{path}: of {known.get('class', 'no offline agent')}; needed {class_name}"
+        raise CheckpointError(msg)
+    configuration: Mapping[str, Any] = known["configuration"]
+    return configuration
+
+
 def read_agent_file(
     path: Path,
     networks: Mapping[str, nn.Module],

@@ -1,23 +1,19 @@
-"""The value and the policy network for the Royal Game of Ur, and the step that trains both.
+"""The trainer of the two networks for the Royal Game of Ur: steps, epochs, weights, files.
 
-Mirror: legacy_tf/ur.py has the same names in the same order. Samples, epochs and files of the training run are in
-`experience`; how a step is made fast is in ur_steps.py.
+Mirror: legacy_tf/ur.py has the same names in the same order, and so has ur_networks.py. Samples, epochs and files of the
+training run are in `experience`; how a step is made fast is in ur_steps.py.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, Self, cast
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.utils import skip_init
 
 from experience.agent import Noise
 from experience.shapes import check_rows, check_shapes
@@ -41,113 +37,11 @@ from torch_impl.checkpoints import (
 )
 from torch_impl.devices import describe_device, find_device
 from torch_impl.networks import DTYPES, read_weights, write_weights
+from torch_impl.ur_networks import UrNetworks
 from torch_impl.ur_steps import UrSteps
-
-__all__ = ["PolicyNetwork", "UrNetworks", "UrTrainer", "ValueNetwork"]
 
 BATCHES_PER_DRAW = 64
 """Batches of an epoch whose dropout masks are drawn together: one draw of 4 MB instead of 64 small ones."""
-
-
-class ValueNetwork(nn.Module):
-    """How good a position is for player 2, from -1 to 1: 81,921 parameters with the original's sizes.
-
-    Hidden layers fc1, fc2, ... with ReLU, dropout behind each, then one unit with tanh. Kernels and biases are drawn
-    as `nn.Linear` draws them, uniformly up to 1/sqrt(in).
-
-    Args:
-        input_size: numbers in a position.
-        hidden_sizes: units of the hidden layers.
-        dropout: rate behind every hidden layer.
-        dtype: "float32" or "float64".
-        seed: of the initial weights.
-    """
-
-    fc1: nn.Linear
-
-    def __init__(
-        self,
-        input_size: int = FEATURES,
-        hidden_sizes: Sequence[int] = HIDDEN_SIZES,
-        *,
-        dropout: float = 0.1,
-        dtype: str = "float32",
-        seed: int = 0,
-    ) -> None:
-        super().__init__()
-        _add_layers(self, (input_size, *hidden_sizes, 1), dropout=dropout, dtype=dtype, seed=seed)
-
-    def forward(self, x: Tensor, noise: Mapping[str, Tensor] | None = None) -> Tensor:
-        """Return (batch, 1) for (batch, features); `noise` has masks in place of dropout1, dropout2, ..."""
-        return torch.tanh(_run_layers(self, x, noise))
-
-
-class PolicyNetwork(nn.Module):
-    """How probable each of the seven pieces is as the expert's move: 82,119 parameters with the original's sizes.
-
-    As `ValueNetwork`, with seven units and softmax at the end.
-
-    Args:
-        input_size: numbers in a position.
-        hidden_sizes: units of the hidden layers.
-        dropout: rate behind every hidden layer.
-        dtype: "float32" or "float64".
-        seed: of the initial weights.
-    """
-
-    fc1: nn.Linear
-
-    def __init__(
-        self,
-        input_size: int = FEATURES,
-        hidden_sizes: Sequence[int] = HIDDEN_SIZES,
-        *,
-        dropout: float = 0.1,
-        dtype: str = "float32",
-        seed: int = 0,
-    ) -> None:
-        super().__init__()
-        sizes = (input_size, *hidden_sizes, PIECES)
-        _add_layers(self, sizes, dropout=dropout, dtype=dtype, seed=seed + 1)
-
-    def forward(self, x: Tensor, noise: Mapping[str, Tensor] | None = None) -> Tensor:
-        """Return (batch, 7) probabilities for (batch, features)."""
-        return torch.softmax(self.logits(x, noise), dim=1)
-
-    def logits(self, x: Tensor, noise: Mapping[str, Tensor] | None = None) -> Tensor:
-        """Return what softmax is applied to, (batch, 7)."""
-        return _run_layers(self, x, noise)
-
-
-class UrNetworks(nn.Module):
-    """Both networks as one module, whose parameters are named "value.fc1.weight", "policy.fc1.weight", ...
-
-    Args:
-        input_size: numbers in a position.
-        hidden_sizes: units of the hidden layers of each network.
-        dropout: rate behind every hidden layer.
-        dtype: "float32" or "float64".
-        seed: of the initial weights.
-    """
-
-    def __init__(
-        self,
-        input_size: int = FEATURES,
-        hidden_sizes: Sequence[int] = HIDDEN_SIZES,
-        *,
-        dropout: float = 0.1,
-        dtype: str = "float32",
-        seed: int = 0,
-    ) -> None:
-        super().__init__()
-        self.value = ValueNetwork(input_size, hidden_sizes, dropout=dropout, dtype=dtype, seed=seed)
-        self.policy = PolicyNetwork(
-            input_size, hidden_sizes, dropout=dropout, dtype=dtype, seed=seed
-        )
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return (batch, 1) values and (batch, 7) probabilities."""
-        return self.value(x), self.policy(x)
 
 
 class UrTrainer:
@@ -410,34 +304,6 @@ def _find_device(name: str, dtype: str) -> torch.device:
     """Return the device; "auto" also finds Apple's GPU, which has no float64. Raises ValueError if it is not there."""
     wants_mps = name == "auto" and dtype == "float32" and not torch.cuda.is_available()
     return find_device("mps" if wants_mps and torch.backends.mps.is_available() else name)
-
-
-def _add_layers(
-    network: nn.Module, sizes: Sequence[int], *, dropout: float, dtype: str, seed: int
-) -> None:
-    """Add fc1, dropout1, fc2, ... to the module, with weights of their own generator."""
-    generator = torch.Generator().manual_seed(seed)
-    # nn.Linear by itself would draw its weights from torch's global generator.
-    linear = partial(skip_init, nn.Linear, dtype=DTYPES[dtype])
-    for number in range(1, len(sizes)):
-        layer = linear(sizes[number - 1], sizes[number])
-        bound = 1 / math.sqrt(sizes[number - 1])
-        nn.init.uniform_(layer.weight, -bound, bound, generator=generator)
-        nn.init.uniform_(layer.bias, -bound, bound, generator=generator)
-        network.add_module(f"fc{number}", layer)
-        if number < len(sizes) - 1:
-            network.add_module(f"dropout{number}", nn.Dropout(dropout))
-
-
-def _run_layers(network: nn.Module, x: Tensor, noise: Mapping[str, Tensor] | None) -> Tensor:
-    """Return the last layer's sums; a mask in `noise` takes its dropout layer's place."""
-    layers = dict(network.named_children())
-    hidden = len(layers) // 2
-    for number in range(1, hidden + 1):
-        x = F.relu(layers[f"fc{number}"](x))
-        name = f"dropout{number}"
-        x = x * noise[name] if noise and name in noise else layers[name](x)
-    return cast("Tensor", layers[f"fc{hidden + 1}"](x))
 
 
 def _by_keras_names(tensors: Mapping[str, Tensor]) -> dict[str, NDArray[np.floating]]:

@@ -17,7 +17,8 @@ from torch import nn
 
 from experience.ur_inference import UrInference
 from experience.ur_networks import UrBatch
-from torch_impl.ur import UrNetworks, UrTrainer
+from torch_impl.ur import UrTrainer
+from torch_impl.ur_networks import UrNetworks
 
 Outputs = tuple[NDArray[np.floating], NDArray[np.floating]]
 

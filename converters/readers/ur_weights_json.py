@@ -1,7 +1,7 @@
 """JSON weights of the Royal Game of Ur trainer: the value and the policy network in one file.
 
 The file has no layer names and no configuration of Keras, but it is always the same two networks, so both are made
-here: one functional model with the submodels `value` and `policy`, as `legacy_tf/ur.py` builds it. By them the file
+here: one functional model with the submodels `value` and `policy`, as `legacy_tf/ur_networks.py` builds it. By them the file
 goes through the converter like a Keras file, and back to a .h5 that Keras loads.
 """
 

@@ -35,10 +35,13 @@ EXCEPTIONS: dict[str, dict[str, str]] = {
     "ur.py": {
         "UrTrainer(device)": "torch: TensorFlow places by itself",
         "UrTrainer(amp)": "torch: half precision is an option of the rewrite",
+    },
+    "ur_networks.py": {
         "ValueNetwork.forward": "torch: a module, where Keras has a functional model",
         "PolicyNetwork.forward": "torch: a module, where Keras has a functional model",
         "PolicyNetwork.logits": "torch: a module, where Keras has a functional model",
         "UrNetworks.forward": "torch: a module, where Keras has a functional model",
+        "run_layers": "legacy: forward takes masks in torch",
     },
     "value_dqn.py": {"ValueDQN(device)": "torch: TensorFlow places by itself"},
     "offline_agent.py": {
@@ -48,6 +51,12 @@ EXCEPTIONS: dict[str, dict[str, str]] = {
     "offline_networks.py": {
         "DenseNetwork.forward": "torch: a module, where Keras has a functional model",
         "TrainedVector.forward": "torch: TensorFlow calls `__call__`",
+        "variables_by_path": "legacy: a module has named_parameters",
+    },
+    "offline_updates.py": {
+        "OfflineUpdates.compile": "torch: in TensorFlow every update is one tf.function",
+        "OfflineUpdates.best_count": "torch: in TensorFlow every update is one tf.function",
+        "OfflineUpdates.take_several": "torch: in TensorFlow every update is one tf.function",
     },
     "networks.py": {
         "DQNetwork.forward": "torch: a module, where Keras has a functional model",
@@ -82,7 +91,13 @@ def signature(function: ast.FunctionDef) -> list[str]:
 
 def public_names(source: str) -> Iterator[str]:
     """Yield every public class, function, method and argument: "f", "f(x=1)", "C", "C(x)", "C.m", "C.m(x)", "C.field"."""
-    for node in ast.parse(source).body:
+    body = ast.parse(source).body
+    private = {
+        node.name: node.body
+        for node in body
+        if isinstance(node, ast.ClassDef) and node.name.startswith("_")
+    }
+    for node in body:
         if not isinstance(node, (ast.FunctionDef, ast.ClassDef)) or node.name.startswith("_"):
             continue
         yield node.name
@@ -90,7 +105,8 @@ def public_names(source: str) -> Iterator[str]:
             yield from (f"{node.name}({text})" for text in signature(node))
             continue
         fields = any("NamedTuple" in ast.unparse(base) for base in node.bases)
-        for member in node.body:
+        inherited = [member for base in node.bases for member in private.get(ast.unparse(base), [])]
+        for member in [*inherited, *node.body]:
             if isinstance(member, ast.AnnAssign) and fields:
                 yield f"{node.name}.{ast.unparse(member.target)}"
             if not isinstance(member, ast.FunctionDef):

@@ -12,7 +12,8 @@ from torch import nn
 
 from experience.ur_networks import HIDDEN_SIZES, UrBatch, count_parameters
 from torch_impl.checkpoints import CheckpointError, read_checkpoint
-from torch_impl.ur import PolicyNetwork, UrNetworks, UrTrainer, ValueNetwork
+from torch_impl.ur import UrTrainer
+from torch_impl.ur_networks import PolicyNetwork, UrNetworks, ValueNetwork
 from torch_impl.ur_steps import policy_loss, value_loss
 
 SMALL: dict[str, Any] = {"hidden_sizes": (6, 4), "batch_size": 8, "device": "cpu"}
