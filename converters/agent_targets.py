@@ -37,6 +37,7 @@ AGENT_FUNCTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
         "sample_bernoulli": (),
         "clip_action": ("low", "high"),
         "scale_action": ("low", "high"),
+        "expectation": ("support",),
     }.items()
 }
 """Key to path and arguments."""

@@ -219,7 +219,12 @@ class AgentNetwork:
     def width(self, value: str) -> int:
         """Return the size of the last axis of what a dense layer gave. Raises MismatchError for other values."""
         step = next((step for step in self.steps if step.output == value), None)
-        size = None if step is None else step.kwargs.get("out_features", step.kwargs.get("units"))
+        keys = ("out_features", "units", "actions")
+        size = (
+            None if step is None else next((step.kwargs[k] for k in keys if k in step.kwargs), None)
+        )
+        if step is not None and step.op == "torch.cat":
+            return sum(self.width(each) for each in step.inputs)
         if step is not None and not isinstance(size, int) and len(step.inputs) == 1:
             return self.width(step.inputs[0])  # an activation behind it
         if not isinstance(size, int):

@@ -16,6 +16,7 @@ from converters.agents.action_rules import ACTION, greedy, several_categories
 from converters.agents.facts import AgentFacts
 from converters.agents.network import AgentNetwork, Parameter
 from converters.agents.observations import INPUT
+from converters.agents.rllib_values import DDPG, DQN, SAC, add_ddpg, add_dqn, add_sac, kind_of
 from converters.agents.spaces import BOX, DISCRETE, MULTI_DISCRETE, Space, read_space
 from converters.architecture import ActionRule, Step
 from converters.checkpoint import ArrayInfo
@@ -47,7 +48,8 @@ def plan(
     for name in arrays:
         if _SLOT.search(name):
             network.ignore(name, "state of an optimizer")
-    if not recognizes(arrays):
+    kind = kind_of(network.arrays, facts)
+    if kind is None and not recognizes(arrays):
         shown = ", ".join(list(arrays)[:4])
         msg = f"its variables ({shown}, ...) are not those of RLlib's fully connected network"
         raise UnsupportedError(
@@ -57,7 +59,13 @@ def plan(
     settings = model if isinstance(model, Mapping) else {}
     network.training = optimizer_settings(facts)
     x = _observation(network, facts)
+    if kind == DDPG:
+        return network, add_ddpg(network, facts, x), "RLlibAgent"
+    if kind == SAC:
+        return network, add_sac(network, facts, x), "RLlibAgent"
     activation = _activation(network, facts, settings)
+    if kind == DQN:
+        return network, add_dqn(network, facts, x, activation), "RLlibAgent"
     with network.block("policy"):
         hidden = _hidden(network, x, "fc", activation)
         scores = network.linear(
@@ -83,7 +91,9 @@ def optimizer_settings(facts: AgentFacts) -> dict[str, object]:
 
 def _observation(network: AgentNetwork, facts: AgentFacts) -> str:
     """Return the observation as the network takes it: one-hot, flat, filtered."""
-    features = network.array("fc_1/kernel").shape[0] if "fc_1/kernel" in network.arrays else None
+    firsts = ("fc_1/kernel", "fc_out/kernel", "actor_hidden_0/kernel", "actor_out/kernel")
+    first = next((name for name in firsts if name in network.arrays), None)
+    features = None if first is None else network.array(first).shape[0]
     space = read_space(facts.settings.get("observation_space"))
     if space is not None and space.kind == DISCRETE:
         x = network.input(INPUT, (), "int64")

@@ -31,3 +31,8 @@ def scale_action(action: Tensor, low: tuple[float, ...], high: tuple[float, ...]
     """Return actions (batch, actions) of -1 to 1 in the range of the environment."""
     bounds = torch.tensor([low, high], dtype=action.dtype, device=action.device)
     return bounds[0] + 0.5 * (action + 1.0) * (bounds[1] - bounds[0])
+
+
+def expectation(chances: Tensor, support: tuple[float, ...]) -> Tensor:
+    """Return expected values (batch, actions) of chances (batch, actions, atoms) of the values in `support`."""
+    return (chances * torch.tensor(support, dtype=chances.dtype, device=chances.device)).sum(-1)

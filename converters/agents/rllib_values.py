@@ -1,0 +1,322 @@
+"""Agents of RLlib that learn action values with TensorFlow: DQN (dueling, distributional), DDPG, TD3 and SAC.
+
+    fc_1, ..., fc_out            DQN: features, the last layer has the activation too; SAC: policy, then q, twin q, and targets
+    hidden_0, dense              DQN: advantages, or values
+    dense_1, ..., dense_2        DQN: the state's value, by layers without names of their own
+    actor_hidden_0, actor_out    DDPG; sequential/q_hidden_0, q_out; sequential_1/twin_q_..., then the targets
+
+Keras numbers names that come again: `fc_out_1` is of the next network that has a layer of this name.
+Source: ray 1.13, rllib/agents/{dqn/distributional_q_tf_model,dqn/dqn_tf_policy,ddpg/ddpg_tf_model,sac/sac_tf_model}.py.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+
+from converters.agents.action_rules import ACTION
+from converters.agents.facts import AgentFacts
+from converters.agents.network import AgentNetwork
+from converters.agents.spaces import BOX, Space, read_space
+from converters.architecture import ActionRule, Step
+from converters.errors import MismatchError, UnsupportedError
+
+DQN, DDPG, SAC = "DQN", "DDPG", "SAC"
+LOG_STD_RANGE = (-5.0, 2.0)
+"""MIN_LOG_NN_OUTPUT and MAX_LOG_NN_OUTPUT of rllib/utils/numpy.py."""
+_HINT = "convert what policy.export_model() writes: the graph says what it computes"
+_ALL = ("slice", None, None, None)
+_CRITIC = re.compile(r"(?P<scope>sequential(?:_\d+)?)/(?P<twin>twin_)?q_out/kernel")
+
+
+def kind_of(names: Collection[str], facts: AgentFacts) -> str | None:
+    """Return the kind of agent that variables are of; None: it has no action values."""
+    if "actor_out/kernel" in names:
+        return DDPG
+    if "log_alpha" in names and "fc_out_1/kernel" in names:
+        return SAC
+    is_dqn = "hidden_0/kernel" in names or "hiddens" in facts.settings
+    return DQN if is_dqn and "fc_out/kernel" in names else None
+
+
+def add_dqn(network: AgentNetwork, facts: AgentFacts, x: str, activation: str) -> ActionRule:
+    """Add the network and its target; the agent acts on the largest value.
+
+    Raises:
+        UnsupportedError: Noisy or normalized layers, or a support that is not stated.
+    """
+    for setting in ("noisy", "add_layer_norm", "parameter_noise"):
+        if facts.settings.get(setting):
+            msg = f"a DQN of RLlib with {setting}"
+            raise UnsupportedError(msg, hint=_HINT)
+    dense = 0
+    for suffix, block, output in (
+        ("", "q_network", "q_values"),
+        ("_1", "target_q_network", "target_q_values"),
+    ):
+        if f"fc_out{suffix}/kernel" not in network.arrays:
+            continue
+        with network.block(block):
+            values, dense = _dqn_values(network, facts, x, activation, suffix, dense)
+        network.outputs[output] = values
+    network.outputs["action_dist_inputs"] = network.outputs["q_values"]
+    for name in network.arrays:
+        if name.startswith("value_out"):
+            network.ignore(name, "the model's own value, which DQN does not use")
+    best = network.call(
+        "torch.argmax", network.outputs["q_values"], dim=-1, name="deterministic_action"
+    )
+    network.outputs["deterministic_action"] = best
+    still = (Step("torch.argmax", ("q_values",), ACTION, None, {"dim": -1}),)
+    return ActionRule(still, still)
+
+
+def _dqn_values(
+    network: AgentNetwork, facts: AgentFacts, x: str, activation: str, suffix: str, dense: int
+) -> tuple[str, int]:
+    """Return the values of one network, and the number of the next layer without a name."""
+    hidden = _numbered(network, "hidden", suffix, first=0)
+    has_head = bool(hidden) or f"{_dense(dense)}/kernel" in network.arrays
+    features = _features(network, x, suffix, activation, last=activation if has_head else "linear")
+    if not has_head:
+        return features, dense
+    with network.block("action_value"):
+        scores = features
+        for name in hidden:
+            scores = network.activation("relu", _linear(network, scores, name))
+        scores = _linear(network, scores, _dense(dense))
+        dense += 1
+    if facts.settings.get("dueling") is False:
+        return _expected(network, facts, scores, None), dense
+    layers = [_dense(dense + number) for number in range(len(hidden) + 1)]
+    with network.block("state_value"):
+        state = features
+        for name in layers[:-1]:
+            state = network.activation("relu", _linear(network, state, name))
+        state = _linear(network, state, layers[-1])
+    return _expected(network, facts, scores, state), dense + len(layers)
+
+
+def _expected(network: AgentNetwork, facts: AgentFacts, scores: str, state: str | None) -> str:
+    """Return action values: advantages less their mean plus the state's value; of atoms, the expectation."""
+    stated = facts.settings.get("num_atoms", 1)
+    atoms = stated if isinstance(stated, int) else 1
+    if atoms > 1:
+        scores = network.call(
+            "torch.reshape", scores, shape=(-1, network.width(scores) // atoms, atoms)
+        )
+        state = None if state is None else network.call("torch.unsqueeze", state, dim=1)
+    if state is not None:
+        mean = network.call("torch.mean", scores, dim=1, keepdim=True, name="mean")
+        centered = network.call("operator.sub", scores, mean, name="advantage")
+        scores = network.call("operator.add", state, centered)
+    if atoms == 1:
+        return scores
+    low, high = (facts.settings.get(name) for name in ("v_min", "v_max"))
+    if not isinstance(low, (int, float)) or not isinstance(high, (int, float)):
+        msg = f"the values of its {atoms} atoms, v_min and v_max, are not in the file"
+        raise UnsupportedError(msg, hint=_HINT)
+    support = tuple(low + place * (high - low) / (atoms - 1) for place in range(atoms))
+    chances = network.call("F.softmax", scores, dim=-1)
+    return network.call("agent.expectation", chances, support=support)
+
+
+def add_ddpg(network: AgentNetwork, facts: AgentFacts, x: str) -> ActionRule:
+    """Add policy, one or two critics, and their targets; a sigmoid brings actions to their bounds.
+
+    Raises:
+        MismatchError: The bounds of actions are not in the file.
+    """
+    space = read_space(facts.settings.get("action_space"))
+    if space is None or space.kind != BOX or space.bounds is None or not space.is_bounded:
+        msg = "the bounds of its actions are not in the file"
+        raise MismatchError(msg, hint=_HINT)
+    low, high = space.bounds
+    for suffix, prefix in (("", ""), ("_1", "target_")):
+        if f"actor_out{suffix}/kernel" not in network.arrays:
+            continue
+        with network.block(f"{prefix}policy"):
+            latent = x
+            for name in _numbered(network, "actor_hidden", suffix, first=0):
+                latent = network.activation(_stated(facts, "actor"), _linear(network, latent, name))
+            raw = _linear(network, latent, f"actor_out{suffix}")
+            # 2 * sigmoid(2 x) - 1 is tanh(x).
+            inside = network.call("torch.tanh", raw)
+            action = network.call(
+                "agent.scale_action",
+                inside,
+                low=low,
+                high=high,
+                name=f"{prefix}deterministic_action",
+            )
+        network.outputs[f"{prefix}deterministic_action"] = action
+    network.outputs["action_dist_inputs"] = network.outputs["deterministic_action"]
+    network.input("action", (len(low),), "float32", default="absent")
+    joined = network.call("torch.cat", x, "action", dim=-1)
+    seen: dict[str, int] = {}
+    for name in network.arrays:
+        match = _CRITIC.fullmatch(name)
+        if match is not None:
+            number = "2" if match["twin"] else "1"
+            prefix = "target_" if seen.setdefault(number, 0) else ""
+            seen[number] += 1
+            layers = _numbered(
+                network, f"{match['scope']}/{match['twin'] or ''}q_hidden", "", first=0
+            )
+            _add_critic(
+                network,
+                f"{prefix}q{number}",
+                joined,
+                [*layers, name.removesuffix("/kernel")],
+                _stated(facts, "critic"),
+            )
+    network.outputs["q"] = network.outputs["q1"]
+    return _to_environment(facts, space, noise=False)
+
+
+def add_sac(network: AgentNetwork, facts: AgentFacts, x: str) -> ActionRule:
+    """Add policy, critics, temperature and targets.
+
+    Raises:
+        UnsupportedError: Discrete actions.
+    """
+    space = read_space(facts.settings.get("action_space"))
+    if space is None or space.kind != BOX:
+        msg = "a SAC of RLlib whose actions are no box"
+        raise UnsupportedError(msg, hint=_HINT)
+    size = space.features
+    networks = _in_turn(network)
+    policies = [
+        layers for layers in networks if network.last_size(f"{layers[-1]}/kernel") == 2 * size
+    ]
+    critics = [layers for layers in networks if network.last_size(f"{layers[-1]}/kernel") == 1]
+    if not policies or not critics or len(policies) > 2 or len(critics) not in (1, 2, 4):
+        msg = f"found {len(policies)} policies and {len(critics)} critics; needed 1 or 2, and 1, 2 or 4"
+        raise MismatchError(msg, hint=_HINT)
+    with network.block("policy"):
+        scores = _dense_chain(network, x, policies[0], _model_activation(facts, "policy"))
+    for layers in policies[1:]:
+        for layer in layers:
+            network.ignore(f"{layer}/kernel", "the target of the policy, which SAC does not use")
+            network.ignore(f"{layer}/bias", "the target of the policy, which SAC does not use")
+    network.input("action", (size,), "float32", default="absent")
+    joined = network.call("torch.cat", x, "action", dim=-1)
+    own = len(critics) // len(policies)
+    for place, layers in enumerate(critics):
+        prefix = "target_" if place >= own else ""
+        _add_critic(
+            network, f"{prefix}q{place % own + 1}", joined, layers, _model_activation(facts, "q")
+        )
+    network.outputs["q"] = network.outputs["q1"]
+    for name in network.arrays:
+        if name.startswith("value_out"):
+            network.ignore(name, "a value that SAC does not use")
+        elif name.startswith("log_alpha"):
+            network.ignore(name, "the temperature of training")
+    mean, raw = (
+        network.call("operator.getitem", scores, name=name, index=(_ALL, ("slice", *half, None)))
+        for name, half in (("mean", (None, size)), ("raw_log_std", (size, 2 * size)))
+    )
+    low, high = LOG_STD_RANGE
+    log_std = network.call("torch.clamp", raw, min=low, max=high, name="log_std")
+    inside = network.call("torch.tanh", mean, name="deterministic_action")
+    network.outputs |= {
+        "action_dist_inputs": scores,
+        "mean": mean,
+        "std": network.call("torch.exp", log_std, name="std"),
+        "deterministic_action": inside,
+    }
+    return _to_environment(facts, space, noise=True)
+
+
+def _add_critic(
+    network: AgentNetwork, output: str, joined: str, layers: Sequence[str], activation: str
+) -> None:
+    with network.block(output):
+        network.outputs[output] = _dense_chain(network, joined, layers, activation, name=output)
+
+
+def _to_environment(facts: AgentFacts, space: Space, *, noise: bool) -> ActionRule:
+    """Return the rule of an action that RLlib brings from -1 ... 1 to the environment's bounds, as it does by default."""
+    drawn = Step("agent.sample_normal", ("mean", "std"), "drawn", None, {})
+    squash = Step("torch.tanh", ("drawn",), "squashed", None, {})
+
+    def bounded(value: str) -> tuple[Step, ...]:
+        if space.bounds is None or facts.settings.get("normalize_actions") is False:
+            return (Step("torch.detach", (value,), ACTION, None, {}),)
+        low, high = space.bounds
+        limits = {"low": low, "high": high}
+        scale = Step("agent.scale_action", (value,), "scaled", None, limits)
+        return (scale, Step("agent.clip_action", ("scaled",), ACTION, None, limits))
+
+    still = bounded("deterministic_action")
+    return ActionRule(still, (drawn, squash, *bounded("squashed")) if noise else still)
+
+
+def _features(network: AgentNetwork, x: str, suffix: str, activation: str, *, last: str) -> str:
+    layers = [*_numbered(network, "fc", suffix, first=1), f"fc_out{suffix}"]
+    return _dense_chain(network, x, layers, activation, last=last)
+
+
+def _dense_chain(
+    network: AgentNetwork,
+    x: str,
+    layers: Sequence[str],
+    activation: str,
+    *,
+    last: str = "linear",
+    name: str = "x",
+) -> str:
+    for place, layer in enumerate(layers):
+        ends = place == len(layers) - 1
+        x = network.activation(
+            last if ends else activation, _linear(network, x, layer, name=name if ends else "x")
+        )
+    return x
+
+
+def _in_turn(network: AgentNetwork) -> list[list[str]]:
+    """Return the layers of every fully connected network, in the order of the file: each ends in its `fc_out`."""
+    found: list[list[str]] = [[]]
+    for name in network.arrays:
+        layer = name.removesuffix("/kernel")
+        if layer == name or not layer.startswith("fc_") or layer.startswith("fc_value"):
+            continue
+        found[-1].append(layer)
+        if layer.startswith("fc_out"):
+            found.append([])
+    return [layers for layers in found if layers]
+
+
+def _numbered(network: AgentNetwork, name: str, suffix: str, *, first: int) -> list[str]:
+    """Return layers "hidden_0", "hidden_1", ... of the network whose names end in `suffix`."""
+    found: list[str] = []
+    while f"{name}_{first + len(found)}{suffix}/kernel" in network.arrays:
+        found.append(f"{name}_{first + len(found)}{suffix}")
+    return found
+
+
+def _linear(network: AgentNetwork, x: str, layer: str, *, name: str = "x") -> str:
+    short = layer.rpartition("/")[2]
+    return network.linear(x, short, f"{layer}/kernel", f"{layer}/bias", name=name)
+
+
+def _dense(number: int) -> str:
+    return f"dense_{number}" if number else "dense"
+
+
+def _stated(facts: AgentFacts, network: str) -> str:
+    """Return the activation of DDPG's hidden layers."""
+    stated = facts.settings.get(f"{network}_hidden_activation")
+    return stated if isinstance(stated, str) else "relu"
+
+
+def _model_activation(facts: AgentFacts, network: str) -> str:
+    """Return the activation of SAC's networks: its settings were renamed once."""
+    old = {"policy": "policy_model", "q": "Q_model"}[network]
+    for key in (f"{network}_model_config", old):
+        model = facts.settings.get(key)
+        stated = model.get("fcnet_activation") if isinstance(model, Mapping) else None
+        if isinstance(stated, str):
+            return stated
+    return "relu"
