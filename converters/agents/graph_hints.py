@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.readers.tensorflow.graph_def import GraphFile, Node
-from converters.tensorflow_graphs.optimizers import trained_names
+from converters.tensorflow_graphs.updates import trained_names
 
 ACTIVATIONS: Mapping[str, str] = {
     "Relu": "relu",

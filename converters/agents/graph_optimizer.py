@@ -16,7 +16,8 @@ from converters.optimizers.by_name import plan_named
 from converters.plan import Plan
 from converters.readers.tensorflow.graph_def import GraphFile
 from converters.readers.tensorflow.program import Program
-from converters.tensorflow_graphs.optimizers import plan_named_optimizers, trained_names
+from converters.tensorflow_graphs.optimizers import plan_named_optimizers
+from converters.tensorflow_graphs.updates import trained_names
 from converters.tensorflow_graphs.variables import Variables
 
 NONE_IN_GRAPH = (

@@ -351,7 +351,7 @@ def batch_norm(
         "epsilon": epsilon,
         "scale": "gamma" in weights,
         "center": "beta" in weights,
-        "momentum": float(str(node.settings.get("momentum", 0.99))),
+        "momentum": translation.momenta.get(weights["moving_mean"].array.name, 0.99),
     }
     named = weights.get("gamma") or weights.get("beta") or weights["moving_mean"]
     [output] = translation.builder.layer(

@@ -22,9 +22,11 @@ from converters.tensorflow_graphs.choose import Choice, ChosenInput, Names, choo
 from converters.tensorflow_graphs.conditions import settle_conditions
 from converters.tensorflow_graphs.flatten import INPUT, FlatGraph, FlatNode, flatten
 from converters.tensorflow_graphs.frames import join_loops
-from converters.tensorflow_graphs.optimizers import plan_named_optimizers, trained_names
+from converters.tensorflow_graphs.moving_averages import momenta
+from converters.tensorflow_graphs.optimizers import plan_named_optimizers
 from converters.tensorflow_graphs.simplify import pruned, replaced, without_copies
 from converters.tensorflow_graphs.translate import translate
+from converters.tensorflow_graphs.updates import trained_names
 from converters.tensorflow_graphs.values import Ref, Tensor, Weights
 from converters.tensorflow_graphs.variables import AVERAGE, VARIABLES, Variables
 
@@ -144,7 +146,14 @@ def _lifted(program: Program, choice: Choice) -> Lifted:
         return replace(found, variable=found.variable.removeprefix(common), trainable=trainable)
 
     results, further = translate(
-        flat, targets, graph=graph, builder=builder, variables=weights, inputs=begins, names=names
+        flat,
+        targets,
+        graph=graph,
+        builder=builder,
+        variables=weights,
+        inputs=begins,
+        names=names,
+        momenta=momenta(graph, variables),
     )
     missing = [each for each in chosen if each.ref[0] not in graph.nodes]
     notes = [

@@ -7,7 +7,7 @@ computes the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -34,6 +34,7 @@ class Translation:
         done: nodes whose result another rule has made already.
         names: results of the network, to what they are called.
         notes: what a user should know.
+        momenta: what an update keeps of running statistics, by their names in the file.
     """
 
     builder: GraphBuilder
@@ -45,6 +46,7 @@ class Translation:
     done: set[str] = field(default_factory=set)
     names: dict[Ref, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    momenta: Mapping[str, float] = field(default_factory=dict)
 
     def operation(
         self, node: FlatNode, operation: str, arguments: dict[str, object], *, dtype: str = ""

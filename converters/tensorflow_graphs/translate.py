@@ -67,6 +67,7 @@ def translate(
     variables: Callable[[FlatNode], Weights],
     inputs: Mapping[Ref, Tensor],
     names: Mapping[Ref, str],
+    momenta: Mapping[str, float],
 ) -> tuple[list[Tensor], list[str]]:
     """Return the targets as tensors of the builder's graph, and notes.
 
@@ -78,6 +79,7 @@ def translate(
         variables: what a variable's node stands for.
         inputs: where the network begins.
         names: what some results are called.
+        momenta: what an update keeps of running statistics, by their names in the file.
 
     Raises:
         UnsupportedError: Operations without a rule or with settings that have no counterpart; all are listed.
@@ -90,6 +92,7 @@ def translate(
         variables,
         dict(flat),
         names=dict(names),
+        momenta=momenta,
     )
     problems: list[tuple[FlatNode, ConversionError]] = []
     failed: set[str] = set()
