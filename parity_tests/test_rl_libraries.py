@@ -33,7 +33,7 @@ FILES = sorted(
 )
 # What the recordings themselves promise: float32 sums in another order, relative to the largest number.
 LIMIT = 1e-5
-OUTPUTS = 3  # the fewest that every agent gives
+OUTPUTS = 2  # the fewest that were recorded: action and value of DDPG
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -93,6 +93,9 @@ def test_agents_act_as_predict_does(case: str, file: str, tmp_path: Path) -> Non
     acted = agent.act(expected["x0"], *recurrent)
     action: Arrays = {"action": np.asarray(acted[0] if isinstance(acted, tuple) else acted)}
     wanted = expected["deterministic_action"]
+    if "played" in expected and not file.startswith("tf1ckpt"):
+        # Of predict, in the bounds of the space; a checkpoint of variables does not know them.
+        wanted = expected["played"]
     if case == "sb_sac_mlp_pendulum":
         # What was recorded is the policy's own action, between -1 and 1; predict brings it to the torques of the
         # pendulum, -2 to 2, which a checkpoint of variables does not know.

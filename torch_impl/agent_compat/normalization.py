@@ -64,9 +64,9 @@ class RunningMeanStd(nn.Module):
     def __init__(self, shape: tuple[int, ...], epsilon: float = 1e-8) -> None:
         super().__init__()
         self.epsilon = epsilon
-        self.register_buffer("runningsum", torch.zeros(shape))
-        self.register_buffer("runningsumsq", torch.ones(shape))
-        self.register_buffer("count", torch.ones(()))
+        self.register_buffer("runningsum", torch.zeros(shape, dtype=torch.float64))
+        self.register_buffer("runningsumsq", torch.ones(shape, dtype=torch.float64))
+        self.register_buffer("count", torch.ones((), dtype=torch.float64))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (batch, ...) observations normalized."""
@@ -88,9 +88,9 @@ class Denormalize(nn.Module):
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         super().__init__()
-        self.register_buffer("runningsum", torch.zeros(shape))
-        self.register_buffer("runningsumsq", torch.ones(shape))
-        self.register_buffer("count", torch.ones(()))
+        self.register_buffer("runningsum", torch.zeros(shape, dtype=torch.float64))
+        self.register_buffer("runningsumsq", torch.ones(shape, dtype=torch.float64))
+        self.register_buffer("count", torch.ones((), dtype=torch.float64))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (batch, ...) values in the units of the rewards."""

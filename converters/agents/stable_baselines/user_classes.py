@@ -83,11 +83,14 @@ def _given(constructor: object) -> dict[str, object] | None:
 
 
 def _globals(function: object) -> Mapping[object, object]:
+    """Return the global names that a stored function uses, with what they are."""
     state = function.state if isinstance(function, PickledObject) else None
-    if isinstance(state, tuple) and state:
-        state = state[0]
-    found = state.get("__globals__", state.get("globals")) if isinstance(state, Mapping) else None
-    return found if isinstance(found, Mapping) else {}
+    for part in state if isinstance(state, tuple) else (state,):
+        if isinstance(part, Mapping):
+            found = part.get("__globals__", part.get("globals"))
+            if isinstance(found, Mapping):
+                return found
+    return {}
 
 
 def _resolved(value: object, known: Mapping[object, object]) -> object:

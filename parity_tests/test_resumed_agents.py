@@ -1,0 +1,148 @@
+"""Training of agents of stable-baselines goes on from their checkpoints as it did in TensorFlow 1."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+import torchward
+from converters.report import ConversionReport
+
+FIXTURES = Path(__file__).parent / "fixtures"
+GIVEN_GRADIENTS = {
+    "sb_a2c_resume": ("keras_compat.RMSprop", 1),  # with momentum
+    "sb_td3_resume": ("keras_compat.Adam", 2),  # one trains both action values, one the policy
+}
+"""Case to its optimizer and the number of its parameter groups. What was fed to TensorFlow were the gradients."""
+LIMIT = 1e-6
+"""Of weights of size 1 after three updates in float32, on both sides."""
+
+Arrays = dict[str, NDArray[Any]]
+
+
+def recorded(case: str) -> Arrays:
+    with np.load(FIXTURES / case / "expected.npz") as file:
+        return {name: file[name] for name in file.files}
+
+
+def resumed(
+    case: str, checkpoint: str, folder: Path
+) -> tuple[nn.Module, torch.optim.Optimizer, ConversionReport]:
+    report = torchward.convert(FIXTURES / case / "tf1ckpt" / checkpoint, folder / "agent.pth")
+    agent, optimizer = torchward.load(folder / "agent.pth", optimizer=True)
+    for group in optimizer.param_groups:
+        group["lr"] = float(recorded(case)["b_lr"])
+    return agent, optimizer, report
+
+
+def in_torch(values: NDArray[Any], parameter: Tensor) -> Tensor:
+    """Return a variable as the parameter has it: kernels are transposed, log_std has no batch."""
+    moved = values.T if values.ndim == 2 and parameter.ndim == 2 else values
+    return torch.from_numpy(np.array(moved)).reshape(parameter.shape)
+
+
+def trained(agent: nn.Module, report: ConversionReport) -> dict[str, tuple[nn.Parameter, str]]:
+    """Return the parameters that train, each with the name of its variable."""
+    variables = {tensor.target: tensor.source for tensor in report.tensors}
+    return {
+        name: (parameter, variables[name])
+        for name, parameter in agent.named_parameters()
+        if parameter.requires_grad
+    }
+
+
+@pytest.mark.parametrize("case", GIVEN_GRADIENTS)
+def test_optimizers_of_a_graph_continue_where_they_were(case: str, tmp_path: Path) -> None:
+    arrays = recorded(case)
+    agent, optimizer, report = resumed(case, "model-60", tmp_path)
+    parameters = trained(agent, report)
+
+    for parameter, variable in parameters.values():
+        parameter.grad = in_torch(arrays[f"b_gradient/{variable}:0"], parameter)
+    for _ in range(3):
+        optimizer.step()
+
+    kind, groups = GIVEN_GRADIENTS[case]
+    assert report.optimizer is not None
+    assert (report.optimizer["class"], len(optimizer.param_groups)) == (kind, groups)
+    assert list(parameters) == report.optimizer["parameters"]
+    fed = sum(name.startswith("b_gradient/") for name in arrays)
+    assert len(parameters) == fed
+    for parameter, variable in parameters.values():
+        known = in_torch(arrays[f"after/{variable}:0"], parameter)
+        torch.testing.assert_close(parameter.detach(), known, rtol=0, atol=LIMIT)
+
+
+def test_a_new_optimizer_would_be_seen(tmp_path: Path) -> None:
+    arrays = recorded("sb_a2c_resume")
+    agent, optimizer, report = resumed("sb_a2c_resume", "model-60", tmp_path)
+    parameters = trained(agent, report)
+    optimizer.state.clear()
+
+    for parameter, variable in parameters.values():
+        parameter.grad = in_torch(arrays[f"b_gradient/{variable}:0"], parameter)
+    for _ in range(3):
+        optimizer.step()
+
+    worst = max(
+        float((parameter.detach() - in_torch(arrays[f"after/{variable}:0"], parameter)).abs().max())
+        for parameter, variable in parameters.values()
+    )
+    assert worst > 1000 * LIMIT
+
+
+def test_ppo_follows_the_losses_that_were_recorded(tmp_path: Path) -> None:
+    case = "sb_ppo2_pendulum_vecnorm"
+    arrays = recorded(case)
+    agent, optimizer, report = resumed(case, "model-512", tmp_path)
+    parameters = trained(agent, report)
+    batch = {name: torch.from_numpy(arrays[name]) for name in arrays if name.startswith("b_")}
+
+    for known in arrays["resume_losses"]:
+        optimizer.zero_grad()
+        losses = ppo_losses(agent, batch)
+        np.testing.assert_allclose([loss.item() for loss in losses], known, rtol=0, atol=LIMIT)
+        policy, value, entropy = losses
+        loss: Tensor = policy + 0.5 * value - 0.01 * entropy
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_([parameter for parameter, _ in parameters.values()], 0.5)
+        optimizer.step()
+
+    for parameter, variable in parameters.values():
+        known = in_torch(arrays[f"after/{variable}:0"], parameter)
+        torch.testing.assert_close(parameter.detach(), known, rtol=0, atol=LIMIT)
+
+
+def ppo_losses(agent: nn.Module, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the losses of policy and value, both clipped, and the entropy (stable_baselines 2.10, ppo2/ppo2.py)."""
+    outputs, clip = agent(batch["b_obs"]), float(batch["b_cliprange"])
+    std = outputs["std"]
+    distance = (batch["b_actions"] - outputs["mean"]) / std
+    constant = math.log(2 * math.pi)
+    log_probability = -0.5 * (distance**2 + 2 * torch.log(std) + constant).sum(-1)
+    change = batch["b_old_neglogpac"] + log_probability
+    ratio, advantage = torch.exp(change), batch["b_advs"]
+    policy = torch.maximum(-advantage * ratio, -advantage * ratio.clamp(1 - clip, 1 + clip)).mean()
+    old = batch["b_old_vpred"]
+    near = old + (outputs["value"] - old).clamp(-clip, clip)
+    entropy = (torch.log(std) + 0.5 * (constant + 1)).sum(-1).mean()
+    errors = [(each - batch["b_returns"]) ** 2 for each in (outputs["value"], near)]
+    return policy, 0.5 * torch.maximum(*errors).mean(), entropy
+
+
+def test_what_no_optimizer_trains_is_frozen(tmp_path: Path) -> None:
+    agent, _, report = resumed("sb_td3_resume", "model-60", tmp_path)
+
+    frozen = {name for name, each in agent.named_parameters() if not each.requires_grad}
+
+    targets = {name for name, _ in agent.named_parameters() if name.startswith("target_")}
+    assert frozen == targets
+    assert report.optimizer is not None
+    assert sum("its learning rate is fed" in note for note in report.notes) == 2
