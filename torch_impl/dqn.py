@@ -29,8 +29,9 @@ from experience.dqn_rules import (
 from experience.evaluation import Environment
 from experience.guide_training import train_by_guide
 from experience.schedules import decay_epsilon
-from experience.shapes import check_rows, check_shapes
+from experience.shapes import check_rows
 from experience.training import TrainingResult
+from torch_impl.arrays import to_tensor
 from torch_impl.checkpoints import (
     CheckpointError,
     checkpoint_path,
@@ -39,6 +40,7 @@ from torch_impl.checkpoints import (
 )
 from torch_impl.devices import describe_device, find_device
 from torch_impl.dqn_files import infer_settings, rename_layers
+from torch_impl.dropout_masks import DropoutMasks
 from torch_impl.gradient_steps import GradientSteps
 from torch_impl.keras_compat.optimizers import Adam
 from torch_impl.losses import TensorBatch, q_learning_loss
@@ -135,8 +137,6 @@ class DQNAgent:
         self.state_size, self.action_size = state_size, action_size
         self.epsilon, self.epsilon_min, self.epsilon_decay = epsilon, epsilon_min, epsilon_decay
         self.batch_size, self.dtype = batch_size, dtype
-        # A mask has its dropout layer's input shape: the units of the layer before.
-        self._mask_units = {f"dropout{i}": units for i, units in enumerate(hidden_sizes[:-1], 1)}
         self.history = empty_history()
         self.memory = ReplayMemory(memory_size, (state_size,), observation_dtype=dtype)
         networks = [
@@ -158,9 +158,9 @@ class DQNAgent:
             self.q_network.parameters(), learning_rate=learning_rate, global_clipnorm=gradient_clip
         )
         rates = dropout_rates(dropout, hidden_sizes)
-        # (units of all masks,): the dropout rate of each.
-        self._rates = self._tensor(np.repeat(list(rates.values()), list(self._mask_units.values())))
-        self._generator = torch.Generator(self.device).manual_seed(seed)
+        # A mask has its dropout layer's input shape: the units of the layer before.
+        units = dict(zip(rates, hidden_sizes, strict=False))
+        self._masks = DropoutMasks(units, rates, dtype=dtype, seed=seed, device=self.device)
         self._loss = partial(q_learning_loss, gamma=gamma, double=double, loss=loss)
         self._steps = GradientSteps(
             self.q_network, self.target_network, self.optimizer, self._loss, compiled=compiled
@@ -223,7 +223,7 @@ class DQNAgent:
             return 0.0
         indices = self.memory.sample_indices(self.batch_size, rng, count=count)
         batches = self._transfer(self.memory.gather(indices))
-        losses = self._steps(batches, self._draw_masks(count, self.batch_size))
+        losses = self._steps(batches, self._masks.draw(count, self.batch_size))
         for _ in range(count):
             self.epsilon = decay_epsilon(
                 self.epsilon, epsilon_min=self.epsilon_min, epsilon_decay=self.epsilon_decay
@@ -243,7 +243,7 @@ class DQNAgent:
         Raises:
             ValueError: Shapes or names of masks do not fit.
         """
-        tensors, masks = self._tensors(batch), self._masks(batch, noise)
+        tensors, masks = self._tensors(batch), self._masks.take(len(batch.reward), noise)
         losses = self._steps(
             TensorBatch(*(field[None] for field in tensors)),
             {name: mask[None] for name, mask in masks.items()},
@@ -255,7 +255,7 @@ class DQNAgent:
     ) -> tuple[float, dict[str, NDArray[np.floating]]]:
         """Return the loss and its unclipped gradients, named and laid out as in `get_weights`; nothing changes."""
         parameters = dict(self.q_network.named_parameters())
-        tensors, masks = self._tensors(batch), self._masks(batch, noise)
+        tensors, masks = self._tensors(batch), self._masks.take(len(batch.reward), noise)
         loss = self._loss(self.q_network, self.target_network, tensors, masks)
         gradients = torch.autograd.grad(loss, list(parameters.values()))
         return loss.item(), read_weights(dict(zip(parameters, gradients, strict=True)))
@@ -346,7 +346,7 @@ class DQNAgent:
             metadata=metadata,
             extras={
                 "target_model_state_dict": self.target_network.state_dict(),
-                "generator_state": self._generator.get_state(),
+                "generator_state": self._masks.generator.get_state(),
             },
         )
 
@@ -388,12 +388,12 @@ class DQNAgent:
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             msg = f"{path}: not a DQNAgent of these settings: {error}"
             raise CheckpointError(msg) from error
-        agent._load_generator(checkpoint.extras.get("generator_state"))
+        agent._masks.load(checkpoint.extras.get("generator_state"))
         return agent
 
     def _tensor(self, array: NDArray[Any]) -> Tensor:
-        """Return a tensor of the network's dtype on its device; the copy also serves read-only arrays."""
-        return torch.from_numpy(np.array(array, dtype=self.dtype)).to(self.device)
+        """Return a tensor of the network's dtype on its device."""
+        return to_tensor(array, self.dtype, self.device)
 
     def _greedy(self, rows: NDArray[np.floating]) -> NDArray[np.int64]:
         with torch.inference_mode():
@@ -415,27 +415,3 @@ class DQNAgent:
         action = torch.from_numpy(np.array(batch.action, dtype=np.int64))
         tensors = TensorBatch(observation, action, reward, following, terminated)
         return to_device(tensors, self.device)
-
-    def _masks(self, batch: Batch, noise: Noise | None) -> dict[str, Tensor]:
-        """Return the masks as tensors. Raises ValueError where names or shapes do not fit."""
-        rows = len(batch.observation)
-        if noise is None:
-            return self._draw_masks(rows)
-        needed = {name: (rows, units) for name, units in self._mask_units.items()}
-        check_shapes("noise arrays", noise, needed)
-        return {name: self._tensor(mask) for name, mask in noise.items()}
-
-    def _draw_masks(self, *axes: int) -> dict[str, Tensor]:
-        """Return 0 or 1/(1 - rate) for every unit of every dropout layer, (*axes, units)."""
-        if not self._rates.any():
-            return {}
-        units = list(self._mask_units.values())
-        # One draw for all layers, in the order of single updates, so that many updates in one call get the same.
-        uniform = torch.rand(*axes, sum(units), generator=self._generator, device=self.device)
-        kept = (uniform >= self._rates).to(self._rates.dtype).div_(1 - self._rates)
-        return dict(zip(self._mask_units, torch.split(kept, units, dim=-1), strict=True))
-
-    def _load_generator(self, state: object) -> None:
-        """Go on with the stored dropout; on another kind of device the sequence starts anew from the seed."""
-        if isinstance(state, Tensor) and state.shape == self._generator.get_state().shape:
-            self._generator.set_state(state)

@@ -29,6 +29,7 @@ from experience.ur_networks import (
     layer_shapes,
     mask_units,
 )
+from torch_impl.arrays import to_tensor
 from torch_impl.checkpoints import (
     CheckpointError,
     checkpoint_path,
@@ -36,7 +37,8 @@ from torch_impl.checkpoints import (
     write_checkpoint,
 )
 from torch_impl.devices import describe_device, find_device
-from torch_impl.networks import DTYPES, read_weights, write_weights
+from torch_impl.dropout_masks import DropoutMasks
+from torch_impl.networks import read_weights, write_weights
 from torch_impl.ur_networks import UrNetworks
 from torch_impl.ur_steps import UrSteps
 
@@ -99,8 +101,9 @@ class UrTrainer:
             hidden_sizes=hidden_sizes, dropout=dropout, dtype=dtype, seed=seed
         )
         self.networks.eval().to(self.device)
-        self._mask_units = mask_units(hidden_sizes)
-        self._generator = torch.Generator(self.device).manual_seed(seed)
+        units = mask_units(hidden_sizes)
+        rates = dict.fromkeys(units, dropout)
+        self._masks = DropoutMasks(units, rates, dtype=dtype, seed=seed, device=self.device)
         self._steps = UrSteps(
             self.networks,
             value_loss=value_loss,
@@ -142,7 +145,9 @@ class UrTrainer:
         Raises:
             ValueError: Shapes or names of masks do not fit.
         """
-        losses = self._steps.take(self._tensors(batch), self._masks(batch, noise))
+        losses = self._steps.take(
+            self._tensors(batch), self._masks.take(len(batch.observation), noise)
+        )
         return _name_losses(losses.tolist())
 
     def train_epoch(self, samples: UrBatch, order: NDArray[np.int64]) -> dict[str, float]:
@@ -156,7 +161,7 @@ class UrTrainer:
         starts = range(0, len(order), self.batch_size)
         for first in range(0, len(starts), BATCHES_PER_DRAW):
             drawn = starts[first : first + BATCHES_PER_DRAW]
-            masks = self._draw_masks(len(drawn), self.batch_size)
+            masks = self._masks.draw(len(drawn), self.batch_size)
             sums = []
             for number, start in enumerate(drawn):
                 rows = slice(start, start + self.batch_size)
@@ -181,7 +186,9 @@ class UrTrainer:
         self, batch: UrBatch, noise: Noise | None = None
     ) -> tuple[float, dict[str, NDArray[np.floating]]]:
         """Return the loss and its gradients, named and laid out as in `get_weights`; nothing changes."""
-        loss = self._steps.losses(self._tensors(batch), self._masks(batch, noise)).sum()
+        loss = self._steps.losses(
+            self._tensors(batch), self._masks.take(len(batch.observation), noise)
+        ).sum()
         parameters = dict(self.networks.named_parameters())
         gradients = torch.autograd.grad(loss, list(parameters.values()))
         return loss.item(), _by_keras_names(dict(zip(parameters, gradients, strict=True)))
@@ -235,7 +242,7 @@ class UrTrainer:
             self.networks.state_dict(),
             optimizer_state_dict=self._steps.optimizer_state(),
             metadata={"agent": {"class": "UrTrainer", "configuration": self.configuration}},
-            extras={"generator_state": self._generator.get_state()},
+            extras={"generator_state": self._masks.generator.get_state()},
         )
 
     @classmethod
@@ -266,38 +273,16 @@ class UrTrainer:
             raise CheckpointError(msg) from error
         if "learning_rate" in settings:
             trainer.set_learning_rate(settings["learning_rate"])
-        state = checkpoint.extras.get("generator_state")
-        # On another kind of device the masks start anew from the seed.
-        if isinstance(state, Tensor) and state.shape == trainer._generator.get_state().shape:
-            trainer._generator.set_state(state)
+        trainer._masks.load(checkpoint.extras.get("generator_state"))
         return trainer
 
     def _tensor(self, array: NDArray[Any]) -> Tensor:
-        """Return a tensor of the networks' dtype on their device; the copy also serves read-only arrays."""
-        return torch.from_numpy(np.array(array, dtype=self.dtype)).to(self.device)
+        """Return a tensor of the networks' dtype on their device."""
+        return to_tensor(array, self.dtype, self.device)
 
     def _tensors(self, batch: UrBatch) -> tuple[Tensor, ...]:
         check_rows(batch.observation, FEATURES, self.dtype)
         return tuple(self._tensor(field) for field in batch)
-
-    def _masks(self, batch: UrBatch, noise: Noise | None) -> dict[str, Tensor]:
-        """Return the masks as tensors. Raises ValueError where names or shapes do not fit."""
-        rows = len(batch.observation)
-        if noise is None:
-            return self._draw_masks(rows)
-        needed = {name: (rows, units) for name, units in self._mask_units.items()}
-        check_shapes("noise arrays", noise, needed)
-        return {name: self._tensor(mask) for name, mask in noise.items()}
-
-    def _draw_masks(self, *axes: int) -> dict[str, Tensor]:
-        """Return 0 or 1/(1 - rate) for every unit of every dropout layer, (*axes, units)."""
-        rate = self.configuration["dropout"]
-        if not rate:
-            return {}
-        units = list(self._mask_units.values())
-        uniform = torch.rand(*axes, sum(units), generator=self._generator, device=self.device)
-        kept = (uniform >= rate).to(DTYPES[self.dtype]).div_(1 - rate)
-        return dict(zip(self._mask_units, torch.split(kept, units, dim=-1), strict=True))
 
 
 def _find_device(name: str, dtype: str) -> torch.device:

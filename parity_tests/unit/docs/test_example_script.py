@@ -62,7 +62,7 @@ def load_without_weights(cls: type[DQNAgent], path: Path, **settings: Any) -> DQ
 
 def load_without_dropout_state(cls: type[DQNAgent], path: Path, **settings: Any) -> DQNAgent:
     agent = LOAD(path, **settings)
-    agent._generator.manual_seed(99)
+    agent._masks.generator.manual_seed(99)
     return agent
 
 

@@ -205,7 +205,7 @@ def test_masks_of_ones_switch_dropout_off() -> None:
 
 
 def test_drawn_masks_hold_zero_or_the_inverse_of_the_kept_share() -> None:
-    masks = make_agent(dropout=0.2)._draw_masks(1000)
+    masks = make_agent(dropout=0.2)._masks.draw(1000)
 
     assert {name: mask.shape for name, mask in masks.items()} == {
         "dropout1": (1000, 7),
@@ -538,7 +538,7 @@ def test_optimizer_other_than_adam_is_refused(tmp_path: Path) -> None:
 def test_every_dropout_layer_may_have_its_own_rate() -> None:
     agent = make_agent(dropout=(0.5, 0.0))
 
-    masks = agent._draw_masks(100)
+    masks = agent._masks.draw(100)
 
     assert masks["dropout1"].unique().tolist() == [0.0, 2.0]
     assert masks["dropout2"].unique().tolist() == [1.0]
