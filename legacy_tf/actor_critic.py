@@ -8,6 +8,7 @@ Mirror: torch_impl/actor_critic.py.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -48,7 +49,7 @@ class Losses(NamedTuple):
     figures: dict[str, tf.Tensor]
 
 
-class ActorCritic:
+class ActorCritic(ABC):
     """Base of the agents.
 
     Attributes:
@@ -99,33 +100,33 @@ class ActorCritic:
         """Whether there is a GPU to compute on."""
         return any(device.device_type == "GPU" for device in self.session.list_devices())
 
+    @abstractmethod
     def create_networks(self) -> None:
         """Add the networks with `add_network`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def create_optimizers(self) -> None:
         """Add the optimizers with `add_optimizer`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def pi_losses(self, batch: Tensors, noise: Tensors) -> Losses:
         """Return what a policy step minimises; observations in `batch` are normalised."""
-        raise NotImplementedError
 
+    @abstractmethod
     def q_losses(self, batch: Tensors, noise: Tensors) -> Losses:
         """Return what a critic step minimises; observations in `batch` are normalised."""
-        raise NotImplementedError
 
+    @abstractmethod
     def greedy_action(self, observation: tf.Tensor) -> tf.Tensor:
         """Return the best actions (batch, action) of normalised observations."""
-        raise NotImplementedError
 
+    @abstractmethod
     def exploring_action(self, observation: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
         """Return actions that explore, from standard normal noise (batch, action)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def step_figures(self, observation: tf.Tensor, noise: tf.Tensor) -> dict[str, tf.Tensor]:
         """Return what a test episode reports of one step: "Q_average", ..."""
-        raise NotImplementedError
 
     def input_shapes(self) -> Shapes:
         """Return the arrays of a batch, None for the batch axis."""

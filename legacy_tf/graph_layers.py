@@ -6,6 +6,7 @@ side needs no such module: a network there has its own parameters.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 import tensorflow as tf
@@ -13,7 +14,7 @@ import tensorflow as tf
 Activation = Callable[[tf.Tensor], tf.Tensor]
 
 
-class Network:
+class Network(ABC):
     """A network whose variables are in a scope of the graph, made at the first call and shared by all later ones.
 
     Attributes:
@@ -27,9 +28,9 @@ class Network:
         with tf.compat.v1.variable_scope(self.scope, reuse=tf.compat.v1.AUTO_REUSE):
             return self.forward(*inputs)
 
+    @abstractmethod
     def forward(self, *inputs: tf.Tensor) -> tf.Tensor:
         """Return the outputs of the inputs, inside the variable scope."""
-        raise NotImplementedError
 
 
 def dense(

@@ -8,9 +8,8 @@ Mirror: legacy_tf/actor_critic.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
-from functools import partial
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Self, TypeVar
 
@@ -34,11 +33,9 @@ from experience.shapes import check_shapes
 from torch_impl.agent_files import load_agent, read_settings, save_agent
 from torch_impl.agent_steps import AgentSteps
 from torch_impl.arrays import fill_tensor, original_name, to_array, to_numbers, to_tensor
-from torch_impl.compiled_steps import CompilingError
 from torch_impl.devices import find_device
-from torch_impl.mixed_precision import autocast, find_obstacle, return_float32
 from torch_impl.normalizer import SCOPE, create_normalizer, normalize_batch
-from torch_impl.session_optimizers import AdamOptimizer, RMSPropOptimizer, SessionOptimizer
+from torch_impl.session_optimizers import AdamOptimizer, RMSPropOptimizer
 from torch_impl.variables import get_vars
 
 Shapes = dict[str, tuple[int | None, ...]]
@@ -58,7 +55,7 @@ class Losses(NamedTuple):
     figures: dict[str, Tensor]
 
 
-class ActorCritic:
+class ActorCritic(ABC):
     """Base of the agents.
 
     Attributes:
@@ -88,11 +85,9 @@ class ActorCritic:
         wanted = "cpu" if device == "auto" and getattr(args, "cuda", True) is False else device
         self.device = find_device(wanted)
         self.networks: dict[str, Any] = {}  # Any: what a call returns is the network's own
-        self.optimizers: dict[str, SessionOptimizer] = {}
+        self._steps = AgentSteps({"pi": self.pi_losses, "q": self.q_losses})
+        self.optimizers, self._trained = self._steps.optimizers, self._steps.trained
         self.counters = {"pi": 0, "q": 0, "target": 0}
-        self._trained: dict[str, list[Tensor]] = {}
-        self._precision: Callable[[], AbstractContextManager[object]] = nullcontext
-        self._steps = AgentSteps(self._losses, self.optimizers, self._trained)
         self._variables: dict[str, Tensor] = {}
         self.normalizer = create_normalizer(args, dtype)
         if self.normalizer is not None:
@@ -110,33 +105,33 @@ class ActorCritic:
         """Whether there is a GPU to compute on."""
         return self.device.type == "cuda"
 
+    @abstractmethod
     def create_networks(self) -> None:
         """Add the networks with `add_network`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def create_optimizers(self) -> None:
         """Add the optimizers with `add_optimizer`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def pi_losses(self, batch: Tensors, noise: Tensors) -> Losses:
         """Return what a policy step minimises; observations in `batch` are normalised."""
-        raise NotImplementedError
 
+    @abstractmethod
     def q_losses(self, batch: Tensors, noise: Tensors) -> Losses:
         """Return what a critic step minimises; observations in `batch` are normalised."""
-        raise NotImplementedError
 
+    @abstractmethod
     def greedy_action(self, observation: Tensor) -> Tensor:
         """Return the best actions (batch, action) of normalised observations."""
-        raise NotImplementedError
 
+    @abstractmethod
     def exploring_action(self, observation: Tensor, noise: Tensor) -> Tensor:
         """Return actions that explore, from standard normal noise (batch, action)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def step_figures(self, observation: Tensor, noise: Tensor) -> dict[str, Tensor]:
         """Return what a test episode reports of one step: "Q_average", ..."""
-        raise NotImplementedError
 
     def input_shapes(self) -> Shapes:
         """Return the arrays of a batch, None for the batch axis."""
@@ -261,11 +256,7 @@ class ActorCritic:
         Returns:
             What stands against it, steps then stay in eager PyTorch; None if nothing does.
         """
-        try:
-            self._steps.compile(self.network_modules())
-        except CompilingError as error:
-            return str(error)
-        return None
+        return self._steps.compile(self.network_modules())
 
     def use_mixed_precision(self) -> str | None:
         """Compute the layers of networks in bfloat16 in all later training steps.
@@ -273,16 +264,12 @@ class ActorCritic:
         Returns:
             What stands against it, all stays in float32 then; None if nothing does.
         """
-        obstacle = find_obstacle(self.device, self.dtype)
-        if obstacle is None:
-            return_float32(self.networks.values())
-            self._precision = partial(autocast, self.device)
-        return obstacle
+        return self._steps.use_mixed_precision(self.network_modules(), self.dtype)
 
     def losses(self, batch: Any, noise: Noise | None = None) -> dict[str, float]:  # noqa: ANN401
         """Return the figures of `train`; nothing changes."""
         with torch.no_grad():
-            losses = self._losses("joint", *self._tensors(batch, noise))
+            losses = self._steps.losses("joint", *self._tensors(batch, noise))
         return to_numbers(losses.figures)
 
     def network_modules(self) -> nn.ModuleDict:
@@ -346,7 +333,7 @@ class ActorCritic:
 
         Magnitudes, because the losses of policy and critic may cancel, and with them what differs.
         """
-        losses = self._losses("joint", *self._tensors(batch, noise))
+        losses = self._steps.losses("joint", *self._tensors(batch, noise))
         gradients = self._steps.differentiate(losses)
         names = {id(tensor): name for name, tensor in self._variables.items()}
         found = {
@@ -413,15 +400,6 @@ class ActorCritic:
         for counted in ("pi", "q") if kind == "joint" else (kind,):
             self.counters[counted] += 1
         return to_numbers(figures)
-
-    def _losses(self, kind: str, batch: Tensors, noise: Tensors) -> Losses:
-        with self._precision():
-            if kind == "pi":
-                return self.pi_losses(batch, noise)
-            if kind == "q":
-                return self.q_losses(batch, noise)
-            pi, q = self.pi_losses(batch, noise), self.q_losses(batch, noise)
-        return Losses({**pi.objectives, **q.objectives}, {**pi.figures, **q.figures})
 
     def _tensors(self, batch: Any, noise: Noise | None) -> tuple[Tensors, Tensors]:  # noqa: ANN401
         arrays = self.convert_batch(batch)

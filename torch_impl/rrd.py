@@ -37,12 +37,12 @@ class RRD(ActorCritic):
 
     def create_networks(self) -> None:
         """Add the networks of the basis and "reward"."""
-        super().create_networks()
+        super().create_networks()  # type: ignore[safe-super]  # the basis comes next
         self.add_network("reward", self._create_reward(), scope="rrd/net")
 
     def create_optimizers(self) -> None:
         """Add the optimizers of the basis and "reward"."""
-        super().create_optimizers()
+        super().create_optimizers()  # type: ignore[safe-super]  # the basis comes next
         self.add_optimizer("reward", "rrd/", learning_rate=self.args.r_lr)
 
     def input_shapes(self) -> Shapes:
@@ -61,7 +61,7 @@ class RRD(ActorCritic):
 
     def q_losses(self, batch: Tensors, noise: Tensors) -> Losses:
         """Return the losses of the basis with predicted rewards, and R_loss - R_var of the predictions."""
-        basis = super().q_losses({**batch, "rews": self.critic_reward(batch)}, noise)
+        basis = super().q_losses({**batch, "rews": self.critic_reward(batch)}, noise)  # type: ignore[safe-super]
         predictions = self.sub_sequence_rewards(batch)
         r_loss = (predictions.mean(dim=1) - batch["rrd_rews"]).square().mean()
         figures = {**basis.figures, "R_loss": r_loss}

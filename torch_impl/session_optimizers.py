@@ -11,6 +11,7 @@ Source: tensorflow 2.21, python/training/{adam,rmsprop}.py and core/kernels/trai
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, overload
 
@@ -22,7 +23,7 @@ from torch.optim import Optimizer
 from torch_impl.keras_compat.optimizers import adam_update
 
 
-class SessionOptimizer(Optimizer):
+class SessionOptimizer(Optimizer, ABC):
     """Base: state from constants, gradients as they are given.
 
     Args:
@@ -75,11 +76,11 @@ class SessionOptimizer(Optimizer):
         ]
         super().load_state_dict({**state_dict, "param_groups": groups})
 
+    @abstractmethod
     def update(
         self, group: dict[str, Any], parameters: list[Tensor], gradients: list[Tensor]
     ) -> None:
         """Apply the formula in place."""
-        raise NotImplementedError
 
     def slot(self, name: str, parameters: list[Tensor]) -> list[Tensor]:
         """Return one state tensor of each parameter."""

@@ -9,6 +9,7 @@ Source: keras 3.15.1, optimizers/base_optimizer.py; Keras 2.12, 2.15 and the leg
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypedDict, TypeVar, Unpack, cast
 
@@ -124,7 +125,7 @@ def _without_compiler(method: Method) -> Method:
     return cast("Method", getattr(method, "__wrapped__", method))
 
 
-class KerasOptimizer(Optimizer):
+class KerasOptimizer(Optimizer, ABC):
     """An optimizer that updates as the Keras class of the same name does.
 
     `param_groups` hold the Keras hyper-parameters, `iterations` (updates done, an int), `lr` (the number torch's own
@@ -198,14 +199,15 @@ class KerasOptimizer(Optimizer):
         whole = {**state_dict, "param_groups": groups}
         _without_compiler(Optimizer.load_state_dict)(self, whole)
 
+    @abstractmethod
     def slots(self, group: Group) -> Mapping[str, float]:
         """Return the names of the state tensors that the group's options need, and what they start with."""
-        raise NotImplementedError
 
     def slot_shape(self, parameter: Tensor, name: str) -> torch.Size:  # for subclasses
         """Return the shape of a state tensor: that of its parameter."""
         return parameter.shape
 
+    @abstractmethod
     def update(
         self,
         group: Group,
@@ -215,7 +217,6 @@ class KerasOptimizer(Optimizer):
         lr: float,
     ) -> None:
         """Change `parameters` and `slots` in place by one step; `updates_done(group)` counts those before it."""
-        raise NotImplementedError
 
     # torch declares two overloads of step; one optional closure says the same.
     @torch.no_grad()

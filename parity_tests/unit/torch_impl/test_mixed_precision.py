@@ -52,7 +52,7 @@ def test_weights_optimizers_and_losses_stay_in_float32() -> None:
     _, mixed, (batch, noise) = pair_of(SAC, basis_alg="sac")
     mixed.use_mixed_precision()
 
-    figures = mixed._losses("joint", *mixed._tensors(batch, noise)).figures
+    figures = mixed._steps.losses("joint", *mixed._tensors(batch, noise)).figures
     mixed.train(batch, noise)
 
     slots = (

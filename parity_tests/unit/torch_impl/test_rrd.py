@@ -87,7 +87,7 @@ def test_ircr_sees_the_rewards_that_the_buffer_gives() -> None:
 def test_critic_s_loss_does_not_train_the_reward() -> None:
     agent = build(q_lr=1.0)
     batch, noise = draw()
-    losses = agent._losses("q", *agent._tensors(batch, noise))
+    losses = agent._steps.losses("q", *agent._tensors(batch, noise))
 
     gradients = torch.autograd.grad(
         losses.objectives["value"],
