@@ -117,6 +117,8 @@ class ConvertedAgent(ConvertedModel):
         known = self.architecture.inputs
         if len(inputs) == 1 and isinstance(inputs[0], Mapping) and not named:
             inputs, named = (), inputs[0]
+        keys = {value.key: value.name for value in known if value.key is not None}
+        named = {keys.get(name, name): x for name, x in named.items()}
         given = dict(zip([value.name for value in known], inputs, strict=False))
         unknown = [name for name in named if name not in {value.name for value in known}]
         missing = [

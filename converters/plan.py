@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from converters.agents.parts import AgentParts
+from converters.agents.saved_policies import POLICY, as_policy
 from converters.architecture import Architecture, Step
 from converters.checkpoint import ArrayInfo, Checkpoint
 from converters.errors import ConversionError, MismatchError, UnsupportedError, placed
@@ -25,6 +26,7 @@ from converters.optimizers.plan import OptimizerPlan
 from converters.passes.input_layout import CHANNELS_FIRST, CHANNELS_LAST, has_images
 from converters.registry import find_layer_rule
 from converters.stacks import assume_stack
+from converters.stored_forms import settle_forms
 from converters.training_state import (
     groups_in_order,
     parameter_options,
@@ -111,11 +113,14 @@ def _plan(checkpoint: Checkpoint) -> Plan:
         checkpoint, graph, assumed = _assumed(checkpoint)
     _check_rules(graph)
     matched = match_arrays(graph, checkpoint.layers)
+    graph = settle_forms(graph, matched.arrays, checkpoint)
     optimizer, notes = _plan_optimizer(checkpoint, graph, matched.arrays, sure=not assumed)
     lowering = Lowering(None if optimizer is None else optimizer.read_iterations())
     architecture = lower_model(with_input_shape(graph, matched.arrays), lowering)
     if lowering.problems:
         raise _joined(lowering.problems)
+    if checkpoint.provenance.details.get("kind") == POLICY:
+        architecture = as_policy(architecture)
     notes = [*checkpoint.notes, *notes, *lowering.notes]
     moves = _plan_moves(lowering, matched.arrays)
     ignored = [

@@ -14,6 +14,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from converters.agents.saved_policies import POLICY, SPECIFICATIONS
 from converters.checkpoint import ArrayInfo, Checkpoint, LayerArrays, Provenance
 from converters.errors import placed
 from converters.limits import Limits
@@ -87,6 +88,7 @@ def _functions_only(
 ) -> Checkpoint:
     """Return a SavedModel without a Keras configuration: of TensorFlow 1, of a subclassed model, by model.export."""
     training = settings.get("training_config")
+    is_policy = (source.main.parent / SPECIFICATIONS).is_file()
     return Checkpoint(
         layers=[LayerArrays(name, None, {"value": array}) for name, array in bundle.arrays.items()],
         graph=None,
@@ -100,6 +102,7 @@ def _functions_only(
             format="saved-model",
             producer=f"TensorFlow {version}" if version else None,
             generation=2,
+            details={"kind": POLICY} if is_policy else {},
         ),
         program=program,
     )
