@@ -31,7 +31,11 @@ from converters.writers.output_file import OutputFile
 from converters.writers.registry import Writer, find_writer, writer_for
 
 PathLike = str | os.PathLike[str]
-DQN_AGENTS = ("torch_impl:DQNAgent", "torch_impl.dqn:DQNAgent")
+OWN_AGENTS = {
+    f"{module}:{name}": name
+    for name, own in (("DQNAgent", "dqn"), ("SAC", "sac"), ("TD3", "td3"), ("DDPG", "ddpg"))
+    for module in ("torch_impl", f"torch_impl.{own}")
+}
 """Names of our own DQN for `into`, which takes the agents of libraries too."""
 
 
@@ -95,8 +99,10 @@ def convert(
         return _convert_to(
             to, path, destination, settings or {}, normalizer, force=force, limits=limits
         )
-    if into in DQN_AGENTS and is_library_agent(path, limits or Limits()):
-        return _convert_to("DQNAgent", path, destination, {}, None, force=force, limits=limits)
+    if into in OWN_AGENTS and is_library_agent(path, limits or Limits()):
+        kind = OWN_AGENTS[into]
+        stated = settings or {}
+        return _convert_to(kind, path, destination, stated, None, force=force, limits=limits)
     writer = (
         writer_for(None if destination is None else Path(destination))
         if format is None
@@ -171,11 +177,15 @@ def _convert_to(
     limits: Limits | None,
 ) -> ConversionReport:
     """Write an agent as a file of another library. Only this needs that library, and torch."""
-    if library == "DQNAgent":
+    if library in OWN_AGENTS.values():
         into_agents = importlib.import_module("converters.into.library_agents")
         own = source.with_suffix(".pth") if destination is None else Path(destination)
-        made: ConversionReport = into_agents.convert_into_dqn(
-            read_checkpoint(source, limits=limits or Limits()), source, own, force=force
+        checkpoint = read_checkpoint(source, limits=limits or Limits())
+        checkpoint = with_statements(
+            checkpoint, settings, normalizer=None, limits=limits or Limits()
+        )
+        made: ConversionReport = into_agents.convert_into_agent(
+            checkpoint, source, own, kind=library, force=force
         )
         return made
     if library != "sb3":

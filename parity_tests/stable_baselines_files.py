@@ -14,6 +14,7 @@ import sys
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -201,18 +202,15 @@ def write_dqn(
     return path, arrays
 
 
-def write_td3(folder: Path) -> tuple[Path, dict[str, NDArray[Any]]]:
-    """Write a TD3 agent whose actions go from 0 to 4, and return its path and variables."""
+def write_td3(folder: Path, *, deep: bool = False) -> tuple[Path, dict[str, NDArray[Any]]]:
+    """Write a TD3 agent whose actions go from 0 to 4, with two hidden layers if `deep`; return path and variables."""
     shapes: dict[str, tuple[int, ...]] = {}
+    further = (6, 5) if deep else (6,)
     for scope in ("model", "target"):
-        shapes |= dense(f"{scope}/pi/fc0", (3, 6), "keras") | dense(
-            f"{scope}/pi/dense", (6, 2), "keras"
-        )
+        shapes |= _layers(f"{scope}/pi", (3, *further, 2), "dense")
         for name in ("qf1", "qf2"):
             each = f"{scope}/values_fn/{name}"
-            shapes |= dense(f"{each}/fc0", (5, 7), "keras") | dense(
-                f"{each}/{name}", (7, 1), "keras"
-            )
+            shapes |= _layers(each, (5, *further, 1), name)
     arrays = draw(shapes)
     path = write_agent(
         folder / "td3.zip",
@@ -226,34 +224,57 @@ def write_td3(folder: Path) -> tuple[Path, dict[str, NDArray[Any]]]:
     return path, arrays
 
 
+def _layers(scope: str, sizes: tuple[int, ...], last: str) -> dict[str, tuple[int, ...]]:
+    """Return the variables of dense layers fc0, fc1, ... and a last one."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    names = [*(f"fc{number}" for number in range(len(sizes) - 2)), last]
+    for name, pair in zip(names, pairwise(sizes), strict=True):
+        shapes |= dense(f"{scope}/{name}", pair, "keras")
+    return shapes
+
+
 def write_ddpg(
-    folder: Path, *, normalizes: bool, with_norm: bool = False
+    folder: Path,
+    *,
+    normalizes: bool,
+    with_norm: bool = False,
+    clip: float = 2.0,
+    deep: bool = False,
+    head: str = "qf",
 ) -> tuple[Path, dict[str, NDArray[Any]]]:
-    """Write a DDPG agent that clips observations to -2 ... 2, and return its path and variables."""
+    """Write a DDPG agent and return its path and variables.
+
+    Args:
+        folder: where to.
+        normalizes: whether it keeps statistics of observations and returns.
+        with_norm: whether the policy has layer normalization.
+        clip: largest magnitude of observations.
+        deep: whether the policy has two hidden layers, as the critic has.
+        head: name of the critic's last layer.
+    """
     shapes: dict[str, tuple[int, ...]] = {}
     for scope in ("model", "target"):
         norm: dict[str, tuple[int, ...]] = {}
         if with_norm:
             norm = {f"{scope}/pi/LayerNorm/beta": (6,), f"{scope}/pi/LayerNorm/gamma": (6,)}
-        shapes |= (
-            dense(f"{scope}/pi/fc0", (3, 6), "keras")
-            | norm
-            | dense(f"{scope}/pi/pi", (6, 2), "keras")
-        )
+        shapes |= _layers(f"{scope}/pi", (3, 6, 5, 2) if deep else (3, 6, 2), "pi") | norm
         shapes |= dense(f"{scope}/qf/fc0", (3, 6), "keras") | dense(
             f"{scope}/qf/fc1", (8, 5), "keras"
         )
-        shapes |= dense(f"{scope}/qf/qf", (5, 1), "keras")
+        shapes |= dense(f"{scope}/qf/{head}", (5, 1), "keras")
     arrays: dict[str, NDArray[Any]] = draw(shapes)
     if normalizes:
         arrays |= {
             "input/obs_rms/runningsum": np.array([5.0, -3.0, 0.0]),
             "input/obs_rms/runningsumsq": np.array([90.0, 30.0, 0.001]),
             "input/obs_rms/count": np.array(10.0),
+            "input/ret_rms/runningsum": np.array(8.0),
+            "input/ret_rms/runningsumsq": np.array(60.0),
+            "input/ret_rms/count": np.array(10.0),
         }
     settings = {
         "actor_lr": 1e-4,
-        "observation_range": [-2.0, 2.0],
+        "observation_range": [-clip, clip],
         "return_range": [-np.inf, np.inf],
     }
     path = write_agent(

@@ -152,6 +152,38 @@ def test_images_and_answers_of_yes_and_no(library: Any, tmp_path: Path) -> None:
     assert library.PPO.load(tmp_path / "b.zip").predict(np.zeros(4, np.float32))[0].shape == (3,)
 
 
+def test_a_dueling_dqn_of_images_is_one_network(library: Any, tmp_path: Path) -> None:
+    shapes: dict[str, tuple[int, ...]] = {}
+    for scope in ("deepq/model", "deepq/target_q_func/model"):
+        values = f"{scope}/action_value"
+        shapes |= {
+            f"{values}/c1/w": (8, 8, 2, 32), f"{values}/c1/b": (1, 32, 1, 1),
+            f"{values}/c2/w": (4, 4, 32, 64), f"{values}/c2/b": (1, 64, 1, 1),
+            f"{values}/c3/w": (3, 3, 64, 64), f"{values}/c3/b": (1, 64, 1, 1),
+            **dense(f"{values}/fc1", (128, 20)),
+            **dense(f"{values}/fully_connected", (20, 3), "contrib"),
+            **dense(f"{scope}/state_value/fully_connected", (20, 6), "contrib"),
+            **dense(f"{scope}/state_value/fully_connected_1", (6, 5), "contrib"),
+            **dense(f"{scope}/state_value/fully_connected_2", (5, 1), "contrib"),
+        }  # fmt: skip
+    arrays = {name: 0.1 * value for name, value in draw(shapes).items()}
+    path = write_agent(
+        tmp_path / "images.zip", arrays, policy="stable_baselines.deepq.policies:CnnPolicy",
+        action=discrete(3), observation=box(0, 255, (40, 44, 2), "uint8"),
+        settings={"exploration_fraction": 0.1},
+    )  # fmt: skip
+    torch = pytest.importorskip("torch")
+    torchward.convert(path, tmp_path / "new.zip", to="sb3")
+    torchward.convert(path, tmp_path / "old.pth")
+    model = library.DQN.load(tmp_path / "new.zip")
+    rng = np.random.default_rng(5)
+    images = torch.from_numpy(rng.integers(0, 256, (7, 40, 44, 2), dtype=np.uint8))
+    with torch.no_grad():
+        expected = torchward.load(tmp_path / "old.pth")(images)["q_values"]
+        found = model.q_net(images.permute(0, 3, 1, 2))
+    torch.testing.assert_close(found, expected, atol=LIMIT, rtol=0)
+
+
 REFUSED = {
     "sb_ppo2_lstm_cartpole": "recurrent",
     "sb_acktr_mlp_cartpole": "no ACKTR",

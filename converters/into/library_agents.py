@@ -1,4 +1,4 @@
-"""A DQN of stable-baselines 2 as our own `DQNAgent`, which trains on: networks, target and the numbers it shares."""
+"""An agent of stable-baselines 2 as one of our own, which trains on: the file of `DQNAgent`, `SAC`, `TD3` or `DDPG`."""
 
 from __future__ import annotations
 
@@ -9,68 +9,59 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-
-from converters.agents.libraries import named_arrays
-from converters.agents.spaces import BOX
-from converters.agents.stable_baselines.agent import family_of
-from converters.agents.stable_baselines.settings import DEFAULT_ACTIVATION, read_policy
-from converters.build import build_model
-from converters.checkpoint import ArrayInfo, Checkpoint
+from converters.checkpoint import Checkpoint
 from converters.convert import check_outputs
-from converters.errors import UnsupportedError, VerificationError, placed
+from converters.errors import VerificationError, placed
+from converters.into import library_actor_critics, library_dqn
 from converters.plan import Plan, plan_conversion
 from converters.report import ConversionReport, make_report
-from converters.stable_baselines3.chains import (
-    Chain,
-    Dense,
-    dueling_hidden,
-    hidden_sizes,
-    read_dense,
-)
 from converters.writers.output_file import OutputFile
+from torch_impl.actor_critic import ActorCritic
 from torch_impl.dqn import DQNAgent
 
-LOADER = "torch_impl.dqn.DQNAgent"
-TOLERANCE = 1e-5
-"""Largest difference of the values, relative to the largest: float32 in another order of summation."""
-COMPARED = 256
-_NUMBERS = {
-    "learning_rate": "learning_rate",
-    "gamma": "gamma",
-    "batch_size": "batch_size",
-    "buffer_size": "memory_size",
+LOADERS: Mapping[str, str] = {
+    "DQNAgent": "torch_impl.dqn.DQNAgent",
+    "SAC": "torch_impl.sac.SAC",
+    "TD3": "torch_impl.td3.TD3",
+    "DDPG": "torch_impl.ddpg.DDPG",
 }
-_SCOPES = ("deepq/model", "deepq/target_q_func/model")
-_HINT = "leave --into out: torchward.load makes a module of the file that acts the same"
+"""Class to where it is."""
+TOLERANCE = 1e-5
+"""Largest difference of actions and values, relative to the largest: float32 in another order of summation."""
 
 
-def convert_into_dqn(
-    checkpoint: Checkpoint, source: Path, target: Path, *, force: bool
+def convert_into_agent(
+    checkpoint: Checkpoint, source: Path, target: Path, *, kind: str, force: bool
 ) -> ConversionReport:
-    """Write the file of a `DQNAgent` with the networks of a checkpoint.
+    """Write the file of one of our agents with the networks of a checkpoint.
+
+    Args:
+        checkpoint: of an agent of stable-baselines.
+        source: its file.
+        target: where to.
+        kind: key of `LOADERS`.
+        force: replace existing outputs.
 
     Raises:
-        UnsupportedError: The checkpoint is no DQN of stable-baselines, or one that `DQNAgent` cannot be.
-        VerificationError: The new agent has other values; nothing was written.
+        UnsupportedError: The checkpoint is no such agent, or one that our class cannot be.
+        VerificationError: The new agent acts otherwise, or has other values; nothing was written.
     """
     report_path = target.with_name(f"{target.name}.json")
     check_outputs([target, report_path], source, force=force)
     with placed(checkpoint.provenance.file):
-        agent = _build(checkpoint)
         plan = plan_conversion(checkpoint)
-        _compare(plan, agent)
-    note = "per-variable gradient clipping at 10 and Huber's loss of stable-baselines: here the norm of all, and huber"
-    plan = replace(plan, notes=(*plan.notes, note))
+        agent, notes, worst = _build(checkpoint, plan, kind)
+        if not worst <= TOLERANCE:
+            msg = f"{kind} acts otherwise, or has other values: off by {worst:.1e}; nothing was written"
+            raise VerificationError(msg)
+    plan = replace(plan, notes=(*plan.notes, *notes))
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="torchward-")))
         agent.save(folder / "agent.pth")
         output = stack.enter_context(OutputFile(target))
         output.write((folder / "agent.pth").read_bytes())
         output.finish()
-        summary = {"class": "DQNAgent", "optimizers": "none", "loader": LOADER}
+        summary = {"class": kind, "optimizers": "none", "loader": LOADERS[kind]}
         report = replace(make_report(checkpoint, plan, format="pth", warnings=[]), agent=summary)
         report = report.with_output(target.name, output.sha256, output.size)
         beside = stack.enter_context(OutputFile(report_path))
@@ -82,99 +73,12 @@ def convert_into_dqn(
     return report
 
 
-def _build(checkpoint: Checkpoint) -> DQNAgent:
-    arrays, facts = named_arrays(checkpoint), checkpoint.agent
-    if facts is None or family_of(arrays) != "DQN":
-        msg = "is no DQN of stable-baselines 2, the only agent of a library that becomes a DQNAgent"
-        raise UnsupportedError(msg, hint=_HINT)
-    policy = read_policy(facts)
-    activation, _ = policy.activation_or(DEFAULT_ACTIVATION["off-policy"])
-    space = policy.observation
-    flat = space is None or (space.kind == BOX and len(space.shape) == 1)
-    if any("LayerNorm" in name for name in arrays) or activation != "relu" or not flat:
-        msg = "DQNAgent has dense layers with relu on plain numbers; this one has something else"
-        raise UnsupportedError(msg, hint=_HINT)
-    if any(len(array.shape) == 4 for array in arrays.values()):
-        msg = "DQNAgent takes no images"
-        raise UnsupportedError(msg, hint=_HINT)
-    weights = [_weights(arrays, scope) for scope in _SCOPES]
-    chain = _streams(arrays, _SCOPES[0])
-    hidden = (
-        hidden_sizes(chain[0]) if len(chain) == 1 else [2 * size for size in hidden_sizes(chain[0])]
-    )
-    stated = facts.settings
-    numbers = {
-        new: stated[old]
-        for old, new in _NUMBERS.items()
-        if isinstance(stated.get(old), (int, float))
-    }
-    # Any keyword of the constructor, as `torch_impl.dqn` itself reads them back.
-    settings: dict[str, object] = {
-        **numbers,
-        "double": bool(stated.get("double_q")),
-        "dueling": len(chain) == 2,
-    }
-    agent = DQNAgent(
-        chain[0][0].weight.shape[1],
-        chain[0][-1].units,
-        hidden_sizes=hidden,
-        dropout=0.0,
-        gradient_clip=10.0,
-        loss="huber",
-        **settings,  # type: ignore[arg-type]
-    )
-    agent.set_weights(weights[1])
-    agent.update_target()
-    agent.set_weights(weights[0])
-    return agent
-
-
-def _streams(arrays: Mapping[str, ArrayInfo], scope: str) -> list[Chain]:
-    """Return the advantages, and the values of a dueling network."""
-    found = []
-    for stream in ("action_value", "state_value"):
-        layers: list[Dense] = []
-        while f"{scope}/{stream}/fully_connected{_suffix(len(layers))}/weights" in arrays:
-            layer = f"{scope}/{stream}/fully_connected{_suffix(len(layers))}"
-            layers.append(read_dense(arrays, f"{layer}/weights", f"{layer}/biases"))
-        if layers:
-            found.append(tuple(layers))
-    return found
-
-
-def _weights(arrays: Mapping[str, ArrayInfo], scope: str) -> dict[str, NDArray[np.floating]]:
-    """Return the weights by the names of `DQNetwork`: the streams of a dueling network lie side by side."""
-    streams = _streams(arrays, scope)
-    chain = streams[0] if len(streams) == 1 else (*dueling_hidden(*streams), *streams[0][-1:])
-    result: dict[str, NDArray[np.floating]] = {}
-    for number, layer in enumerate(chain, start=1):
-        result |= {f"fc{number}/kernel": layer.weight.T, f"fc{number}/bias": layer.bias}
-    if len(streams) == 2:
-        del result[f"fc{len(chain)}/kernel"], result[f"fc{len(chain)}/bias"]
-        advantage, value = streams[0][-1], streams[1][-1]
-        empty = np.zeros_like(advantage.weight), np.zeros_like(value.weight)
-        result["advantage/kernel"] = np.concatenate([advantage.weight, empty[0]], axis=1).T
-        result["value/kernel"] = np.concatenate([empty[1], value.weight], axis=1).T
-        result |= {"advantage/bias": advantage.bias, "value/bias": value.bias}
-    return result
-
-
-def _suffix(number: int) -> str:
-    return f"_{number}" if number else ""
-
-
-def _compare(plan: Plan, agent: DQNAgent) -> None:
-    """Raise VerificationError unless both have the same values."""
-    state = {
-        move.target: torch.from_numpy(np.array(move.layout.apply(move.source.read()), order="C"))
-        for move in plan.moves
-    }
-    rows = np.random.default_rng(0).standard_normal((COMPARED, agent.state_size)).astype(np.float32)
-    with torch.no_grad():
-        expected = build_model(plan.architecture, state)(torch.from_numpy(rows))["q_values"].numpy()
-    worst = float(
-        np.abs(agent.get_q_values(rows) - expected).max() / max(1.0, np.abs(expected).max())
-    )
-    if worst > TOLERANCE:
-        msg = f"DQNAgent has other values: off by {worst:.1e}; nothing was written"
-        raise VerificationError(msg)
+def _build(
+    checkpoint: Checkpoint, plan: Plan, kind: str
+) -> tuple[DQNAgent | ActorCritic, tuple[str, ...], float]:
+    """Return the agent, what a user should know, and how far it is from the old one."""
+    if kind == "DQNAgent":
+        dqn = library_dqn.build_dqn(checkpoint)
+        return dqn, (library_dqn.NOTE,), library_dqn.compare_values(plan, dqn)
+    agent, notes = library_actor_critics.build_actor_critic(checkpoint, kind)
+    return agent, notes, library_actor_critics.compare_agents(plan, agent)

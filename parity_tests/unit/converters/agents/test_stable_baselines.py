@@ -315,21 +315,23 @@ def test_td3(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("with_norm", [False, True], ids=["plain", "layer-norm"])
 @pytest.mark.parametrize("normalizes", [False, True], ids=["as-it-is", "running-statistics"])
-def test_ddpg(normalizes: bool, with_norm: bool, tmp_path: Path) -> None:
-    path, arrays = write_ddpg(tmp_path, normalizes=normalizes, with_norm=with_norm)
+@pytest.mark.parametrize("head", ["qf", "qf_output"])
+def test_ddpg(head: str, normalizes: bool, with_norm: bool, tmp_path: Path) -> None:
+    path, arrays = write_ddpg(tmp_path, normalizes=normalizes, with_norm=with_norm, head=head)
     agent, x, taken = load(path), 3 * observations(3), observations(2)
     found = outputs(agent, x, taken)
-    seen = x.astype(np.float64)
+    seen, scale, middle = x.astype(np.float64), 1.0, 0.0
     if normalizes:
         mean = np.array([0.5, -0.3, 0.0])
-        seen = (x - mean) / (
-            np.sqrt(np.maximum(np.array([9.0, 3.0, 0.0001]) - mean**2, 0.01)) + 1e-8
-        )
+        seen = (x - mean) / np.sqrt(np.maximum(np.array([9.0, 3.0, 0.0001]) - mean**2, 0.01))
+        scale, middle = np.sqrt(6.0 - 0.8**2), 0.8
     seen = np.clip(seen, -2, 2)
     action = np.tanh(chain(seen, arrays, "model/pi", "pi"))
     close(found["deterministic_action"], action)
-    hidden = np.concatenate([relu(layer(seen, arrays, "model/qf/fc0")), taken], axis=1)
-    close(found["q1"], layer(relu(layer(hidden, arrays, "model/qf/fc1")), arrays, "model/qf/qf"))
+    for scope, name in (("model", "q1"), ("target", "target_q1")):
+        hidden = np.concatenate([relu(layer(seen, arrays, f"{scope}/qf/fc0")), taken], axis=1)
+        hidden = relu(layer(hidden, arrays, f"{scope}/qf/fc1"))
+        close(found[name], scale * layer(hidden, arrays, f"{scope}/qf/{head}") + middle)
     close(np.asarray(agent.act(x)), 2 * action + 1)
 
 
