@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from converters.checkpoint import ArrayInfo, LayerArrays
-from converters.keras1_gates import JOINT, join_arrays
+from converters.keras1_gates import JOINT, join_arrays, joined_axis
 from converters.optimizers.plan import OptimizerPlan
 
 
@@ -40,7 +40,10 @@ def in_model_order(
 
     def arranged(found: Sequence[ArrayInfo]) -> tuple[ArrayInfo, ...]:
         groups = [[found[position[part]] for part in info.name.split(JOINT)] for info in infos]
-        return tuple(group[0] if len(group) == 1 else join_arrays(group) for group in groups)
+        return tuple(
+            group[0] if len(group) == 1 else join_arrays(group, joined_axis(group, info.shape))
+            for group, info in zip(groups, infos, strict=True)
+        )
 
     slots: Mapping[str, tuple[ArrayInfo, ...]] = {
         slot: arranged(found) for slot, found in plan.slots.items()

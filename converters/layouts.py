@@ -2,8 +2,8 @@
 
 A layout names every axis on the left, and on the right gives their new order, with parentheses where axes are
 merged into one or split (empty ones are an axis of size 1), and brackets where an axis is made of equal parts that lie
-one after another: "in [z r h] -> [r z h] in" transposes and puts the gates into another order. `.inverse` undoes it,
-which is how weights travel back to the legacy side. No framework, no file format: `converters.plan` attaches layouts to
+one after another: "in [z r h] -> [r z h] in" transposes and puts the gates into another order. "h w -> ~h ~w" turns the
+order along both axes round. `.inverse` undoes it, which is how weights travel back to the legacy side. No framework, no file format: `converters.plan` attaches layouts to
 moves, writers apply them.
 """
 
@@ -31,11 +31,22 @@ class Parts(Group):
         return "+".join(sorted(self))
 
 
+class Backwards(Group):
+    """One axis from its end to its start: "~h"."""
+
+    __slots__ = ()
+
+    @property
+    def axis(self) -> str:
+        """The name of the axis."""
+        return self[0].removeprefix("~")
+
+
 @dataclass(frozen=True, slots=True)
 class Layout:
     """A parsed layout: each side is a sequence of groups of axis names; a group of one is a plain axis.
 
-    A group may also be `Parts` of one axis.
+    A group may also be `Parts` of one axis, or one axis `Backwards`.
     """
 
     left: tuple[Group, ...]
@@ -59,6 +70,12 @@ class Layout:
     def is_identity(self) -> bool:
         """True if nothing moves."""
         return self.left == self.right
+
+    @property
+    def only_permutes(self) -> bool:
+        """True if the axes are at most put into another order: the result is the stored data with other strides."""
+        groups = self.left + self.right
+        return all(len(group) <= 1 and not isinstance(group, Backwards) for group in groups)
 
     def shape(self, shape: Sequence[int], **sizes: int) -> tuple[int, ...]:
         """Return the shape of `apply`'s result for an array of `shape`."""
@@ -89,7 +106,11 @@ class Layout:
                 pieces = np.split(moved, len(group), axis=index)
                 order = [stored[group.axis].index(part) for part in group]
                 moved = np.concatenate([pieces[part] for part in order], axis=index)
-        return moved
+        turned = {group.axis for group in self.left if isinstance(group, Backwards)}
+        turned ^= {group.axis for group in self.right if isinstance(group, Backwards)}
+        return np.flip(
+            moved, [index for index, group in enumerate(self.right) if turned & set(_axes(group))]
+        )
 
     def undo(self, array: NDArray, shape: Sequence[int], **sizes: int) -> NDArray:  # type: ignore[type-arg]
         """Return the array of `shape` that `apply` made `array` from.
@@ -135,7 +156,7 @@ class Layout:
 
 
 def _axes(group: Group) -> Group:
-    return (group.axis,) if isinstance(group, Parts) else group
+    return (group.axis,) if isinstance(group, (Parts, Backwards)) else group
 
 
 def _side(groups: tuple[Group, ...]) -> str:
@@ -182,6 +203,8 @@ def _parse_side(side: str, text: str) -> tuple[Group, ...]:
         elif inside is not None and (opened + part == "()" or (inside and opened + part == "[]")):
             groups.append(tuple(inside) if opened == "(" else Parts(inside))
             inside = None
+        elif inside is None and part.startswith("~") and part[1:].isidentifier():
+            groups.append(Backwards((part,)))
         elif part in "()[]" or not part.isidentifier():
             msg = f"layout '{text}': unexpected '{part}'"
             raise ValueError(msg)

@@ -15,6 +15,7 @@ from converters.cudnn import unfold
 from converters.errors import MismatchError
 from converters.graph import Graph, Layer
 from converters.keras1_gates import join_gates
+from converters.keras1_matching import deal_out, role_of
 from converters.quantization import QUANTIZED, QUANTIZED_TO_FLOAT8
 from converters.registry import Weight, find_layer_rule
 
@@ -22,14 +23,6 @@ Path = tuple[str, ...]
 """Names of the nested models down to a layer: ("encoder", "dense")."""
 
 CONTAINERS = ("layers", "_layer_checkpoint_dependencies")
-# Keras 1 names; `running_std` held the variance (FORMATS of Keras 1.2: the name is historical).
-KERAS1_ROLES = {
-    "W": "kernel",
-    "U": "recurrent_kernel",
-    "b": "bias",
-    "running_mean": "moving_mean",
-    "running_std": "moving_variance",
-}
 EXPORTED_NAMES = {
     "GroupQueryAttention": "GroupedQueryAttention",
     **{f"Quantized{name}": name for name in QUANTIZED},
@@ -126,12 +119,20 @@ def _match_names(
         parts = (
             list(leaves(layer.graph, (layer.name,))) if layer.graph else [((layer.name,), layer)]
         )
-        needed = [(path, weight) for path, part in parts for weight in stored_weights(part)]
+        needed = [
+            (path, replace(weight, trainable=weight.trainable and part.trainable))
+            for path, part in parts
+            for weight in stored_weights(part)
+        ]
         if entry is None:
             if needed:
                 problems.append(
                     f"layer '{layer.name}': the file has no arrays for it, needed {_roles(needed)}"
                 )
+            continue
+        inside = graph.generation == 1 and (layer.graph or layer.inner)
+        if inside and (dealt := deal_out(parts, entry.arrays)) is not None:
+            found |= dealt
             continue
         if layer.graph or layer.inner:
             # A nested model or a wrapper is one group: all trainable weights first, then the others.
@@ -139,7 +140,7 @@ def _match_names(
         if layer.graph:
             _assign_by_order(entry, needed, found, problems)
         else:
-            entry = replace(entry, arrays=join_gates(layer.class_name, entry.arrays))
+            entry = replace(entry, arrays=join_gates(layer, entry.arrays))
             _assign(entry, parts[0][0], [weight for _, weight in needed], found, problems)
     problems += [f"the architecture has no layer for the arrays of '{name}'" for name in by_name]
 
@@ -296,8 +297,8 @@ def _assign(
     found: dict[Path, dict[str, ArrayInfo]],
     problems: list[str],
 ) -> None:
-    roles = {_role(role): info for role, info in entry.arrays.items()}
     needed = [weight.role for weight in weights]
+    roles = {_role(role, needed): info for role, info in entry.arrays.items()}
     if set(roles) == set(needed) and len(roles) == len(entry.arrays):
         found[path] = {role: roles[role] for role in needed}
     elif (places := _by_place(entry, weights)) is not None:
@@ -333,10 +334,14 @@ def _assign_by_order(
     found: dict[Path, dict[str, ArrayInfo]],
     problems: list[str],
 ) -> None:
-    stated = [_role(role) for role in entry.arrays]
-    # Where the file states roles they must agree with the order; digits only say an order.
+    own = [weight.role.rsplit("/", 1)[-1] for _, weight in needed]
+    stated = [_role(role, own) for role in entry.arrays]
+    # Where the file states roles they must agree with the order; digits only say an order, and TensorFlow adds a number
+    # to a name that it has seen: "kernel_1".
     agree = all(
-        role.isdigit() or role in (weight.role, weight.role.rsplit("/", 1)[-1], weight.formerly)
+        role.isdigit()
+        or {role, re.sub(r"_\d+$", "", role)}
+        & {weight.role, weight.role.rsplit("/", 1)[-1], weight.formerly}
         for role, (_, weight) in zip(stated, needed, strict=False)
     )
     if len(stated) != len(needed) or not agree:
@@ -349,9 +354,8 @@ def _assign_by_order(
         found.setdefault(path, {})[weight.role] = info
 
 
-def _role(stored: str) -> str:
-    name = stored.removesuffix(":0").rsplit("/", 1)[-1]
-    return KERAS1_ROLES.get(name, name)
+def _role(stored: str, needed: Sequence[str]) -> str:
+    return role_of(stored.removesuffix(":0").rsplit("/", 1)[-1], needed)
 
 
 def _roles(needed: Iterable[tuple[Path, Weight]]) -> str:

@@ -84,7 +84,7 @@ _HEADS = (
 _SCORES = ("score", "scale", "dropout", "causal")
 _BATCH_NORM = (
     *("num_features", "eps", "momentum", "axis", "scale", "center"),
-    *("variance", "debiased_updates", "frozen"),
+    *("variance", "debiased_updates", "frozen", "moves"),
 )
 _GATED = ("activation", "recurrent_activation")
 
@@ -116,6 +116,21 @@ TARGETS: dict[str, Target] = {
     "nn.PReLU": _module("torch.nn:PReLU", "num_parameters"),
     "compat.BatchNorm": _module(f"{COMPAT}.normalization:BatchNorm", *_BATCH_NORM),
     "compat.MaskedBatchNorm": _module(f"{COMPAT}.normalization:MaskedBatchNorm", *_BATCH_NORM),
+    "compat.BatchStatisticsNorm": _module(
+        f"{COMPAT}.keras1:BatchStatisticsNorm", "num_features", "eps", "axis"
+    ),
+    "compat.SampleNorm": _module(f"{COMPAT}.keras1:SampleNorm", "num_features", "eps"),
+    "compat.MaxoutDense": _module(
+        f"{COMPAT}.keras1:MaxoutDense", "pieces", "bias", unnamed=("in_features", "out_features")
+    ),
+    "compat.carry": Target(f"{COMPAT}.keras1:carry"),
+    "compat.SReLU": _module(f"{COMPAT}.keras1:SReLU", "shape"),
+    "compat.ParametricSoftplus": _module(f"{COMPAT}.keras1:ParametricSoftplus", "shape"),
+    "compat.LocallyConnected": _module(
+        f"{COMPAT}.local:LocallyConnected",
+        *("kernel_size", "stride", "sizes", "bias_shape", "channels_last"),
+        unnamed=_CHANNELS,
+    ),
     "compat.LSTM": _recurrent("LSTM", _GATED),
     "compat.GRU": _recurrent("GRU", _GATED, "reset_after"),
     "compat.SimpleRNN": _recurrent("SimpleRNN", ("activation",)),

@@ -15,9 +15,11 @@ from typing import cast
 from converters.configuration.call_nodes import Node, parse_node
 from converters.configuration.call_order import call_offsets, shift_ref, sort_calls
 from converters.configuration.call_structure import describe_structure, parse_structure
-from converters.configuration.keras1 import rename_class, settle_merge
+from converters.configuration.keras1 import rename_class
+from converters.configuration.keras1_merge import join_models, joined_models, settle_merge
 from converters.configuration.keras2 import Dialect, dtype_of, find_dialect, settle_settings
 from converters.configuration.keras3 import OWN_NAMES, is_operation
+from converters.configuration.spatial_words import is_channels_first
 from converters.cudnn import as_plain_layer
 from converters.errors import UnreadableFileError, UnsupportedError
 from converters.graph import (
@@ -60,7 +62,10 @@ def parse_model_config(
         msg = "the model configuration is not an object with class_name and config"
         raise UnreadableFileError(msg)
     try:
-        return _parse_model(data, find_dialect(generation, version))
+        dialect = find_dialect(generation, version)
+        if generation == 1:
+            dialect = replace(dialect, channels_first=is_channels_first(data))
+        return _parse_model(data, dialect)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         msg = f"the model configuration is not readable: {type(error).__name__}: {error}"
         raise UnreadableFileError(msg) from error
@@ -84,6 +89,10 @@ def _parse_sequential(config: object, dialect: Dialect) -> Graph:
     whole = config if isinstance(config, Mapping) else {"layers": config}
     entries = cast("Sequence[Mapping[str, object]]", whole["layers"])
     layers = [_parse_layer(entry, dialect) for entry in entries]
+    if branches := [_parse_model(entry, dialect) for entry in joined_models(entries)]:
+        joined = join_models(str(whole.get("name", "sequential")), branches, layers)
+        _check_names(list(joined.layers))
+        return joined
     if not layers:
         msg = "the Sequential model has no layers"
         raise UnreadableFileError(msg)

@@ -4,63 +4,71 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from converters.errors import UnsupportedError
+from converters.stored_forms import CHANNELS_FIRST
 
 RENAMED_CLASSES = {f"Convolution{rank}D": f"Conv{rank}D" for rank in (1, 2, 3)}
 """Keras 1 names; later ones write the short ones."""
 _POOLINGS = tuple(f"{kind}Pooling{rank}D" for kind in ("Max", "Average") for rank in (1, 2, 3))
-_FORMATTED = (
-    "Flatten",
-    *(f"Global{kind}Pooling{rank}D" for kind in ("Max", "Average") for rank in (2, 3)),
-    *(f"{kind}{rank}D" for kind in ("UpSampling", "ZeroPadding", "Cropping") for rank in (2, 3)),
+UNSTATED = tuple(
+    f"{kind}{rank}D"
+    for kind in ("UpSampling", "ZeroPadding", "Cropping", "SpatialDropout")
+    for rank in (2, 3)
 )
+"""Layers whose order of axes Keras 1 did not store."""
 _CONVOLUTION = {
     "nb_filter": "filters",
     "filter_length": "kernel_size",
     "border_mode": "padding",
     "subsample": "strides",
     "subsample_length": "strides",
-    "dim_ordering": "data_format",
     "atrous_rate": "dilation_rate",
-    "bias": "use_bias",
-    "W_regularizer": "kernel_regularizer",
-    "b_regularizer": "bias_regularizer",
 }
 _POOLING = {
     "pool_length": "pool_size",
     "stride": "strides",
     "border_mode": "padding",
-    "dim_ordering": "data_format",
 }
 SPATIAL_SETTINGS: dict[str, dict[str, str]] = {
-    **dict.fromkeys(RENAMED_CLASSES.values(), _CONVOLUTION),
+    **dict.fromkeys(
+        (
+            *RENAMED_CLASSES.values(),
+            *("Conv2DTranspose", "SeparableConv2D", "LocallyConnected1D", "LocallyConnected2D"),
+        ),
+        _CONVOLUTION,
+    ),
     **dict.fromkeys(_POOLINGS, _POOLING),
-    **{name: {"dim_ordering": "data_format"} for name in _FORMATTED},
     "UpSampling1D": {"length": "size"},
     "ConvLSTM2D": {
         **_CONVOLUTION,
         "inner_activation": "recurrent_activation",
         "dropout_W": "dropout",
         "dropout_U": "recurrent_dropout",
-        "U_regularizer": "recurrent_regularizer",
     },
 }
 _KERNEL_SIZES = {
-    "Conv2D": ("nb_row", "nb_col"),
-    "ConvLSTM2D": ("nb_row", "nb_col"),
+    **dict.fromkeys(
+        ("Conv2D", "Conv2DTranspose", "SeparableConv2D", "ConvLSTM2D", "LocallyConnected2D"),
+        ("nb_row", "nb_col"),
+    ),
     "Conv3D": ("kernel_dim1", "kernel_dim2", "kernel_dim3"),
 }
 """Keras 1 stored the axes of a kernel one by one."""
 
 
 def settle_spatial(
-    class_name: str, settings: Mapping[str, object], *, standalone: bool = False
+    class_name: str,
+    settings: Mapping[str, object],
+    *,
+    standalone: bool = False,
+    channels_first: bool = False,
 ) -> dict[str, object]:
-    """Return renamed settings with Keras 3's values; `standalone`: written by Keras 2 as a package of its own.
+    """Return renamed settings with Keras 3's values.
 
-    Raises:
-        UnsupportedError: Keras 1 convolutions in Theano's order: their kernels are stored in another layout, and flipped
-            if Theano trained them, which the file does not tell.
+    Args:
+        class_name: what Keras 3 calls the layer.
+        settings: under the names of Keras 3.
+        standalone: written by Keras 2 as a package of its own.
+        channels_first: the order of layers that do not state theirs.
     """
     result = dict(settings)
     parts = _KERNEL_SIZES.get(class_name, ())
@@ -68,10 +76,25 @@ def settle_spatial(
         result["kernel_size"] = [result.pop(part) for part in parts]
     if standalone and result.get("interpolation") == "bilinear":
         result["interpolation"] = "bilinear between corners"  # TensorFlow 1; no torch mode is that
+    if channels_first and class_name in UNSTATED:
+        result.setdefault("data_format", "th")
     order = result.get("data_format")
-    if order == "th" and class_name in (*RENAMED_CLASSES.values(), "ConvLSTM2D"):
-        msg = f"layer '{result.get('name')}' ({class_name}): dim_ordering 'th' stores kernels in Theano's layout"
-        raise UnsupportedError(msg, hint="save the model with dim_ordering='tf'")
+    if order == "th":
+        result["kernel_order"] = CHANNELS_FIRST
     if order in ("tf", "th", "default"):
         result["data_format"] = {"th": "channels_first"}.get(str(order), "channels_last")
     return result
+
+
+def is_channels_first(config: object) -> bool:
+    """Tell whether all layers of a Keras 1 configuration that state an order have Theano's."""
+    return _stated_orders(config) == {"th"}
+
+
+def _stated_orders(config: object) -> set[object]:
+    if isinstance(config, Mapping):
+        own = {config["dim_ordering"]} if isinstance(config.get("dim_ordering"), str) else set()
+        return own.union(*map(_stated_orders, config.values()))
+    if isinstance(config, (list, tuple)):
+        return set().union(*map(_stated_orders, config))
+    return set()

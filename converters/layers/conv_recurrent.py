@@ -13,6 +13,7 @@ from converters.layers.convolution import AXES, pad_argument
 from converters.masking import masks_of
 from converters.registry import Example, Lowered, Param, Plain, Shape, TorchStep, Weight, layer
 from converters.settings import flag, integer, number, text, unsupported
+from converters.stored_forms import kernel_param
 from converters.windows import Frame, dilated, extents, output_sizes, same_padding
 
 _WEIGHTS = (Weight("kernel"), Weight("recurrent_kernel"), Weight("bias", when="use_bias"))
@@ -29,6 +30,9 @@ def _pads(
         return ()
     if padding != "same" or (None in frame.sizes and max(strides) > 1):
         raise unsupported(layer, "padding", needed="valid, or same with spatial axes of known size")
+    odd = all(window % 2 for window in windows)
+    if layer.config.get("theano_windows") is True and not (odd and max(strides) == 1):
+        raise unsupported(layer, "padding", needed="valid: Theano laid its windows otherwise")
     pads = [
         # With a stride of 1 the zeros do not depend on the size.
         same_padding(size or window, window, stride)
@@ -88,18 +92,20 @@ def _conv_lstm(layer: Layer, shapes: tuple[Shape, ...], rank: int) -> Lowered:
     taken, steps = _entered(shapes, frame, rank)
     axes = AXES[rank]
     params = [
-        Param(
-            "weight_ih",
-            "kernel",
-            f"{axes} in out -> out in {axes}",
-            (*kernel, frame.channels, 4 * filters),
-        ),
-        Param(
-            "weight_hh",
-            "recurrent_kernel",
-            f"{axes} in out -> out in {axes}",
-            (*kernel, filters, 4 * filters),
-        ),
+        kernel_param(
+            layer,
+            role,
+            ("in", "out"),
+            (channels, 4 * filters),
+            kernel,
+            axes=axes,
+            given="out in",
+            name=name,
+        )
+        for name, role, channels in (
+            ("weight_ih", "kernel", frame.channels),
+            ("weight_hh", "recurrent_kernel", filters),
+        )
     ]
     if "use_bias" not in kwargs:
         params.append(Param("bias", "bias", "out -> out", (4 * filters,)))

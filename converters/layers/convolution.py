@@ -7,12 +7,14 @@ channels are moved back, the activation follows. `converters.passes.channels` ta
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from converters.errors import UnsupportedError
 from converters.graph import Layer
 from converters.layers.activations import activation_steps
 from converters.registry import Example, Param, Plain, Shape, TorchStep, Weight, layer
-from converters.settings import flag, integer, text, unsupported
+from converters.settings import flag, integer, integers, text, unsupported
+from converters.stored_forms import kernel_param
 from converters.windows import (
     Frame,
     compact,
@@ -44,6 +46,8 @@ def _padding(
         return [TorchStep("F.pad", {"pad": (windows[0] - 1, 0)}, shape=_grown(frame, windows))], {}
     if padding != "same":
         raise unsupported(layer, "padding", needed="valid, same or, in one dimension, causal")
+    if layer.config.get("theano_windows") is True:
+        return _half_padding(layer, frame, windows, strides)
     if max(strides) == 1:
         return _dense_padding(frame, windows)
     stock = stock_padding(frame.sizes, windows, strides, may_ceil=False)
@@ -57,6 +61,26 @@ def _padding(
         same_padding(size or 0, window, stride)
         for size, window, stride in zip(frame.sizes, windows, strides, strict=True)
     ]
+    sizes = tuple((size or 0) + sum(pair) for size, pair in zip(frame.sizes, pads, strict=True))
+    shape = frame.shape(frame.channels, sizes)
+    return [TorchStep("F.pad", {"pad": pad_argument(pads)}, shape=shape)], {}
+
+
+def _half_padding(
+    layer: Layer, frame: Frame, windows: Sequence[int], strides: Sequence[int]
+) -> tuple[list[TorchStep], dict[str, Plain]]:
+    """Return Theano's padding: half a window in front, and behind what the last window of SAME needs.
+
+    Source: keras 1.2.2 and 2.2.4, backend/theano_backend.py, `conv2d` and `_postprocess_conv2d_output`.
+    """
+    if None in frame.sizes:
+        raise unsupported(layer, "padding", needed="valid, or same with axes of known size: Theano")
+    pads = []
+    for size, window, stride in zip(frame.sizes, windows, strides, strict=True):
+        ends = (-(-(size or 0) // stride) - 1) * stride + window
+        pads.append((window // 2, ends - (size or 0) - window // 2))
+    if all(before == after for before, after in pads):
+        return [], {"padding": compact([before for before, _ in pads])}
     sizes = tuple((size or 0) + sum(pair) for size, pair in zip(frame.sizes, pads, strict=True))
     shape = frame.shape(frame.channels, sizes)
     return [TorchStep("F.pad", {"pad": pad_argument(pads)}, shape=shape)], {}
@@ -117,11 +141,9 @@ def _convolution(layer: Layer, shape: Shape, rank: int) -> list[TorchStep]:
         "groups": groups,
         "bias": bias,
     }
-    weight = Param(
-        "weight",
-        "kernel",
-        f"{AXES[rank]} in out -> out in {AXES[rank]}",
-        (*kernel, frame.channels // groups, filters),
+    channels = (frame.channels // groups, filters)
+    weight = kernel_param(
+        layer, "kernel", ("in", "out"), channels, kernel, axes=AXES[rank], given="out in"
     )
     module = TorchStep(
         f"nn.Conv{rank}d",
@@ -209,8 +231,15 @@ def _depthwise(
         "groups": frame.channels,
         "bias": bias,
     }
-    layout = f"{AXES[rank]} in multiplier -> (in multiplier) () {AXES[rank]}"
-    weight = Param("weight", role, layout, (*kernel, frame.channels, multiplier))
+    weight = kernel_param(
+        layer,
+        role,
+        ("in", "multiplier"),
+        (frame.channels, multiplier),
+        kernel,
+        axes=AXES[rank],
+        given="(in multiplier) ()",
+    )
     module = TorchStep(
         f"nn.Conv{rank}d",
         _module_arguments((frame.channels, filters), kernel, **others),
@@ -267,8 +296,15 @@ def _separable(layer: Layer, shape: Shape, rank: int) -> list[TorchStep]:
     steps, sizes = _depthwise(layer, frame, "depthwise_kernel", bias=False, suffix="depthwise")
     between = frame.channels * integer(layer, "depth_multiplier", 1)
     bias, ones = flag(layer, "use_bias", default=True), (1,) * rank
-    layout = f"{AXES[rank]} in out -> out in {AXES[rank]}"
-    weight = Param("weight", "pointwise_kernel", layout, (*ones, between, filters))
+    weight = kernel_param(
+        layer,
+        "pointwise_kernel",
+        ("in", "out"),
+        (between, filters),
+        ones,
+        axes=AXES[rank],
+        given="out in",
+    )
     pointwise = TorchStep(
         f"nn.Conv{rank}d",
         _module_arguments((between, filters), ones, bias=bias),
@@ -320,12 +356,15 @@ def separable_conv2d(layer: Layer, *shapes: Shape) -> list[TorchStep]:
 
 
 def _added_cells(
-    layer: Layer, rank: int, windows: Sequence[int], strides: Sequence[int]
+    layer: Layer, frame: Frame, windows: Sequence[int], strides: Sequence[int]
 ) -> list[int]:
     """Return by how much the output of a transposed convolution is larger than input size times stride.
 
     Source: keras 3.15.1, backend/common/backend_utils.py, `_get_output_shape_given_tf_padding`.
     """
+    rank = frame.rank
+    if layer.config.get("output_shape") is not None:
+        return _added_to_whole(layer, frame, windows, strides)
     same = text(layer, "padding", "valid") == "same"
     if layer.config.get("output_padding") is None:
         return [
@@ -342,6 +381,23 @@ def _added_cells(
     ]
 
 
+def _added_to_whole(
+    layer: Layer, frame: Frame, windows: Sequence[int], strides: Sequence[int]
+) -> list[int]:
+    """Return the same where the configuration has the output's shape, as that of Keras 1 does."""
+    whole = layer.config["output_shape"]
+    sizes = whole[1:-1] if frame.channels_last else whole[2:]  # type: ignore[index]
+    output = integers(replace(layer, config={"output_shape": sizes}), "output_shape")
+    same = text(layer, "padding", "valid") == "same"
+    added = []
+    for size, wanted, window, stride in zip(frame.sizes, output, windows, strides, strict=True):
+        count = -(-wanted // stride) if same else (wanted - window) // stride + 1
+        if size is None or count != size:
+            raise unsupported(layer, "output_shape", needed=f"one that {frame.sizes} can grow to")
+        added.append(wanted - size * stride)
+    return added
+
+
 def _transposed(layer: Layer, shape: Shape, rank: int) -> list[TorchStep]:
     """Return the module and, where torch's symmetric cut cannot say it, the cut at the end.
 
@@ -355,7 +411,7 @@ def _transposed(layer: Layer, shape: Shape, rank: int) -> list[TorchStep]:
     kernel = extents(layer, "kernel_size", rank)
     strides, dilation = extents(layer, "strides", rank, 1), extents(layer, "dilation_rate", rank, 1)
     windows, bias = dilated(kernel, dilation), flag(layer, "use_bias", default=True)
-    added = _added_cells(layer, rank, windows, strides)
+    added = _added_cells(layer, frame, windows, strides)
     padding, given_back, ends = [], [], []
     for window, stride, more, step in zip(windows, strides, added, dilation, strict=True):
         surplus = window - stride - more
@@ -378,8 +434,12 @@ def _transposed(layer: Layer, shape: Shape, rank: int) -> list[TorchStep]:
         "bias": bias,
         "output_padding": compact(given_back),
     }
-    layout = f"{AXES[rank]} out in -> in out {AXES[rank]}"
-    weight = Param("weight", "kernel", layout, (*kernel, filters, frame.channels))
+    stored, channels = ("out", "in"), (filters, frame.channels)
+    if layer.config.get("output_shape") is not None:  # Keras 1 kept it as it did for Conv2D
+        stored, channels = ("in", "out"), (frame.channels, filters)
+    weight = kernel_param(
+        layer, "kernel", stored, channels, kernel, axes=AXES[rank], given="in out"
+    )
     module = TorchStep(
         f"nn.ConvTranspose{rank}d",
         _module_arguments((frame.channels, filters), kernel, **others),

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from converters.errors import UnsupportedError
 from converters.graph import Layer
+from converters.layers.keras1_layers import normalization_mode
 from converters.masking import masks_of
 from converters.registry import Example, Lowered, Param, Plain, Shape, TorchStep, Weight, layer
 from converters.settings import flag, integer, integers, number, text, unsupported
@@ -52,6 +53,8 @@ def _renormalizes(config: Mapping[str, object]) -> bool:
 )
 def batch_normalization(layer: Layer, *shapes: Shape) -> list[TorchStep] | Lowered:
     """Return Keras's batch normalization: epsilon 1e-3, momentum of the old value, biased moving variance."""
+    if layer.config.get("mode", 0) != 0:
+        return normalization_mode(layer, shapes[0])
     axis = integer(layer, "axis", -1)
     size = shapes[0][axis]
     scale, center = flag(layer, "scale", default=True), flag(layer, "center", default=True)
@@ -68,17 +71,7 @@ def batch_normalization(layer: Layer, *shapes: Shape) -> list[TorchStep] | Lower
         kwargs["center"] = False
     if layer.config.get("virtual_batch_size") is not None:
         raise unsupported(layer, "virtual_batch_size", needed="null")
-    # Standalone Keras 2 (converters.configuration.keras2): how statistics move, and the updates so far if known.
-    variance = text(layer, "moving_variance", "biased")
-    rank, fused_ranks = len(shapes[0]), layer.config.get("fused_ranks")
-    if isinstance(fused_ranks, tuple) and rank in fused_ranks and axis % rank in (1, rank - 1):
-        variance = "unbiased"
-    if variance != "biased":
-        kwargs["variance"] = variance
-    if "moving_average" in layer.config and "training_iterations" in layer.config:
-        kwargs["debiased_updates"] = integer(layer, "training_iterations")
-    if not layer.trainable:
-        kwargs["frozen"] = True
+    kwargs |= _moving(layer, shapes[0], axis)
     names = {"weight": ("gamma", scale), "bias": ("beta", center)}
     params = [
         Param(name, role, "c -> c", (size,)) for name, (role, there) in names.items() if there
@@ -91,6 +84,29 @@ def batch_normalization(layer: Layer, *shapes: Shape) -> list[TorchStep] | Lower
     return _with_masked_statistics(layer, step, shapes[0])
 
 
+def _moving(layer: Layer, shape: Shape, axis: int) -> dict[str, Plain]:
+    """Return how statistics move, where it is not as in Keras 3 (converters.configuration.keras2)."""
+    kwargs: dict[str, Plain] = {}
+    variance = text(layer, "moving_variance", "biased")
+    rank, fused_ranks = len(shape), layer.config.get("fused_ranks")
+    if isinstance(fused_ranks, tuple) and rank in fused_ranks:
+        if variance == "keras2" and axis % rank == rank - 1:
+            variance = "keras2 unbiased"
+        elif variance == "biased" and axis % rank in (1, rank - 1):
+            variance = "unbiased"
+    if variance != "biased":
+        kwargs["variance"] = variance
+    if layer.config.get("moving_average") == "debiased" and "training_iterations" in layer.config:
+        kwargs["debiased_updates"] = integer(layer, "training_iterations")
+    if not layer.trainable:
+        frozen = text(layer, "statistics_when_frozen", "used")
+        if frozen == "used":
+            kwargs["frozen"] = True
+        elif frozen == "kept":
+            kwargs["moves"] = False
+    return kwargs
+
+
 def _renorm_step(layer: Layer, kwargs: Mapping[str, Plain], params: Sequence[Param]) -> TorchStep:
     """Return `compat.BatchRenorm`, which moves its statistics in one way only."""
     if masks_of(layer).of_input() is not None:
@@ -100,7 +116,9 @@ def _renorm_step(layer: Layer, kwargs: Mapping[str, Plain], params: Sequence[Par
     if not isinstance(clipping, Mapping) or not set(clipping) <= {"rmin", "rmax", "dmax"}:
         raise unsupported(layer, "renorm_clipping", needed="numbers for rmin, rmax and dmax")
     bounds = replace(layer, config=clipping)
-    others = {key: kwargs[key] for key in kwargs if key not in ("variance", "debiased_updates")}
+    others = {
+        key: kwargs[key] for key in kwargs if key not in ("variance", "debiased_updates", "moves")
+    }
     return TorchStep(
         "compat.BatchRenorm",
         {

@@ -20,6 +20,8 @@ def _pooling(layer: Layer, shape: Shape, rank: int, kind: str) -> list[TorchStep
     padding = text(layer, "padding", "valid")
     if padding not in ("valid", "same"):
         raise unsupported(layer, "padding", needed="valid or same")
+    if padding == "same" and layer.config.get("theano_windows") is True:
+        raise unsupported(layer, "padding", needed="valid: Theano laid its windows otherwise")
     sizes = output_sizes(frame.sizes, windows, strides, padding=padding)
     pooled = frame.shape(frame.channels, sizes)
     kwargs: dict[str, Plain] = {"kernel_size": compact(windows)}

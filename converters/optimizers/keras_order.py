@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from converters.layouts import Layout, Parts
+from converters.layouts import Backwards, Layout, Parts
 
 
 def keras_order(layout: Layout, shape: tuple[int, ...]) -> list[list[int]] | None:
     """Return how to bring a torch parameter into Keras's order of axes: split into sizes, move axes, merge.
 
-    The order of parts along an axis (gates) stays that of torch. None: nothing is to be done.
+    The order along an axis (gates, cells of a kernel) stays that of torch. None: nothing is to be done.
 
     Args:
         layout: from Keras to torch.
@@ -37,4 +37,4 @@ def order_of_slot(layout: Layout, dropped_axis: int) -> Layout:
 
 
 def _axes(group: tuple[str, ...]) -> tuple[str, ...]:
-    return (group.axis,) if isinstance(group, Parts) else group
+    return (group.axis,) if isinstance(group, (Parts, Backwards)) else group

@@ -13,6 +13,7 @@ from pathlib import PurePosixPath
 
 from converters.checkpoint import ArrayInfo, Checkpoint, LayerArrays, StoredFile
 from converters.errors import UnreadableFileError
+from converters.keras1_matching import ROLE
 from converters.limits import Limits
 from converters.readers.files.keras_settings import (
     Architecture,
@@ -25,9 +26,6 @@ from converters.readers.files.keras_settings import (
 from converters.readers.files.natural_order import natural_key
 from converters.readers.files.source import Source, quote
 from converters.readers.hdf5.client import Hdf5Index, index_of, require_index
-
-_KERAS_1_ROLE = re.compile(r".+?_((?:[WUb](?:_[a-z])?)|gamma|beta|running_mean|running_std|alphas)")
-"""Keras 1 joins layer and role: `dense_1_W`, `lstm_1_W_i`, `bn_running_mean`."""
 
 
 class KerasH5:
@@ -163,8 +161,8 @@ def _role(name: str, layer: str) -> str:
         return last
     if last.startswith(f"{layer}_"):
         return last[len(layer) + 1 :]
-    match = _KERAS_1_ROLE.fullmatch(last)
-    return match.group(1) if match else last
+    match = ROLE.fullmatch(last)
+    return match[2] if match else last
 
 
 def _generation(

@@ -38,7 +38,7 @@ class OutputTensor:
         A transposed matrix is the stored bytes with other strides: nothing has to be copied for it.
         """
         layout = self.move.layout
-        if any(len(group) > 1 for group in layout.left + layout.right):
+        if not layout.only_permutes:
             return None
         stored = dict(zip(layout.left, contiguous_strides(self.move.source.shape), strict=True))
         return tuple(stored[group] for group in layout.right)

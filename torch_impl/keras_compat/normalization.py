@@ -15,7 +15,8 @@ class BatchNorm(nn.Module):
 
     Differs from `nn.BatchNorm1d`: `momentum` weighs the old value (0.99 here is 0.01 there), the default `eps` is
     1e-3, and the moving variance takes the biased batch variance. `variance` names what older Keras did instead:
-    "unbiased" is n / (n - 1) (fused kernel of Keras 2 on images), "keras2" is n / (n - 1 - eps) (standalone Keras 2).
+    "unbiased" is n / (n - 1) (fused kernel of Keras 2 on images), "keras2" is n / (n - 1 - eps) (standalone Keras 2),
+    "keras2 unbiased" is the product of both (standalone Keras 2 on images).
     Standalone Keras 2 also removed the weight of the initial statistics: after t updates, with d = momentum,
 
         running = d * (1 - d**t) / (1 - d**(t+1)) * running + (1 - d) / (1 - d**(t+1)) * batch statistic
@@ -25,6 +26,7 @@ class BatchNorm(nn.Module):
         axis: the axis that keeps its own statistics, counted with the batch; -1 is channels last.
         debiased_updates: t of the formula above, which grows while training; None: the plain moving average.
         frozen: always use the moving statistics, as Keras does for `trainable=False`.
+        moves: move the statistics in training; standalone Keras 2 stops only that for `trainable=False`.
 
     Source: keras 3.15.1, layers/normalization/batch_normalization.py.
     """
@@ -41,9 +43,11 @@ class BatchNorm(nn.Module):
         variance: str = "biased",
         debiased_updates: int | None = None,
         frozen: bool = False,
+        moves: bool = True,
     ) -> None:
         super().__init__()
         self.eps, self.momentum, self.axis = eps, momentum, axis
+        self.moves = moves
         self.variance, self.frozen, self.debiased_updates = (
             variance,
             frozen,
@@ -99,13 +103,12 @@ class BatchNorm(nn.Module):
         return y if self.axis == 1 else y.movedim(1, self.axis)
 
     def _move_statistics(self, mean: Tensor, variance: Tensor, count: int) -> None:
-        if self.variance != "biased":
-            left = (
-                max(count - 1, 1)
-                if self.variance == "unbiased"
-                else count - 1 - self.eps
-            )
-            variance = variance * (count / left)
+        if not self.moves:
+            return
+        if self.variance.endswith("unbiased"):
+            variance = variance * (count / max(count - 1, 1))
+        if self.variance.startswith("keras2"):
+            variance = variance * (count / (count - 1 - self.eps))
         momentum = self.momentum
         if self.debiased_updates is not None:
             before = 1 - momentum**self.debiased_updates
