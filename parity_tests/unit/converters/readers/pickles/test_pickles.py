@@ -243,3 +243,22 @@ def test_compressed_content_is_unpacked_up_to_a_limit(kind: str) -> None:
         decompress(packed, limit=len(content) - 1)
     with pytest.raises(UnreadableFileError, match="damaged"):
         decompress(packed[: len(packed) // 2], limit=len(content))
+
+
+class Set:
+    """Gets its state from a function of its own, as cloudpickle does it for classes."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Plain, (), {"layers": [8]}, None, None, set_state
+
+
+def set_state(target: object, state: object) -> None:
+    """Stand for what would set the state."""
+
+
+def test_what_a_function_sets_is_the_state() -> None:
+    found = read_pickle(pickle.dumps([Set(), 1])).value
+    assert isinstance(found, list)
+    target, number = found
+    assert isinstance(target, PickledObject)
+    assert (target.path.rpartition(".")[2], target.state, number) == ("Plain", {"layers": [8]}, 1)
