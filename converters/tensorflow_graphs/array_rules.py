@@ -380,7 +380,7 @@ def einsum(node: FlatNode, inputs: Sequence[Value], translation: Translation) ->
     """Return a sum of products as the equation says."""
     equation = node.attributes.text("equation")
     operands = tuple(translation.tensor(node, value) for value in inputs)
-    return translation.operation(node, "Einsum", {"subscripts": equation, "operands": operands})[0]
+    return translation.operation(node, "Einsum", {"subscripts": equation, "*": operands})[0]
 
 
 @graph_rule("Mean", "Sum", "Max", "Min", "Prod", "Any", "All")

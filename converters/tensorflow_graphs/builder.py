@@ -152,7 +152,7 @@ class GraphBuilder:
         Args:
             name: for the layer; made unique.
             operation: "Mean" of "ops.Mean".
-            arguments: by the names of Keras 3; values of the graph, numbers, and tuples of both.
+            arguments: by the names of Keras 3; values of the graph, numbers, and tuples of both; "*": those without names.
             dtype: of the outputs, that of the first tensor if it is not given.
 
         Raises:
@@ -164,7 +164,9 @@ class GraphBuilder:
         layer = Layer(name, f"ops.{operation}", {"name": name})
         shapes = tuple(each.shape or () for each in inputs)
         settle_arguments(layer, Function(operation, {}), plain, shapes)
-        call = Call(name, 0, tuple(each.ref for each in inputs), plain)
+        unnamed = plain.pop("*", ())
+        args = unnamed if isinstance(unnamed, tuple) else ()
+        call = Call(name, 0, tuple(each.ref for each in inputs), plain, args)
         config: dict[str, object] = {"name": name}
         made = _Layer(f"ops.{operation}", config, {}, trainable=True, calls=1)
         found = self._lower(name, made, inputs, call)

@@ -132,6 +132,13 @@ def _broadcast(_: Attributes, x: AnyArray, sizes: AnyArray) -> AnyArray:
     return np.broadcast_to(x, shape).copy()
 
 
+def _matmul(attributes: Attributes, x: AnyArray, y: AnyArray) -> AnyArray:
+    x = x.T if attributes.flag("transpose_a") else x
+    y = y.T if attributes.flag("transpose_b") else y
+    _check(x.size * y.shape[-1])
+    return np.asarray(np.matmul(x, y))
+
+
 def _squeeze(attributes: Attributes, x: AnyArray) -> AnyArray:
     axes = attributes.integers("squeeze_dims")
     return np.squeeze(x, axes or None)
@@ -197,7 +204,8 @@ def _select(_: Attributes, condition: AnyArray, x: AnyArray, y: AnyArray) -> Any
 
 
 _RULES: dict[str, _Fold] = {
-    "Cast": _cast, "Range": _range, "LinSpace": _lin_space, "Fill": _fill, "Reshape": _reshape, "ConcatV2": _concat, "Pack": _pack,
+    "Cast": _cast, "Range": _range, "LinSpace": _lin_space, "MatMul": _matmul,
+    "Where": lambda _, x: np.argwhere(x).astype(np.int64), "Fill": _fill, "Reshape": _reshape, "ConcatV2": _concat, "Pack": _pack,
     "Tile": _tile, "BroadcastTo": _broadcast, "Squeeze": _squeeze, "GatherV2": _gather, "Gather": _gather,
     "StridedSlice": _strided_slice, "Slice": _slice, "OneHot": _one_hot, "Select": _select, "SelectV2": _select,
     "ExpandDims": lambda _, x, axis: np.expand_dims(x, int(axis)),

@@ -14,6 +14,8 @@ import numpy as np
 
 from converters.tensorflow_graphs.builder import derived
 from converters.tensorflow_graphs.cells import ADD, input_sequence, written_lists
+from converters.tensorflow_graphs.flatten import FlatNode
+from converters.tensorflow_graphs.folding import strided_index
 from converters.tensorflow_graphs.frames import LoopParts
 from converters.tensorflow_graphs.simplify import Formulas
 from converters.tensorflow_graphs.values import AnyArray, Ref, Weights
@@ -128,6 +130,13 @@ def _cells(
             sequence = _input_beside(formulas, x, hidden)
             if sequence is not None:
                 yield "SimpleRNN", sequence, (kernel, bias), True, (0,)
+        for entering, recurrent in formulas.pairs(node.inputs[0], ADD):
+            inner = formulas.node(recurrent)
+            for x, kernel, bias in _products(formulas, entering):
+                sequence = input_sequence(formulas, x)
+                if inner.op == "MatMul" and sequence and formulas.same(inner.inputs[0], hidden):
+                    weights = (kernel, formulas.behind(inner.inputs[1]), bias)
+                    yield "SimpleRNN", sequence, weights, False, (0,)
 
 
 def _mixtures(formulas: Formulas, ref: Ref, hidden: Ref) -> Iterator[tuple[Ref, Ref]]:
@@ -167,9 +176,25 @@ def _part(formulas: Formulas, ref: Ref, count: int) -> tuple[Ref, int] | None:
     """Return what is split in so many parts, and which part it is."""
     source = formulas.behind(ref)
     node = formulas.flat[source[0]]
+    if node.op == "StridedSlice":
+        return _columns(formulas, node, count)
     if node.op != "Split" or node.attributes.integer("num_split") != count:
         return None
     return formulas.behind(node.inputs[1]), source[1]
+
+
+def _columns(formulas: Formulas, node: FlatNode, count: int) -> tuple[Ref, int] | None:
+    """Return the same of x[:, part * units : (part + 1) * units]."""
+    bounds = [formulas.constant(each) for each in node.inputs[1:4]]
+    if any(each is None for each in bounds):
+        return None
+    index = strided_index(node.attributes, *(np.asarray(each) for each in bounds))
+    if len(index) != 2 or index[0] != slice(None) or not isinstance(index[1], slice):
+        return None
+    begin, end = index[1].start or 0, index[1].stop
+    if begin and not end:
+        return formulas.behind(node.inputs[0]), count - 1
+    return formulas.behind(node.inputs[0]), begin // max(1, (end or 0) - begin)
 
 
 def _joined_gru(
@@ -242,8 +267,18 @@ def _two_products(
         for old, recurrent_kernel, second in _products(formulas, recurrent):
             if sequence is None or not formulas.same(old, hidden):
                 continue
-            source = formulas.flat[bias[0]]
-            if source.op == "Unpack" and (bias[0], 0) == bias and second == (bias[0], 1):
-                both = formulas.behind(source.inputs[0])
-                return sequence, (kernel, recurrent_kernel, both)
+            rows = _row(formulas, bias), _row(formulas, second)
+            if rows[0] is not None and rows[1] == (rows[0][0], 1) and rows[0][1] == 0:
+                return sequence, (kernel, recurrent_kernel, rows[0][0])
     return None
+
+
+def _row(formulas: Formulas, ref: Ref) -> tuple[Ref, int] | None:
+    """Return the matrix and the number of the row that a vector is."""
+    source = formulas.behind(ref)
+    node = formulas.flat[source[0]]
+    if node.op == "Squeeze":
+        source = formulas.behind(node.inputs[0])
+        node = formulas.flat[source[0]]
+        return (formulas.behind(node.inputs[1]), source[1]) if node.op == "Split" else None
+    return (formulas.behind(node.inputs[0]), source[1]) if node.op == "Unpack" else None

@@ -233,7 +233,9 @@ def convolution(node: FlatNode, inputs: Sequence[Value], translation: Translatio
     config, first = _spatial(node, rank)
     x = _explicit(node, translation.tensor(node, inputs[0]), config, rank, translation, first=first)
     config |= {"kernel_size": tuple(size or 0 for size in kernel.shape[:rank])}
-    config["dilation_rate"] = _window(node, "dilations", rank, first=first)
+    joined = node.settings.get("dilation_rate")  # see `dilated`
+    own = _window(node, "dilations", rank, first=first)
+    config["dilation_rate"] = joined if isinstance(joined, tuple) else own
     units = (
         (kernel.shape[-2] or 0) * (kernel.shape[-1] or 0) if depthwise else kernel.shape[-1] or 0
     )
@@ -369,17 +371,15 @@ def layer_norm(node: FlatNode, inputs: Sequence[Value], translation: Translation
         sorted(int(axis) % rank_of(node, x) for axis in given) if isinstance(given, tuple) else []
     )
     if axes != list(range(len(x.shape) - len(axes), len(x.shape))) or 0 in axes:
-        raise refused_node(
-            node, f"normalizes axes {axes} of {len(x.shape)}; the last ones are needed"
-        )
+        return _by_formula(node, x, axes, inputs[1:], translation)
     sizes = tuple(x.shape[axis] for axis in axes)
     roles = node.settings.get("roles")
     weights: dict[str, Weights] = {}
     for role, value in zip(roles if isinstance(roles, tuple) else (), inputs[1:], strict=True):
         found = as_weights(value, 0)
         flat = None if found is None else _of_sizes(found, sizes)
-        if flat is None:
-            raise refused_node(node, f"its {role} is computed; a weight of shape {sizes} is needed")
+        if flat is None:  # one number for each channel of an image that is normalized as a whole
+            return _by_formula(node, x, axes, inputs[1:], translation)
         weights[str(role)] = flat
     config: dict[str, object] = {
         "axis": tuple(axes) if len(axes) > 1 else axes[0],
@@ -390,6 +390,29 @@ def layer_norm(node: FlatNode, inputs: Sequence[Value], translation: Translation
     named = weights.get("gamma") or weights.get("beta")
     name = layer_name(named) if named is not None else translation.name(node)
     return translation.builder.layer("LayerNormalization", name, config, [x], weights=weights)[0]
+
+
+def _by_formula(
+    node: FlatNode,
+    x: Tensor,
+    axes: Sequence[int],
+    weights: Sequence[Value],
+    translation: Translation,
+) -> Tensor:
+    """Return a normalization over axes that no layer has, as of every image by itself (instance normalization)."""
+
+    def call(operation: str, **arguments: object) -> Tensor:
+        return translation.operation(node, operation, arguments)[0]
+
+    mean = call("Mean", x=x, axis=tuple(axes), keepdims=True)
+    centered = call("Subtract", x1=x, x2=mean)
+    variance = call("Mean", x=call("Square", x=centered), axis=tuple(axes), keepdims=True)
+    epsilon = float(str(node.settings.get("epsilon")))
+    result = call("Multiply", x1=centered, x2=call("Rsqrt", x=call("Add", x1=variance, x2=epsilon)))
+    roles = node.settings.get("roles")
+    for role, value in zip(roles if isinstance(roles, tuple) else (), weights, strict=True):
+        result = call("Multiply" if role == "gamma" else "Add", x1=result, x2=value)
+    return result
 
 
 def _of_sizes(weights: Weights, sizes: Shape) -> Weights | None:

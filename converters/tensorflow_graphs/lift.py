@@ -20,6 +20,7 @@ from converters.readers.tensorflow.program import Program
 from converters.tensorflow_graphs.builder import GraphBuilder
 from converters.tensorflow_graphs.choose import Choice, ChosenInput, Names, choose
 from converters.tensorflow_graphs.conditions import settle_conditions
+from converters.tensorflow_graphs.dilated import dilated_convolutions
 from converters.tensorflow_graphs.flatten import INPUT, FlatGraph, FlatNode, flatten
 from converters.tensorflow_graphs.frames import join_loops
 from converters.tensorflow_graphs.moving_averages import momenta
@@ -123,7 +124,7 @@ def _lifted(program: Program, choice: Choice) -> Lifted:
     flat, assumed = settle_conditions(flat, graph, targets)
     flat = join_loops(pruned(flat, targets))
     flat, targets = without_copies(pruned(flat, targets), targets)
-    flat, targets, notes = replaced(flat, targets)
+    flat, targets, notes = replaced(dilated_convolutions(flat, targets), targets)
     variables = Variables.of(graph, program.arrays)
     variables.settle(flat)
     builder = GraphBuilder()

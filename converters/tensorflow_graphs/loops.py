@@ -13,6 +13,7 @@ from converters.tensorflow_graphs.flatten import FlatNode, flatten_function
 from converters.tensorflow_graphs.frames import LOOP, LoopParts
 from converters.tensorflow_graphs.gated_cells import PlainCell, find_plain
 from converters.tensorflow_graphs.layer_rules import as_weights, layer_name
+from converters.tensorflow_graphs.lengths import settle_lengths
 from converters.tensorflow_graphs.ordering import in_order
 from converters.tensorflow_graphs.rules import (
     Translation,
@@ -92,6 +93,7 @@ def run_loop(
     count = len(parts.variables)
     starts = list(inputs[:count])
     outside = dict(zip(parts.outside, inputs[count:], strict=True))
+    parts, outside = settle_lengths(node, parts, outside, translation)
     formulas = Formulas(parts.body)
     cell = find_lstm(formulas, parts) or find_plain(formulas, parts)
     found = (

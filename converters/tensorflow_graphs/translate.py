@@ -18,6 +18,7 @@ from converters.tensorflow_graphs import (  # noqa: F401  # they fill the table
     image_rules,
     layer_rules,
     loops,
+    matrix_rules,
 )
 from converters.tensorflow_graphs.builder import GraphBuilder
 from converters.tensorflow_graphs.flatten import INPUT, FlatGraph, FlatNode

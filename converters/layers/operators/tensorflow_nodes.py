@@ -168,6 +168,7 @@ NODES: dict[str, Node] = {
     ),
     "Cross": Node("Cross", _TWO),
     "Roll": Node("Roll", ("x", "shift", "axis")),
+    "Cumprod": Node("Cumprod", ("x", "axis"), {"exclusive": "exclusive", "reverse": "reverse"}),
     "Cumsum": Node("Cumsum", ("x", "axis"), {"exclusive": "exclusive", "reverse": "reverse"}),
 }  # fmt: skip
 """Name of the node's operation in TensorFlow."""

@@ -1,0 +1,105 @@
+"""Rules of operations on matrices and of arithmetic that Keras has no operation for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from converters.tensorflow_graphs.flatten import FlatNode
+from converters.tensorflow_graphs.rules import (
+    Translation,
+    graph_rule,
+    refused_node,
+    shape_of,
+    whole_number,
+)
+from converters.tensorflow_graphs.values import Known, Tensor, Value
+
+
+def _call(node: FlatNode, translation: Translation, operation: str, **arguments: object) -> Tensor:
+    return translation.operation(node, operation, arguments)[0]
+
+
+@graph_rule("AddN")
+def add_all(node: FlatNode, inputs: Sequence[Value], translation: Translation) -> Value:
+    """Return the sum of several tensors, from the first on."""
+    result = inputs[0]
+    for value in inputs[1:]:
+        result = _call(node, translation, "Add", x1=result, x2=value)
+    return result
+
+
+@graph_rule("Xlogy", "Xdivy")
+def product_of_logarithm(
+    node: FlatNode, inputs: Sequence[Value], translation: Translation
+) -> Value:
+    """Return x log(y) or x / y, which is 0 where x is 0."""
+    x = translation.tensor(node, inputs[0])
+    none = _call(node, translation, "Equal", x1=x, x2=0)
+    none = Tensor(none.ref, none.shape, "bool")
+    y = _call(
+        node, translation, "Where", condition=none, x1=1, x2=inputs[1], condition_dtype="bool"
+    )
+    y = Tensor(y.ref, y.shape, x.dtype)
+    if node.op == "Xdivy":
+        return _call(node, translation, "Divide", x1=x, x2=y)
+    return _call(node, translation, "Multiply", x1=x, x2=_call(node, translation, "Log", x=y))
+
+
+@graph_rule("TruncateDiv", "TruncateMod")
+def truncated(node: FlatNode, inputs: Sequence[Value], translation: Translation) -> Value:
+    """Return the quotient of whole numbers cut towards zero, or what is left over by it."""
+    x = translation.tensor(node, inputs[0])
+    if x.dtype not in ("int8", "int16", "int32", "uint8"):
+        raise refused_node(node, f"divides {x.dtype}; whole numbers of up to 32 bits are needed")
+    wide = translation.operation(node, "Cast", {"x": x, "dtype": "float64"}, dtype="float64")[0]
+    quotient = _call(
+        node, translation, "Trunc", x=_call(node, translation, "Divide", x1=wide, x2=inputs[1])
+    )
+    whole = translation.operation(node, "Cast", {"x": quotient, "dtype": x.dtype}, dtype=x.dtype)[0]
+    if node.op == "TruncateDiv":
+        return whole
+    product = _call(node, translation, "Multiply", x1=whole, x2=inputs[1])
+    return _call(node, translation, "Subtract", x1=x, x2=product)
+
+
+@graph_rule("MatrixBandPart")
+def band(node: FlatNode, inputs: Sequence[Value], translation: Translation) -> Value:
+    """Return matrices with zeros outside of a band around the diagonal."""
+    rows, columns = shape_of(node, inputs[0])[-2:]
+    lower, upper = (whole_number(node, value, "the width") for value in inputs[1:3])
+    if rows is None or columns is None:
+        raise refused_node(node, "matrices of open size")
+    below = np.arange(rows)[:, None] - np.arange(columns)
+    inside = ((lower < 0) | (below <= lower)) & ((upper < 0) | (-below <= upper))
+    mask = Known(inside.astype(inputs[0].dtype), "band")
+    return _call(node, translation, "Multiply", x1=inputs[0], x2=mask)
+
+
+@graph_rule("MatrixDiag", "MatrixDiagV2", "MatrixDiagV3", "Diag")
+def diagonal_matrix(node: FlatNode, inputs: Sequence[Value], translation: Translation) -> Value:
+    """Return matrices with vectors on their diagonal and zeros elsewhere."""
+    x = translation.tensor(node, inputs[0])
+    size = x.shape[-1] if x.shape else None
+    plain = len(inputs) == 1 or _only_zeros(inputs[1:2])
+    if size is None or not plain or (node.op == "Diag" and len(x.shape) != 1):
+        raise refused_node(
+            node, f"a diagonal of {x.shape} that is not the main one, or of open size"
+        )
+    spread = _call(node, translation, "ExpandDims", x=x, axis=-1)
+    unit = Known(np.eye(size, dtype=x.dtype), "unit")
+    return _call(node, translation, "Multiply", x1=spread, x2=unit)
+
+
+@graph_rule("MatrixDiagPart", "MatrixDiagPartV2", "MatrixDiagPartV3")
+def diagonal(node: FlatNode, inputs: Sequence[Value], translation: Translation) -> Value:
+    """Return the diagonals of matrices."""
+    x = translation.tensor(node, inputs[0])
+    if len(inputs) > 1 and not _only_zeros(inputs[1:2]):
+        raise refused_node(node, "a diagonal that is not the main one")
+    return _call(node, translation, "Diagonal", x=x, offset=0, axis1=-2, axis2=-1)
+
+
+def _only_zeros(values: Sequence[Value]) -> bool:
+    return all(isinstance(each, Known) and not np.any(each.array) for each in values)
