@@ -33,6 +33,7 @@ from converters.graph import (
     TensorRef,
 )
 from converters.json_text import parse_json
+from converters.keras_rl import dueling_graph, dueling_kind
 from converters.limits import Limits
 from converters.quantization import settle_quantization
 
@@ -205,6 +206,10 @@ def _parse_layer(entry: Mapping[str, object], dialect: Dialect) -> Layer:
     class_name, config = as_plain_layer(class_name, config)
     class_name, config = settle_quantization(class_name, config)
     name = str(entry.get("name") or config["name"])
+    dueling = dueling_kind(config) if class_name == "Lambda" else None
+    if dueling is not None:
+        kind, columns = dueling
+        return Layer(name, "Functional", {}, graph=dueling_graph(name, columns, kind))
     if class_name in CODE_CLASSES:
         # What it is called and its plain arguments are kept: code of the user's own may know what the layer computes.
         given = config.get("arguments")

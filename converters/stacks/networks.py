@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from converters.checkpoint import ArrayInfo, Checkpoint, LayerArrays
 from converters.graph import Call, Graph, Input, Layer, Operand, TensorRef
+from converters.keras_rl import dueling_graph
 from converters.stacks.dense import Dense
 
 _NUMBERED = re.compile(r"layer_with_weights-(\d+)")
@@ -40,6 +41,8 @@ class Network:
         flattens: True if observations are flattened first.
         trained: False for targets, which follow others.
         shape: of one result, where it is not a vector.
+        plain: paths of layers without an activation, besides the last.
+        dueling: True for keras-rl's dueling on top.
     """
 
     name: str
@@ -52,19 +55,28 @@ class Network:
     flattens: bool = False
     trained: bool = True
     shape: tuple[int, ...] = ()
+    plain: frozenset[str] = frozenset()
+    dueling: bool = False
 
     @property
     def assumption(self) -> str:
         """What the file does not say of it."""
-        *hidden, last = (f"'{layer.path}'" for layer in self.layers)
+        paths = [layer.path for layer in self.layers]
+        hidden = [f"'{path}'" for path in paths[:-1] if path not in self.plain]
+        last = " and ".join(f"'{path}'" for path in (*sorted(self.plain), paths[-1]))
         where = f" in '{self.name}'" if self.name else ""
         after = f"{self.hidden} after {', '.join(hidden)}, and " if hidden else ""
         end = "nothing" if self.last == "linear" else self.last
         flat = ", on a flattened window of 1 observation" if self.flattens else ""
         norm = "" if self.norm is None else f" and '{self.norm.path}' (epsilon {self.norm.epsilon})"
         shape = f", as {' x '.join(map(str, self.shape))}" if self.shape else ""
+        dueling = (
+            "; its columns are keras-rl's dueling: the first is the state's value, the others advantages less their mean"
+            if self.dueling
+            else ""
+        )
         return (
-            f"assumed{where}, because the file has weights only: {after}{end} after {last}{norm}{flat}{shape}; "
+            f"assumed{where}, because the file has weights only: {after}{end} after {last}{norm}{flat}{shape}{dueling}; "
             "if that is wrong, give the model with --architecture or --into"
         )
 
@@ -110,7 +122,8 @@ def _network(network: Network) -> Graph:
         layers.append(Layer("flatten", "Flatten", {"dtype": dtype, "data_format": "channels_last"}))
     for layer in network.layers:
         last = layer is network.layers[-1]
-        activation = network.last if last else network.hidden
+        hidden = "linear" if layer.path in network.plain else network.hidden
+        activation = network.last if last else hidden
         config = {
             "units": layer.sizes[1],
             "activation": "linear" if last and network.norm else activation,
@@ -124,6 +137,9 @@ def _network(network: Network) -> Graph:
         layers.append(
             Layer("activation", "Activation", {"activation": network.last, "dtype": dtype})
         )
+    if network.dueling:
+        columns = network.layers[-1].sizes[1]
+        layers.append(Layer("dueling", "Functional", {}, graph=dueling_graph("dueling", columns)))
     if network.shape:
         layers.append(Layer("reshape", "Reshape", {"target_shape": network.shape, "dtype": dtype}))
     calls = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from converters.checkpoint import Checkpoint
+from converters.checkpoint import Checkpoint, LayerArrays
 from converters.stacks.dense import Dense, as_dense, chain_of, is_counter
 from converters.stacks.networks import Found, Network
 
@@ -14,7 +14,8 @@ OUTPUT_NAMES = {
     "policy_network": "policy", "value_network": "value",
 }  # fmt: skip
 """What a network computes, by the usual names of the attribute that holds it; others keep their own."""
-_PASSIVE = re.compile(r"(flatten|activation|input|dropout)(_\d+)?")
+_LAMBDA = re.compile(r"lambda(_\d+)?")
+_PASSIVE = re.compile(r"(flatten|activation|input|dropout|\w+_input)(_\d+)?")
 """Names that Keras gives to layers without weights that leave numbers as they are, up to the activation."""
 
 
@@ -26,13 +27,37 @@ def find(checkpoint: Checkpoint) -> Found | None:
     dense = [layer for layer in layers if layer is not None]
     if not dense or len(dense) < len(layers):
         return None
+    chain = chain_of(dense)
+    dueling = bool(entries and not entries[-1].arrays and _LAMBDA.fullmatch(entries[-1].path))
+    if dueling:
+        passive.remove(entries[-1].path)
     if any(not _PASSIVE.fullmatch(path.rsplit("/", 1)[-1]) for path in passive):
         return None
     flattens = any("flatten" in path for path in passive)
-    chain = chain_of(dense)
+    if dueling:
+        return None if chain is None else _dueling(chain, entries, flattens)
     networks = [Network("", chain, flattens=flattens)] if chain else _side_by_side(dense, flattens)
     used = frozenset(layer.path for layer in dense)
     return Found(networks, used) if networks else None
+
+
+def _dueling(chain: list[Dense], entries: list[LayerArrays], flattens: bool) -> Found | None:
+    """Return a DQN of keras-rl with dueling: the last layer has a column more than there are actions.
+
+    It lies on the layer that gave the action values before, without an activation in between.
+    """
+    paths = [entry.path for entry in entries]
+    if chain[-1].sizes[1] < 2 or len(chain) < 2:
+        return None
+    before = chain[-2].path
+    follows = paths.index(chain[-1].path) == paths.index(before) + 1
+    plain = (
+        frozenset({before})
+        if follows and chain[-1].sizes[1] == chain[-2].sizes[1] + 1
+        else frozenset()
+    )
+    network = Network("", chain, flattens=flattens, plain=plain, dueling=True)
+    return Found([network], frozenset(layer.path for layer in chain))
 
 
 def _side_by_side(layers: list[Dense], flattens: bool) -> list[Network]:
