@@ -185,9 +185,12 @@ def _plain_training(checkpoint: Checkpoint) -> Mapping[str, object] | None:
         for key in ("loss", "metrics", "loss_weights")
         if training.get(key) is not None
     }
-    if kept and checkpoint.graph is not None and len(checkpoint.graph.outputs) > 1:
-        # Losses of several outputs may be given by these names.
-        graph = checkpoint.graph
+    graph = checkpoint.graph
+    by_name = any(
+        isinstance(value, Mapping) and "class_name" not in value for value in kept.values()
+    )
+    if kept and graph is not None and (by_name or len(graph.outputs) > 1):
+        # Losses may be given by these names, those of a single output as well.
         layers = [ref.layer for ref in graph.outputs]
         kept["output_names"] = list(graph.output_names or layers)
     return kept

@@ -30,6 +30,9 @@ NETWORKS: dict[str, Build] = {
     "powers": lambda ops, x: (ops.absolute(x) + 0.5) ** -1.5 + 2.0 ** (-x),
     "slices": lambda ops, x: x[:, 1:3, ::2][:, None, -1],
     "index": lambda ops, x: x[:, 2, 5],
+    "turned": lambda ops, x: ops.concatenate(
+        [x[::-1, ::-2], x[:, -1:0:-1, None][:, :2, 0]], axis=1
+    ),
     "reductions": lambda ops, x: (
         ops.sum(x, axis=1) - ops.max(x, axis=1) + ops.min(x, axis=(1, 2), keepdims=True)[:, :, 0]
     ),

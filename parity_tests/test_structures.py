@@ -33,11 +33,19 @@ def nested(keras: Any, a: Any, b: Any) -> tuple[Any, Any]:
     return [a, b], [outputs["q"], outputs["p"]]
 
 
+def joined(keras: Any, a: Any, b: Any) -> tuple[Any, Any]:
+    """Both outputs of a model are the one input of the layer behind it."""
+    x = keras.Input((3,))
+    inner = keras.Model(x, [x - 1.0, x * 2.0], name="inner")
+    return [a, b], keras.layers.Concatenate()(inner(a)) - keras.layers.Concatenate()(inner(b))
+
+
 MODELS: dict[str, Build] = {
     "dictionaries": lambda _, a, b: ({"second": b, "first": a}, {"q": a - b, "p": a * 2.0}),
     "lists": lambda _, a, b: ([a, [b]], [a - b, [a * 2.0, b * 3.0]]),
     "both": lambda _, a, b: ([{"x": a}, b], [a - b, {"z": a * 2.0, "y": [b * 3.0]}]),
     "nested model": nested,
+    "joined outputs": joined,
 }
 
 
@@ -137,3 +145,19 @@ def test_vocabularies_that_a_layer_learned_are_read_from_the_archive(
     for network in (converted, emitted):
         found = network(torch.from_numpy(numbers)).detach().numpy()
         np.testing.assert_allclose(found, wanted, rtol=1e-6)
+
+
+@pytest.mark.parametrize("structure", ["single", "dictionary"])
+def test_loss_of_a_single_output_may_be_given_by_its_name(
+    structure: str, keras: Any, tmp_path: Path
+) -> None:
+    a = keras.Input((3,), name="a")
+    b = keras.layers.Dense(2, name="b")(a)
+    model = keras.Model(a, b if structure == "single" else {"b": b})
+    model.compile("sgd", {"b": "mean_absolute_error"})
+    model.save(tmp_path / "model.keras")
+
+    torchward.convert(tmp_path / "model.keras", tmp_path / "model.pth")
+
+    loss = torchward.load_loss(tmp_path / "model.pth")
+    assert loss(torch.zeros(4, 2), torch.full((4, 2), 3.0)) == 3.0

@@ -198,8 +198,8 @@ def make_record(
 def _optimizer_record(
     checkpoint: Checkpoint, plan: Plan, stored: StoredFile
 ) -> OptimizerRecord | None:
-    if plan.optimizer is None or checkpoint.optimizer is None or plan.optimizer.partial:
-        return None  # slots that not every weight has are not written back
+    if plan.optimizer is None or checkpoint.optimizer is None:
+        return None
     if any(JOINT in move.source.name for moves in plan.slots for move in moves.values()):
         return None  # nor are joined slots of single gates (Keras 1)
     prefix = OPTIMIZER_GROUPS[stored.format]

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from converters.checkpoint import ArrayInfo, OptimizerState
-from converters.errors import AmbiguousTargetError, UnsupportedError
+from converters.errors import AmbiguousTargetError, MismatchError, UnsupportedError
 from converters.optimizers.loss_scaling import unwrap_loss_scaling
 from converters.optimizers.options import plan_options, used_options
 from converters.optimizers.rules import RULES, OptimizerRule, find_rule
@@ -117,7 +117,7 @@ def plan_optimizer(
 
     Raises:
         UnsupportedError: There is no rule for the optimizer, or an option has no counterpart.
-        AmbiguousTargetError: The file does not name its optimizer and more than one fits.
+        AmbiguousTargetError: The file does not name its optimizer, and more than one fits, or the likeliest does not.
         MismatchError: Variables and weights do not belong together.
     """
     state, scaling = unwrap_loss_scaling(state)
@@ -133,7 +133,17 @@ def plan_optimizer(
             options["momentum"] = 0.9
             notes.append("momentum is not in the file; its buffer is, and 0.9 is assumed")
     scheduled = isinstance(rate, Mapping)
-    split = split_variables(rule, dialect, state.variables, weights, used=used, scheduled=scheduled)
+    try:
+        split = split_variables(
+            rule, dialect, state.variables, weights, used=used, scheduled=scheduled
+        )
+    except MismatchError as error:
+        if state.kind is not None:
+            raise
+        message = (
+            f"the file does not name its optimizer, and its arrays are not those of {rule.kind}"
+        )
+        raise AmbiguousTargetError(message, hint="convert the weights alone") from error
     plan = _plan(rule, split, rate, {**options, **scaling.options}, notes)
     plan = replace(
         plan,

@@ -143,6 +143,7 @@ def _merged(items: Sequence[Item], outputs: Sequence[str]) -> list[_Statement]:
             and item.attribute is None
             and item.step is not None
             and previous.results == item.inputs
+            and len(item.inputs) == 1
             and uses[item.inputs[0]] == 1
             and TARGETS[item.step.op].infix is None
             and _moved_channels(item) is None

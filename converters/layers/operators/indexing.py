@@ -41,14 +41,24 @@ def _item(layer: Layer, whole: Shape, index: list[object]) -> list[TorchStep]:
         index.pop()
     plain: list[Plain] = []
     shape: list[int | None] = []
+    before: list[Plain] = []  # axes to turn around before the index is taken
+    behind: list[Plain] = []
     sizes = iter(whole)
     for item in index:
         if item is None:
             plain.append(None)
             shape.append(1)
         elif isinstance(item, slice):
-            plain.append(("slice", *_bounds(layer, item)))
-            shape.append(_sliced(item, next(sizes)))
+            size = next(sizes)
+            bounds = _bounds(layer, item)
+            if (item.step or 1) < 0:
+                bounds = _upwards(layer, item, size)
+                if size is None:
+                    before.append(sum(each is not None for each in plain))
+                else:
+                    behind.append(len(shape))
+            plain.append(("slice", *bounds))
+            shape.append(_sliced(item, size))
         elif isinstance(item, int) and not isinstance(item, bool):
             plain.append(item)
             next(sizes)
@@ -56,15 +66,29 @@ def _item(layer: Layer, whole: Shape, index: list[object]) -> list[TorchStep]:
             raise refused(layer, f"index {item!r:.60}, a whole number or a slice is needed")
     if not plain:
         return []
-    return [TorchStep("operator.getitem", {"index": tuple(plain)}, shape=(*shape, *sizes))]
+    shape += sizes
+    steps = [TorchStep("operator.getitem", {"index": tuple(plain)}, shape=tuple(shape))]
+    if before:
+        steps.insert(0, TorchStep("torch.flip", {"dims": tuple(before)}))
+    return [*steps, *([TorchStep("torch.flip", {"dims": tuple(behind)})] if behind else [])]
 
 
 def _bounds(layer: Layer, item: slice) -> Sequence[int | None]:
     bounds = (item.start, item.stop, item.step)
     whole = all(value is None or isinstance(value, int) for value in bounds)
-    if not whole or (item.step is not None and item.step < 1):
-        raise refused(layer, f"slice {bounds}, whole numbers and a step above 0 are needed")
+    if not whole or item.step == 0:
+        raise refused(layer, f"slice {bounds}, whole numbers and a step that is not 0 are needed")
     return bounds
+
+
+def _upwards(layer: Layer, item: slice, size: int | None) -> Sequence[int | None]:
+    """Return a slice with a negative step as one with a positive step: of the axis turned around, if its size is free."""
+    if size is not None:
+        found = range(*item.indices(size))
+        return (found[-1], found[0] + 1, -found.step) if found else (0, 0, None)
+    if item.start is not None or item.stop is not None:
+        raise refused(layer, f"slice {item} of an axis of free size")
+    return (None, None, -item.step)
 
 
 def _sliced(item: slice, size: int | None) -> int | None:

@@ -67,6 +67,7 @@ def optimizers(keras: ModuleType) -> dict[str, Callable[[], Any]]:
         "adam": lambda: kinds.Adam(0.01, amsgrad=True, clipnorm=0.5),
         "rmsprop": lambda: kinds.RMSprop(0.01, momentum=0.9, centered=True),
         "nadam": lambda: kinds.Nadam(0.01),
+        "adafactor": lambda: kinds.Adafactor(0.01),
         "schedule": lambda: kinds.SGD(
             kinds.schedules.ExponentialDecay(0.1, 2, 0.5), momentum=0.9, nesterov=True, use_ema=True
         ),
@@ -158,6 +159,7 @@ def assert_same_state(legacy: Any, back: Any, tolerance: float) -> None:
     [
         ("dense", "adam", STEPS),
         ("dense", "nadam", 0),
+        ("dense", "adafactor", STEPS),
         ("recurrent", "rmsprop", STEPS),
         ("nested", "schedule", 0),
     ],

@@ -287,6 +287,15 @@ def test_one_nameless_slot_a_weight_is_refused() -> None:
         plan_optimizer(numbered(2, [ONE, TWO, THREE], None, None), WEIGHTS)
 
 
+def test_slots_that_are_not_those_of_the_likeliest_kind_are_ambiguous() -> None:
+    muon = [*PAIRS[:1], *PAIRS[2:]]  # with both numbers as many as Adam has with one
+
+    with pytest.raises(
+        AmbiguousTargetError, match=r"does not name its optimizer.*not those of Adam"
+    ):
+        plan_optimizer(numbered(2, muon, None, None), WEIGHTS)
+
+
 def test_names_decide_when_square_weights_lie_in_another_order() -> None:
     weights = [("a/net/a/kernel:0", (3, 3)), ("b/net/b/kernel:0", (3, 3))]
     variables = [array("iteration:0", dtype="int64")]
