@@ -30,21 +30,12 @@ def get_item(layer: Layer, *shapes: Shape) -> list[TorchStep]:
 
 
 def _item(layer: Layer, whole: Shape, index: list[object]) -> list[TorchStep]:
-    used = sum(item is not None and item is not ... for item in index)
-    if ... in index:
-        place = index.index(...)
-        rest = [slice(None)] * (len(whole) - used)
-        index[place : place + 1] = rest
-    elif used > len(whole):
-        raise refused(layer, f"{used} indices of {len(whole)} axes")
-    while index and index[-1] == slice(None):
-        index.pop()
     plain: list[Plain] = []
     shape: list[int | None] = []
     before: list[Plain] = []  # axes to turn around before the index is taken
     behind: list[Plain] = []
     sizes = iter(whole)
-    for item in index:
+    for item in _spread(layer, whole, index):
         if item is None:
             plain.append(None)
             shape.append(1)
@@ -71,6 +62,20 @@ def _item(layer: Layer, whole: Shape, index: list[object]) -> list[TorchStep]:
     if before:
         steps.insert(0, TorchStep("torch.flip", {"dims": tuple(before)}))
     return [*steps, *([TorchStep("torch.flip", {"dims": tuple(behind)})] if behind else [])]
+
+
+def _spread(layer: Layer, whole: Shape, index: list[object]) -> list[object]:
+    """Return the index with whole axes for its ellipsis, and without those at its end."""
+    used = sum(item is not None and item is not ... for item in index)
+    if ... in index:
+        place = index.index(...)
+        rest = [slice(None)] * (len(whole) - used)
+        index = [*index[:place], *rest, *index[place + 1 :]]
+    elif used > len(whole):
+        raise refused(layer, f"{used} indices of {len(whole)} axes")
+    while index and index[-1] == slice(None):
+        index.pop()
+    return index
 
 
 def _bounds(layer: Layer, item: slice) -> Sequence[int | None]:
