@@ -93,13 +93,15 @@ class OffPolicy:
 
     def _features(self, scope: str, x: str) -> str:
         """Return what a network's layers take: flat observations, or features of images with variables in `scope`."""
-        images = any(
+        if self._takes_images(scope):
+            return add_images(self.network, self.policy, scope, x)
+        return flat(self.network, x, self.observation)
+
+    def _takes_images(self, scope: str) -> bool:
+        return any(
             len(array.shape) == 4 and name.startswith(f"{scope}/")
             for name, array in self.network.arrays.items()
         )
-        if images:
-            return add_images(self.network, self.policy, scope, x)
-        return flat(self.network, x, self.observation)
 
     def add_sac(self, x: str) -> ActionRule:
         """Add policy, value, target value and both action values of SAC."""
@@ -116,10 +118,7 @@ class OffPolicy:
         features = self._shared_features("model/values_fn", "features", x)
         network.outputs["value"] = self._value("model/values_fn/vf", "value", features)
         network.outputs["vf"] = network.outputs["value"]
-        if any(name.startswith("target/values_fn/vf/") for name in network.arrays):
-            features_2 = self._shared_features("target/values_fn", "target_features", x)
-            target = self._value("target/values_fn/vf", "target_value", features_2)
-            network.outputs |= {"target_value": target, "target_vf": target}
+        self._target_value(x)
         self._twins("model/values_fn", features, "")
         if "model/log_ent_coef" in network.arrays:
             parameter = Parameter("model/log_ent_coef", "value", "->")
@@ -132,6 +131,18 @@ class OffPolicy:
                 kwargs={"shape": ()},
             )
         return squashed(self.policy.action, noise=True)
+
+    def _target_value(self, x: str) -> None:
+        """Add SAC's target of the value, unless the file lacks a part of it."""
+        network = self.network
+        names = [name for name in network.arrays if name.startswith("target/values_fn/")]
+        if self._takes_images("model/values_fn") and not self._takes_images("target/values_fn"):
+            for name in names:  # up to 2.7, `save` left the target's convolutions out
+                network.ignore(name, "the file lacks its network for images")
+        elif any(name.startswith("target/values_fn/vf/") for name in names):
+            features = self._shared_features("target/values_fn", "target_features", x)
+            target = self._value("target/values_fn/vf", "target_value", features)
+            network.outputs |= {"target_value": target, "target_vf": target}
 
     def add_td3(self, x: str) -> ActionRule:
         """Add policy and both action values of TD3, and their targets."""
@@ -254,10 +265,7 @@ class OffPolicy:
         return self.network.linear(x, attribute, f"{scope}/kernel", f"{scope}/bias", name=name)
 
     def _shared_features(self, scope: str, block: str, x: str) -> str:
-        if any(
-            len(array.shape) == 4 and name.startswith(f"{scope}/")
-            for name, array in self.network.arrays.items()
-        ):
+        if self._takes_images(scope):
             with self.network.block(block):
                 return add_images(self.network, self.policy, scope, x)
         return flat(self.network, x, self.observation)
