@@ -35,7 +35,7 @@ from parity_tests.train_plan import (
     machine_settings,
     parse_setting,
 )
-from parity_tests.train_run import FINAL_SEED, RESULT_FILE, Observer, write_json
+from parity_tests.train_run import RESULT_FILE, Observer, evaluate_finally, write_json
 
 DEFAULT_STEPS = 10_000
 EVALUATION_SEED = 1_000_000
@@ -211,19 +211,7 @@ def _finish(
     agent.save(run_folder / "agent")
     figures["agent"] = sorted(str(path) for path in run_folder.glob("agent*"))
     if make is not None:
-        returns = play_episodes(agent, make, episodes=plan.final_episodes, seed=FINAL_SEED)
-        environment = make()
-        threshold = environment.spec.reward_threshold if environment.spec else None
-        environment.close()
-        figures |= {
-            "final_episodes": len(returns),
-            "mean_return": float(returns.mean()),
-            "deviation": float(returns.std()),
-            "minimum": float(returns.min()),
-            "maximum": float(returns.max()),
-            "threshold": threshold,
-            "solved": None if threshold is None else bool(returns.mean() >= threshold),
-        }
+        figures |= evaluate_finally(agent, make, episodes=plan.final_episodes)
     write_json(run_folder / RESULT_FILE, figures)
     return figures
 

@@ -145,18 +145,8 @@ def _finish(
     if result.best_path is not None:
         agent = type(agent).load(result.best_path)
     agent.save(run_folder / "agent")
-    returns = play_episodes(agent, make, episodes=plan.final_episodes, seed=FINAL_SEED)
-    threshold = _reward_threshold(make)
-    figures |= {
-        "final_episodes": len(returns),
-        "mean_return": float(returns.mean()),
-        "deviation": float(returns.std()),
-        "minimum": float(returns.min()),
-        "maximum": float(returns.max()),
-        "threshold": threshold,
-        "solved": None if threshold is None else bool(returns.mean() >= threshold),
-        "agent": sorted(str(path) for path in run_folder.glob("agent*")),
-    }
+    figures["agent"] = sorted(str(path) for path in run_folder.glob("agent*"))
+    figures |= evaluate_finally(agent, make, episodes=plan.final_episodes)
     write_json(run_folder / RESULT_FILE, figures)
     return figures
 
@@ -206,13 +196,27 @@ def _describe_device(agent: object, wanted: str) -> str:
     return f"{info['device_type']} ({'no CUDA found' if wanted == 'auto' else 'as asked'})"
 
 
-def _reward_threshold(make: Callable[[], Any]) -> float | None:
-    """Return the mean return from which Gymnasium calls the environment solved, None if it names none."""
+def evaluate_finally(
+    agent: TrainableAgent,
+    make: Callable[[], Any],  # Any: a gymnasium environment
+    *,
+    episodes: int,
+) -> dict[str, Any]:  # Any: JSON
+    """Return the figures of greedy episodes that no weights were chosen by, and whether they solve the environment."""
+    returns = play_episodes(agent, make, episodes=episodes, seed=FINAL_SEED)
     environment = make()
-    try:
-        return environment.spec.reward_threshold if environment.spec else None
-    finally:
-        environment.close()
+    # The mean return from which Gymnasium calls it solved.
+    threshold = environment.spec.reward_threshold if environment.spec else None
+    environment.close()
+    return {
+        "final_episodes": len(returns),
+        "mean_return": float(returns.mean()),
+        "deviation": float(returns.std()),
+        "minimum": float(returns.min()),
+        "maximum": float(returns.max()),
+        "threshold": threshold,
+        "solved": None if threshold is None else bool(returns.mean() >= threshold),
+    }
 
 
 def write_json(path: Path, content: Mapping[str, object]) -> None:

@@ -13,9 +13,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.fx.experimental.proxy_tensor import make_fx
 
-from torch_impl.compiled_steps import CompilingError, check_compiler
+from torch_impl.compiled_steps import CompilingError, check_compiler, compile_function
 from torch_impl.keras_compat.optimizers import adam_update
 from torch_impl.session_optimizers import AdamOptimizer, SessionOptimizer
 
@@ -121,20 +120,10 @@ class CompiledLosses:
         noise_names: tuple[str, ...],
         arguments: Sequence[Tensor],
     ) -> CompiledStep:
-        import torch._inductor
 
         compiled = CompiledStep()
         traced = self._trace(kind, batch_names, noise_names, compiled)
-        on_cpu = arguments[0].device.type == "cpu"
-        options: dict[str, Any] = {"cpp_wrapper": True} if on_cpu else {}
-        try:
-            graph = make_fx(traced, tracing_mode="fake")(*arguments)
-            compiled.run = torch._inductor.compile(graph, list(arguments), options=options)
-        except RuntimeError as error:  # what inductor and the compilers behind it raise
-            # The rest of the message is the trace through the compiler.
-            reason = str(error).strip().partition("\n")[0]
-            msg = f"compiling failed with {type(error).__name__}: {reason}"
-            raise CompilingError(msg) from error
+        compiled.run = compile_function(traced, arguments)
         return compiled
 
     def _trace(

@@ -158,21 +158,10 @@ class CompiledSteps:
         self, steps: Callable[..., Tensor], arguments: Sequence[Tensor]
     ) -> Callable[..., Tensor]:
         """Return the compiled function and add what it cost to the report."""
-        import torch._inductor
         from torch._dynamo.utils import counters
 
         cached, start = counters["inductor"]["fxgraph_cache_hit"], time.perf_counter()
-        options: dict[str, Any] = {"cpp_wrapper": True} if arguments[0].device.type == "cpu" else {}
-        try:
-            graph = make_fx(steps, tracing_mode="fake")(*arguments)
-            compiled: Callable[..., Tensor] = torch._inductor.compile(
-                graph, list(arguments), options=options
-            )
-        except RuntimeError as error:  # what inductor and the compilers behind it raise
-            # The rest of the message is the trace through the compiler.
-            reason = str(error).strip().partition("\n")[0]
-            msg = f"compiling failed with {type(error).__name__}: {reason}"
-            raise CompilingError(msg) from error
+        compiled: Callable[..., Tensor] = compile_function(steps, arguments)
         cached = counters["inductor"]["fxgraph_cache_hit"] - cached
         self.report += CompileReport(time.perf_counter() - start, 1, int(cached > 0))
         return compiled
@@ -200,6 +189,34 @@ class CompiledSteps:
             return torch.stack(losses)
 
         return steps
+
+
+def compile_function(
+    function: Callable[..., Any], arguments: Sequence[Tensor]
+) -> Callable[..., Any]:
+    """Trace a function of tensors and return what inductor makes of the trace; it takes the same number of tensors.
+
+    Args:
+        function: what it returns is its own: Any.
+        arguments: of the shapes, dtypes and strides that it will be called with.
+
+    Raises:
+        CompilingError: The compiler failed.
+    """
+    import torch._inductor
+
+    options: dict[str, Any] = {"cpp_wrapper": True} if arguments[0].device.type == "cpu" else {}
+    try:
+        graph = make_fx(function, tracing_mode="fake")(*arguments)
+        compiled: Callable[..., Any] = torch._inductor.compile(
+            graph, list(arguments), options=options
+        )
+    except RuntimeError as error:  # what inductor and the compilers behind it raise
+        # The rest of the message is the trace through the compiler.
+        reason = str(error).strip().partition("\n")[0]
+        msg = f"compiling failed with {type(error).__name__}: {reason}"
+        raise CompilingError(msg) from error
+    return compiled
 
 
 def _with_parameters(network: nn.Module, vector: Tensor) -> Network:

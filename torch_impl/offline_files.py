@@ -79,23 +79,27 @@ def read_agent_file(
     Raises:
         CheckpointError: The file is damaged or does not fit; nothing is changed then.
     """
-    content, state = _read_keys(path)
+    content, plain = _read_keys(path)
     try:
         found = {
             name: _fit(name, network, _find(name, content))
             for name, network in networks.items()
             if name not in targets or name in content
         }
-        for step, optimizer in optimizers.items():
-            stored = content.get(_optimizer_key(step, optimizers))
-            if stored is not None:
-                _load_optimizer(optimizer, cast("dict[str, Any]", stored))
+        states = {
+            step: _fit_optimizer(optimizer, cast("dict[str, Any]", stored))
+            for step, optimizer in optimizers.items()
+            if (stored := content.get(_optimizer_key(step, optimizers))) is not None
+        }
+        for step, state in states.items():
+            if state is not None:
+                optimizers[step].load_state_dict(state)
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         msg = f"{path}: not the file of an agent like this: {error}"
         raise CheckpointError(msg) from error
     for name, tensors in found.items():
         networks[name].load_state_dict(tensors)
-    return state
+    return plain
 
 
 def _read_keys(path: Path) -> tuple[Mapping[str, object], Mapping[str, object]]:
@@ -149,8 +153,11 @@ def _fit(name: str, network: nn.Module, stored: Mapping[str, Tensor]) -> dict[st
     return dict(zip(own, tensors, strict=True))
 
 
-def _load_optimizer(optimizer: torch.optim.Adam, stored: dict[str, Any]) -> None:
-    """Take over moments, steps and learning rate; how the step is computed stays the optimizer's own."""
+def _fit_optimizer(optimizer: torch.optim.Adam, stored: dict[str, Any]) -> dict[str, Any] | None:
+    """Return a state with the stored moments, steps and learning rate, None where there are no moments yet.
+
+    How the step is computed stays the optimizer's own.
+    """
     [own] = optimizer.param_groups
     kept = {
         name: value for name, value in own.items() if name not in ("params", "lr", "betas", "eps")
@@ -158,14 +165,13 @@ def _load_optimizer(optimizer: torch.optim.Adam, stored: dict[str, Any]) -> None
     [group] = stored["param_groups"]
     parameters = own["params"]
     shapes = [tuple(parameter.shape) for parameter in parameters]
-    found = [
-        tuple(stored["state"][index]["exp_avg"].shape) for index in range(len(stored["state"]))
-    ]
-    if found and found != shapes:
-        msg = f"the optimizer has moments {found}; needed {shapes}"
+    slots = [stored["state"][index] for index in range(len(stored["state"]))]
+    found = [tuple(slot["exp_avg"].shape) for slot in slots]
+    squares = [tuple(slot["exp_avg_sq"].shape) for slot in slots]
+    if found and (found != shapes or squares != shapes):
+        msg = f"the optimizer has moments {found} and {squares}; needed {shapes}"
         raise ValueError(msg)
-    if found:
-        optimizer.load_state_dict({**stored, "param_groups": [{**group, **kept}]})
+    return {**stored, "param_groups": [{**group, **kept}]} if found else None
 
 
 def _optimizer_key(step: str, optimizers: Mapping[str, object]) -> str:

@@ -14,12 +14,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value
-from torch.fx.experimental.proxy_tensor import make_fx
 
 from torch_impl.compiled_steps import (
     CompilingError,
     FlatTensors,
     check_compiler,
+    compile_function,
     select_update,
 )
 from torch_impl.losses import TensorBatch
@@ -147,20 +147,9 @@ class CompiledUpdates:
         arguments: list[Tensor],
     ) -> tuple[Callable[..., Tensor], list[list[str]]]:
         """Return the compiled function and the names of what it returns, by update."""
-        import torch._inductor
-
         names: list[list[str]] = []
         function = self._unroll(plan, slots, noise, names)
-        options: dict[str, Any] = {"cpp_wrapper": True} if arguments[0].device.type == "cpu" else {}
-        try:
-            graph = make_fx(function, tracing_mode="fake")(*arguments)
-            run: Callable[..., Tensor] = torch._inductor.compile(
-                graph, list(arguments), options=options
-            )
-        except RuntimeError as error:  # what inductor and the compilers behind it raise
-            reason = str(error).strip().partition("\n")[0]
-            msg = f"compiling failed with {type(error).__name__}: {reason}"
-            raise CompilingError(msg) from error
+        run: Callable[..., Tensor] = compile_function(function, arguments)
         return run, names
 
     def _unroll(
