@@ -358,6 +358,34 @@ def test_the_network_of_the_nature_paper(tmp_path: Path) -> None:
     close(found["logits"], layer(features, arrays, "model/pi"))
 
 
+def test_a_target_without_its_convolutions_is_left_out(tmp_path: Path) -> None:
+    shapes: dict[str, tuple[int, ...]] = {}
+    for scope in ("model/pi", "model/values_fn"):
+        shapes |= {f"{scope}/c1/w": (8, 8, 2, 4), f"{scope}/c1/b": (1, 4, 1, 1)}
+        shapes |= {f"{scope}/c2/w": (4, 4, 4, 5), f"{scope}/c2/b": (1, 5, 1, 1)}
+        shapes |= {f"{scope}/c3/w": (3, 3, 5, 6), f"{scope}/c3/b": (1, 6, 1, 1)}
+        shapes |= dense(f"{scope}/fc1", (6, 8))
+    for name in ("fc0", "dense", "dense_1"):
+        shapes |= dense(f"model/pi/{name}", (8, 3) if name == "fc0" else (3, 2), "keras")
+    for scope, size in (("model/values_fn/vf", 8), ("target/values_fn/vf", 8)):
+        shapes |= dense(f"{scope}/fc0", (size, 3), "keras") | dense(f"{scope}/vf", (3, 1), "keras")
+    for name in ("qf1", "qf2"):
+        each = f"model/values_fn/{name}"
+        shapes |= dense(f"{each}/fc0", (10, 3), "keras") | dense(f"{each}/{name}", (3, 1), "keras")
+    path = write_agent(
+        tmp_path / "sac.zip", draw(shapes), policy="stable_baselines.sac.policies:CnnPolicy",
+        observation=box(0, 255, (36, 36, 2), "uint8"), action=box(-1, 1, (2,)),
+        settings={"target_entropy": -2.0},
+    )  # fmt: skip
+    report = torchward.convert(path, tmp_path / "a.pth")
+    images = np.random.default_rng(1).integers(0, 256, (2, 36, 36, 2), dtype=np.uint8)
+    found = outputs(load(path), images, observations(2, count=2))
+    assert {"value", "q1", "q2", "deterministic_action"} <= set(found)
+    assert "target_value" not in found
+    missing = [name for name, why in report.ignored if "lacks its network for images" in why]
+    assert len(missing) == 4
+
+
 def test_strides_of_an_own_network_are_asked_for(tmp_path: Path) -> None:
     path, arrays = write_images(tmp_path, (8, 3, 4), {})
     with pytest.raises(AmbiguousTargetError, match="not run") as raised:
