@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,69 @@ def test_outputs_are_those_recorded(path: str, tmp_path: Path) -> None:
     assert found
     for name, value in found.items():
         np.testing.assert_allclose(value.numpy(), wanted[name], rtol=TOLERANCE, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize(
+    "case", ["tf1_gru_long", "tf1_gru_lengths", "tf1_lstm_open_time", "tf1_dilated_mirror"]
+)
+def test_frozen_graphs_give_what_their_session_recorded(case: str, tmp_path: Path) -> None:
+    stated = json.loads((FIXTURES / case / "meta.json").read_text())
+    arrays = recorded(case)
+    inputs, outputs = dict(stated["placeholders"]), dict(stated["outputs"])
+
+    torchward.convert(
+        FIXTURES / case / "frozen.pb", tmp_path / "out.pth", inputs=inputs, outputs=outputs
+    )
+    model = torchward.load(tmp_path / "out.pth")
+    with torch.no_grad():
+        found = model(**{name: torch.from_numpy(arrays[name]) for name in inputs})
+
+    for name in outputs:
+        np.testing.assert_allclose(found[name], arrays[name], rtol=TOLERANCE, atol=TOLERANCE)
+
+
+def test_long_loops_around_a_gru_are_a_layer(tmp_path: Path) -> None:
+    path = FIXTURES / "tf1_gru_long" / "frozen.pb"
+
+    torchward.convert(
+        path, tmp_path / "out.pth", outputs=["dense/BiasAdd:0"], source_code=tmp_path / "out.py"
+    )
+
+    body = (tmp_path / "out.py").read_text().rpartition("def forward")[2].splitlines()[1:]
+    assert [line.strip() for line in body if line.strip()] == [
+        "_, x = self.rnn_gru_cell_gates(x)",
+        "dense = self.dense(x)",
+        "return dense,",
+    ]
+
+
+def test_tables_and_running_statistics_train_on(tmp_path: Path) -> None:
+    arrays = recorded("tf1_embedding_bn")
+    path = FIXTURES / "tf1_embedding_bn" / "m.ckpt-4"
+    torchward.convert(path, tmp_path / "out.pth", inputs={"x": "x:0"}, outputs={"q": "q/BiasAdd:0"})
+    model, optimizer = torchward.load(tmp_path / "out.pth", optimizer=True)
+    model.eval()
+    places, wanted = torch.from_numpy(arrays["x"]), torch.from_numpy(arrays["t0"])
+    with torch.no_grad():
+        np.testing.assert_allclose(model(x=places)["q"], arrays["q"], rtol=1e-5, atol=1e-6)
+
+    model.train()
+    losses = []
+    for _ in arrays["resume_losses"]:
+        optimizer.zero_grad()
+        loss = ((model(x=places)["q"] - wanted) ** 2).mean()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    model.eval()
+
+    np.testing.assert_allclose(losses, arrays["resume_losses"], rtol=1e-5)
+    state = {name.rpartition(".")[2]: value for name, value in model.state_dict().items()}
+    kept = arrays["after/bn/moving_mean"], arrays["after/bn/moving_variance"]
+    np.testing.assert_allclose(state["running_mean"], kept[0], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(state["running_var"], kept[1], rtol=1e-5, atol=1e-6)
+    tables = [value for value in model.state_dict().values() if value.shape == (12, 6)]
+    np.testing.assert_allclose(tables[0], arrays["after/states/embeddings"], rtol=1e-5, atol=1e-5)
 
 
 def test_two_optimizers_are_two_groups_that_go_on(tmp_path: Path) -> None:

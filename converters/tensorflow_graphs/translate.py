@@ -19,6 +19,8 @@ from converters.tensorflow_graphs import (  # noqa: F401  # they fill the table
     layer_rules,
     loops,
     matrix_rules,
+    normalization_rules,
+    reshape_rules,
 )
 from converters.tensorflow_graphs.builder import GraphBuilder
 from converters.tensorflow_graphs.flatten import INPUT, FlatGraph, FlatNode

@@ -1,0 +1,164 @@
+"""Single operations and idioms of TensorFlow's graphs, frozen, against what TensorFlow computes on the same inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import torchward
+from converters.errors import UnsupportedError
+
+pytestmark = pytest.mark.tf
+Built = Callable[[Any, Any], Mapping[str, Any]]
+"""Outputs by name of a function of the module tf.compat.v1 and an input."""
+
+
+def resized(tf1: Any, x: Any) -> Mapping[str, Any]:
+    images = tf1.reshape(x, [-1, 4, 3, 2])
+    return {
+        "nearest": tf1.image.resize_nearest_neighbor(images, [7, 6]),
+        "aligned": tf1.image.resize_nearest_neighbor(images, [7, 5], align_corners=True),
+        "bilinear": tf1.image.resize_bilinear(images, [7, 5]),
+        "bilinear_aligned": tf1.image.resize_bilinear(images, [3, 6], align_corners=True),
+        "middles": tf1.image.resize_bilinear(images, [9, 2], half_pixel_centers=True),
+        "blocks": tf1.nn.space_to_depth(tf1.image.resize_bilinear(images, [6, 4]), 2),
+        "cells": tf1.nn.depth_to_space(tf1.concat([images, images], -1), 2),
+        "responses": tf1.nn.lrn(images, 1, bias=0.5, alpha=0.3, beta=0.7),
+    }
+
+
+def mirrored(tf1: Any, x: Any) -> Mapping[str, Any]:
+    rows = tf1.reshape(x, [-1, 6, 4])
+    return {
+        mode.lower(): tf1.pad(rows, [[0, 0], [2, 1], [0, 3]], mode)
+        for mode in ("REFLECT", "SYMMETRIC")
+    }
+
+
+def gathered(tf1: Any, x: Any) -> Mapping[str, Any]:
+    values = tf1.reshape(x, [-1, 6, 4])
+    best = tf1.argmax(values[:, :, 0], axis=1, output_type="int32")
+    rows = tf1.range(tf1.shape(x)[0])
+    return {
+        "chosen": tf1.gather_nd(values, tf1.stack([rows, best], axis=1)),
+        "cells": tf1.gather_nd(values, tf1.stack([rows, best, best // 2], axis=1)),
+        "of_rows": tf1.gather(values, best, batch_dims=1, axis=1),
+        "pairs": tf1.gather(values, tf1.stack([best, 5 - best], 1), batch_dims=1, axis=1),
+        "masked": tf1.boolean_mask(
+            values, np.array([True, False, True, True, False, False]), axis=1
+        ),
+    }
+
+
+def open_sizes(tf1: Any, x: Any) -> Mapping[str, Any]:
+    count = tf1.shape(x)[0]
+    zeros = tf1.zeros(tf1.stack([count, 3]))
+    share = tf1.ones([count, 1]) / tf1.cast(count, "float32")
+    column = tf1.reduce_mean(x[:, :2], axis=0, keepdims=True)
+    return {
+        "state": tf1.tanh(tf1.concat([zeros, x[:, :2]], 1)) + zeros[:, :1],
+        "share": share,
+        "tiled": tf1.tile(column, tf1.stack([count, 2])),
+        "spread": tf1.broadcast_to(column, tf1.stack([count, 2])),
+        "turned": x[::-1],
+    }
+
+
+def matrices(tf1: Any, x: Any) -> Mapping[str, Any]:
+    square = tf1.reshape(x, [-1, 2, 12])[:, :, :2]
+    whole = tf1.cast(x * 10, "int32")
+    return {
+        "lower": tf1.linalg.band_part(square, -1, 0),
+        "diagonal": tf1.linalg.diag_part(square),
+        "spread": tf1.linalg.diag(x[:, :3]),
+        "sum": tf1.add_n([x, x * 2, x]),
+        "cut": tf1.truncatediv(whole, 3),
+        "rest": tf1.truncatemod(whole, 3),
+        "entropy": tf1.math.xlogy(tf1.nn.relu(x), tf1.nn.relu(x)),
+        "rolled": tf1.roll(x, 2, 1),
+        "finite": tf1.cast(tf1.math.is_finite(1 / tf1.nn.relu(x)), "float32"),
+        "support": tf1.linspace(-1.0, 1.0, 24) * x,
+    }
+
+
+def losses(tf1: Any, x: Any) -> Mapping[str, Any]:
+    labels = tf1.cast(tf1.argmax(x[:, 4:8], 1), "int32")
+    logits = x[:, :4]
+    sparse = tf1.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
+    whole = tf1.nn.softmax_cross_entropy_with_logits_v2(
+        labels=tf1.one_hot(labels, 4), logits=logits
+    )
+    return {"sparse": sparse, "whole": whole, "together": tf1.reduce_logsumexp(logits, axis=1)}
+
+
+def instance_norm(tf1: Any, x: Any) -> Mapping[str, Any]:
+    images = tf1.reshape(x, [-1, 4, 3, 2])
+    gamma, beta = tf1.constant([1.5, 0.5]), tf1.constant([0.1, -0.2])
+    results = {}
+    for name, axes in (("instance", [1, 2]), ("all", [1, 2, 3])):
+        mean, variance = tf1.nn.moments(images, axes, keepdims=True)
+        results[name] = tf1.nn.batch_normalization(images, mean, variance, beta, gamma, 1e-6)
+    return results
+
+
+BUILDERS = [resized, mirrored, gathered, open_sizes, matrices, losses, instance_norm]
+
+
+def frozen(build: Built, path: Path, values: Any) -> tuple[dict[str, Any], dict[str, str]]:
+    """Write the graph of a function; return what TensorFlow gives, and the names of the outputs."""
+    tensorflow = pytest.importorskip("tensorflow")
+    tf1 = tensorflow.compat.v1
+    with tensorflow.Graph().as_default() as graph:
+        x = tf1.placeholder("float32", [None, 24], name="x")
+        outputs = build(tf1, x)
+        with tf1.Session() as session:
+            found = session.run(dict(outputs), {x: values})
+        path.write_bytes(graph.as_graph_def().SerializeToString())
+    return found, {name: tensor.name for name, tensor in outputs.items()}
+
+
+@pytest.mark.parametrize("build", BUILDERS, ids=lambda build: build.__name__)
+def test_operations_give_what_tensorflow_gives(build: Built, tmp_path: Path) -> None:
+    values = np.random.default_rng(3).normal(size=(5, 24)).astype(np.float32)
+    wanted, names = frozen(build, tmp_path / "graph.pb", values)
+
+    torchward.convert(tmp_path / "graph.pb", tmp_path / "out.pth", inputs=["x:0"], outputs=names)
+    model = torchward.load(tmp_path / "out.pth")
+
+    for count in (5, 3):  # the number of rows is open
+        with torch.no_grad():
+            found = model(torch.from_numpy(values[:count]))
+        if count == 3:
+            wanted, _ = frozen(build, tmp_path / "again.pb", values[:count])
+        assert set(found) == set(wanted)
+        for name, value in wanted.items():
+            np.testing.assert_allclose(
+                found[name].numpy(), value, rtol=2e-6, atol=2e-6, err_msg=name
+            )
+
+
+def test_rows_that_are_not_the_batch_are_not_taken_for_it(tmp_path: Path) -> None:
+    def build(tf1: Any, x: Any) -> Mapping[str, Any]:
+        other = tf1.placeholder("float32", [None, None, 2], name="other")
+        pairs = tf1.reshape(tf1.tanh(tf1.reshape(x, [-1, 2])) * 2.0, [-1, 2])
+        sizes = tf1.shape(other)
+        return {"y": tf1.reshape(pairs, tf1.stack([sizes[0], sizes[1], 2]))}
+
+    tensorflow = pytest.importorskip("tensorflow")
+    with tensorflow.Graph().as_default() as graph:
+        x = tensorflow.compat.v1.placeholder("float32", [None, 24], name="x")
+        names = {key: each.name for key, each in build(tensorflow.compat.v1, x).items()}
+        (tmp_path / "graph.pb").write_bytes(graph.as_graph_def().SerializeToString())
+
+    with pytest.raises(UnsupportedError, match="first size is not the number of rows"):
+        torchward.convert(
+            tmp_path / "graph.pb",
+            tmp_path / "out.pth",
+            inputs=["x:0", "other:0"],
+            outputs=names,
+        )
