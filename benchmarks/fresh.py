@@ -103,7 +103,7 @@ def measure_memory(
         progress(f"{workload.name}: {variant.label}")
         try:
             with processes.start("memory") as worker:
-                _open_once(worker, variant, settings, "training", operations=MEMORY_STEPS)
+                _open_once(worker, variant, settings, "memory", operations=MEMORY_STEPS)
                 worker.ask(do="turn", key=variant.name)
                 return float(worker.ask(do="memory")["bytes"])
         except WorkerError as error:

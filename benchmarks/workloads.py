@@ -120,7 +120,7 @@ WORKLOADS: dict[str, Workload] = {
             "bytes",
             "lower",
             BOTH,
-            {"": "training"},
+            {"": "memory"},
         ),
         Workload(
             "size",

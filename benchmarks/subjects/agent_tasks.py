@@ -38,7 +38,7 @@ EXPLORATION_FLOOR = 0.01
 def prepare_task(
     task: str, build: AgentFactory, *, scenario: Scenario = GUIDE, updates_a_call: int = 1
 ) -> Prepared:
-    """Return one of "updates", "training", "training-full", "act-N", "first-step", ready to be timed.
+    """Return one of "updates", "training", "training-full", "memory", "act-N", "first-step", ready to be run.
 
     Args:
         task: which.
@@ -54,6 +54,13 @@ def prepare_task(
         return _prepare_updates(build, scenario, updates_a_call)
     if task == "training":
         return _prepare_training(build, scenario)
+    if task == "memory":
+        try:
+            return _prepare_training(build, scenario)
+        except (
+            NotApplicableError
+        ):  # it trains all the same, in a loop of its own or on recorded data
+            return _prepare_updates(build, scenario, updates_a_call)
     if task == "training-full":
         start = partial(_train_from_start, build, scenario)
         return Prepared(start, multiple=STEPS_PER_EPISODE)
@@ -121,10 +128,18 @@ def _require_acting(agent: object) -> None:
         raise NotApplicableError(message)
 
 
+def _sizes_of(scenario: Scenario, environment: Environment) -> dict[str, int]:
+    try:
+        return scenario.sizes_of(environment)
+    except ValueError as error:
+        message = f"this training loop takes numbered actions only: {error}"
+        raise NotApplicableError(message) from error
+
+
 def _prepare_training(build: AgentFactory, scenario: Scenario) -> Prepared:
     """The training loop in its settled state: memory filled, epsilon at its floor."""
     environment = scenario.make_environment()
-    sizes = scenario.sizes_of(environment)
+    sizes = _sizes_of(scenario, environment)
     agent = build(batch_size=GUIDE_BATCH_SIZE, epsilon=EXPLORATION_FLOOR, **sizes)
     _require_acting(agent)
     if hasattr(agent, "replay"):
@@ -136,7 +151,7 @@ def _prepare_training(build: AgentFactory, scenario: Scenario) -> Prepared:
 def _train_from_start(build: AgentFactory, scenario: Scenario, count: int) -> None:
     """The training from an untrained agent with an empty memory and the exploration it begins with."""
     environment = scenario.make_environment()
-    agent = build(batch_size=GUIDE_BATCH_SIZE, **scenario.sizes_of(environment))
+    agent = build(batch_size=GUIDE_BATCH_SIZE, **_sizes_of(scenario, environment))
     _require_acting(agent)
     TrainingLoop(agent, environment).run(count)
 

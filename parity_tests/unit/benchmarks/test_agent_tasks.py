@@ -8,7 +8,7 @@ import pytest
 from benchmarks.subjects import NotApplicableError, Prepared
 from benchmarks.subjects.agent_tasks import BATCHES, TARGET_EVERY_STEPS, fill_memory, prepare_task
 from benchmarks.subjects.agents import find_class, plan_build
-from benchmarks.subjects.scenarios import find_scenario
+from benchmarks.subjects.scenarios import find_scenario, load_pair
 from benchmarks.subjects.transitions import ACTIONS, MEMORY_SIZE, OBSERVATION_SIZE, make_transitions
 
 pytest.importorskip("gymnasium")
@@ -213,3 +213,18 @@ def test_an_offline_agent_draws_from_recorded_transitions_and_does_not_act() -> 
     assert prepared.multiple == 20
     with pytest.raises(NotApplicableError, match="DiscreteCQL learns from recorded data"):
         prepare_task("training", build, scenario=scenario)
+
+
+@pytest.mark.parametrize("pair", ["sac", "discrete_cql"])
+def test_memory_is_that_of_updates_where_the_training_loop_is_of_no_use(pair: str) -> None:
+    pytest.importorskip("torch")
+    pytest.importorskip("gymnasium")
+    scenario = find_scenario(pair, None)
+    factory = find_class(load_pair(pair, None).torch)
+    build = plan_build(factory, scenario, {"device": "cpu", "compiled": False})
+
+    with pytest.raises(NotApplicableError):
+        prepare_task("training", build, scenario=scenario)
+    prepared = prepare_task("memory", build, scenario=scenario)
+
+    prepared.operation(prepared.multiple)
