@@ -236,8 +236,8 @@ class AgentNetwork:
         """Note that an array is not converted."""
         self.ignored[name] = reason
 
-    def architecture(self, class_name: str, rule: ActionRule | None, dtype: str) -> Architecture:
-        """Return the module; what an optional input is needed for comes last, so that it can be left out."""
+    def steps_in_order(self) -> list[Step]:
+        """Return the steps; what an optional input is needed for comes last, so that it can be left out."""
         absent = {value.name for value in self.inputs if value.default == "absent"}
         late: list[Step] = []
         early: list[Step] = []
@@ -247,7 +247,15 @@ class AgentNetwork:
                 absent.update(step.results)
             else:
                 early.append(step)
-        steps = (*early, *late)
+        return [*early, *late]
+
+    def architecture(self, class_name: str, rule: ActionRule | None, dtype: str) -> Architecture:
+        """Return the module; outputs that need what is optional come last."""
+        steps = tuple(self.steps_in_order())
+        absent = {value.name for value in self.inputs if value.default == "absent"}
+        for step in steps:
+            if absent.intersection(step.inputs):
+                absent.update(step.results)
         order = {key: number for number, key in enumerate(parameter_order(steps))}
         self.moves.sort(key=lambda move: order[move.target])
         names = sorted(self.outputs, key=lambda name: self.outputs[name] in absent)

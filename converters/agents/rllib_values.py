@@ -99,8 +99,9 @@ def _dqn_values(
 
 def _expected(network: AgentNetwork, facts: AgentFacts, scores: str, state: str | None) -> str:
     """Return action values: advantages less their mean plus the state's value; of atoms, the expectation."""
-    stated = facts.settings.get("num_atoms", 1)
-    atoms = stated if isinstance(stated, int) else 1
+    stated = facts.settings.get("num_atoms")
+    told = 1 if state is None else network.width(state)
+    atoms = stated if isinstance(stated, int) else told
     if atoms > 1:
         scores = network.call(
             "torch.reshape", scores, shape=(-1, network.width(scores) // atoms, atoms)

@@ -74,7 +74,11 @@ def plan_training(network: AgentNetwork, optimizers: Sequence[NamedOptimizer]) -
         return Training()
     frozen = {step.attribute for step in network.steps if step.attribute and step.state}
     frozen -= {step.attribute for step in network.steps if trained.intersection(_keys(step))}
-    keys = [key for key in parameter_order(network.steps) if key.rpartition(".")[0] not in frozen]
+    keys = [
+        key
+        for key in parameter_order(network.steps_in_order())
+        if key.rpartition(".")[0] not in frozen
+    ]
     try:
         plan = plan_named(optimizers, [moves[key].source for key in keys])
     except UnsupportedError as error:
