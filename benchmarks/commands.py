@@ -77,6 +77,7 @@ def measure_commands(
     folder: Path,
     *,
     threads: int,
+    new_files: Mapping[str, Path] | None = None,
 ) -> list[Measurement]:
     """Return the seconds of every command, run in turns; half of the rounds go through them backwards.
 
@@ -87,6 +88,7 @@ def measure_commands(
         rounds: runs of each command that count.
         folder: for logs.
         threads: of every pool in the commands.
+        new_files: by the name of the variant, a file that is removed before each of its runs.
     """
     environment = clean_environment(threads)
     peaks: dict[str, int] = {}
@@ -95,6 +97,8 @@ def measure_commands(
     def run(name: str) -> float:
         if name in problems:
             return float("nan")
+        if new_files and name in new_files:
+            new_files[name].unlink(missing_ok=True)
         try:
             found = run_command(commands[name], environment, folder / f"{name}.log")
         except (WorkerError, OSError) as error:

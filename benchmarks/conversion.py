@@ -1,6 +1,7 @@
 """The "convert" workload: `torchward convert` as a whole command, beside the imports it cannot do without.
 
-On request also a 500 MB file beside `cp`, with peak memory.
+On request also a 500 MB file beside `cp`, with peak memory: to a new file, as the conversion does, onto an existing one,
+and to a new file that is then brought to the disk, as the conversion does.
 """
 
 from __future__ import annotations
@@ -49,24 +50,48 @@ def measure_conversion(
             progress("convert: writing a Keras file of 500 MB")
             large = work / "large.h5"
             write_keras_file(large, LARGE_SIZES, optimizer=False)
-            commands = {
-                "convert": convert_command(large, work / "large.pth"),
-                "copy": ["cp", str(large), str(work / "copy.h5")],
-            }
+            commands, new_files = _beside_copies(large, work)
             progress(f"convert {LARGE}: {LARGE_ROUNDS} rounds")
             measurements += measure_commands(
-                commands, LABELS, LARGE, LARGE_ROUNDS, folder, threads=settings.threads
+                commands,
+                LABELS,
+                LARGE,
+                LARGE_ROUNDS,
+                folder,
+                threads=settings.threads,
+                new_files=new_files,
             )
-            requirements.append(
+            requirements += [
                 Requirement(
-                    "convert", "copy", LARGE, 0.5, "500 MB against cp (at least half its speed)"
+                    "convert", name, LARGE, 0.5, f"500 MB, half the speed of {LABELS[name][1]}"
                 )
-            )
+                for name in COPIES
+            ]
     return replace(result_of(workload, measurements), requirements=tuple(requirements))
 
 
 LABELS = {
     "convert": ("torch", "torchward convert"),
     "imports": ("other", 'python -c "import h5py, torch"'),
-    "copy": ("other", "cp of the same file"),
+    "copy": ("other", "cp to a new file"),
+    "copy-over": ("other", "cp onto an existing file"),
+    "copy-sync": ("other", "cp to a new file, then sync of it"),
 }
+COPIES = ("copy", "copy-over", "copy-sync")
+"""A conversion writes a new file, has it on the disk and replaces an existing one with it."""
+
+
+def _beside_copies(source: Path, folder: Path) -> tuple[dict[str, list[str]], dict[str, Path]]:
+    """Return the conversion of a large file beside copies of it, and which files are to be new in each run."""
+    new_files = {
+        name: folder / f"{name}{suffix}"
+        for name, suffix in (("convert", ".pth"), ("copy", ".h5"), ("copy-sync", ".h5"))
+    }
+    synced = str(new_files["copy-sync"])
+    commands = {
+        "convert": convert_command(source, new_files["convert"]),
+        "copy": ["cp", str(source), str(new_files["copy"])],
+        "copy-over": ["cp", str(source), str(folder / "copy-over.h5")],
+        "copy-sync": ["sh", "-c", 'cp "$1" "$2" && sync "$2"', "sh", str(source), synced],
+    }
+    return commands, new_files

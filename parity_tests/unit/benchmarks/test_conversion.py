@@ -56,3 +56,25 @@ def test_both_commands_take_turns_and_are_judged(
     assert len(convert.values) == len(imports.values) == 2
     assert min(convert.values) > 0.3
     assert result.requirements[0].at_least == pytest.approx(1 / 1.3)
+
+
+def test_large_file_is_judged_by_three_kinds_of_copy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    python = [sys.executable, "-S", "-c"]
+    refuse_existing = "import sys; open(sys.argv[1], 'x')"
+    monkeypatch.setattr(
+        conversion, "convert_command", lambda _, target: [*python, refuse_existing, str(target)]
+    )
+    monkeypatch.setattr(conversion, "imports_command", lambda: [*python, "pass"])
+    monkeypatch.setattr(conversion, "LARGE_SIZES", (4, 3))
+
+    result = conversion.measure_conversion(
+        WORKLOADS["convert"], Settings(repeats=1, large=True), tmp_path, lambda _: None
+    )
+
+    judged = [each.reference for each in result.requirements if each.case == conversion.LARGE]
+    large = [result.of(name, conversion.LARGE) for name in ("convert", *judged)]
+    assert judged == ["copy", "copy-over", "copy-sync"]
+    assert [each and each.problem for each in large] == [None] * 4  # each run found a new file
+    assert [len(each.values) for each in large if each] == [conversion.LARGE_ROUNDS] * 4
