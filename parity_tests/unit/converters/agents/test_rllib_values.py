@@ -1,0 +1,104 @@
+"""Agents of RLlib that learn action values: what RLlib 1.13 computed, and the formulas that no recording has."""
+
+from __future__ import annotations
+
+import pickle  # noqa: TID251  # writes files to be read without it
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import torchward
+from converters.errors import ConversionError, UnsupportedError
+
+FIXTURES = Path(__file__).parents[3] / "fixtures"
+RANDOM = np.random.default_rng(7)
+ATOMS, ACTIONS = 5, 3
+SHAPES = {
+    "fc_out": (4, 6), "hidden_0": (6, 7), "dense": (7, ACTIONS * ATOMS),
+    "dense_1": (6, 8), "dense_2": (8, ATOMS),
+}  # fmt: skip
+SUPPORT = {"num_atoms": ATOMS, "v_min": -2.0, "v_max": 2.0}
+
+
+@pytest.mark.parametrize("case", ["rllib_dqn", "rllib_sac", "rllib_td3"])
+def test_recorded_agents_give_what_rllib_gave(case: str, tmp_path: Path) -> None:
+    with np.load(FIXTURES / case / "expected.npz") as arrays:
+        known = dict(arrays)
+    torchward.convert(FIXTURES / case / "checkpoint", tmp_path / "agent.pth")
+
+    with torch.no_grad():
+        found = torchward.load(tmp_path / "agent.pth")(torch.from_numpy(known["x0"]))
+
+    common = set(known) & set(found)
+    assert common >= {"action_dist_inputs", "deterministic_action"}
+    for name in common:
+        np.testing.assert_allclose(found[name].numpy(), known[name], rtol=0, atol=1e-5)
+
+
+def test_critics_are_those_of_the_file(tmp_path: Path) -> None:
+    torchward.convert(FIXTURES / "rllib_td3" / "checkpoint", tmp_path / "agent.pth")
+    agent = torchward.load(tmp_path / "agent.pth")
+    x, action = torch.randn(3, 3), torch.randn(3, 1)
+
+    found = agent(x, action)
+
+    assert {"q1", "q2", "target_q1", "target_q2"} <= set(found)
+    state = {name: value.numpy() for name, value in agent.state_dict().items()}
+    joined = np.concatenate([x.numpy(), action.numpy()], axis=1)
+    for name in ("q1", "target_q2"):
+        layers = sorted({key.rpartition(".")[0] for key in state if key.startswith(f"{name}.")})
+        hidden = np.maximum(joined @ state[f"{layers[0]}.weight"].T + state[f"{layers[0]}.bias"], 0)
+        by_hand = hidden @ state[f"{layers[1]}.weight"].T + state[f"{layers[1]}.bias"]
+        np.testing.assert_allclose(found[name].detach().numpy(), by_hand, rtol=1e-5, atol=1e-5)
+
+
+def written(folder: Path, **settings: object) -> tuple[Path, dict[str, Any]]:
+    """Write the state of a distributional, dueling DQN as Ray 2 does; return its weights, too."""
+    weights = {}
+    for name, shape in SHAPES.items():
+        weights[f"{name}/kernel"] = RANDOM.normal(size=shape).astype(np.float32)
+        weights[f"{name}/bias"] = RANDOM.normal(size=shape[1]).astype(np.float32)
+    state = {
+        "weights": {f"default_policy/{name}": value for name, value in weights.items()},
+        "policy_spec": {"config": {"model": {"fcnet_activation": "tanh"}, **settings}},
+    }
+    path = folder / "policy_state.pkl"
+    path.write_bytes(pickle.dumps(state, 4))
+    return path, weights
+
+
+def test_a_distributional_dueling_dqn_gives_the_expectation_of_its_atoms(tmp_path: Path) -> None:
+    path, w = written(tmp_path, **SUPPORT)
+    torchward.convert(path, tmp_path / "agent.pth")
+    x = RANDOM.normal(size=(2, 4)).astype(np.float32)
+
+    found = torchward.load(tmp_path / "agent.pth")(torch.from_numpy(x))["q_values"]
+
+    def dense(name: str, value: Any) -> Any:
+        return value @ w[f"{name}/kernel"] + w[f"{name}/bias"]
+
+    features = np.tanh(dense("fc_out", x))
+    scores = dense("dense", np.maximum(dense("hidden_0", features), 0)).reshape(2, ACTIONS, ATOMS)
+    state = dense("dense_2", np.maximum(dense("dense_1", features), 0))[:, None]
+    logits = state + scores - scores.mean(axis=1, keepdims=True)
+    chances = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
+    by_hand = (chances * np.linspace(-2, 2, ATOMS)).sum(axis=-1)
+    np.testing.assert_allclose(found.detach().numpy(), by_hand, rtol=1e-4, atol=1e-5)
+
+
+def test_atoms_without_their_values_are_refused(tmp_path: Path) -> None:
+    path, _ = written(tmp_path)
+
+    with pytest.raises(UnsupportedError, match="the values of its 5 atoms"):
+        torchward.convert(path, tmp_path / "agent.pth")
+
+
+@pytest.mark.parametrize("setting", ["noisy", "add_layer_norm", "parameter_noise"])
+def test_layers_that_the_file_does_not_tell_apart_are_refused(setting: str, tmp_path: Path) -> None:
+    path, _ = written(tmp_path, **SUPPORT, **{setting: True})
+
+    with pytest.raises(ConversionError, match=setting):
+        torchward.convert(path, tmp_path / "agent.pth")
