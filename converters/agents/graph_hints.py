@@ -34,6 +34,9 @@ _LEAKY_SLOPE = 0.2
 """Default of tf.nn.leaky_relu, the only slope that its name stands for."""
 _ANY = re.compile(r"[^/]+")
 _NORM = re.compile(r"/batchnorm$")
+_GRADIENTS = re.compile(r"(?:^|/)gradients(?:_\d+)?/")
+_SUMS, _LAST = ("Add", "AddV2", "BiasAdd"), ("add", "add_1", "BiasAdd")
+"""What a layer of weights or normalization ends with: operation, and the last part of its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,30 +128,53 @@ def read_hints(graph: GraphFile) -> GraphHints:
 
 
 def _activations(graph: GraphFile) -> dict[str, str]:
-    """Return the function behind every layer: the operation that takes what the layer adds up."""
+    """Return the function behind every layer: what is made of the sum that a layer ends with."""
+    takers = _takers(graph)
     found: dict[str, str] = {}
-    behind = _arithmetic(graph)
     for name, node in graph.nodes.items():
         scope, _, last = name.rpartition("/")
-        if node.op not in ACTIVATIONS or re.sub(r"_\d+$", "", last) != node.op or not node.inputs:
-            continue
-        source = node.inputs[0].partition(":")[0]
-        layer = _NORM.sub("", source.rpartition("/")[0])
-        function = ACTIVATIONS[node.op]
-        further = [each for each in behind.get(name, ()) if each.name.rpartition("/")[0] == scope]
-        if node.op == "Sigmoid" and any(_multiplies(each, name, source) for each in further):
-            function = "swish"
-        elif further or (node.op == "LeakyRelu" and not _has_default_slope(node)):
-            function = OWN
-        found[layer] = function
+        if node.op in _SUMS and last in _LAST and scope:
+            function = _function(takers, name, _NORM.sub("", scope).rpartition("/")[0])
+            if function:
+                found[_NORM.sub("", scope)] = function
     return found
 
 
-def _arithmetic(graph: GraphFile) -> dict[str, list[Node]]:
-    """Return the operations of numbers that take the result of a node, by the node's name."""
+def _function(takers: Mapping[str, Sequence[Node]], sum_name: str, around: str) -> str:
+    """Return the function of a layer's sum; "" where the layer goes on below its own scope, as normalization does."""
+    taking = [node for node in takers.get(sum_name, ()) if node.name.rpartition("/")[0] == around]
+    for node in taking:
+        if node.op in ACTIVATIONS:
+            further = [
+                each
+                for each in takers.get(node.name, ())
+                if each.op in _ARITHMETIC and each.name.rpartition("/")[0] == around
+            ]
+            if node.op == "Sigmoid" and any(
+                _multiplies(each, node.name, sum_name) for each in further
+            ):
+                return "swish"
+            if further or (node.op == "LeakyRelu" and not _has_default_slope(node)):
+                return OWN
+            return ACTIVATIONS[node.op]
+    if any(node.op == "MatMul" for node in _behind_copies(takers, sum_name)):
+        return "identity"
+    return OWN if taking else ""
+
+
+def _behind_copies(takers: Mapping[str, Sequence[Node]], name: str) -> list[Node]:
+    """Return what takes a value, or a copy of it."""
+    found: list[Node] = []
+    for node in takers.get(name, ()):
+        found += takers.get(node.name, ()) if node.op == "Identity" else [node]
+    return found
+
+
+def _takers(graph: GraphFile) -> dict[str, list[Node]]:
+    """Return the nodes that take the result of a node, by the node's name; those of gradients are left out."""
     found: dict[str, list[Node]] = {}
     for node in graph.nodes.values():
-        if node.op in _ARITHMETIC:
+        if not _GRADIENTS.search(node.name):
             for given in node.inputs:
                 found.setdefault(given.partition(":")[0], []).append(node)
     return found

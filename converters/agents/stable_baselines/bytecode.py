@@ -75,13 +75,16 @@ class Follower:
         self.code = code
         self.stack: list[object] = []
         self.locals: dict[int, object] = {0: first}
+        self.either: set[int] = set()
 
     def run(self) -> object:
         """Return what the function returns. Raises Unknown for anything that is not followed."""
         code, extended = self.code, 0
         pairs = list(zip(code.instructions[::2], code.instructions[1::2], strict=False))
-        for opcode, low in pairs[:MAX_INSTRUCTIONS]:
+        for place, (opcode, low) in enumerate(pairs[:MAX_INSTRUCTIONS]):
             argument, extended = extended << 8 | low, 0
+            if place in self.either and self.stack:
+                self.stack[-1] = Name("?")
             if opcode == _EXTENDED:
                 extended = argument
             elif opcode == _RETURN:
@@ -128,6 +131,11 @@ class Follower:
 
     def _pop(self, _: int) -> None:
         self.stack.pop()
+
+    def _one_or_other(self, argument: int) -> None:
+        """Follow `a or b`, `a and b` to their end: either may be the result."""
+        self.stack.pop()
+        self.either.add(argument // 2)
 
     def _build_tuple(self, argument: int) -> None:
         self.stack.append(tuple(self._taken(argument)))
@@ -201,6 +209,8 @@ _FOLLOWED: Mapping[int, Callable[[Follower, int], None]] = {
     106: Follower._attribute,
     108: Follower._imported,
     109: Follower._imported_name,
+    111: Follower._one_or_other,
+    112: Follower._one_or_other,
     116: Follower._global_name,
     124: Follower._local,
     125: Follower._store,

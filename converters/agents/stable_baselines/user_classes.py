@@ -11,10 +11,13 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from converters.agents.stable_baselines.bytecode import Follower, Name, Unknown, code_of
+from converters.agents.stable_baselines.bytecode import Code, Follower, Name, Unknown, code_of
 from converters.readers.pickles import PickledObject, Reference
 
 _LIBRARY = "stable_baselines."
+_BASES = ("FeedForwardPolicy", "LstmPolicy")
+_NAMED = ("act_fun", "cnn_extractor")
+"""Settings that are functions."""
 _REHYDRATING = "_rehydrate_skeleton_class"
 """Of cloudpickle before 1.5: (skeleton of the class, its attributes)."""
 
@@ -64,7 +67,11 @@ def _parts(policy: object) -> tuple[PickledObject | None, Mapping[object, object
 
 
 def _is_of_library(base: object) -> bool:
-    return isinstance(base, Reference) and base.module.startswith(_LIBRARY)
+    return (
+        isinstance(base, Reference)
+        and base.module.startswith(_LIBRARY)
+        and (base.name in _BASES or base.name.startswith(("Mlp", "Cnn", "LnMlp", "LnCnn")))
+    )
 
 
 def _given(constructor: object) -> dict[str, object] | None:
@@ -76,10 +83,17 @@ def _given(constructor: object) -> dict[str, object] | None:
     # What comes behind the call of the parent's constructor changes none of its arguments.
     with contextlib.suppress(Unknown, IndexError, KeyError, TypeError, ValueError):
         follower.run()
-    if follower.given is None:
-        return None
+    if (
+        follower.given is None
+    ):  # what is stated in code that is not followed stays a function of the user's own
+        return {name: constructor for name in _NAMED if _mentions(code, name)}
     known = _globals(constructor)
     return {name: _resolved(value, known) for name, value in follower.given.items()}
+
+
+def _mentions(code: Code, name: str) -> bool:
+    """Return whether a function names an argument in any of its calls."""
+    return any(isinstance(part, tuple) and name in part for part in code.constants)
 
 
 def _globals(function: object) -> Mapping[object, object]:

@@ -41,6 +41,8 @@ FUNCTIONS: dict[str, tuple[Callable[[Any, Any], Any], str]] = {
     "leaky": (lambda tf, x: tf.nn.leaky_relu(x), "leaky_relu"),
     "another slope": (lambda tf, x: tf.nn.leaky_relu(x, alpha=0.1), OWN),
     "scaled": (lambda tf, x: 1.5 * tf.nn.relu(x), OWN),
+    "sine": (lambda tf, x: tf.sin(x), OWN),
+    "none": (lambda tf, x: tf.identity(x), "identity"),
 }
 
 
