@@ -21,6 +21,7 @@ from converters.readers.tensorflow.keras_objects import (
     find_model,
     find_root,
     generation_of,
+    is_model,
     keras_layers,
     named_by_attributes,
     stored_optimizer,
@@ -96,8 +97,8 @@ def object_checkpoint(
     Raises:
         ConversionError: Objects and configuration do not belong together.
     """
-    model = find_model(objects) if architecture else find_root(objects)
     graph = architecture.graph(limits) if architecture else None
+    model = find_model(objects, graph) if graph else find_root(objects)
     layers = keras_layers(objects, model, graph) if graph else named_by_attributes(objects, model)
     optimizer = stored_optimizer(objects, model)
     used = {id(array.read) for layer in layers for array in layer.arrays.values()}
@@ -124,7 +125,18 @@ def object_checkpoint(
             generation=generation,
             details=dict(architecture.details) if architecture else {},
         ),
+        notes=_note_of(objects, model) if graph else (),
     )
+
+
+def _note_of(objects: Objects, model: int) -> tuple[str, ...]:
+    """Return a note on which of several models it is: a configuration may fit a network and its target network."""
+    children = objects.nodes[0].children
+    name = next((name for name, node in children.items() if node == model), None)
+    others = [each for each, node in children.items() if node != model and is_model(objects, node)]
+    if name is None or not others:
+        return ()
+    return (f"'{name}' is converted; the checkpoint also holds {', '.join(others[:8])}",)
 
 
 def _with_stored(

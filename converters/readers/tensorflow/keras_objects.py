@@ -18,6 +18,8 @@ from converters.readers.tensorflow.object_graph import Node
 _LAYER = re.compile(r"layer-(\d+)")
 _SEED = "seed_generator_state"
 _OLD_COUNTER, _COUNTER = "iter", "_iterations"
+_STATE = re.compile(r"(?:^|/)states/\d+$")
+"""What a stateful layer remembers between calls."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +73,10 @@ def generation_of(objects: Objects) -> int:
     return 3 if any(own.intersection(node.children) for node in objects.nodes) else 2
 
 
-def find_model(objects: Objects) -> int:
-    """Return the model's node: the root, or the one attribute of the root that is a model.
+def find_model(objects: Objects, graph: Graph | None = None) -> int:
+    """Return the model's node: the root, or the one attribute of the root that is a model and has the layers of a graph.
+
+    Of several that fit, target networks are left out: they are copies of the one that trains.
 
     Raises:
         AmbiguousTargetError: There are several models.
@@ -80,15 +84,46 @@ def find_model(objects: Objects) -> int:
     root = objects.nodes[0]
     if _layer_nodes(objects, 0) is not None:
         return 0
-    models = {
-        name: node
-        for name, node in root.children.items()
-        if _layer_nodes(objects, node) is not None
-    }
-    if len(set(models.values())) > 1:
-        msg = f"holds several models: {', '.join(models)}; which one is meant is not known"
-        raise AmbiguousTargetError(msg)
-    return next(iter(models.values()), root.children.get("model", 0))
+    models = {name: node for name, node in root.children.items() if is_model(objects, node)}
+    fitting = {name: node for name, node in models.items() if graph and _fits(objects, node, graph)}
+    chosen = {name: node for name, node in fitting.items() if "target" not in name.lower()}
+    for found in (models, fitting, chosen):
+        if len(set(found.values())) == 1:
+            return next(iter(found.values()))
+    if models:
+        several = ", ".join(fitting or models)
+        msg = f"holds several models: {several}; which one is meant is not known"
+        raise AmbiguousTargetError(
+            msg, hint="give the configuration of one of them: --architecture config.json"
+        )
+    return root.children.get("model", 0)
+
+
+def is_model(objects: Objects, node: int) -> bool:
+    """Tell whether an object is a model with its layers in order."""
+    return _layer_nodes(objects, node) is not None
+
+
+def _fits(objects: Objects, model: int, graph: Graph) -> bool:
+    """Tell whether a model has the layers of a configuration, in the sizes that it states."""
+    try:
+        stored = {entry.name: entry.arrays for entry in keras_layers(objects, model, graph)}
+    except MismatchError:
+        return False
+    sizes = [each.shape[-1] for each in graph.inputs if each.shape]
+    first = True
+    for layer in graph.layers:
+        kernel = stored.get(layer.name, {}).get("kernel")
+        stated = layer.config.get("units", layer.config.get("filters"))
+        if kernel is None or layer.class_name not in ("Dense", "Conv1D", "Conv2D", "Conv3D"):
+            continue
+        if kernel.shape[-1:] != (stated,):
+            return False
+        entered = sizes[0] if first and len(sizes) == 1 and layer.class_name == "Dense" else None
+        if entered is not None and kernel.shape[0] != entered:
+            return False
+        first = False
+    return True
 
 
 def find_root(objects: Objects) -> int:
@@ -154,6 +189,9 @@ def stored_optimizer(objects: Objects, model: int) -> StoredOptimizer:
     candidates += [c for c in objects.nodes[0].children.values() if _is_optimizer(objects.nodes[c])]
     if not candidates:  # an agent may hold it: agent/_optimizer
         candidates = [n for n, node in enumerate(objects.nodes) if _is_optimizer(node)]
+    if own is None and len(set(candidates)) > 1:
+        mine = set(objects.variables(model))
+        candidates = [n for n in candidates if _trained_by(objects, n) & mine]
     if not candidates or (own is None and len(set(candidates)) > 1):
         return StoredOptimizer()
     node = objects.nodes[candidates[0]]
@@ -161,6 +199,14 @@ def stored_optimizer(objects: Objects, model: int) -> StoredOptimizer:
     if _COUNTER in node.children and "_variables" in node.children:
         return _new_optimizer(objects, node, suffix)
     return _old_optimizer(objects, node, suffix)
+
+
+def _trained_by(objects: Objects, optimizer: int) -> set[int]:
+    """Return the variables that an optimizer has slots for."""
+    node = objects.nodes[optimizer]
+    listed = node.children.get("_trainable_variables")
+    numbers = set(objects.nodes[listed].items()) if listed is not None else set()
+    return numbers | {variable for _, variable, _ in node.slots}
 
 
 def _is_optimizer(node: Node) -> bool:
@@ -243,7 +289,14 @@ def _layers(objects: Objects, model: int, graph: Graph, prefix: str) -> Iterator
         seeds = {place: array for place, array in variables.items() if array.name.endswith(_SEED)}
         if seeds:
             yield LayerArrays(f"{path}/seed_generator", None, seeds)
-        stored = {place: array for place, array in variables.items() if place not in seeds}
+        states = {place: array for place, array in variables.items() if _STATE.search(place)}
+        if states:
+            yield LayerArrays(f"{path}/states", None, states)
+        stored = {
+            place: array
+            for place, array in variables.items()
+            if place not in seeds and place not in states
+        }
         yield LayerArrays(path, layer.name, _by_role(stored))
 
 

@@ -90,6 +90,29 @@ def test_checkpoint_without_configuration_names_layers_by_attributes() -> None:
     assert any(name is not None and name.endswith("cell") for name in names)
 
 
+def test_of_several_models_the_one_of_the_configuration_is_taken_and_named(tmp_path: Path) -> None:
+    folder = FIXTURES / "k315_agent_checkpoint"
+
+    checkpoint = read_checkpoint(folder / "agent-1", architecture=folder / "actor.json")
+
+    kernels = [
+        entry.arrays["kernel"].shape for entry in checkpoint.layers if "kernel" in entry.arrays
+    ]
+    assert kernels == [(4, 8), (8, 2)]
+    assert checkpoint.notes == (
+        "'actor' is converted; the checkpoint also holds critic, target_actor",
+    )
+    assert checkpoint.optimizer is not None
+    assert checkpoint.optimizer.kind == "Adam"
+    assert any("learning_rate" in key for key in checkpoint.optimizer.config)
+
+    other = json.loads((folder / "actor.json").read_text())
+    other["config"]["layers"][1]["config"]["units"] = 9
+    (tmp_path / "other.json").write_text(json.dumps(other))
+    with pytest.raises(AmbiguousTargetError, match="actor, critic, target_actor"):
+        read_checkpoint(folder / "agent-1", architecture=tmp_path / "other.json")
+
+
 def test_stored_learning_rate_and_betas_are_the_optimizer_s_settings() -> None:
     checkpoint = read_checkpoint(FIXTURES / "tf215_opt_legacy_adam" / "ckpt_object")
 
