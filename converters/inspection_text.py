@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from converters.cli import format_shape, format_size
 from converters.inspection import Inspection, LayerLine
+from converters.printing import format_shape, format_size
 
 _LISTED = 12
 """Tensors of a graph in one line."""

@@ -12,7 +12,7 @@ import typer
 from torch import Tensor, nn
 
 import torchward
-from converters.cli import parse_layers
+from converters.command_options import parse_layers
 from converters.errors import MismatchError, UnreadableFileError, UnsupportedError
 from converters.targets import TARGETS
 

@@ -1,0 +1,116 @@
+"""What `torchward convert` and `torchward verify` print."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from converters.printing import format_shape, format_size
+
+if TYPE_CHECKING:
+    from converters.report import ConversionReport
+    from converters.verify import VerificationReport
+
+_SHOWN_TENSORS = 4
+
+
+def format_conversion(report: ConversionReport, seconds: float, *, show_all: bool) -> list[str]:
+    """Return the lines that `torchward convert` prints."""
+    source = report.input
+    kinds = ", ".join(f"{count} {name}" for name, count in report.layers.items())
+    kinds = f"{kinds}; " if kinds else ""
+    lines = [
+        f"{source['file']}    {source['producer'] or 'Keras'}, {source['format']}, {format_size(int(str(source['size'])))}",
+        f"  {kinds}{report.parameters:,} parameters, {report.dtype}{_optimizer_state(report)}",
+    ]
+    shown = report.tensors if show_all else report.tensors[:_SHOWN_TENSORS]
+    width = max((len(tensor.source) for tensor in shown), default=0)
+    shapes = max((len(format_shape(tensor.source_shape)) for tensor in shown), default=0)
+    target = max((len(tensor.target) for tensor in shown), default=0)
+    lines += [
+        f"  {tensor.source:{width}}  {format_shape(tensor.source_shape):{shapes}}  ->  "
+        f"{tensor.target:{target}}  {format_shape(tensor.target_shape):{shapes}}  {tensor.action}"
+        for tensor in shown
+    ]
+    if len(shown) < len(report.tensors):
+        lines.append(f"  ... {len(report.tensors) - len(shown)} more, --all shows them")
+    lines += [
+        f"  not converted: {name} ({reason})"
+        for name, reason in report.ignored[: None if show_all else 3]
+    ]
+    if not show_all and len(report.ignored) > 3:
+        lines.append(f"  not converted: {len(report.ignored) - 3} more, --all shows them")
+    lines += [f"  {line}" for line in _optimizer_options(report)]
+    lines += [f"note            {note}" for note in report.notes]
+    lines += [f"warning         {warning}" for warning in report.warnings]
+    lines.append(
+        f"wrote           {report.output}   {format_size(report.output_size)}   "
+        f"sha256 {report.output_sha256[:8]}   {seconds:.2f} s"
+    )
+    if report.source_code:
+        lines.append(f"                {report.source_code}   the module as source, torch only")
+    return lines
+
+
+def _optimizer_state(report: ConversionReport) -> str:
+    if report.agent is not None:
+        return f"; agent {report.agent['class']}, optimizers: {report.agent['optimizers']}"
+    if report.optimizer is None:
+        return "; no optimizer state"
+    iterations = report.optimizer["iterations"]
+    name = str(report.optimizer["class"]).rsplit(".", 1)[-1]
+    return f"; {name} state" + (f" at step {iterations:,}" if isinstance(iterations, int) else "")
+
+
+def _optimizer_options(report: ConversionReport) -> list[str]:
+    """Return one line with the numbers that training goes on with, in Keras's words and rounding."""
+    options = report.optimizer["options"] if report.optimizer else None
+    if not isinstance(options, dict) or report.optimizer is None:
+        return []
+    numbers = [
+        f"{name} {value:g}"
+        for name, value in options.items()
+        if isinstance(value, (int, float)) and not isinstance(value, bool)
+    ]
+    name = str(report.optimizer["class"]).rsplit(".", 1)[-1]
+    return [f"{name}: {', '.join(numbers)}  (as stored; Keras's formula, docs/numerics.md)"]
+
+
+def format_next_step(
+    report: ConversionReport,
+    source: Path,
+    written: Path,
+    given: Sequence[str],
+    *,
+    own_module: bool,
+) -> list[str]:
+    """Return the line that says what to do with the converted file, if there is something."""
+    from converters.writers.registry import find_writer
+
+    if report.agent is None and not find_writer(report.format).trains:
+        return []  # nothing that `verify` reads
+    if report.agent is not None:
+        step = f'{report.agent["loader"]}.load("{written}")'
+    elif own_module:
+        step = (
+            f'net.load_state_dict(torch.load("{written}", weights_only=True)["model_state_dict"])'
+        )
+    else:
+        step = f"torchward verify {source} {written}{''.join(given)}"
+    return [f"next            {step}"]
+
+
+def format_verification(report: VerificationReport) -> list[str]:
+    """Return the lines that `torchward verify` prints."""
+    lines = []
+    for check in report.checks:
+        figures = (
+            ""
+            if check.tolerance == 0
+            else f"max rel {check.worst:.1e}   tolerance {check.tolerance:.0e}"
+        )
+        verdict = "-" if check.skipped else "ok" if check.passed else f"FAIL  {check.problem}"
+        lines.append(f"{check.name:18}  {check.compared:34}  {figures:36}  {verdict}")
+    lines.append("PASS   the two files hold the same model" if report.passed else "FAIL")
+    return lines
