@@ -13,11 +13,8 @@ def format_size(count: int) -> str:
     """Return bytes as people read them: 840 bytes, 52 KB, 1.2 MB (powers of 1000)."""
     if count < _KILO:
         return f"{count} bytes"
-    size, unit = float(count), ""
-    for unit in _UNITS:
-        size /= _KILO
-        if size < _KILO:
-            break
+    power = min((len(str(count)) - 1) // 3, len(_UNITS))
+    size, unit = count / _KILO**power, _UNITS[power - 1]
     return f"{size:.0f} {unit}" if unit == "KB" else f"{size:.1f} {unit}"
 
 
