@@ -57,10 +57,15 @@ def test_policy_that_tf_agents_saved_acts_as_it_did_there(tmp_path: Path) -> Non
     arrays = recorded("tfagents_dqn")
     report = torchward.convert(FIXTURES / "tfagents_dqn" / "policy", tmp_path / "policy.pth")
 
-    with torch.no_grad():
-        found = torchward.load(tmp_path / "policy.pth")(torch.from_numpy(arrays["x0"]))
+    policy = torchward.load(tmp_path / "policy.pth")
 
-    np.testing.assert_array_equal(found["action"].numpy(), arrays["deterministic_action"])
+    with torch.no_grad():
+        found = policy(torch.from_numpy(arrays["x0"]))
+
+    for name in ("action", "deterministic_action"):
+        np.testing.assert_array_equal(found[name].numpy(), arrays["deterministic_action"])
+    np.testing.assert_array_equal(policy.act(arrays["x0"]), arrays["deterministic_action"])
+    assert policy.act(arrays["x0"][3]) == arrays["deterministic_action"][3]
     assert sum("is left out: no output needs it" in note for note in report.notes) == 3
 
 

@@ -30,7 +30,7 @@ def recorded() -> dict[str, Any]:
 
 
 def test_recorded_network_gives_what_keras_rl_gave(tmp_path: Path) -> None:
-    torchward.convert(FIXTURE / "w.h5", tmp_path / "agent.pth", architecture=FIXTURE / "model.json")
+    torchward.convert(FIXTURE / "weights.h5", tmp_path / "agent.pth", architecture=FIXTURE / "model.json")
     known = recorded()
 
     with torch.no_grad():
@@ -49,7 +49,7 @@ def test_kinds_differ_by_what_is_taken_from_the_advantages(kind: str, tmp_path: 
             entry["config"] |= {"function": function(code), "module": "elsewhere"}
     (tmp_path / "model.json").write_text(json.dumps(model))
     torchward.convert(
-        FIXTURE / "w.h5", tmp_path / "agent.pth", architecture=tmp_path / "model.json"
+        FIXTURE / "weights.h5", tmp_path / "agent.pth", architecture=tmp_path / "model.json"
     )
     agent = torchward.load(tmp_path / "agent.pth")
     x = torch.from_numpy(recorded()["x0"])
@@ -66,7 +66,7 @@ def test_kinds_differ_by_what_is_taken_from_the_advantages(kind: str, tmp_path: 
 
 
 def test_weights_alone_are_taken_for_the_default_kind_with_a_warning(tmp_path: Path) -> None:
-    report = torchward.convert(FIXTURE / "w.h5", tmp_path / "agent.pth")
+    report = torchward.convert(FIXTURE / "weights.h5", tmp_path / "agent.pth")
     known = recorded()
 
     with torch.no_grad():
@@ -104,5 +104,5 @@ def test_other_lambdas_stay_refused(tmp_path: Path) -> None:
 
     with pytest.raises(UnsupportedError, match="code from a file is never run"):
         torchward.convert(
-            FIXTURE / "w.h5", tmp_path / "agent.pth", architecture=tmp_path / "model.json"
+            FIXTURE / "weights.h5", tmp_path / "agent.pth", architecture=tmp_path / "model.json"
         )

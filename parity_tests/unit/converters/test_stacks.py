@@ -119,26 +119,6 @@ def test_sonnet_heads_are_on_the_torso_that_ends_in_a_normalization_and_tanh() -
     assert sum("assumed in" in line for line in assumed) == 3
 
 
-@pytest.mark.parametrize(("outputs", "arranged"), [(33, (3, 11)), (102, (2, 51)), (36, None)])
-def test_outputs_of_c51_are_arranged_where_that_is_certain(
-    outputs: int, arranged: tuple[int, int] | None
-) -> None:
-    place = "agent/_q_network/_q_network"
-    stored = checkpoint(
-        dense(f"{place}/_q_value_layer", 8, outputs),
-        dense(f"{place}/_encoder/_postprocessing_layers/1", 4, 8),
-    )
-
-    found, _ = assume_stack(stored)
-
-    network = found.graph.layer("q_network").graph
-    shapes = [
-        layer.config["target_shape"] for layer in network.layers if "target_shape" in layer.config
-    ]
-    assert shapes == ([arranged] if arranged else [])
-    assert found.graph.output_names == ("logits",)
-
-
 def test_a_layer_that_flattens_is_kept() -> None:
     stored = checkpoint(LayerArrays("flatten_1", "flatten_1", {}), dense("dense_1", 4, 2))
 
