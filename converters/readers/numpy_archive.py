@@ -1,7 +1,7 @@
-"""`.npz` files of `model.get_weights()`: `numpy.savez("w.npz", *model.get_weights())`.
+"""`.npz` files of weights: of `model.get_weights()`, or of a program's own variables by name.
 
-The arrays have numbers for names (`arr_0`, `arr_1`, ...); which weight is whose follows from the order of the layers
-in the configuration, as `set_weights` takes it.
+numpy.savez("w.npz", *model.get_weights())      arr_0, arr_1, ...: in the order of the configuration's layers
+numpy.savez("w.npz", w1=..., b1=..., w2=...)    matrices, each with the vector behind it that is added to what it gives
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _HEADER = re.compile(
 
 
 class NumpyArchive:
-    """Reader of `.npz` files whose arrays are numbered."""
+    """Reader of `.npz` files whose arrays are numbered, or those of dense layers."""
 
     def recognizes(self, source: Source, limits: Limits) -> bool:
         """Tell whether the file is a zip of .npy members only."""
@@ -42,19 +42,24 @@ class NumpyArchive:
         return bool(names) and all(name.endswith(".npy") for name in names)
 
     def read(self, source: Source, architecture: Architecture | None, limits: Limits) -> Checkpoint:
-        """Return the arrays as one list, in the order of their numbers."""
+        """Return the arrays as one list in the order of their numbers, or named ones as dense layers.
+
+        Raises:
+            UnsupportedError: Named arrays that are others, or with a configuration, whose order they do not tell.
+        """
         archive = Archive(source)
         named = [name for name in archive.names if not _NUMBERED.fullmatch(name)]
-        if named:
+        layers = [] if architecture else _dense_layers(archive, limits) if named else []
+        if named and not layers:
             message = f"{source.name}: holds named arrays ({quote(named[0])}), not those of get_weights()."
             raise UnsupportedError(message, hint="numpy.savez('weights.npz', *model.get_weights())")
         arrays = {
             str(index): read_member(archive, name, limits)
-            for index, name in enumerate(sorted(archive.names, key=natural_key))
+            for index, name in enumerate([] if named else sorted(archive.names, key=natural_key))
         }
         generation = architecture.generation if architecture else 2
         return Checkpoint(
-            layers=[LayerArrays("", None, arrays)],
+            layers=layers or [LayerArrays("", None, arrays)],
             graph=architecture.graph(limits) if architecture else None,
             optimizer=None,
             training=None,
@@ -70,6 +75,41 @@ class NumpyArchive:
 
 
 READER = NumpyArchive()
+
+
+def _dense_layers(archive: Archive, limits: Limits) -> list[LayerArrays]:
+    """Return every matrix with the vector behind it as a layer; empty if there is anything else."""
+    layers: list[LayerArrays] = []
+    for name in archive.names:
+        array = read_member(archive, name, limits)
+        kernel = layers[-1].arrays["kernel"] if layers else None
+        free = kernel is not None and "bias" not in layers[-1].arrays
+        if (
+            kernel is not None
+            and free
+            and array.shape in (kernel.shape[1:], (1, *kernel.shape[1:]))
+        ):
+            arrays = {"kernel": kernel, "bias": _as_vector(array)}
+            layers[-1] = LayerArrays(layers[-1].path, None, arrays)
+        elif len(array.shape) == 2:
+            layers.append(LayerArrays(_layer_name(array.name), None, {"kernel": array}))
+        else:
+            return []
+    return layers
+
+
+def _layer_name(name: str) -> str:
+    """Return a name without the marks that stand for a slash, which no member of an archive may have."""
+    return re.sub(r"[^0-9A-Za-z_/]+", "_", name)
+
+
+def _as_vector(array: ArrayInfo) -> ArrayInfo:
+    """Return a bias of shape (1, n) as (n,)."""
+    return ArrayInfo(array.name, array.shape[-1:], array.dtype, partial(_flat, array))
+
+
+def _flat(array: ArrayInfo) -> NDArray[np.generic]:
+    return np.asarray(array.read()).reshape(-1)
 
 
 def read_member(archive: Archive, name: str, limits: Limits) -> ArrayInfo:
