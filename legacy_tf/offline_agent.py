@@ -140,7 +140,14 @@ class OfflineAgent(ABC):
 
     @property
     def optimizer(self) -> TorchAdam:
-        """The optimizer of an algorithm that has one."""
+        """The optimizer of an algorithm that has one.
+
+        Raises:
+            AttributeError: It has several, by step in `optimizers`.
+        """
+        if len(self.optimizers) != 1:
+            msg = f"{type(self).__name__} has no single optimizer; `optimizers` has {', '.join(self.optimizers)}"
+            raise AttributeError(msg)
         [only] = self.optimizers.values()
         return only
 

@@ -123,7 +123,7 @@ _MODERATE_SCALE = 1.0
 # The critic of SAC is compared by its loss: its value of a saturated action is ill-conditioned, see `MODERATE`.
 _POLICY = {"policy": "get_actions"}
 
-_Q_NETWORK = {"q_network": "get_q_values"}
+_Q_NETWORK = {"value": "get_q_values"}
 
 WITHOUT_FOR_VALUE_DQN: Mapping[str, str] = MappingProxyType(
     {"resume": WITHOUT_FOR_ACTOR_CRITICS["resume"]}

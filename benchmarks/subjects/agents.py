@@ -23,7 +23,9 @@ def find_class(path: str) -> AgentFactory:
 
 def takes(factory: AgentFactory, argument: str) -> bool:
     """Return whether the constructor takes the keyword argument."""
-    parameters = inspect.signature(factory).parameters
+    # A class may have a __new__ that passes anything on.
+    own: AgentFactory = factory.__init__ if isinstance(factory, type) else factory  # type: ignore[misc]
+    parameters = inspect.signature(own).parameters
     names: Callable[[], tuple[str, ...]] | None = getattr(factory, "setting_names", None)
     if names is not None:  # what an offline agent takes as **settings
         return argument in parameters or argument in names()

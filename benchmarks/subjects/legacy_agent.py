@@ -45,11 +45,18 @@ class LegacyAgent:
         )
 
     def sizes(self, folder: str) -> Iterable[tuple[str, int]]:
-        """Write the files that Keras 3 writes; return (format, bytes) pairs."""
+        """Write the files that Keras 3 writes, or a session's saver; return (format, bytes) pairs."""
         agent = self._build()
         agent.update(self._scenario.draw_batch(32))  # the optimizer's state exists after a step
         network: Any = find_network(agent, self._scenario)  # Any: TensorFlow has no types
         root = Path(folder)
+        if not hasattr(
+            network, "save"
+        ):  # of a TensorFlow 1 graph: there is one saver for all of it
+            agent.save(root / "agent")
+            written = sum(path.stat().st_size for path in root.glob("agent*"))
+            yield f"checkpoint of TensorFlow 1: {self._scenario.saved}", written
+            return
         yield ".h5, whole model (Keras 3)", _written(network.save, root / "model.h5")
         yield ".keras, whole model", _written(network.save, root / "model.keras")
         # Keras writes the optimizer of a compiled model along with the weights.

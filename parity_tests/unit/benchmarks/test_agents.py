@@ -14,6 +14,15 @@ class Plain:
         self.critic = np.zeros(units)
 
 
+class Passing:
+    def __new__(cls, units: int, **_: object) -> Passing:
+        """Return an object; what else there is goes to the constructor."""
+        return super().__new__(cls)
+
+    def __init__(self, units: int) -> None:
+        self.units = units
+
+
 class Open:
     def __init__(self, **given: object) -> None:
         self.given = given
@@ -38,8 +47,13 @@ def test_options_win_over_the_scenario_and_the_task_over_both() -> None:
 
 @pytest.mark.parametrize(
     ("factory", "argument", "wanted"),
-    [(Plain, "units", True), (Plain, "style", False), (Open, "style", True)],
-    ids=["named", "unknown", "any"],
+    [
+        (Plain, "units", True),
+        (Plain, "style", False),
+        (Open, "style", True),
+        (Passing, "style", False),
+    ],
+    ids=["named", "unknown", "any", "passed-on-to-a-constructor-without"],
 )
 def test_the_signature_says_what_is_taken(factory: type, argument: str, wanted: bool) -> None:
     assert takes(factory, argument) is wanted

@@ -301,6 +301,14 @@ def test_moments_that_do_not_fit_change_no_optimizer(tmp_path: Path) -> None:
     assert not any(moment.any() for moment in moments)
 
 
+def test_an_agent_of_several_steps_has_no_single_optimizer() -> None:
+    agent = make("IQL")
+
+    assert not hasattr(agent, "optimizer")
+    with pytest.raises(AttributeError, match="`optimizers` has critic, actor"):
+        _ = agent.optimizer
+
+
 def test_unknown_device_is_refused() -> None:
     with pytest.raises(ValueError, match="device 'cuda:99' is not available"):
         OfflineDQN(4, 2, device="cuda:99")
