@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,10 +26,12 @@ from converters.plan_options import with_input_layout, without_training
 from converters.programs import chosen_tensors, with_program
 from converters.readers import read_checkpoint
 from converters.report import ConversionReport, make_report
-from converters.tensorflow_graphs.choose import Names
 from converters.writers.content import Content, OptimizerContent, output_tensor
 from converters.writers.output_file import OutputFile
 from converters.writers.registry import Writer, find_writer, writer_for
+
+if TYPE_CHECKING:
+    from converters.tensorflow_graphs.choose import Names
 
 PathLike = str | os.PathLike[str]
 OWN_AGENTS = {

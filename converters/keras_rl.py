@@ -13,7 +13,6 @@ import binascii
 from collections.abc import Mapping
 
 from converters.graph import Graph
-from converters.tensorflow_graphs.builder import GraphBuilder
 
 KINDS = {"avg": "Mean", "max": "Max", "naive": None}
 """What is taken away from the advantages."""
@@ -43,6 +42,9 @@ def dueling_kind(config: Mapping[str, object]) -> tuple[str, int] | None:
 
 def dueling_graph(name: str, columns: int, kind: str = "avg") -> Graph:
     """Return (batch, columns) to (batch, columns - 1): column 0 plus the others, less their mean or largest."""
+    # Here and not above: every conversion imports this module, few need what reads graphs of TensorFlow.
+    from converters.tensorflow_graphs.builder import GraphBuilder
+
     builder = GraphBuilder()
     whole = slice(None)
     scores = builder.input("scores", (None, columns), "float32", "scores")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from converters.checkpoint import Checkpoint
 from converters.errors import ConversionError, UnsupportedError
-from converters.tensorflow_graphs.choose import Names, candidates
-from converters.tensorflow_graphs.lift import lift
+
+if TYPE_CHECKING:
+    from converters.tensorflow_graphs.choose import Names
 
 GRAPH_KEY = "tensorflow_graph"
 """Key of a converted file's metadata: the tensors that were chosen."""
@@ -21,10 +23,15 @@ def with_program(checkpoint: Checkpoint, inputs: Names = None, outputs: Names = 
     Raises:
         ConversionError: As `converters.tensorflow_graphs.lift.lift`.
     """
-    if inputs is not None or outputs is not None:
-        return lift(checkpoint, inputs, outputs)
-    if checkpoint.program is None or checkpoint.graph is not None or checkpoint.agent is not None:
+    chosen = inputs is not None or outputs is not None
+    settled = checkpoint.graph is not None or checkpoint.agent is not None
+    if not chosen and (checkpoint.program is None or settled):
         return checkpoint
+    # Here and not above: every conversion imports this module, few need what reads graphs of TensorFlow.
+    from converters.tensorflow_graphs.lift import lift
+
+    if chosen:
+        return lift(checkpoint, inputs, outputs)
     if checkpoint.provenance.format != "tf1-checkpoint":
         return lift(checkpoint)
     unknown = _unknown_agent(checkpoint)
@@ -53,6 +60,8 @@ def tensor_candidates(checkpoint: Checkpoint) -> tuple[tuple[str, ...], tuple[st
     """Return names of tensors that may be inputs and outputs, where the file has a graph; by signature if it has one."""
     if checkpoint.program is None or checkpoint.graph is not None:
         return (), ()
+    from converters.tensorflow_graphs.choose import candidates
+
     try:
         inputs, outputs, _ = candidates(checkpoint.program().graph)
     except ConversionError:
