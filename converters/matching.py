@@ -29,8 +29,14 @@ EXPORTED_NAMES = {
     **{f"Float8{name}": name for name in QUANTIZED_TO_FLOAT8},
 }
 """Classes that have another name here, or in configurations, than Keras's own."""
+MADE_OF_LAYERS = (
+    *("MultiHeadAttention", "GroupQueryAttention"),
+    *("ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"),
+)
+"""Classes that hold layers which their configuration does not show."""
 KEPT_TWICE = "the kernel of the wrapped layer, which is stored there as well"
 LOOKED_UP_TWICE = "the weights of the words, which the layer around the table stores as well"
+LAYER_STATE = "what a stateful layer remembered of its last batch; the converted one starts anew"
 SEED_STATE = "the state of a Keras seed generator; torch draws from its own"
 
 
@@ -78,6 +84,8 @@ def match_arrays(graph: Graph, entries: Sequence[LayerArrays]) -> Matched:
             "seed_generator_state"
         }:
             ignored += [(info.name, SEED_STATE) for info in entry.arrays.values()]
+        elif entry.path.rsplit("/", 1)[-1] == "states":
+            ignored += [(info.name, LAYER_STATE) for info in entry.arrays.values()]
         elif entry.arrays:
             rest.append(entry)
     problems: list[str] = []
@@ -135,14 +143,52 @@ def _match_names(
             found |= dealt
             continue
         if layer.graph or layer.inner:
-            # A nested model or a wrapper is one group: all trainable weights first, then the others.
-            needed.sort(key=lambda item: not (layer.trainable and item[1].trainable))
+            needed = _trainable_first(layer, parts, entry)
         if layer.graph:
             _assign_by_order(entry, needed, found, problems)
         else:
             entry = replace(entry, arrays=join_gates(layer, entry.arrays))
             _assign(entry, parts[0][0], [weight for _, weight in needed], found, problems)
     problems += [f"the architecture has no layer for the arrays of '{name}'" for name in by_name]
+
+
+def _trainable_first(
+    layer: Layer, parts: Sequence[tuple[Path, Layer]], entry: LayerArrays
+) -> list[tuple[Path, Weight]]:
+    """Return the weights of a nested model or a wrapper as its one group has them: those that train come first.
+
+    A layer made of layers that is frozen in the configuration may train in Keras 3 (`thawed`): where the file's names
+    show it, its weights are among the first.
+    """
+    orders = []
+    for each in (parts, [(path, thawed(part)) for path, part in parts]):
+        weights = [
+            (path, weight, part.trainable and weight.trainable)
+            for path, part in each
+            for weight in stored_weights(part)
+        ]
+        weights.sort(key=lambda item: not (layer.trainable and item[2]))
+        orders.append([(path, weight) for path, weight, _ in weights])
+    named = [
+        order
+        for order in orders
+        if all(
+            path[-1] in name.split("/")
+            for name, (path, _) in zip(entry.arrays, order, strict=False)
+        )
+    ]
+    return [*named, *orders][0]
+
+
+def thawed(layer: Layer) -> Layer:
+    """Return a layer of Keras 3 that makes its own layers as it trains if it was made with trainable=False.
+
+    What was frozen afterwards has the same configuration, and is frozen down to its variables.
+    """
+    if layer.graph is not None:
+        layers = tuple(map(thawed, layer.graph.layers))
+        return replace(layer, graph=replace(layer.graph, layers=layers))
+    return replace(layer, trainable=True) if layer.class_name in MADE_OF_LAYERS else layer
 
 
 def _match_containers(

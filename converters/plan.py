@@ -19,7 +19,7 @@ from converters.json_text import parse_json
 from converters.layouts import Layout
 from converters.limits import Limits
 from converters.lowering import Lowering, lower_model, with_input_shape
-from converters.matching import Path, leaves, match_arrays
+from converters.matching import Path, leaves, match_arrays, thawed
 from converters.moves import Move
 from converters.names import class_identifier
 from converters.optimizers.plan import OptimizerPlan
@@ -114,7 +114,7 @@ def _plan(checkpoint: Checkpoint) -> Plan:
     _check_rules(graph)
     matched = match_arrays(graph, checkpoint.layers)
     graph = settle_forms(graph, matched.arrays, checkpoint)
-    optimizer, notes = _plan_optimizer(checkpoint, graph, matched.arrays, sure=not assumed)
+    graph, optimizer, notes = _plan_optimizer(checkpoint, graph, matched.arrays, sure=not assumed)
     lowering = Lowering(None if optimizer is None else optimizer.read_iterations())
     architecture = lower_model(with_input_shape(graph, matched.arrays), lowering)
     if lowering.problems:
@@ -164,18 +164,43 @@ def _plan_optimizer(
     arrays: Mapping[Path, Mapping[str, ArrayInfo]],
     *,
     sure: bool,
-) -> tuple[OptimizerPlan | None, list[str]]:
-    """Return what becomes of the optimizer, and notes; for networks that were assumed, only what is beyond doubt."""
+) -> tuple[Graph, OptimizerPlan | None, list[str]]:
+    """Return what becomes of the optimizer, and notes; for networks that were assumed, only what is beyond doubt.
+
+    The graph comes back with the layers as trainable as the optimizer's slots show them to be.
+    """
     try:
         optimizer, notes = plan_optimizer_state(checkpoint, graph, arrays)
     except MismatchError as error:
+        if (found := _plan_thawed(checkpoint, graph, arrays)) is not None:
+            return found
         if sure:
             raise
         reason = str(error).partition("\n")[0]
-        return None, [f"the optimizer state is not converted: {reason}"]
+        return graph, None, [f"the optimizer state is not converted: {reason}"]
     if sure or optimizer is None or optimizer.learning_rate is not None:
-        return optimizer, notes
-    return None, [_NO_OPTIMIZER]
+        return graph, optimizer, notes
+    return graph, None, [_NO_OPTIMIZER]
+
+
+def _plan_thawed(
+    checkpoint: Checkpoint, graph: Graph, arrays: Mapping[Path, Mapping[str, ArrayInfo]]
+) -> tuple[Graph, OptimizerPlan | None, list[str]] | None:
+    """Return the same with layers that are frozen by their configuration only, or None if that does not fit either."""
+    other = replace(graph, layers=tuple(map(thawed, graph.layers)))
+    names = [
+        "/".join(path)
+        for (path, layer), (_, changed) in zip(leaves(graph), leaves(other), strict=True)
+        if layer.trainable != changed.trainable
+    ]
+    if graph.generation < 3 or not names:
+        return None
+    try:
+        optimizer, notes = plan_optimizer_state(checkpoint, other, arrays)
+    except MismatchError:
+        return None
+    note = f"trains, as in Keras, which was given trainable=False too late: {', '.join(names)}"
+    return other, optimizer, [note, *notes]
 
 
 def _assumed(checkpoint: Checkpoint) -> tuple[Checkpoint, Graph, tuple[str, ...]]:

@@ -202,7 +202,7 @@ def _parse_layer(entry: Mapping[str, object], dialect: Dialect) -> Layer:
         )
         return Layer(name, class_name, {}, graph=graph)
     class_name, config = settle_merge(class_name, cast("Mapping[str, object]", raw))
-    class_name, config = _unfold_cell(class_name, config)
+    class_name, config = _unfold_cell(class_name, config, dialect)
     class_name, config = as_plain_layer(class_name, config)
     class_name, config = settle_quantization(class_name, config)
     name = str(entry.get("name") or config["name"])
@@ -214,23 +214,30 @@ def _parse_layer(entry: Mapping[str, object], dialect: Dialect) -> Layer:
         # What it is called and its plain arguments are kept: code of the user's own may know what the layer computes.
         given = config.get("arguments")
         config = {**(given if isinstance(given, Mapping) else {}), "name": name}
+    inner = _parse_inner(class_name, config, dialect)
+    # Keras 3 asks each variable whether it trains, and a wrapper made with trainable=False does not tell the layers inside.
+    asked_inside = dialect.generation == 3 and bool(inner)
     return Layer(
         name,
         class_name,
         settle_settings(CELLS.get(class_name, class_name), config, dialect),
-        trainable=bool(config.get("trainable", True)),
-        inner=_parse_inner(class_name, config, dialect),
+        trainable=asked_inside or bool(config.get("trainable", True)),
+        inner=inner,
     )
 
 
-def _unfold_cell(class_name: str, config: Mapping[str, object]) -> tuple[str, Mapping[str, object]]:
+def _unfold_cell(
+    class_name: str, config: Mapping[str, object], dialect: Dialect
+) -> tuple[str, Mapping[str, object]]:
     """Return RNN(LSTMCell(...)) as the LSTM it is; the other cells likewise."""
     cell = config.get("cell")
     if class_name != "RNN" or not isinstance(cell, Mapping) or cell.get("class_name") not in CELLS:
         return class_name, config
     inner = cast("Mapping[str, object]", cell["config"])
     around = {key: value for key, value in config.items() if key != "cell"}
-    trainable = bool(config.get("trainable", True)) and bool(inner.get("trainable", True))
+    trainable = bool(inner.get("trainable", True))
+    if dialect.generation < 3:  # as with other wrappers
+        trainable = trainable and bool(config.get("trainable", True))
     return CELLS[str(cell["class_name"])], {**inner, **around, "trainable": trainable}
 
 

@@ -16,6 +16,8 @@ NAMES = ("lossscaleoptimizer", "lossscaleoptimizerv3", "lossscaleoptimizerv1")
 KERAS_SCALE = 2.0**15  # the default of Keras 2 and 3
 OWN_NUMBERS = 4
 """Keras 3 stores iteration, learning rate (0), step counter and scale before what the optimizer inside has."""
+_INSIDE = "/inner_optimizer/"
+"""Part of the path of what a .keras file holds of the optimizer inside."""
 UNUSED = "of the wrapper of mixed precision, which does not use it"
 
 
@@ -36,6 +38,9 @@ def unwrap_loss_scaling(state: OptimizerState) -> tuple[OptimizerState, LossScal
         UnsupportedError: The file does not say what is inside.
     """
     if (state.kind or "").rpartition(".")[2].replace("_", "").lower() not in NAMES:
+        # compile() wraps it by itself under a policy of float16; the configuration keeps what it was given.
+        if state.generation == 3 and any(_INSIDE in variable.name for variable in state.variables):
+            return _of_keras_3(state, replace(state, config={}))
         return state, LossScaling()
     stored = state.config.get("inner_optimizer", state.config.get("optimizer"))
     kind = stored.get("class_name") if isinstance(stored, Mapping) else None
@@ -73,8 +78,8 @@ def _of_keras_2(config: Mapping[str, object]) -> LossScaling:
 def _of_keras_3(inner: OptimizerState, state: OptimizerState) -> tuple[OptimizerState, LossScaling]:
     """Return the optimizer inside with what is left when the wrapper's own numbers are taken from the front."""
     # A .keras file holds what the optimizer inside has twice: with the wrapper, and by itself.
-    again = [variable for variable in state.variables if "inner_optimizer" in variable.name]
-    variables = [v for v in state.variables if "inner_optimizer" not in v.name]
+    again = [variable for variable in state.variables if _INSIDE in variable.name]
+    variables = [v for v in state.variables if _INSIDE not in v.name]
     leading = next((i for i, v in enumerate(variables) if v.shape != ()), len(variables))
     own = variables[: OWN_NUMBERS if leading > OWN_NUMBERS else 2]
     options = {

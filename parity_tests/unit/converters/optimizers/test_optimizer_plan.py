@@ -403,6 +403,17 @@ def test_loss_scale_of_keras_3_stands_before_the_optimizer_inside() -> None:
     assert_complete(plan, state)
 
 
+def test_loss_scale_that_compile_added_by_itself_is_found_by_what_is_stored_twice() -> None:
+    state = wrapped((9, 0.0, 12, 128.0), PAIRS)
+    again = [array("optimizer/inner_optimizer/vars/2", ONE)]
+    plan = plan_optimizer(
+        OptimizerState("Adam", {"beta_1": 0.75}, [*state.variables, *again], False, 3), WEIGHTS
+    )
+    assert plan.read_numbers() == {"scaled_steps": 12, "dynamic_scale": 128.0}
+    assert numbers(plan, "exp_avg_sq") == [7, 9, 11]
+    assert plan.options["beta_1"] == 0.75
+
+
 def test_loss_scale_that_was_never_used_starts_as_configured() -> None:
     plan = plan_optimizer(wrapped((9, 0.0), []), WEIGHTS)
     assert plan.options["dynamic_scale"] == 64.0
