@@ -1,4 +1,4 @@
-"""Lists of arrays without names: what `sess.run(params)` gave, as baselines of 2017 and stable-baselines before 2.4 saved it.
+"""Lists of arrays without names: what `sess.run(params)` gave, as baselines of 2017 and stable-baselines before 2.6 saved it.
 
 The order is that in which the policy made its variables. Every order that is known is tried; the shapes must fit it from
 layer to layer. More than one fit is refused, and so is none.
@@ -13,6 +13,7 @@ from itertools import pairwise
 from converters.agents.facts import AgentFacts
 from converters.agents.network import AgentNetwork
 from converters.agents.stable_baselines import agent
+from converters.agents.stable_baselines.list_order import names_in_order
 from converters.architecture import ActionRule
 from converters.checkpoint import ArrayInfo
 from converters.errors import AmbiguousTargetError, UnsupportedError
@@ -37,20 +38,24 @@ def plan(
         UnsupportedError: There is none.
         AmbiguousTargetError: There are several.
     """
-    found = find_names([array.shape for array in arrays.values()])
+    shapes = [array.shape for array in arrays.values()]
+    stated = names_in_order(facts, shapes)
+    found = {"the policy that its settings state": stated} if stated else find_names(shapes)
     if not found:
-        shapes = ", ".join(str(array.shape) for array in list(arrays.values())[:6])
-        msg = f"its {len(arrays)} arrays have no names, and the order of their shapes ({shapes}, ...) is that of no policy that is known"
+        shown = ", ".join(map(str, shapes[:6]))
+        msg = f"its {len(arrays)} arrays have no names, and the order of their shapes ({shown}, ...) is that of no policy that is known"
         raise UnsupportedError(msg, hint=_HINT)
     if len(found) > 1:
         msg = f"its {len(arrays)} arrays have no names, and fit {' and '.join(found)}"
         raise AmbiguousTargetError(msg, hint=_HINT)
     ((order, names),) = found.items()
     named = {
-        name: replace(array, name=name) for name, array in zip(names, arrays.values(), strict=True)
+        name: replace(array, name=name) for name, array in zip(names, arrays.values(), strict=False)
     }
     network, rule, name = agent.plan(named, replace(facts, library="stable-baselines"))
-    network.notes.append(f"the arrays have no names: taken by their shapes for {order}")
+    network.notes.append(
+        f"the arrays have no names: taken by their {'order' if stated else 'shapes'} for {order}"
+    )
     return network, rule, name
 
 

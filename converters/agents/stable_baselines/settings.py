@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from converters.agents.facts import AgentFacts
 from converters.agents.graph_hints import OWN, GraphHints
 from converters.agents.spaces import Space, read_space
-from converters.agents.stable_baselines.user_classes import read_class
+from converters.agents.stable_baselines.user_classes import OwnClass, read_class
 from converters.errors import UnsupportedError
 from converters.readers.pickles import PickledObject, Reference
 
@@ -45,6 +45,7 @@ class Policy:
         settings: all settings of the file.
         given: what the user states.
         graph: of the graph beside the variables.
+        kwargs: arguments of its class, as far as they are known.
         is_stock: whether it is a class of the library, or one that only gives it settings: defaults are known then.
     """
 
@@ -56,6 +57,7 @@ class Policy:
     settings: Mapping[str, object]
     given: Mapping[str, object]
     graph: GraphHints | None = None
+    kwargs: Mapping[str, object] = field(default_factory=dict)
     is_stock: bool = False
 
     def activation_or(self, default: str) -> tuple[str, bool]:
@@ -84,9 +86,15 @@ class Policy:
         return (*self.graph.convolutions.get(layer, (0, "VALID")), function)
 
     @property
-    def is_cnn(self) -> bool:
-        """True for policies of images."""
-        return "cnn" in self.name.lower()
+    def takes_images(self) -> bool:
+        """True for policies of images, where the file states it."""
+        stated = self.kwargs.get("feature_extraction")
+        return stated == "cnn" or (stated is None and "cnn" in self.name.lower())
+
+    @property
+    def has_norm(self) -> bool:
+        """True for policies with layer normalization, where the file states it."""
+        return self.kwargs.get("layer_norm") is True or self.name.startswith("Ln")
 
 
 HIDDEN_SCOPES = (
@@ -130,8 +138,18 @@ def read_policy(facts: AgentFacts) -> Policy:
         settings=settings,
         given=facts.given,
         graph=facts.graph,
+        kwargs={**_of_base(own), **kwargs},
         is_stock=own is not None or class_name(policy) in STOCK_POLICIES,
     )
+
+
+def _of_base(own: OwnClass | None) -> dict[str, object]:
+    """Return what the library's class that an own one extends fixes by its name."""
+    if own is None:
+        return {}
+    images = "cnn" in own.base.lower() or own.base in ("FeedForwardPolicy", "LstmPolicy")
+    kind = {"feature_extraction": "cnn" if images else "mlp"}
+    return {**kind, "layer_norm": True} if own.base.startswith("Ln") else dict(kind)
 
 
 def _function_name(function: object) -> str | None:

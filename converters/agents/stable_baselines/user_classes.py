@@ -28,10 +28,12 @@ class OwnClass:
 
     Attributes:
         name: of the class.
+        base: name of the library's class.
         settings: named arguments that its constructor gives; functions by `Reference`, or as the file stores them.
     """
 
     name: str
+    base: str
     settings: Mapping[str, object]
 
 
@@ -42,13 +44,14 @@ def read_class(policy: object) -> OwnClass | None:
         return None
     name = next((part for part in skeleton.arguments if isinstance(part, str)), "")
     bases = next((part for part in skeleton.arguments if isinstance(part, tuple)), ())
-    if len(bases) != 1 or not _is_of_library(bases[0]):
+    base = bases[0] if len(bases) == 1 else None
+    if not isinstance(base, Reference) or not _is_of_library(base):
         return None
     constructor = attributes.get("__init__")
     if constructor is None:
-        return OwnClass(name, {})
+        return OwnClass(name, base.name, {})
     settings = _given(constructor)
-    return None if settings is None else OwnClass(name, settings)
+    return None if settings is None else OwnClass(name, base.name, settings)
 
 
 def _parts(policy: object) -> tuple[PickledObject | None, Mapping[object, object]]:
@@ -66,11 +69,9 @@ def _parts(policy: object) -> tuple[PickledObject | None, Mapping[object, object
     return policy, state if isinstance(state, Mapping) else {}
 
 
-def _is_of_library(base: object) -> bool:
-    return (
-        isinstance(base, Reference)
-        and base.module.startswith(_LIBRARY)
-        and (base.name in _BASES or base.name.startswith(("Mlp", "Cnn", "LnMlp", "LnCnn")))
+def _is_of_library(base: Reference) -> bool:
+    return base.module.startswith(_LIBRARY) and (
+        base.name in _BASES or base.name.startswith(("Mlp", "Cnn", "LnMlp", "LnCnn"))
     )
 
 
@@ -130,4 +131,6 @@ class _ConstructorFollower(Follower):
             raise Unknown
         if function.path.endswith("__init__") and self.given is None:
             self.given = dict(named)
+        if function.path == "dict" and not arguments:
+            return dict(named)
         return Name(f"{function.path}()")

@@ -1,0 +1,54 @@
+"""The order of variables in lists without names is the one that the library itself recorded."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from converters.agents.facts import AgentFacts
+from converters.agents.stable_baselines.list_order import names_in_order
+from converters.limits import Limits
+from converters.readers import read_checkpoint
+
+FIXTURES = Path(__file__).parents[3] / "fixtures"
+CASES = (
+    *("sb_dqn_mlp_cartpole", "sb_dqn_own_class", "sb_ppo2_mlp_cartpole", "sb_sac_mlp_pendulum"),
+    *(
+        "sb_ppo2_pendulum_vecnorm",
+        "sb_a2c_multidiscrete",
+        "sb_acktr_mlp_cartpole",
+        "sb_ddpg_popart",
+    ),
+)
+
+
+def recorded(case: str) -> tuple[AgentFacts, list[str], list[tuple[int, ...]]]:
+    """Return settings, names and shapes; the critic of DDPG ended with "qf" when lists had no names."""
+    facts = read_checkpoint(FIXTURES / case / "model.zip", limits=Limits()).agent
+    assert facts is not None
+    listed = json.loads((FIXTURES / case / "meta.json").read_text())["parameter_list"]
+    names = [name.removesuffix(":0").replace("qf_output", "qf") for name, _ in listed]
+    return facts, names, [tuple(shape) for _, shape in listed]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_settings_tell_the_order(case: str) -> None:
+    facts, names, shapes = recorded(case)
+    assert names_in_order(facts, shapes) == names
+
+
+def test_networks_that_were_listed_twice_are_taken_once() -> None:
+    facts, names, shapes = recorded("sb_ddpg_popart")
+    plain = {"normalize_observations": False, "normalize_returns": False}
+    facts = replace(facts, settings={**facts.settings, **plain})
+    once = [shape for name, shape in zip(names, shapes, strict=True) if "_rms/" not in name]
+    assert names_in_order(facts, [*once, *once]) == names[: len(once)]
+
+
+def test_other_counts_and_sizes_are_no_order() -> None:
+    facts, _, shapes = recorded("sb_ppo2_mlp_cartpole")
+    assert names_in_order(facts, shapes[:-1]) == []
+    assert names_in_order(facts, [shapes[1], shapes[0], *shapes[2:]]) == []
