@@ -59,6 +59,20 @@ def plan(
     return network, rule, name
 
 
+def named_agent(
+    arrays: Mapping[str, ArrayInfo], facts: AgentFacts | None
+) -> tuple[Mapping[str, ArrayInfo], AgentFacts | None]:
+    """Return variables and settings of a list by the names that its settings tell; anything else as it is."""
+    if facts is None or facts.library != LIBRARY:
+        return arrays, facts
+    names = names_in_order(facts, [array.shape for array in arrays.values()])
+    if not names:
+        return arrays, facts
+    pairs = zip(names, arrays.values(), strict=False)
+    found = {name: replace(array, name=name) for name, array in pairs}
+    return found, replace(facts, library=agent.LIBRARY)
+
+
 def find_names(shapes: Sequence[tuple[int, ...]]) -> dict[str, list[str]]:
     """Return the orders whose variables have these shapes, each with all names."""
     fits = {}

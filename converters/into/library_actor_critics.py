@@ -20,6 +20,7 @@ from converters.agents.spaces import BOX
 from converters.agents.stable_baselines.agent import family_of
 from converters.agents.stable_baselines.off_policy import ddpg_value, stated_range
 from converters.agents.stable_baselines.settings import DEFAULT_ACTIVATION, Policy, read_policy
+from converters.agents.unnamed import named_agent
 from converters.build import build_model
 from converters.checkpoint import ArrayInfo, Checkpoint
 from converters.errors import MismatchError, UnsupportedError
@@ -65,7 +66,7 @@ def build_actor_critic(checkpoint: Checkpoint, kind: str) -> tuple[ActorCritic, 
     Raises:
         UnsupportedError: The checkpoint is no such agent, or one that our class cannot be; the reason is named.
     """
-    arrays, facts = named_arrays(checkpoint), checkpoint.agent
+    arrays, facts = named_agent(named_arrays(checkpoint), checkpoint.agent)
     if facts is None or family_of(arrays) != kind:
         msg = f"is no {kind} of stable-baselines 2, which --into torch_impl:{kind} is for"
         raise UnsupportedError(msg, hint=_HINT)

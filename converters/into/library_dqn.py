@@ -12,6 +12,7 @@ from converters.agents.libraries import named_arrays
 from converters.agents.spaces import BOX
 from converters.agents.stable_baselines.agent import family_of
 from converters.agents.stable_baselines.settings import DEFAULT_ACTIVATION, read_policy
+from converters.agents.unnamed import named_agent
 from converters.build import build_model
 from converters.checkpoint import ArrayInfo, Checkpoint
 from converters.errors import UnsupportedError
@@ -39,7 +40,7 @@ _HINT = "leave --into out: torchward.load makes a module of the file that acts t
 
 def build_dqn(checkpoint: Checkpoint) -> DQNAgent:
     """Return the agent of a checkpoint. Raises UnsupportedError for one that `DQNAgent` cannot be."""
-    arrays, facts = named_arrays(checkpoint), checkpoint.agent
+    arrays, facts = named_agent(named_arrays(checkpoint), checkpoint.agent)
     if facts is None or family_of(arrays) != "DQN":
         msg = "is no DQN of stable-baselines 2, the only agent of a library that becomes a DQNAgent"
         raise UnsupportedError(msg, hint=_HINT)

@@ -20,6 +20,7 @@ from converters.agents.stable_baselines.settings import (
     algorithm_of,
     read_policy,
 )
+from converters.agents.unnamed import named_agent
 from converters.checkpoint import ArrayInfo, Checkpoint
 from converters.errors import UnsupportedError
 from converters.stable_baselines3.chains import (
@@ -108,11 +109,11 @@ def plan_counterpart(checkpoint: Checkpoint) -> Counterpart:
     Raises:
         UnsupportedError: It has no counterpart; the reason is named.
     """
-    facts = checkpoint.agent
+    arrays, facts = named_agent(named_arrays(checkpoint), checkpoint.agent)
     if facts is None or facts.library != "stable-baselines":
         msg = "is no agent of stable-baselines 2, which --to sb3 is for"
         raise UnsupportedError(msg, hint=_TO_FILE)
-    return _Planner(named_arrays(checkpoint), facts).plan()
+    return _Planner(arrays, facts).plan()
 
 
 class _Planner:
