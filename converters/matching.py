@@ -71,6 +71,12 @@ def stored_weights(layer: Layer) -> tuple[Weight, ...]:
     )
 
 
+def _is_state(path: str) -> bool:
+    """Tell whether a group is what a stateful layer remembers, and not a layer that is called so."""
+    *above, last = path.split("/")
+    return last == "states" and len(above) > 1 and above[-1] not in CONTAINERS
+
+
 def match_arrays(graph: Graph, entries: Sequence[LayerArrays]) -> Matched:
     """Return which array fills which weight.
 
@@ -84,7 +90,7 @@ def match_arrays(graph: Graph, entries: Sequence[LayerArrays]) -> Matched:
             "seed_generator_state"
         }:
             ignored += [(info.name, SEED_STATE) for info in entry.arrays.values()]
-        elif entry.path.rsplit("/", 1)[-1] == "states":
+        elif _is_state(entry.path):
             ignored += [(info.name, LAYER_STATE) for info in entry.arrays.values()]
         elif entry.arrays:
             rest.append(entry)
