@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import torchward
+from converters.errors import UnreadableFileError
 from torch_impl.keras_compat.keras_optimizer import KerasOptimizer
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -85,6 +87,25 @@ def test_frozen_graphs_give_what_their_session_recorded(case: str, tmp_path: Pat
 
     for name in outputs:
         np.testing.assert_allclose(found[name], arrays[name], rtol=TOLERANCE, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("path", ["tf1_sharded_v1", "tf1_sharded_v1/m"])
+def test_shards_of_the_first_format_are_one_checkpoint(path: str, tmp_path: Path) -> None:
+    arrays = recorded(path)
+
+    torchward.convert(FIXTURES / path, tmp_path / "out.pth", inputs=["x:0"], outputs={"y": "out:0"})
+    with torch.no_grad():
+        found = torchward.load(tmp_path / "out.pth")(torch.from_numpy(arrays["x"]))
+
+    np.testing.assert_allclose(found["y"], arrays["y"], rtol=TOLERANCE, atol=TOLERANCE)
+
+
+def test_a_missing_shard_of_the_first_format_is_named(tmp_path: Path) -> None:
+    shutil.copytree(FIXTURES / "tf1_sharded_v1", tmp_path / "v1")
+    (tmp_path / "v1" / "m-00001-of-00002").unlink()
+
+    with pytest.raises(UnreadableFileError, match="m-00001-of-00002: there is no such file"):
+        torchward.convert(tmp_path / "v1" / "m", tmp_path / "out.pth", outputs=["out:0"])
 
 
 def test_long_loops_around_a_gru_are_a_layer(tmp_path: Path) -> None:

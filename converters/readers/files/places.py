@@ -11,6 +11,8 @@ from converters.readers.files.source import quote
 STATE = "checkpoint"
 _NEWEST = re.compile(r'^model_checkpoint_path: "(?P<path>[^"\n]+)"', re.MULTILINE)
 _SHARD = re.compile(r"\.data-\d{5}-of-\d{5}$")
+FIRST_SHARD = re.compile(r"(?P<prefix>.+)-00000-of-(?P<count>\d{5})")
+"""Of a sharded checkpoint of TensorFlow's first format."""
 _NUMBERED = re.compile(r"checkpoint-\d+")
 """Of RLlib."""
 _STATE_BYTES = 1024 * 1024
@@ -32,7 +34,17 @@ def main_file(path: Path) -> Path:
     index = path.with_name(f"{prefix}.index")
     if index.is_file() and (prefix != path.name or not path.exists()):
         return index
-    return path
+    return path if path.exists() else _first_shard(path) or path
+
+
+def _first_shard(path: Path) -> Path | None:
+    """Return the first file of a sharded checkpoint of the first format, by its prefix."""
+    found = [
+        file
+        for file in path.parent.glob("*-00000-of-[0-9][0-9][0-9][0-9][0-9]")
+        if (match := FIRST_SHARD.fullmatch(file.name)) and match["prefix"] == path.name
+    ]
+    return found[0] if len(found) == 1 else None
 
 
 def _in_folder(folder: Path) -> Path:
@@ -46,6 +58,12 @@ def _in_folder(folder: Path) -> Path:
     newest = _newest(folder / STATE)
     if newest is not None and folder / f"{newest}.index" in indexes:
         return folder / f"{newest}.index"
+    if newest is not None and not indexes:  # of the first format
+        found_first = folder / newest if (folder / newest).is_file() else None
+        prefix = newest.partition("-?????-of-")[0]  # how TensorFlow writes all shards
+        found_first = found_first or _first_shard(folder / prefix)
+        if found_first is not None:
+            return found_first
     if len(indexes) == 1:
         return indexes[0]
     if indexes:

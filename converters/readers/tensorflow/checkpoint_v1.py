@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -40,17 +40,30 @@ class _Described:
     slices: tuple[Piece, ...]
 
 
-def read_first_format(file: OpenFile, name: str, limits: Limits) -> Bundle:
-    """Return the tensors of a checkpoint; the table is in memory, numbers are decoded when they are asked for.
+def read_first_format(files: Sequence[OpenFile], name: str, limits: Limits) -> Bundle:
+    """Return the tensors of a checkpoint; its tables are in memory, numbers are decoded when they are asked for.
+
+    Args:
+        files: one table, or the shards of a sharded checkpoint; parts of one tensor may lie in several.
+        name: of the checkpoint, for messages.
+        limits: bounds on the tables and on single tensors.
 
     Raises:
         UnreadableFileError: Damaged, or a slice is missing.
     """
     with placed(name):
         # Numbers lie in the table itself; snappy makes at most some 20 bytes of one.
-        budget = min(limits.max_array_bytes, max(limits.max_json_bytes, 32 * file.size))
-        table = read_table(file, limits, budget=budget)
-        described = _described(table.get(b"", b""))
+        size = sum(file.size for file in files)
+        budget = min(limits.max_array_bytes, max(limits.max_json_bytes, 32 * size))
+        table: dict[bytes, bytes] = {}
+        by_name: dict[str, _Described] = {}
+        for file in files:
+            part = read_table(file, limits, budget=budget)
+            budget -= sum(map(len, part.values()))
+            for each in _described(part.pop(b"", b"")):
+                _add(by_name, each)
+            table |= part
+        described = list(by_name.values())
         arrays: dict[str, ArrayInfo] = {}
         texts: dict[str, Callable[[], list[bytes]]] = {}
         unread: dict[str, str] = {}
@@ -62,6 +75,19 @@ def read_first_format(file: OpenFile, name: str, limits: Limits) -> Bundle:
             else:
                 unread[each.name] = "a type without numbers"
         return Bundle(arrays, texts, unread)
+
+
+def _add(by_name: dict[str, _Described], described: _Described) -> None:
+    """Add a tensor, or further parts of one."""
+    known = by_name.get(described.name)
+    if known is None:
+        by_name[described.name] = described
+        return
+    if (known.shape, known.dtype) != (described.shape, described.dtype):
+        msg = f"tensor {quote(described.name)} has other shapes or types in other shards"
+        raise UnreadableFileError(msg)
+    slices = tuple(dict.fromkeys((*known.slices, *described.slices)))
+    by_name[described.name] = replace(known, slices=slices)
 
 
 def is_first_format(file: OpenFile, limits: Limits) -> bool:
