@@ -80,7 +80,20 @@ def idle_layers(layer: Layer, call: Call, *, known: Sequence[str]) -> list[str]:
                 "is: augment where the data is loaded (torchvision.transforms.v2)"
             )
             notes += [] if note in known or note in notes else [note]
+        if any(_penalises(each) for each in (part, *part.inner.values())):
+            note = (
+                f"'{part.name}' ({part.class_name}) adds a penalty on its outputs to the loss in Keras; the converted "
+                "loss is without it: add it where you train on"
+            )
+            notes += [] if note in known or note in notes else [note]
     return notes
+
+
+def _penalises(layer: Layer) -> bool:
+    """Return whether a layer has a regularizer of activities that is not 0."""
+    if layer.class_name == "ActivityRegularization":
+        return bool(layer.config.get("l1") or layer.config.get("l2"))
+    return bool(layer.config.get("activity_regularizer"))
 
 
 def acts_in_training(layer: Layer) -> bool:
