@@ -21,6 +21,7 @@ from parity_tests.harness import run_probe
 from parity_tests.pairs import PAIRS, Config, find_pair
 from parity_tests.report import ProbeResult, format_failure
 from torch_impl import dqn, losses, networks
+from torch_impl.dropout_masks import DropoutMasks
 from torch_impl.keras_compat import keras_optimizer, optimizers, parameter_groups
 
 pytestmark = pytest.mark.tf
@@ -150,22 +151,22 @@ def squared_error_in_place_of_huber(patch: pytest.MonkeyPatch) -> None:
 
 @fault("loss")
 def dropout_mask_not_scaled(patch: pytest.MonkeyPatch) -> None:
-    right = dqn.DQNAgent._masks
+    right = DropoutMasks.take
 
     def wrong(self: Any, *arguments: Any) -> dict[str, Tensor]:
         return {name: mask.sign() for name, mask in right(self, *arguments).items()}
 
-    patch.setattr(dqn.DQNAgent, "_masks", wrong)
+    patch.setattr(DropoutMasks, "take", wrong)
 
 
 @fault("loss")
 def dropout_left_out(patch: pytest.MonkeyPatch) -> None:
-    right = dqn.DQNAgent._masks
+    right = DropoutMasks.take
 
     def wrong(self: Any, *arguments: Any) -> dict[str, Tensor]:
         return {name: torch.ones_like(mask) for name, mask in right(self, *arguments).items()}
 
-    patch.setattr(dqn.DQNAgent, "_masks", wrong)
+    patch.setattr(DropoutMasks, "take", wrong)
 
 
 @fault("gradient")
