@@ -12,7 +12,7 @@ import json
 import pickle  # noqa: TID251  # written, never loaded
 import sys
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -101,6 +101,14 @@ def write_agent(
         archive.writestr("data", json.dumps(data))
         archive.writestr("parameters", arrays.getvalue())
         archive.writestr("parameter_list", json.dumps([f"{key}:0" for key in variables]))
+    return path
+
+
+def write_list(path: Path, settings: Mapping[str, object], values: Sequence[NDArray[Any]]) -> Path:
+    """Write an agent as releases up to 2.5 did: settings, and the variables without names."""
+    with _pretended_modules():
+        plain = {name: _pretended(value) for name, value in settings.items()}
+        path.write_bytes(pickle.dumps((plain, list(values)), protocol=4))
     return path
 
 

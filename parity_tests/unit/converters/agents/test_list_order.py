@@ -6,12 +6,17 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
+import torchward
 from converters.agents.facts import AgentFacts
 from converters.agents.stable_baselines.list_order import names_in_order
+from converters.errors import UnsupportedError
 from converters.limits import Limits
 from converters.readers import read_checkpoint
+from parity_tests.stable_baselines_files import Named, box, discrete, write_dqn, write_list
 
 FIXTURES = Path(__file__).parents[3] / "fixtures"
 CASES = (
@@ -52,3 +57,31 @@ def test_other_counts_and_sizes_are_no_order() -> None:
     facts, _, shapes = recorded("sb_ppo2_mlp_cartpole")
     assert names_in_order(facts, shapes[:-1]) == []
     assert names_in_order(facts, [shapes[1], shapes[0], *shapes[2:]]) == []
+
+
+def test_a_list_is_the_agent_that_its_archive_is(tmp_path: Path) -> None:
+    archive, arrays = write_dqn(tmp_path, dueling=True, with_norm=True)
+    settings = {
+        "policy": Named("stable_baselines.deepq.policies", "LnMlpPolicy"),
+        "policy_kwargs": {"layers": [6]},
+        "observation_space": box(-9, 9, (4,)),
+        "action_space": discrete(3),
+        "exploration_fraction": 0.1,
+    }
+    facts = read_checkpoint(archive, limits=Limits()).agent
+    assert facts is not None
+    order = names_in_order(facts, [array.shape for array in arrays.values()])
+    values = [arrays[name] for name in order]
+    listed = write_list(tmp_path / "list.pkl", settings, values)
+    x = torch.from_numpy(np.random.default_rng(3).standard_normal((5, 4)).astype(np.float32))
+
+    found = []
+    for path in (archive, listed):
+        torchward.convert(path, path.with_suffix(".pth"), force=True)
+        with torch.no_grad():
+            found.append(torchward.load(path.with_suffix(".pth"))(x))
+
+    for name, value in found[0].items():
+        torch.testing.assert_close(found[1][name], value, rtol=0, atol=0)
+    with pytest.raises(UnsupportedError, match="layer normalization"):
+        torchward.convert(listed, tmp_path / "new.zip", to="sb3")
