@@ -58,6 +58,8 @@ def plan(
     model = facts.settings.get("model")
     settings = model if isinstance(model, Mapping) else {}
     network.training = optimizer_settings(facts)
+    if kind in (DDPG, SAC):  # their networks have rates of their own
+        network.training.pop("learning_rate", None)
     x = _observation(network, facts)
     if kind == DDPG:
         return network, add_ddpg(network, facts, x), "RLlibAgent"
@@ -86,7 +88,9 @@ def optimizer_settings(facts: AgentFacts) -> dict[str, object]:
     """Return what the settings say of Adam, whose epsilon is TensorFlow 1's where they do not."""
     rate, epsilon = facts.settings.get("lr"), facts.settings.get("adam_epsilon")
     stated = {"epsilon": epsilon if isinstance(epsilon, float) else 1e-8}
-    return {**stated, "learning_rate": rate} if isinstance(rate, (int, float)) else {**stated}
+    if not isinstance(rate, (int, float)) or facts.settings.get("lr_schedule"):
+        return {**stated}
+    return {**stated, "learning_rate": rate}
 
 
 def _observation(network: AgentNetwork, facts: AgentFacts) -> str:

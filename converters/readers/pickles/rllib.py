@@ -37,7 +37,14 @@ SETTINGS = (
         "add_layer_norm",
     ),
     *("actor_hidden_activation", "critic_hidden_activation", "use_state_preprocessor"),
-    *("normalize_actions", "clip_actions", "observation_filter", "lr", "adam_epsilon"),
+    *(
+        "normalize_actions",
+        "clip_actions",
+        "observation_filter",
+        "lr",
+        "lr_schedule",
+        "adam_epsilon",
+    ),
 )
 """What is kept of a configuration."""
 SPACES = ("observation_space", "action_space")

@@ -99,6 +99,14 @@ def test_one_step_is_that_of_tensorflows_adam(tmp_path: Path) -> None:
     np.testing.assert_allclose(weight.detach().numpy(), by_hand, rtol=1e-5, atol=1e-6)
 
 
+def test_the_rate_of_rllib_is_in_its_settings(tmp_path: Path) -> None:
+    _, optimizer = resumed(FIXTURES / "rllib_ppo_cartpole" / "checkpoint", tmp_path)
+
+    assert optimizer.param_groups[0]["lr"] == 5e-5  # PPO's default
+    assert optimizer.param_groups[0]["epsilon"] == 1e-8
+    assert optimizer.param_groups[0]["iterations"] > 0
+
+
 def test_parameters_are_ordered_submodule_by_submodule() -> None:
     steps = [
         Step("nn.Linear", ("x",), "a", "policy.one", state=("weight", "bias")),
