@@ -36,7 +36,7 @@ LIBRARIES: Mapping[str, str] = {
 
 
 READ: Mapping[str, str] = {
-    "stable-baselines 2": "DQN, PPO1, PPO2, A2C, ACER, ACKTR, TRPO, GAIL, SAC, TD3, DDPG; VecNormalize; --to sb3",
+    "stable-baselines 2": "DQN, PPO1, PPO2, A2C, ACER, ACKTR, TRPO, GAIL, SAC, TD3, DDPG; VecNormalize; --to sb3, --into",
     "OpenAI baselines": "deepq, ppo2, a2c, ddpg; lists of arrays without names",
     "RRD": "SAC, TD3, DDPG, DQN, return decomposition",
     "d3rlpy": "agents listed in docs/offline-rl.md",
