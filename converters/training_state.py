@@ -157,7 +157,7 @@ def parameter_options(
         indices.append(index)
         orders.append(keras_order(Layout.parse(param.layout), places[index][1].shape))
         owner, role = layers[path].owner(param.source)
-        setting = owner.config.get(f"{_setting_name(role)}_constraint")
+        setting = owner.config.get(f"{_setting_name(owner.class_name, role)}_constraint")
         constraints.append(find_constraint(setting, orders[-1]))
         if setting is not None and constraints[-1] is None:
             notes.append(f"{key}: its constraint is not converted: {setting!r:.60}")
@@ -191,7 +191,7 @@ def regularization(graph: Graph, lowering: Lowering, notes: list[str]) -> list[l
     for key in lowering.trainable:
         path, param = lowering.params[key]
         owner, role = layers[path].owner(param.source)
-        setting = owner.config.get(f"{_setting_name(role)}_regularizer")
+        setting = owner.config.get(f"{_setting_name(owner.class_name, role)}_regularizer")
         found = _penalty(setting)
         if found is None:
             notes.append(
@@ -203,9 +203,12 @@ def regularization(graph: Graph, lowering: Lowering, notes: list[str]) -> list[l
     return factors if any(any(pair) for pair in factors) else None
 
 
-def _setting_name(role: str) -> str:
+def _setting_name(class_name: str, role: str) -> str:
     """Return what Keras's settings call a weight: "recurrent" for the recurrent kernel, others as they are."""
-    return "recurrent" if role == "recurrent_kernel" else role.rpartition("/")[2]
+    own = role.rpartition("/")[2]
+    if own == "kernel" and class_name.startswith("DepthwiseConv"):
+        return "depthwise"
+    return own.removesuffix("_kernel")
 
 
 def _penalty(setting: object) -> tuple[float, float] | None:

@@ -53,8 +53,13 @@ ELSEWHERE = (
     "Variable",  # test_tensorflow_graphs.py: Keras has no such layer
 )
 """Compared with Keras in unit/converters/layers: their arguments or calls are more than an example can say."""
-KERAS_2_ONLY = ("ThresholdedReLU", "RandomHeight", "RandomWidth", "Equalization")
-"""Keras 3 has no such class, or builds no model with it; worked by hand in unit/converters/test_registry.py."""
+KERAS_2_ONLY = (
+    *("ThresholdedReLU", "RandomHeight", "RandomWidth", "Equalization"),
+    *("MaxoutDense", "Highway", "SReLU", "ParametricSoftplus"),
+    *("LocallyConnected1D", "LocallyConnected2D"),
+)
+"""Keras 3 has no such class, or builds no model with it; worked by hand in unit/converters and unit/torch_impl, recorded in
+test_recorded.py."""
 NOT_IN_H5 = dict.fromkeys(
     (
         *("RandomBrightness", "RandomColorDegeneration", "RandomPosterization"),

@@ -16,9 +16,14 @@ from converters.configuration.spatial_words import settle_spatial
 
 # Keras 1 and 2 computed clip(0.2 x + 0.5), Keras 3 computes clip(x / 6 + 0.5).
 KERAS2_ACTIVATIONS = {"hard_sigmoid": "hard_sigmoid_keras2"}
-FIRST_SCALED_VARIANCE = (1, 3)
-"""Keras 2.1.3: scales the variance of a batch by n / (n - 1 - epsilon) before it is averaged, has TensorFlow's fused kernel
-for images, and keeps the statistics of frozen layers as they are (layers/normalization.py, engine/topology.py)."""
+# Standalone Keras 2, by minor version and patch (keras 2.1.2 to 2.3.0, engine/topology.py, layers/normalization.py and
+# backend/tensorflow_backend.py).
+FIRST_KEPT_STATISTICS = (1, 3)
+"""Keeps the statistics of frozen layers as they are; has TensorFlow's fused kernel for images."""
+FIRST_SCALED_VARIANCE = (1, 4)
+"""Scales the variance of a batch by n / (n - 1 - epsilon) before it is averaged."""
+DEBIASED_AVERAGES = ((1, 3), (3, 0))
+"""From the first to before the second, moving averages took the weight of their start away."""
 ACTIVATION_SETTINGS = ("activation", "recurrent_activation")
 
 
@@ -33,11 +38,6 @@ class Dialect:
     fused_ranks: tuple[int, ...]  # of the inputs that TensorFlow's fused kernel normalized
     channels_first: bool = False  # the order of Keras 1's layers that do not state theirs
 
-    @property
-    def averages_debiased(self) -> bool:
-        """TensorFlow's moving averages took the weight of their start away: until Keras 2.3 (backend, `moving_average_update`)."""
-        return self.generation == 1 or (self.standalone is not None and self.standalone < (3, 0))
-
 
 def find_dialect(generation: int, version: str | None) -> Dialect:
     """Return the dialect of a Keras generation, and of the version where it is known ("2.2.4", "2.2.4-tf")."""
@@ -45,7 +45,7 @@ def find_dialect(generation: int, version: str | None) -> Dialect:
     if generation != 2:
         return Dialect(generation, standalone, ())
     if standalone is not None:
-        return Dialect(generation, standalone, (4,) if standalone >= FIRST_SCALED_VARIANCE else ())
+        return Dialect(generation, standalone, (4,) if standalone >= FIRST_KEPT_STATISTICS else ())
     # tf.keras of TensorFlow 1 and of the first 2.x ("2.2.4-tf") fused images only, later ones volumes as well.
     return Dialect(generation, None, (4,) if (version or "").endswith("-tf") else (4, 5))
 
@@ -95,13 +95,14 @@ def _plain(value: object) -> object:
 
 def _settle_normalization(settings: dict[str, object], dialect: Dialect) -> None:
     """Say in words of the rule how statistics move; no Keras states it."""
-    if dialect.averages_debiased:
+    release = dialect.standalone
+    if release is not None and DEBIASED_AVERAGES[0] <= release < DEBIASED_AVERAGES[1]:
         settings["moving_average"] = "debiased"
-    if dialect.standalone is not None and dialect.standalone >= FIRST_SCALED_VARIANCE:
+    if release is not None and release >= FIRST_SCALED_VARIANCE:
         settings["moving_variance"] = "keras2"
-    if dialect.standalone is not None or dialect.generation == 1:
+    if release is not None or dialect.generation == 1:
         # Only tf.keras 2 stops to normalize by the batch when a layer is frozen.
-        kept = (dialect.standalone or (0, 0)) >= FIRST_SCALED_VARIANCE
+        kept = release is not None and release >= FIRST_KEPT_STATISTICS
         settings["statistics_when_frozen"] = "kept" if kept else "moved"
     if dtype_of(settings, "float32") != "float64" and settings.get("virtual_batch_size") is None:
         settings["fused_ranks"] = dialect.fused_ranks  # the kernel has no float64

@@ -166,3 +166,21 @@ def test_undo_gives_back_what_a_layout_was_applied_to(text: str, shape: tuple[in
 def test_undo_refuses_what_the_layout_did_not_make() -> None:
     with pytest.raises(ValueError, match=r"gives \(3, 4\) for \(4, 3\)"):
         Layout.parse("in out -> out in").undo(np.zeros((4, 3)), (4, 3))
+
+
+def test_a_turned_axis_is_read_from_its_end_and_comes_back() -> None:
+    kernel = np.arange(6.0).reshape(3, 2)
+    layout = Layout.parse("h out -> out ~h")
+
+    moved = layout.apply(kernel)
+
+    assert [list(row) for row in moved] == [[4, 2, 0], [5, 3, 1]]
+    assert np.array_equal(layout.undo(moved, kernel.shape), kernel)
+    assert str(layout) == "h out -> out ~h"
+
+
+def test_a_turned_axis_is_more_than_another_order_of_axes() -> None:
+    assert Layout.parse("h out -> out h").only_permutes
+    assert not Layout.parse("h -> ~h").only_permutes
+    assert not Layout.parse("h -> ~h").is_identity
+    assert not Layout.parse("(h w) -> h w").only_permutes

@@ -107,7 +107,6 @@ def test_merge_becomes_the_layer_of_its_mode(
         ({"mode": "4wEAAAA", "mode_type": "lambda"}, "has mode '4wEAAAA'"),
         ({"mode": "join", "mode_type": "function"}, "has mode 'join'"),
         ({"mode": "cos"}, "has mode 'cos'"),
-        ({"mode": "sum", "layers": [{}]}, "joins the models inside it"),
     ],
 )
 def test_merge_by_a_function_is_refused(config: dict[str, Any], message: str) -> None:
@@ -128,3 +127,69 @@ def test_dense_over_time_and_dilated_convolutions_have_their_later_names() -> No
     assert settings(graph, "atrousconvolution2d")["dilation_rate"] == [2, 2]
     assert graph.layer("timedistributeddense").class_name == "Dense"
     assert settings(graph, "timedistributeddense")["units"] == 3
+
+
+def branch(name: str, size: int) -> dict[str, Any]:
+    dense = {"name": name, "output_dim": 4, "batch_input_shape": [None, size]}
+    return {"class_name": "Sequential", "config": [{"class_name": "Dense", "config": dense}]}
+
+
+def test_merge_at_the_start_of_a_sequential_joins_the_models_inside_it() -> None:
+    inner = [layer("Merge", mode="sum", layers=[branch("a", 5), branch("b", 3)])]
+    joined = {"class_name": "Sequential", "config": inner}
+    outer = {"name": "all", "mode": "concat", "layers": [joined, branch("c", 2)]}
+    entries = [{"class_name": "Merge", "config": outer}, layer("Dense", output_dim=1)]
+
+    graph = parse({"class_name": "Sequential", "config": entries}, generation=1)
+
+    assert [entry.shape for entry in graph.inputs] == [(None, 5), (None, 3), (None, 2)]
+    assert len({entry.tensor.layer for entry in graph.inputs}) == 3
+    calls = {call.layer: [ref.layer for ref in call.inputs] for call in graph.calls}
+    assert calls["merge"] == ["a", "b"]
+    assert calls["all"] == ["merge", "c"]
+    assert calls["dense"] == ["all"]
+    assert (graph.layer("merge").class_name, graph.layer("all").class_name) == (
+        "Add",
+        "Concatenate",
+    )
+    assert graph.outputs == (TensorRef("dense"),)
+
+
+def test_merge_of_a_model_with_two_outputs_is_refused() -> None:
+    model = {
+        "name": "two",
+        "layers": [
+            {
+                "class_name": "InputLayer",
+                "name": "x",
+                "config": {"name": "x", "batch_input_shape": [None, 2]},
+                "inbound_nodes": [],
+            }
+        ],
+        "input_layers": [["x", 0, 0]],
+        "output_layers": [["x", 0, 0], ["x", 0, 0]],
+    }
+    entries = [layer("Merge", mode="sum", layers=[{"class_name": "Model", "config": model}])]
+
+    with pytest.raises(UnsupportedError, match="joins a model with 2 outputs"):
+        parse({"class_name": "Sequential", "config": entries}, generation=1)
+
+
+@pytest.mark.parametrize(
+    ("class_name", "stored", "wanted"),
+    [
+        ("GaussianDropout", {"p": 0.3}, {"rate": 0.3}),
+        ("GaussianNoise", {"sigma": 0.3}, {"stddev": 0.3}),
+        ("Embedding", {"W_regularizer": "r"}, {"embeddings_regularizer": "r"}),
+        ("Dense", {"W_constraint": "c"}, {"kernel_constraint": "c"}),
+        ("LSTM", {"U_regularizer": "r"}, {"recurrent_regularizer": "r"}),
+    ],
+)
+def test_settings_have_their_later_names(
+    class_name: str, stored: dict[str, Any], wanted: dict[str, Any]
+) -> None:
+    config = settings(
+        parse(sequential(layer(class_name, **stored)), generation=1), class_name.lower()
+    )
+
+    assert {key: config.get(key) for key in wanted} == wanted

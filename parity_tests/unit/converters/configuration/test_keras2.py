@@ -42,10 +42,12 @@ def test_hard_sigmoid_means_what_its_generation_meant(generation: int, name: str
 @pytest.mark.parametrize(
     ("version", "variance", "average"),
     [
-        ("2.0.8", None, "debiased"),
-        ("2.1.2", None, "debiased"),
-        ("2.1.3", "keras2", "debiased"),
-        ("2.3.1", "keras2", "debiased"),
+        ("2.0.8", None, None),
+        ("2.1.2", None, None),
+        ("2.1.3", None, "debiased"),
+        ("2.1.4", "keras2", "debiased"),
+        ("2.2.5", "keras2", "debiased"),
+        ("2.3.0", "keras2", None),
         ("2.2.4-tf", None, None),
         ("2.4.0", None, None),
         ("2.15.0", None, None),
@@ -61,3 +63,21 @@ def test_standalone_keras_2_moves_its_statistics_in_its_own_way(
     assert config["axis"] == 1
     assert config.get("moving_variance") == variance
     assert config.get("moving_average") == average
+
+
+@pytest.mark.parametrize(
+    ("generation", "version", "wanted"),
+    [
+        (1, "1.2.2", "moved"),
+        (2, "2.1.2", "moved"),
+        (2, "2.1.3", "kept"),
+        (2, "2.15.0", None),
+        (3, "3.15.1", None),
+    ],
+)
+def test_only_tf_keras_normalizes_by_the_moving_statistics_when_frozen(
+    generation: int, version: str, wanted: str | None
+) -> None:
+    graph = parse(sequential(layer("BatchNormalization")), generation=generation, version=version)
+
+    assert settings(graph, "batchnormalization").get("statistics_when_frozen") == wanted

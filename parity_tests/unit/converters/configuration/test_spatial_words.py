@@ -6,7 +6,6 @@ from collections.abc import Mapping
 import pytest
 
 from converters.configuration.models import parse_model_config
-from converters.errors import UnsupportedError
 from converters.graph import Layer
 
 
@@ -57,11 +56,26 @@ def test_theanos_order_is_channels_first_where_there_is_no_kernel() -> None:
     assert layer.config["data_format"] == "channels_first"
 
 
-def test_kernel_in_theanos_order_is_refused() -> None:
-    with pytest.raises(UnsupportedError, match="Theano's layout") as caught:
-        parse_layer("Convolution2D", {"dim_ordering": "th"}, generation=1)
+def test_kernel_in_theanos_order_is_said_to_have_the_channels_first() -> None:
+    layer = parse_layer("Convolution2D", {"dim_ordering": "th"}, generation=1)
 
-    assert caught.value.hint is not None
+    assert layer.config["data_format"] == "channels_first"
+    assert layer.config["kernel_order"] == "channels first"
+
+
+@pytest.mark.parametrize(("order", "wanted"), [("th", "channels_first"), ("tf", None)])
+def test_layers_of_keras_1_without_an_order_take_that_of_the_others(
+    order: str, wanted: str | None
+) -> None:
+    entries = [
+        {"class_name": "ZeroPadding2D", "config": {"name": "pad", "padding": [1, 1]}},
+        {"class_name": "MaxPooling2D", "config": {"name": "pool", "dim_ordering": order}},
+    ]
+    text = json.dumps({"class_name": "Sequential", "config": entries})
+
+    layer = parse_model_config(text, generation=1).layer("pad")
+
+    assert layer.config.get("data_format") == wanted
 
 
 def test_keras_3_words_are_left_alone() -> None:
@@ -75,12 +89,13 @@ def test_keras_3_words_are_left_alone() -> None:
     [
         (2, "2.15.0", "float32", (4, 5)),
         (2, "2.2.4-tf", "float32", (4,)),
-        (2, "2.2.4", "float32", ()),
+        (2, "2.1.2", "float32", ()),
+        (2, "2.2.4", "float32", (4,)),
         (3, "3.15.1", "float32", ()),
         (2, "2.15.0", "float64", None),
     ],
 )
-def test_only_tf_keras_2_normalized_images_with_the_fused_kernel(
+def test_keras_2_normalized_images_with_the_fused_kernel(
     generation: int, version: str, dtype: str, ranks: tuple[int, ...] | None
 ) -> None:
     layer = parse_layer(

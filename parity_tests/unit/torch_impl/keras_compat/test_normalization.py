@@ -125,3 +125,23 @@ def test_stock_layer_differs_in_its_defaults() -> None:
     ours(BATCH)
 
     assert not torch.allclose(stock.running_var, ours.running_var)  # type: ignore[arg-type]
+
+
+def test_statistics_that_do_not_move_stay_while_the_batch_normalizes() -> None:
+    layer = BatchNorm(2, moves=False).double()
+    x = torch.tensor([[1.0, 2.0], [3.0, 6.0]], dtype=torch.float64)
+
+    y = layer(x)
+
+    assert torch.equal(layer.running_mean, torch.zeros(2).double())
+    assert torch.allclose(y.mean(0), torch.zeros(2).double(), atol=1e-12)
+
+
+def test_standalone_keras_2_scales_the_variance_of_images_twice() -> None:
+    layer = BatchNorm(1, momentum=0.0, eps=1e-3, axis=1, variance="keras2 unbiased").double()
+    x = torch.arange(8.0, dtype=torch.float64).reshape(2, 1, 2, 2)
+
+    layer(x)
+
+    wanted = float(x.var(correction=0)) * 8 / 7 * 8 / (7 - 1e-3)
+    assert layer.running_var.item() == pytest.approx(wanted, rel=1e-9)
