@@ -107,6 +107,35 @@ def test_nested_model_in_one_group_has_trainable_weights_first() -> None:
     assert result["inner/bn:moving_variance"] == "inner/5"
 
 
+def test_frozen_layers_of_a_nested_model_are_stored_behind_the_others() -> None:
+    frozen = Layer("a", "Dense", {"units": 1}, trainable=False)
+    inner = graph(frozen, dense("b"))
+    nested = Layer("inner", "Sequential", {}, graph=inner)
+
+    result = found(graph(nested), entry("inner", "b/kernel", "b/bias", "a/kernel", "a/bias"))
+
+    assert result["inner/b:kernel"] == "inner/b/kernel"
+    assert result["inner/a:bias"] == "inner/a/bias"
+
+
+def test_a_number_behind_a_role_is_not_part_of_it() -> None:
+    cells = {name: dense(name) for name in ("cell_0", "cell_1")}
+    stack = Layer("rnn", "Bidirectional", {}, inner=cells)
+    stored = ("rnn/kernel", "rnn/bias", "rnn/kernel_1", "rnn/bias_1")
+
+    result = found(graph(stack), entry("rnn", *stored))
+
+    assert result["rnn:cell_1/kernel"] == "rnn/rnn/kernel_1"
+
+
+def test_what_a_stateful_layer_remembered_is_left_out_with_the_reason() -> None:
+    matched = match_arrays(
+        graph(dense("a")), [entry("a", "kernel", "bias"), entry("layers/a/states", "0")]
+    )
+
+    assert [name for name, _ in matched.ignored] == ["layers/a/states/0"]
+
+
 @pytest.mark.parametrize(
     "entries",
     [
