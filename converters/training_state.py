@@ -22,6 +22,8 @@ from converters.optimizers.plan import OptimizerGroup, OptimizerPlan, plan_optim
 
 Arrays = Mapping[Path, Mapping[str, ArrayInfo]]
 """Stored arrays by layer and role."""
+SQUARES = frozenset({"exp_avg_sq", "square_avg", "sum", "accumulator"})
+"""Slots that hold averages or sums of squared gradients."""
 REGULARIZERS = ("L1L2", "L1", "L2", "WeightRegularizer", "L1L2Regularizer")
 """Class names under which Keras 1 to 3 stored l1 * sum(abs(w)) + l2 * sum(w ** 2)."""
 
@@ -169,8 +171,30 @@ def parameter_options(
     if any(constraints):
         options["constraints"] = constraints
         notes.append("constraints of weights act in the optimizer, after each step")
+    notes += _note_repeated_rows(plan, graph, lowering)
     factors = regularization(graph, lowering, notes)
     return options | ({"regularization": factors} if factors else {})
+
+
+def _note_repeated_rows(plan: OptimizerPlan, graph: Graph, lowering: Lowering) -> list[str]:
+    """Return a note where Keras 3 squares gradients of a table's rows that come more than once in a batch.
+
+    On TensorFlow they are slices there, one for each time a row is looked up, and keras 3.15.1 squares them before they
+    are added (optimizers/adam.py on an IndexedSlices); its other backends, Keras 2 and torch add them first.
+    """
+    layers = dict(leaves(graph))
+    tables = [
+        "/".join(path)
+        for path, _ in (lowering.params[key] for key in lowering.trainable)
+        if layers[path].class_name == "Embedding"
+    ]
+    if graph.generation < 3 or not tables or not SQUARES.intersection({*plan.slots, *plan.partial}):
+        return []
+    note = (
+        f"rows of {', '.join(tables)} that come more than once in a batch: Keras on TensorFlow squares the gradient of "
+        "each time by itself, torch that of their sum"
+    )
+    return [note]
 
 
 def trainable_arrays(graph: Graph, arrays: Arrays) -> list[tuple[tuple[Path, str], ArrayInfo]]:
