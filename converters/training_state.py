@@ -55,6 +55,12 @@ def plan_optimizer_state(
         plan = _plan_in_stored_order(checkpoint, infos, forms)
     except (UnsupportedError, AmbiguousTargetError) as error:
         return None, [f"the optimizer state is not converted: {error}"]
+    except MismatchError as error:
+        if graph.generation > 2 or not any(layer.graph for layer in graph.layers):
+            raise
+        # Keras before 3 does not store that a nested model as a whole was frozen, and starts its optimizer anew then.
+        found = str(error).partition("\n")[0]
+        return None, [f"the optimizer state is not converted (a frozen nested model?): {found}"]
     return plan, list(plan.notes)
 
 

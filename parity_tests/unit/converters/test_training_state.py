@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import numpy as np
 import pytest
 
+from converters.checkpoint import ArrayInfo, Checkpoint, LayerArrays, OptimizerState, Provenance
 from converters.configuration.models import parse_model_config
+from converters.errors import MismatchError
 from converters.lowering import Lowering, lower_model
-from converters.training_state import regularization
+from converters.training_state import plan_optimizer_state, regularization
 
 PENALTY = {"class_name": "L2", "config": {"l2": 0.5}}
 
@@ -38,3 +41,39 @@ def test_penalty_belongs_to_the_weight_its_setting_names(
 
     assert factors is not None
     assert [index for index, pair in enumerate(factors) if pair == [0.0, 0.5]] == [place]
+
+
+def array(name: str) -> ArrayInfo:
+    return ArrayInfo(name, (1,), np.dtype("f4"), lambda: np.zeros(1, dtype=np.float32))
+
+
+def dense(name: str) -> dict[str, Any]:
+    config = {"name": name, "units": 1, "use_bias": False, "batch_input_shape": [None, 1]}
+    return {"class_name": "Dense", "config": config}
+
+
+def sequential(name: str, *layers: dict[str, Any]) -> dict[str, Any]:
+    return {"class_name": "Sequential", "config": {"name": name, "layers": list(layers)}}
+
+
+@pytest.mark.parametrize(("generation", "refused"), [(2, False), (3, True)])
+def test_slots_without_those_of_a_frozen_nested_model_are_left_out_where_keras_does_not_say_it(
+    generation: int, refused: bool
+) -> None:
+    text = json.dumps(sequential("net", sequential("inner", dense("a")), dense("b")))
+    graph = parse_model_config(text, generation=generation)
+    slots = [array("Adam/m/b"), array("Adam/v/b")]
+    state = OptimizerState("Adam", {"learning_rate": 0.1}, slots, True, generation)
+    source = Provenance("a.h5", lambda: "", 1, "keras-h5", None, generation, {})
+    arrays = {("inner", "a"): {"kernel": array("a")}, ("b",): {"kernel": array("b")}}
+    layers = [LayerArrays(path[0], path[0], roles) for path, roles in arrays.items()]
+    checkpoint = Checkpoint(layers, graph, state, None, [], source)
+
+    if refused:
+        with pytest.raises(MismatchError):
+            plan_optimizer_state(checkpoint, graph, arrays)
+        return
+    plan, notes = plan_optimizer_state(checkpoint, graph, arrays)
+
+    assert plan is None
+    assert "frozen nested model" in notes[0]
