@@ -343,6 +343,7 @@ TARGETS: dict[str, Target] = {
     "compat.masked_mean": Target(f"{COMPAT}.masks:masked_mean", ("dim", "keepdim")),
     "compat.masked_softmax": Target(f"{COMPAT}.masks:masked_softmax", ("dim",)),
     "compat.average": Target(f"{COMPAT}.merging:average"),
+    "compat.masked_merge": Target(f"{COMPAT}.merging:masked_merge", ("kind", "masked")),
     "compat.maximum": Target(f"{COMPAT}.merging:maximum"),
     "compat.minimum": Target(f"{COMPAT}.merging:minimum"),
     "compat.relu": Target(

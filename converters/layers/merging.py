@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from converters.errors import UnsupportedError
 from converters.graph import Layer
 from converters.masking import masks_of
-from converters.registry import Example, Lowered, Shape, TorchStep, layer
+from converters.registry import Example, Lowered, Plain, Shape, TorchStep, layer
 from converters.settings import flag, integer, integers, unsupported
 
 _PAIR = (
@@ -44,6 +44,14 @@ def _merge_masks(layer: Layer, count: int) -> tuple[list[TorchStep], str | None]
     return steps, name
 
 
+_WITHOUT_MASKED = {
+    "operator.mul": "multiply",
+    "compat.maximum": "maximum",
+    "compat.minimum": "minimum",
+}
+"""Operations from which Keras 3 leaves out the steps that a mask takes out of one of the inputs."""
+
+
 def _merge(layer: Layer, op: str, shapes: tuple[Shape, ...]) -> Lowered:
     """Return the operation; inputs of lower rank get axes of 1 behind the batch first, as Keras gives them."""
     rank = max(len(shape) for shape in shapes)
@@ -64,7 +72,15 @@ def _merge(layer: Layer, op: str, shapes: tuple[Shape, ...]) -> Lowered:
             name = f"{name}_"
         aligned.append(shape)
         names.append(name)
-    merged = TorchStep(op, shape=broadcast_shape(aligned), inputs=tuple(names), results=("merged",))
+    given = [masks_of(layer).of_input(index) for index in range(len(shapes))]
+    kwargs: dict[str, Plain] = {}
+    if op in _WITHOUT_MASKED and masks_of(layer).generation >= 3 and any(given):
+        kwargs = {"kind": _WITHOUT_MASKED[op], "masked": tuple(name is not None for name in given)}
+        names += [name for name in given if name is not None]
+        op = "compat.masked_merge"
+    merged = TorchStep(
+        op, kwargs, shape=broadcast_shape(aligned), inputs=tuple(names), results=("merged",)
+    )
     before, mask = _merge_masks(layer, len(shapes))
     return Lowered((*before, *steps, merged), ("merged",), masks=(mask,))
 
