@@ -46,6 +46,13 @@ COMPARED_IN = {
     **dict.fromkeys(
         ("ThresholdedReLU", "RandomHeight", "RandomWidth", "Equalization"), "../test_registry.py"
     ),
+    **dict.fromkeys(
+        (
+            *("MaxoutDense", "Highway", "SReLU", "ParametricSoftplus"),
+            *("LocallyConnected1D", "LocallyConnected2D"),
+        ),
+        "test_keras1_layers.py",
+    ),
 }
 """Rules whose arguments or calls are more than an example can say, and the test of each."""
 
