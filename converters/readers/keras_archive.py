@@ -94,9 +94,7 @@ READER = KerasArchive()
 
 def _check_names(source: Source, archive: Archive) -> None:
     """Refuse archives that hold more or less than a model's three members and the vocabularies of its layers."""
-    vocabularies = [
-        name for name in archive.names if FILE.fullmatch(name) or COPY.fullmatch(name)
-    ]
+    vocabularies = [name for name in archive.names if FILE.fullmatch(name) or COPY.fullmatch(name)]
     others = [
         name for name in archive.names if name.startswith(FOLDER) and name not in vocabularies
     ]
