@@ -30,7 +30,9 @@ def recorded() -> dict[str, Any]:
 
 
 def test_recorded_network_gives_what_keras_rl_gave(tmp_path: Path) -> None:
-    torchward.convert(FIXTURE / "weights.h5", tmp_path / "agent.pth", architecture=FIXTURE / "model.json")
+    torchward.convert(
+        FIXTURE / "weights.h5", tmp_path / "agent.pth", architecture=FIXTURE / "model.json"
+    )
     known = recorded()
 
     with torch.no_grad():
