@@ -110,7 +110,7 @@ class Recorded:
         return FIXTURES / self.case / self.file
 
     @property
-    def meta(self) -> Mapping[str, object]:
+    def meta(self) -> Mapping[str, Any]:
         return read_meta(self.case)
 
     @property
@@ -136,8 +136,8 @@ class Recorded:
 
 
 @cache
-def read_meta(case: str) -> dict[str, object]:
-    meta: dict[str, object] = json.loads((FIXTURES / case / "meta.json").read_text())
+def read_meta(case: str) -> dict[str, Any]:
+    meta: dict[str, Any] = json.loads((FIXTURES / case / "meta.json").read_text())
     return meta
 
 
@@ -173,6 +173,9 @@ def architecture_for(item: Recorded, folder: Path) -> Path | None:
     for name in (f"{part}.json", "model.json"):
         if (FIXTURES / item.case / name).exists():
             return FIXTURES / item.case / name
+    beside = [entry["path"] for entry in item.meta["artifacts"] if entry["format"] == "keras-json"]
+    if beside:
+        return FIXTURES / item.case / str(beside[0])
     written = folder / "architecture.json"
     written.write_text(configuration_of(item))
     return written

@@ -118,8 +118,8 @@ def step_one_after_another(agent: Any, case: str) -> dict[str, float]:
     batch, noise = inputs(case)
     figures: dict[str, float] = agent.losses(batch, noise)
     for name, optimizer in agent.optimizers.items():
-        losses = agent._losses("joint", *agent._tensors(batch, noise))
-        gradients = torch.autograd.grad(losses.objectives[name], agent._trained[name])
+        losses = agent._steps.losses("joint", *agent._tensors(batch, noise))
+        gradients = torch.autograd.grad(losses.objectives[name], agent._steps.trained[name])
         optimizer.apply_gradients(list(gradients))
     return figures
 
