@@ -97,16 +97,16 @@ def einsum_sizes(
     named, letters = left.replace("...", ""), given.replace("...", "")
     elided = len(shape) - len(named)
     if left.startswith("..."):  # the batch is one of the axes that stay
-        result = (*shape[:elided], *stated)
+        first, result = elided, [*shape[:elided], *stated]
         sizes = dict(zip(named, shape[elided:], strict=True))
-        output = zip(letters, result[elided:], strict=True)
     else:
-        result = (shape[0], *stated, *shape[len(named) :])
+        first, result = 0, [shape[0], *stated, *shape[len(named) :]]
         sizes = dict(zip(named, shape[: len(named)], strict=True))
-        output = zip(letters, result[: len(result) - elided], strict=True)
-    for name, size in output:
-        sizes[name] = sizes.get(name) if size is None else size
-    return sizes, result
+    count = len(result) - elided
+    for place, name in zip(range(first, first + count), letters, strict=True):
+        # A size that is left open is that of the input's axis with the same letter.
+        result[place] = sizes[name] = sizes.get(name) if result[place] is None else result[place]
+    return sizes, tuple(result)
 
 
 def bias_shape(
