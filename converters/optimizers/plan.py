@@ -69,7 +69,7 @@ class OptimizerPlan:
     slots: Mapping[str, tuple[ArrayInfo, ...]] = field(default_factory=dict)
     partial: Mapping[str, Mapping[int, ArrayInfo]] = field(default_factory=dict)
     dropped_axes: Mapping[str, int] = field(default_factory=dict)
-    for_weights: Mapping[str, tuple[bool, ...]] = field(default_factory=dict)
+    for_weights: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     in_keras_order: bool = False
     ignored: tuple[tuple[ArrayInfo, str], ...] = ()
     notes: tuple[str, ...] = ()
@@ -150,6 +150,9 @@ def plan_optimizer(
         numbers={**plan.numbers, **scaling.numbers},
         ignored=(*plan.ignored, *scaling.ignored),
     )
+    if rule.kind == "Nadam" and dialect == "keras2":
+        # Its product of momenta is another for each weight, by the weight's turn in a step.
+        plan = replace(plan, for_weights={"turns": tuple(range(len(weights)))})
     if rule.choose_kind is None:
         return plan
     forms = paths or ([name for name, _ in weights],)

@@ -1,4 +1,4 @@
-"""Adagrad, Adadelta, Adamax, Nadam, Ftrl and ScheduleFreeAdamW with the formulas of Keras; the usual ones are in `optimizers.py`.
+"""Adagrad, Adadelta, Adamax, Ftrl and ScheduleFreeAdamW with the formulas of Keras; the usual ones are in `optimizers.py`.
 
 Source of the formulas: keras 3.15.1, optimizers/<name>.py; options name where Keras <= 2.10 computes otherwise
 (tensorflow 2.21, python/keras/optimizer_v2/<name>.py).
@@ -6,7 +6,6 @@ Source of the formulas: keras 3.15.1, optimizers/<name>.py; options name where K
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Unpack
 
@@ -164,92 +163,6 @@ class Adamax(KerasOptimizer):
         step_size = rounded(lr / rounded(1.0 - power))
         denominators = list(torch._foreach_add(norms, group["epsilon"]))
         subtract_ratio(parameters, moments, denominators, step_size)
-
-
-class Nadam(KerasOptimizer):
-    """Nadam with the momentum schedule of Keras; its product so far is the group entry `mu_product`.
-
-        mu(t) = beta_1 * (1 - 0.5 * 0.96**(t * schedule_decay))
-        m += (g - m) * (1 - beta_1)
-        v += (g**2 - v) * (1 - beta_2)
-        M = mu(t + 1) * m / (1 - product(1..t + 1)) + (1 - mu(t)) * g / (1 - product(1..t))
-        p -= lr * M / (sqrt(v / (1 - beta_2**t)) + epsilon)
-
-    torch.optim's momentum_decay is schedule_decay: 0.004 there and in Keras <= 2.10, 1 since. A `mu_product`
-    of None is computed from the iterations, for files that do not hold it. State: exp_avg, exp_avg_sq.
-    """
-
-    def __init__(
-        self,
-        params: Parameters,
-        learning_rate: float | Schedule = 0.001,
-        *,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float = 1e-7,
-        schedule_decay: float = 1.0,
-        **shared: Unpack[SharedOptions],
-    ) -> None:
-        own = {
-            "beta_1": beta_1,
-            "beta_2": beta_2,
-            "epsilon": epsilon,
-            "mu_product": None,
-        }
-        own["schedule_decay"] = schedule_decay
-        super().__init__(params, learning_rate, own, **shared)
-
-    def slots(self, group: Group) -> Mapping[str, float]:
-        """Return exp_avg and exp_avg_sq from 0."""
-        return {"exp_avg": 0.0, "exp_avg_sq": 0.0}
-
-    def update(
-        self,
-        group: Group,
-        parameters: list[Tensor],
-        gradients: list[Tensor],
-        slots: Slots,
-        lr: float,
-    ) -> None:
-        """See the class."""
-        rounded = rounding_of(parameters[0].dtype)
-        step = updates_done(group) + 1
-        # The running product uses the numbers as configured, everything else their float32 roundings.
-        if group["mu_product"] is None:
-            past = (
-                self._momentum(group, i, group["beta_1"], 0.96) for i in range(1, step)
-            )
-            group["mu_product"] = rounded(math.prod(past))
-        now = self._momentum(group, step, group["beta_1"], 0.96)
-        product = group["mu_product"] = rounded(group["mu_product"] * now)
-        beta_1, beta_2, base = (
-            float32(group["beta_1"]),
-            float32(group["beta_2"]),
-            float32(0.96),
-        )
-        now = rounded(self._momentum(group, step, beta_1, base))
-        following = rounded(self._momentum(group, step + 1, beta_1, base))
-
-        moments, squares = slots["exp_avg"], slots["exp_avg_sq"]
-        torch._foreach_lerp_(moments, gradients, rounded(1 - beta_1))
-        torch._foreach_lerp_(
-            squares, torch._foreach_mul(gradients, gradients), rounded(1 - beta_2)
-        )
-        steps = list(
-            torch._foreach_mul(moments, following / (1 - rounded(product * following)))
-        )
-        torch._foreach_add_(steps, gradients, alpha=(1 - now) / (1 - product))
-        rest = rounded(1.0 - rounded(beta_2**step))
-        denominators = roots(
-            torch._foreach_div(squares, rest), group["epsilon"], inside=False
-        )
-        subtract_ratio(parameters, steps, denominators, lr)
-
-    @staticmethod
-    def _momentum(group: Group, step: int, beta_1: float, base: float) -> float:
-        """Return mu(step)."""
-        power: float = base ** (step * group["schedule_decay"])
-        return beta_1 * (1.0 - 0.5 * power)
 
 
 class Ftrl(KerasOptimizer):

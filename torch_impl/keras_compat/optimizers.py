@@ -2,7 +2,7 @@
 
 Each class holds its formula once and differs from torch.optim as its docstring says; docs/numerics.md has the measured
 differences. What they share is in `keras_optimizer.py`, the less usual ones
-are in `adaptive_optimizers.py` and `whole_weight_optimizers.py` and found here as well. Two names of one formula (Adam's step size and update) are free
+are in `adaptive_optimizers.py`, `nadam.py` and `whole_weight_optimizers.py` and found here as well. Two names of one formula (Adam's step size and update) are free
 functions of plain tensors, for training steps that are compiled as a whole.
 
 Source of the formulas: keras 3.15.1, optimizers/<name>.py; options name where Keras <= 2.10 computes otherwise.
@@ -22,7 +22,6 @@ from torch_impl.keras_compat.adaptive_optimizers import (
     Adagrad,
     Adamax,
     Ftrl,
-    Nadam,
     ScheduleFreeAdamW,
 )
 from torch_impl.keras_compat.keras_optimizer import (
@@ -31,6 +30,7 @@ from torch_impl.keras_compat.keras_optimizer import (
     SharedOptions,
     Slots,
 )
+from torch_impl.keras_compat.nadam import Nadam
 from torch_impl.keras_compat.parameter_groups import Group, updates_done
 from torch_impl.keras_compat.rounding import float32, rounding_of
 from torch_impl.keras_compat.schedules import Schedule

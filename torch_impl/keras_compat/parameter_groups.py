@@ -29,6 +29,14 @@ def updates_done(group: Group) -> int:
     return iterations // (group["gradient_accumulation_steps"] or 1)
 
 
+def of_parameters(group: Group, parameters: list[Tensor], option: str) -> list[Any]:
+    """Return the entries of an option that has one for each parameter of the group; None for all where it is unset."""
+    if group[option] is None:
+        return [None] * len(parameters)
+    entries = dict(zip(map(id, group["params"]), group[option], strict=True))
+    return [entries[id(parameter)] for parameter in parameters]
+
+
 def parameters_with_decay(group: Group, parameters: list[Tensor]) -> list[Tensor]:
     """Return those of `parameters` that weight decay acts on."""
     if not group["without_weight_decay"]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Unpack
+from typing import Unpack
 
 import torch
 from torch import Tensor
@@ -29,20 +29,13 @@ from torch_impl.keras_compat.keras_order import (
 from torch_impl.keras_compat.parameter_groups import (
     Group,
     decay,
+    of_parameters,
     parameters_with_decay,
     updates_done,
 )
 from torch_impl.keras_compat.rounding import float32, rounding_of
 from torch_impl.keras_compat.schedules import Schedule
 from torch_impl.keras_compat.tensor_lists import adam_average
-
-
-def of_parameters(group: Group, parameters: list[Tensor], option: str) -> list[Any]:
-    """Return the entries of an option that has one for each parameter of the group; None for all where it is unset."""
-    if group[option] is None:
-        return [None] * len(parameters)
-    entries = dict(zip(map(id, group["params"]), group[option], strict=True))
-    return [entries[id(parameter)] for parameter in parameters]
 
 
 class Lamb(KerasOptimizer):

@@ -7,6 +7,7 @@ import json
 import re
 import zipfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -552,6 +553,12 @@ def test_nadam_of_keras_2_10_stores_its_product_and_its_schedule() -> None:
     plan = plan_optimizer(legacy("Nadam", {"decay": 0.25, "learning_rate": 0.5}, "mv"), WEIGHTS)
     assert plan.read_numbers() == {"mu_product": 0.25}
     assert (plan.options["schedule_decay"], plan.options["decay"]) == (0.25, 0.0)
+
+
+def test_nadam_of_keras_2_15_knows_the_turn_of_each_weight() -> None:
+    state = replace(numbered(1, PAIRS, {"learning_rate": 0.5}, "Nadam"), generation=2)
+    plan = plan_optimizer(state, WEIGHTS)
+    assert plan.for_weights == {"turns": (0, 1, 2)}
 
 
 def test_nadam_of_keras_3_stores_its_product_last() -> None:
