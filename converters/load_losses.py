@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from converters.architecture import Architecture
 from converters.errors import UnsupportedError
 from converters.load import read_converted
-from converters.loss_names import LOSSES, METRICS
-from converters.losses import (
-    compile_loss,
-    compiled_parts,
-    find_metric,
-    unclipped_losses,
-)
+from converters.loss_names import LOSSES, METRICS, METRICS_WITH_MEMORY
+from converters.losses import compile_loss, compiled_parts, unclipped_losses
+from converters.metrics import find_metric
 from torch_impl.checkpoints import TorchCheckpoint
-from torch_impl.keras_compat.compiled_loss import CompiledLoss, KerasLoss
+from torch_impl.keras_compat.compiled_loss import CompiledLoss
+from torch_impl.keras_compat.compiled_metric import KerasMetric
 
 
 def load_loss(path: str | os.PathLike[str]) -> CompiledLoss:
@@ -52,28 +51,46 @@ def loss_of(checkpoint: TorchCheckpoint) -> CompiledLoss | None:
     return compile_loss(training, len(architecture.outputs), unclipped=unclipped)
 
 
-def load_metrics(path: str | os.PathLike[str]) -> dict[str, KerasLoss]:
-    """Return the metrics of `compile` by name, `metric(output, target)` a mean over the batch.
+def load_metrics(path: str | os.PathLike[str]) -> dict[str, KerasMetric]:
+    """Return the metrics of `compile` by name, which gather over the batches of an epoch what Keras gathers.
 
-    With several outputs the names start with that of the output. Metrics that need a memory over batches
-    (AUC, Precision, ...) are not among them.
+    `metric.update(output, target)` adds a batch, `metric.result()` is what Keras shows, `metric.reset()` starts the next
+    epoch; `metric(output, target)` is the metric of one batch alone. With several outputs the names start with that of
+    the output; of equal names the later have a number. Those of `weighted_metrics`, which come last, mean what they meant in
+    Keras if they are given the weights of the samples, all others without.
 
     Raises:
         UnreadableFileError: The file is damaged, or not of torchward.
         UnsupportedError: One of the metrics is not known here.
     """
-    training, _, _ = compiled_parts(read_converted(Path(path)).metadata)
-    found, unknown = {}, []
-    for name, stored in _named(training.get("metrics"), ""):
-        metric = find_metric(stored)
+    training, generation, producer = compiled_parts(read_converted(Path(path)).metadata)
+    numbers = re.findall(r"\d+", str(producer or ""))
+    old = generation < 2 or (
+        generation == 2
+        and tuple(map(int, numbers[:2])) < (2, 3)
+        and "tf" not in str(producer).lower()
+    )
+    found: dict[str, KerasMetric] = {}
+    unknown = []
+    weighted = _named(training.get("weighted_metrics"), "")
+    for name, stored in (*_named(training.get("metrics"), ""), *weighted):
+        metric = find_metric(stored, negative_cosine=old)
         if metric is None:
             unknown.append(name or repr(stored)[:60])
         else:
-            found[name or metric.name] = metric
+            found[_free(name or metric.name, found)] = metric
     if unknown:
-        msg = f"{path}: metrics that are not known here, or need a memory: {', '.join(unknown)}"
-        raise UnsupportedError(msg, hint=f"known: {', '.join((*METRICS, *LOSSES))}")
+        msg = f"{path}: metrics that are not known here: {', '.join(unknown)}"
+        raise UnsupportedError(
+            msg, hint=f"known: {', '.join((*METRICS_WITH_MEMORY, *METRICS, *LOSSES))}"
+        )
     return found
+
+
+def _free(name: str, taken: Mapping[str, object]) -> str:
+    """Return the name, or with the first number from 1 on that makes it another: auc, auc_1."""
+    numbered = (f"{name}_{number}" for number in itertools.count(1))
+    return name if name not in taken else next(n for n in numbered if n not in taken)
 
 
 def _named(stored: object, prefix: str) -> list[tuple[str, object]]:

@@ -1,6 +1,6 @@
 """The losses and metrics of Keras by the names that files give them: a closed table, without torch.
 
-The functions are in `torch_impl/keras_compat/losses.py` and `metrics.py`; `converters.losses` makes them live.
+The functions are in `torch_impl/keras_compat/losses.py`, `metrics.py` and `running_metrics.py`; `converters.losses` makes them live.
 """
 
 from __future__ import annotations
@@ -43,9 +43,39 @@ METRICS: Mapping[str, tuple[str, ...]] = {
     "sparse_categorical_accuracy": (),
     "top_k_categorical_accuracy": ("k",),
     "sparse_top_k_categorical_accuracy": ("k",),
-    "root_mean_squared_error": (),
+    "cosine_similarity": ("axis",),
+    "pearson_correlation": ("axis",),
+    "concordance_correlation": ("axis",),
 }
 """Function in torch_impl/keras_compat/metrics.py to its options. Every loss is a metric as well."""
+_OVER_CUTS = ("num_thresholds", "class_id")
+_OVER_CLASSES = ("num_classes", "ignore_class", "sparse_y_pred", "axis")
+METRICS_WITH_MEMORY: Mapping[str, tuple[str, ...]] = {
+    "auc": (
+        *("num_thresholds", "curve", "summation_method", "thresholds"),
+        *("multi_label", "num_labels", "label_weights", "from_logits"),
+    ),
+    **dict.fromkeys(("precision", "recall"), ("thresholds", "top_k", "class_id")),
+    **{
+        f"{right}_{decision}": ("thresholds",)
+        for right in ("true", "false")
+        for decision in ("positives", "negatives")
+    },
+    "sensitivity_at_specificity": ("specificity", *_OVER_CUTS),
+    "specificity_at_sensitivity": ("sensitivity", *_OVER_CUTS),
+    "precision_at_recall": ("recall", *_OVER_CUTS),
+    "recall_at_precision": ("precision", *_OVER_CUTS),
+    "root_mean_squared_error": (),
+    "f1_score": ("average", "threshold"),
+    "f_beta_score": ("average", "beta", "threshold"),
+    "r2_score": ("class_aggregation", "num_regressors"),
+    "io_u": (*_OVER_CLASSES, "sparse_y_true", "target_class_ids"),
+    "binary_io_u": ("target_class_ids", "threshold"),
+    "mean_io_u": (*_OVER_CLASSES, "sparse_y_true"),
+    "one_hot_io_u": (*_OVER_CLASSES, "target_class_ids"),
+    "one_hot_mean_io_u": _OVER_CLASSES,
+}
+"""Function in torch_impl/keras_compat/running_metrics.py to its options."""
 ALIASES = {
     "mse": "mean_squared_error",
     "mae": "mean_absolute_error",
@@ -59,6 +89,9 @@ ALIASES = {
     "cosine": "cosine_similarity",
     "bce": "binary_crossentropy",
     "acc": "accuracy",
+    "log_cosh_error": "log_cosh",
+    "f1score": "f1_score",
+    "r2score": "r2_score",
 }
 """Further names, in lower case."""
 REDUCTIONS = {
@@ -80,7 +113,7 @@ def function_name(name: str) -> str:
     """Return "mean_squared_error" for "MSE", "mse" and "MeanSquaredError"."""
     plain = name.rsplit(">", 1)[-1]
     lower = plain.lower()
-    if lower in ALIASES or lower in LOSSES or lower in METRICS:
+    if lower in {**ALIASES, **LOSSES, **METRICS, **METRICS_WITH_MEMORY}:
         return ALIASES.get(lower, lower)
     words = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", plain).lower()
     return ALIASES.get(words, words)

@@ -1,4 +1,4 @@
-"""Losses and metrics as `compile` stores them, made functions of torch tensors with Keras's options and reductions."""
+"""Losses as `compile` stores them, made functions of torch tensors with Keras's options and reductions."""
 
 from __future__ import annotations
 
@@ -7,14 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import cast
 
 from converters.architecture import Architecture
-from converters.loss_names import (
-    LOSSES,
-    METRICS,
-    REDUCTIONS,
-    SEEN_THROUGH,
-    find_function,
-)
-from torch_impl.keras_compat import losses, metrics
+from converters.loss_names import LOSSES, REDUCTIONS, SEEN_THROUGH, find_function
+from torch_impl.keras_compat import losses
 from torch_impl.keras_compat.compiled_loss import CompiledLoss, KerasLoss, Term
 
 
@@ -37,18 +31,6 @@ def find_loss(stored: object, *, clip: Sequence[str] | None = None) -> KerasLoss
         return None
     kept = REDUCTIONS[reduction]
     return KerasLoss(name, getattr(losses, name), options, kept)
-
-
-def find_metric(stored: object) -> KerasLoss | None:
-    """Return the metric that a stored configuration names, or None: of another name, or one that needs a memory."""
-    found = find_function(stored, {**LOSSES, **METRICS})
-    if found is None:
-        return None
-    name, options, _ = found
-    module = metrics if name in METRICS else losses
-    # "accuracy" is a different function for every kind of output; the class Accuracy compares as it is.
-    chosen = "compiled_accuracy" if name == "accuracy" and isinstance(stored, str) else name
-    return KerasLoss(name, getattr(module, chosen), options)
 
 
 def compile_loss(

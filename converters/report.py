@@ -182,7 +182,7 @@ def _plain_training(checkpoint: Checkpoint) -> Mapping[str, object] | None:
         return None
     kept = {
         key: training[key]
-        for key in ("loss", "metrics", "loss_weights")
+        for key in ("loss", "metrics", "weighted_metrics", "loss_weights")
         if training.get(key) is not None
     }
     graph = checkpoint.graph

@@ -28,7 +28,7 @@ def supported() -> dict[str, list[str]]:
     from converters.agents.libraries import READ
     from converters.layers.activations import ACTIVATIONS
     from converters.legacy_files.record import SUFFIXES
-    from converters.loss_names import LOSSES, METRICS
+    from converters.loss_names import LOSSES, METRICS, METRICS_WITH_MEMORY
     from converters.optimizers.rules import RULES
     from converters.readers import readers
     from converters.tensorflow_graphs.translate import graph_operations
@@ -43,7 +43,7 @@ def supported() -> dict[str, list[str]]:
         "activations": sorted(ACTIVATIONS),
         "optimizers": sorted(rule.kind for rule in RULES),
         "losses": sorted(LOSSES),
-        "metrics": sorted(METRICS),
+        "metrics": sorted({**METRICS, **METRICS_WITH_MEMORY}),
         "formats": sorted(type(reader).__module__.rpartition(".")[2] for reader in readers()),
         "outputs": sorted(WRITERS),
         "exports": sorted(set(SUFFIXES.values())),

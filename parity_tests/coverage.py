@@ -148,10 +148,11 @@ def optimizer_table() -> list[str]:
 
 def loss_table() -> list[str]:
     """Return a row for every loss and metric."""
-    from converters.loss_names import LOSSES, METRICS
+    from converters.loss_names import LOSSES, METRICS, METRICS_WITH_MEMORY
 
     lines = ["| function | | options |", "|---|---|---|"]
-    for kind, table in (("loss", LOSSES), ("metric", METRICS)):
+    memory = "metric with a memory"
+    for kind, table in (("loss", LOSSES), ("metric", METRICS), (memory, METRICS_WITH_MEMORY)):
         lines += [f"| {name} | {kind} | {', '.join(table[name])} |" for name in sorted(table)]
     return lines
 

@@ -1,17 +1,18 @@
-"""The metrics of Keras that need no memory, as functions of torch tensors: 1 for a right sample, 0 for a wrong one.
+"""The metrics of Keras that are means over samples, as functions of torch tensors: accuracies and similarities.
 
-Every function takes (output, target) and returns one value a sample, in the output's dtype; what Keras shows is their mean
-over the epoch. Losses are metrics as well (`losses.py`). Equal largest outputs: the first counts.
+Every function takes (output, target) and returns one value a sample, in the output's dtype, an accuracy 1 for a right one
+and 0 for a wrong one; what Keras shows is their mean over the epoch. Losses are metrics as well (`losses.py`), and others
+need a memory (`running_metrics.py`). Equal largest outputs: the first counts.
 
-Source: keras 3.15.1, metrics/accuracy_metrics.py.
+Source: keras 3.15.1, metrics/accuracy_metrics.py, correlation_metrics.py and regression_metrics.py.
 """
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
-from torch_impl.keras_compat.losses import same_rank
+from torch_impl.keras_compat import losses
+from torch_impl.keras_compat.losses import EPSILON, same_rank
 
 
 def accuracy(output: Tensor, target: Tensor) -> Tensor:
@@ -63,7 +64,32 @@ def compiled_accuracy(output: Tensor, target: Tensor) -> Tensor:
     return categorical_accuracy(output, target)
 
 
-def root_mean_squared_error(output: Tensor, target: Tensor) -> Tensor:
-    """Return the root of the mean of (target - output)**2 over everything, () and not one value a sample."""
+def pearson_correlation(output: Tensor, target: Tensor, *, axis: int = -1) -> Tensor:
+    """Return the mean of the product of both, each less its mean and over its standard deviation."""
     output, target = same_rank(output, target)
-    return torch.sqrt((target - output).square().mean())
+    scaled = []
+    for values in (output, target):
+        centred = values - values.mean(axis, keepdim=True)
+        scaled.append(centred / centred.std(axis, correction=0, keepdim=True))
+    return (scaled[0] * scaled[1]).mean(axis)
+
+
+def concordance_correlation(
+    output: Tensor, target: Tensor, *, axis: int = -1
+) -> Tensor:
+    """Return 2 * covariance / (both variances + (difference of the means)**2).
+
+    The covariance is the mean of (target - mean output) * (output - mean output), as in Keras; as the second factor
+    has mean 0, the constant in the first makes no difference.
+    """
+    output, target = same_rank(output, target)
+    mean = output.mean(axis, keepdim=True)
+    apart = (mean - target.mean(axis, keepdim=True)).square()
+    variances = [x.var(axis, correction=0, keepdim=True) for x in (output, target)]
+    product = (target - mean) * (output - mean)
+    return (2 * product / (variances[0] + variances[1] + apart + EPSILON)).mean(axis)
+
+
+def cosine_similarity(output: Tensor, target: Tensor, *, axis: int = -1) -> Tensor:
+    """Return the cosine of the angle between output and target, of which the loss of this name is the negative."""
+    return -losses.cosine_similarity(output, target, axis=axis)

@@ -13,8 +13,8 @@ import torchward
 from converters.architecture import Architecture, InputValue, Step
 from converters.errors import UnsupportedError
 from converters.loss_names import LOSSES
-from converters.losses import compile_loss, find_loss, find_metric, unclipped_losses
-from torch_impl.keras_compat import losses, metrics
+from converters.losses import compile_loss, find_loss, unclipped_losses
+from torch_impl.keras_compat import losses
 
 
 def test_table_names_functions_and_their_arguments() -> None:
@@ -130,13 +130,6 @@ def test_keras_looks_through_the_last_activation(
 ) -> None:
     found = unclipped_losses(network(op, dtype), generation=generation, producer=producer)
     assert len(found.get(0, [])) == count
-
-
-def test_metric_is_found_by_name_and_one_with_memory_is_not() -> None:
-    found = find_metric({"class_name": "BinaryAccuracy", "config": {"threshold": 0.25}})
-    assert found is not None
-    assert (found.function, found.options) == (metrics.binary_accuracy, {"threshold": 0.25})
-    assert find_metric("AUC") is None
 
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"

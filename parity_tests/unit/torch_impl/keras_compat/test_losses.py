@@ -1,4 +1,4 @@
-"""Losses and metrics against live Keras with their gradients, and against numbers worked out by hand."""
+"""Losses against live Keras with their gradients, and against numbers worked out by hand."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from converters.loss_names import LOSSES, METRICS
-from converters.losses import find_loss, find_metric
+from converters.loss_names import LOSSES
+from converters.losses import find_loss
 from torch_impl.keras_compat import losses
 from torch_impl.keras_compat.compiled_loss import CompiledLoss, KerasLoss, Term
 
@@ -118,51 +118,6 @@ def test_weights_of_samples_and_ignored_classes_enter_the_mean_as_in_keras(
 def test_every_loss_has_a_case() -> None:
     found = [find_loss({"class_name": case[0], "config": case[1]}) for case in CASES]
     assert {loss.name for loss in found if loss} == set(LOSSES)
-
-
-METRIC_CASES: list[Case] = [
-    ("Accuracy", {}, NUMBERS.astype(np.float64)[:, None], np.array([0, 1, 1, 3, 1, 0])),
-    ("BinaryAccuracy", {"threshold": 0.4}, SIGMOID, BITS),
-    ("CategoricalAccuracy", {}, SOFTMAX, ONE_HOT),
-    ("SparseCategoricalAccuracy", {}, SOFTMAX, NUMBERS[:, None]),
-    ("TopKCategoricalAccuracy", {"k": 2}, SOFTMAX, ONE_HOT),
-    ("SparseTopKCategoricalAccuracy", {"k": 3}, SOFTMAX, NUMBERS),
-    ("RootMeanSquaredError", {}, REAL, REAL_TARGET),
-    ("MeanSquaredError", {}, REAL, REAL_TARGET),
-]
-
-
-@pytest.mark.tf
-@pytest.mark.parametrize("case", METRIC_CASES, ids=[case[0] for case in METRIC_CASES])
-def test_metric_is_that_of_keras(case: Case) -> None:
-    keras = pytest.importorskip("keras")
-    name, options, output, target = case
-    legacy = getattr(keras.metrics, name)(**options)
-    legacy.update_state(target, output.astype("float32"))  # what Keras casts to
-    metric = find_metric({"class_name": name, "config": options})
-    assert metric is not None
-    found = float(metric(torch.tensor(output), torch.tensor(target)))
-    assert found == pytest.approx(float(legacy.result()), rel=1e-6)
-
-
-def test_every_metric_has_a_case() -> None:
-    found = [find_metric({"class_name": case[0], "config": case[1]}) for case in METRIC_CASES]
-    assert {metric.name for metric in found if metric} >= set(METRICS)
-
-
-@pytest.mark.parametrize(
-    ("output", "target", "value"),
-    [
-        ([[0.9], [0.2]], [[1.0], [1.0]], 0.5),
-        ([[0.1, 0.9], [0.8, 0.2]], [1, 1], 0.5),
-        ([[0.1, 0.9], [0.8, 0.2]], [[0.0, 1.0], [1.0, 0.0]], 1.0),
-    ],
-    ids=["binary", "class numbers", "one of n"],
-)
-def test_accuracy_is_the_one_that_fits_the_shapes(output: Any, target: Any, value: float) -> None:
-    metric = find_metric("accuracy")
-    assert metric is not None
-    assert float(metric(torch.tensor(output), torch.tensor(target))) == value
 
 
 def test_probability_of_a_softmax_is_not_clipped() -> None:
