@@ -42,6 +42,7 @@ def format_conversion(report: ConversionReport, seconds: float, *, show_all: boo
     if not show_all and len(report.ignored) > 3:
         lines.append(f"  not converted: {len(report.ignored) - 3} more, --all shows them")
     lines += [f"  {line}" for line in _optimizer_options(report)]
+    lines += [f"  {line}" for line in (_stock_optimizer(report) if show_all else ())]
     lines += [f"note            {note}" for note in report.notes]
     lines += [f"warning         {warning}" for warning in report.warnings]
     lines.append(
@@ -75,6 +76,28 @@ def _optimizer_options(report: ConversionReport) -> list[str]:
     ]
     name = str(report.optimizer["class"]).rsplit(".", 1)[-1]
     return [f"{name}: {', '.join(numbers)}  (as stored; Keras's formula, docs/numerics.md)"]
+
+
+def _stock_optimizer(report: ConversionReport) -> list[str]:
+    """Return one line with what `load(..., optimizer="torch.optim")` would give, and what would go on otherwise in it."""
+    options = report.optimizer["options"] if report.optimizer else None
+    if not isinstance(options, dict) or report.optimizer is None:
+        return []
+    import torch  # slow, and the conversion itself does without
+
+    from torch_impl.keras_compat import optimizers
+    from torch_impl.keras_compat.stock_optimizers import stock_changes
+
+    kind = str(report.optimizer["class"]).rsplit(".", 1)[-1]
+    [group] = getattr(optimizers, kind)([torch.nn.Parameter(torch.zeros(1))]).param_groups
+    rate = options.get("learning_rate")
+    set_rate = {"lr": rate} if isinstance(rate, (int, float)) else {"schedule": rate}
+    try:
+        name, changes = stock_changes(kind, [{**group, **options, **set_rate}])
+    except ValueError as error:
+        return [f"stock torch.optim: none ({error})"]
+    about = f"torch.optim.{name}, {'; '.join(changes) or 'nothing changes'}"
+    return [f'stock torch.optim: load(..., optimizer="torch.optim") gives {about}']
 
 
 def format_next_step(

@@ -8,7 +8,7 @@ Source of the formulas: torch 2.13.0, optim/<name>.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -59,28 +59,16 @@ def stock_optimizer(optimizer: KerasOptimizer) -> Stock:
         ValueError: torch.optim has none, or none with such options.
     """
     kind = type(optimizer).__name__
-    if kind not in CLASSES:
-        message = f"torch.optim has nothing that updates as Keras's {kind}; there is: {', '.join(CLASSES)}"
-        raise ValueError(message)
+    name, changes = stock_changes(kind, optimizer.param_groups)
     found = CLASSES[kind]
-    groups, changes = [], []
-    for group in optimizer.param_groups:
-        if group["weight_decay"] and kind not in ("Adam", "AdamW"):
-            message = f"torch.optim.{found.name} adds weight decay to the gradient, Keras's {kind} subtracts it from the weight"
-            raise ValueError(message)
-        if group.get("momentum") and not group["lr"]:
-            message = "the momentum of a learning rate of 0 cannot be carried over"
-            raise ValueError(message)
-        lr = optimizer.learning_rate(group)
-        groups.append({"params": group["params"], "lr": lr, **found.arguments(group)})
-        changes += found.changes(group)
-        changes += [
-            f"{name}: {what}" for name, what in LOST_OPTIONS.items() if group[name]
-        ]
-    decays = kind == "AdamW" or any(
-        group["weight_decay"] for group in optimizer.param_groups
-    )
-    name = "AdamW" if found.name == "Adam" and decays else found.name
+    groups = [
+        {
+            "params": group["params"],
+            "lr": optimizer.learning_rate(group),
+            **found.arguments(group),
+        }
+        for group in optimizer.param_groups
+    ]
     stock = cast("Callable[[list[Group]], Optimizer]", getattr(torch.optim, name))(
         groups
     )
@@ -89,7 +77,38 @@ def stock_optimizer(optimizer: KerasOptimizer) -> Stock:
             state = optimizer.state.get(parameter)
             if state:
                 stock.state[parameter] = _state(group, state, found.factors(group))
-    return Stock(stock, tuple(dict.fromkeys(changes)))
+    return Stock(stock, changes)
+
+
+def stock_changes(kind: str, groups: Sequence[Group]) -> tuple[str, tuple[str, ...]]:
+    """Return which class of torch.optim is nearest, and what it does otherwise than Keras's.
+
+    Args:
+        kind: class of Keras.
+        groups: the parameter groups of such an optimizer.
+
+    Raises:
+        ValueError: torch.optim has none, or none with such options.
+    """
+    if kind not in CLASSES:
+        message = f"torch.optim has nothing that updates as Keras's {kind}; there is: {', '.join(CLASSES)}"
+        raise ValueError(message)
+    found = CLASSES[kind]
+    changes = []
+    for group in groups:
+        if group["weight_decay"] and kind not in ("Adam", "AdamW"):
+            message = f"torch.optim.{found.name} adds weight decay to the gradient, Keras's {kind} subtracts it from the weight"
+            raise ValueError(message)
+        if group.get("momentum") and not group["lr"]:
+            message = "the momentum of a learning rate of 0 cannot be carried over"
+            raise ValueError(message)
+        changes += found.changes(group)
+        changes += [
+            f"{name}: {what}" for name, what in LOST_OPTIONS.items() if group[name]
+        ]
+    decays = kind == "AdamW" or any(group["weight_decay"] for group in groups)
+    name = "AdamW" if found.name == "Adam" and decays else found.name
+    return name, tuple(dict.fromkeys(changes))
 
 
 def _state(

@@ -79,7 +79,7 @@ def test_metrics_of_a_file_show_what_keras_shows(tmp_path: Path) -> None:
     keras.utils.set_random_seed(3)
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, activation="sigmoid")])
     named = [keras.metrics.AUC(name="area"), "Precision", keras.metrics.F1Score(average="macro")]
-    weighted = [keras.metrics.Recall(thresholds=0.4), "mae"]
+    weighted = [keras.metrics.Recall(thresholds=0.4, name="recall"), "mae"]
     model.compile("sgd", "mse", metrics=[*named, "mae"], weighted_metrics=weighted)
     x, weights = torch.randn(9, 3), torch.rand(9)
     y = (torch.rand(9, 2) > 0.5).float()
