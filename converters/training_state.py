@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from itertools import chain, combinations, islice
 
-from converters.checkpoint import ArrayInfo, Checkpoint
+from converters.checkpoint import ArrayInfo, Checkpoint, OptimizerState
 from converters.cudnn import is_unfolded
 from converters.errors import AmbiguousTargetError, MismatchError, UnsupportedError
 from converters.graph import Graph
@@ -24,6 +26,8 @@ Arrays = Mapping[Path, Mapping[str, ArrayInfo]]
 """Stored arrays by layer and role."""
 SQUARES = frozenset({"exp_avg_sq", "square_avg", "sum", "accumulator"})
 """Slots that hold averages or sums of squared gradients."""
+MAX_FROZEN_CHOICES = 200
+"""Sets of nested models that are tried as the frozen ones of a file that does not say: they double with each model."""
 REGULARIZERS = ("L1L2", "L1", "L2", "WeightRegularizer", "L1L2Regularizer")
 """Class names under which Keras 1 to 3 stored l1 * sum(abs(w)) + l2 * sum(w ** 2)."""
 
@@ -38,8 +42,15 @@ def plan_optimizer_state(
     """
     if checkpoint.optimizers:
         return _plan_named(checkpoint, graph, arrays)
-    if checkpoint.optimizer is None:
+    state = checkpoint.optimizer
+    if state is None:
         return None, []
+    if _is_left_behind(checkpoint, state):
+        note = (
+            "the optimizer state is not converted: Keras 2 saves nothing of its legacy optimizers in .keras files but the "
+            "settings; convert an .h5 file or a SavedModel of the same training, or start a new optimizer"
+        )
+        return None, [note]
     places = trainable_arrays(graph, arrays)
     infos = [info for _, info in places]
     if any(is_unfolded(info) for info in infos):
@@ -56,12 +67,54 @@ def plan_optimizer_state(
     except (UnsupportedError, AmbiguousTargetError) as error:
         return None, [f"the optimizer state is not converted: {error}"]
     except MismatchError as error:
-        if graph.generation > 2 or not any(layer.graph for layer in graph.layers):
+        frozen = _frozen_models(checkpoint, places, forms) if graph.generation < 3 else ()
+        if not frozen:
             raise
-        # Keras before 3 does not store that a nested model as a whole was frozen, and starts its optimizer anew then.
+        # Keras starts its optimizer anew then.
         found = str(error).partition("\n")[0]
-        return None, [f"the optimizer state is not converted (a frozen nested model?): {found}"]
+        names = ", ".join("/".join(path) for path in frozen)
+        note = (
+            f"the optimizer state is not converted: it is that of a model whose nested {names} was frozen, which the file "
+            f"does not say: {found}"
+        )
+        return None, [note]
     return plan, list(plan.notes)
+
+
+def _frozen_models(
+    checkpoint: Checkpoint,
+    places: Sequence[tuple[tuple[Path, str], ArrayInfo]],
+    forms: Sequence[Sequence[str]],
+) -> tuple[Path, ...]:
+    """Return the fewest nested models without whose weights the optimizer's variables fit; () if there are none.
+
+    Standalone Keras stores `trainable` for layers, not that a nested model as a whole was frozen (keras 2.2.4,
+    engine/network.py, trainable_weights).
+    """
+    models = sorted({path[:depth] for (path, _), _ in places for depth in range(1, len(path))})
+    choices = chain.from_iterable(
+        combinations(models, count) for count in range(1, len(models) + 1)
+    )
+    for frozen in islice(choices, MAX_FROZEN_CHOICES):
+        kept = [
+            index
+            for index, ((path, _), _) in enumerate(places)
+            if not any(path[: len(model)] == model for model in frozen)
+        ]
+        infos = [places[index][1] for index in kept]
+        with suppress(MismatchError, UnsupportedError, AmbiguousTargetError):
+            if kept:
+                _plan_in_stored_order(
+                    checkpoint, infos, [[form[index] for index in kept] for form in forms]
+                )
+                return frozen
+    return ()
+
+
+def _is_left_behind(checkpoint: Checkpoint, state: OptimizerState) -> bool:
+    """Return whether the format has no place for the optimizer's state (keras 2.15.0, optimizers/legacy: no save_own_variables)."""
+    in_archive = checkpoint.provenance.format == "keras-archive"
+    return in_archive and state.generation == 2 and state.legacy and not state.variables
 
 
 def _plan_named(

@@ -6,7 +6,7 @@ Source: keras 3.15.1, optimizers/loss_scale_optimizer.py; keras 2.15.0, mixed_pr
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from converters.checkpoint import ArrayInfo, OptimizerState
@@ -50,7 +50,9 @@ def unwrap_loss_scaling(state: OptimizerState) -> tuple[OptimizerState, LossScal
         raise UnsupportedError(message, hint="convert the weights alone, without the optimizer")
     inner = replace(state, kind=kind.rsplit(">", 1)[-1], config=config)
     if state.generation != 3:
-        return inner, _of_keras_2(state.config)
+        once, ignored = _without_second_copies(inner.variables)
+        scaling = replace(_of_keras_2(state.config), ignored=ignored)
+        return replace(inner, variables=once), scaling
     return _of_keras_3(inner, state)
 
 
@@ -71,15 +73,13 @@ def _of_keras_2(config: Mapping[str, object]) -> LossScaling:
     if not dynamic:
         return LossScaling({"loss_scale_factor": scale})
     options = {"dynamic_scale": scale, "dynamic_growth_steps": int(growth), "smallest_scale": 1.0}
-    note = f"the loss scale is not in the file; it starts again at {scale:g}"
+    note = f"the loss scale is not carried over; it starts again at {scale:g}"
     return LossScaling(options, notes=(note,))
 
 
 def _of_keras_3(inner: OptimizerState, state: OptimizerState) -> tuple[OptimizerState, LossScaling]:
     """Return the optimizer inside with what is left when the wrapper's own numbers are taken from the front."""
-    # A .keras file holds what the optimizer inside has twice: with the wrapper, and by itself.
-    again = [variable for variable in state.variables if _INSIDE in variable.name]
-    variables = [v for v in state.variables if _INSIDE not in v.name]
+    variables, again = _without_second_copies(state.variables)
     leading = next((i for i, v in enumerate(variables) if v.shape != ()), len(variables))
     own = variables[: OWN_NUMBERS if leading > OWN_NUMBERS else 2]
     options = {
@@ -87,9 +87,17 @@ def _of_keras_3(inner: OptimizerState, state: OptimizerState) -> tuple[Optimizer
         "dynamic_growth_steps": int(_number(state.config, "dynamic_growth_steps", 2000)),
     }
     numbers = dict(zip(("scaled_steps", "dynamic_scale"), own[2:], strict=False))
-    ignored = [*((v, UNUSED) for v in own[:2]), *((v, "stored a second time") for v in again)]
-    scaling = LossScaling(options, numbers, tuple(ignored))
-    return replace(inner, variables=tuple(variables[len(own) :])), scaling
+    ignored = (*((v, UNUSED) for v in own[:2]), *again)
+    scaling = LossScaling(options, numbers, ignored)
+    return replace(inner, variables=variables[len(own) :]), scaling
+
+
+def _without_second_copies(
+    variables: Sequence[ArrayInfo],
+) -> tuple[tuple[ArrayInfo, ...], tuple[tuple[ArrayInfo, str], ...]]:
+    """Return the variables of a .keras file, which has those of the optimizer inside with the wrapper and by itself, once."""
+    again = tuple((v, "stored a second time") for v in variables if _INSIDE in v.name)
+    return tuple(v for v in variables if _INSIDE not in v.name), again
 
 
 def _number(

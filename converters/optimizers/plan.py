@@ -17,7 +17,7 @@ from converters.errors import AmbiguousTargetError, MismatchError, UnsupportedEr
 from converters.optimizers.loss_scaling import unwrap_loss_scaling
 from converters.optimizers.options import plan_options, used_options
 from converters.optimizers.rules import RULES, OptimizerRule, find_rule
-from converters.optimizers.stored_names import are_numbered, dialect_of, mentions
+from converters.optimizers.stored_names import Dialect, are_numbered, dialect_of, mentions
 from converters.optimizers.stored_order import Split, Weights, split_variables, used_slots
 from converters.optimizers.uneven import ADAM, Kind, choose_kinds, split_uneven
 
@@ -125,13 +125,18 @@ def plan_optimizer(
     dialect = dialect_of(state)
     rule = find_rule(state.kind) if state.kind else _infer_rule(state.variables, weights, notes)
     rate, options = plan_options(rule, dialect, state.config, notes)
+    if options.get("weight_decay"):
+        notes.append(
+            "weights that exclude_from_weight_decay named are in no file: all decay; leave some out again with "
+            "optimizer.exclude_from_weight_decay(parameters)"
+        )
     used = used_options(options)
     if state.kind is None or not state.config:
         used = _infer_used(rule, state.variables, notes)
         options |= {name: True for name in used if name != "momentum"}
         if "momentum" in used:
             options["momentum"] = 0.9
-            notes.append("momentum is not in the file; its buffer is, and 0.9 is assumed")
+            notes.append(_assumed_momentum(rule, dialect))
     scheduled = isinstance(rate, Mapping)
     try:
         split = split_variables(
@@ -156,7 +161,14 @@ def plan_optimizer(
     if rule.choose_kind is None:
         return plan
     forms = paths or ([name for name, _ in weights],)
-    kinds = choose_kinds(rule.choose_kind, state.config, forms, weights, split.rest)
+    kinds = choose_kinds(
+        rule.choose_kind,
+        state.config,
+        forms,
+        weights,
+        split.rest,
+        placeholders=dialect == "keras3",
+    )
     return _with_kinds(plan, rule, kinds, split)
 
 
@@ -268,6 +280,16 @@ def _names_fit(rule: OptimizerRule, variables: Sequence[ArrayInfo]) -> bool:
     needed = used_slots(rule, frozenset())
     named = all(any(mentions(variable, slot) for slot in slots) for variable in arrays)
     return named and all(any(mentions(v, slot) for v in arrays) for slot in needed or slots)
+
+
+def _assumed_momentum(rule: OptimizerRule, dialect: Dialect) -> str:
+    """Return the note on a momentum that only its buffer tells of."""
+    always = rule.kind == "SGD" and dialect == "keras2"  # keras 2.15.0, optimizers/sgd.py, build
+    also = ", though Keras 2.11 to 2.15 has one without momentum too" if always else ""
+    return (
+        f"momentum is not in the file; its buffer is, and 0.9 is assumed{also}; another one is set by "
+        "optimizer.param_groups[0]['momentum'] = 0.0 or what it was"
+    )
 
 
 def _infer_used(

@@ -85,8 +85,8 @@ def split_variables(
     start = 0
     for block in blocks:
         end = start + len(block) * len(weights)
-        for offset, slot in enumerate(block):
-            _assign(slot, body[start + offset : end : len(block)], weights, used, split)
+        for slot, found in _by_slot(block, body[start:end], len(weights)):
+            _assign(slot, found, weights, used, split)
         start = end
     _check_names(rule, split)
     return split
@@ -140,6 +140,19 @@ def _choose_blocks(
         if count * sum(len(block) for block in chosen) == stored:
             return chosen
     return None
+
+
+def _by_slot(
+    block: tuple[Slot, ...], stored: Sequence[ArrayInfo], count: int
+) -> list[tuple[Slot, Sequence[ArrayInfo]]]:
+    """Return the variables of each slot of a block: weight by weight, or slot after slot where names tell that.
+
+    TensorFlow's checkpoints give each slot of an old optimizer by itself, whatever order its .h5 files have.
+    """
+    runs = [stored[at * count : (at + 1) * count] for at in range(len(block))]
+    if all(mentions(v, slot) for slot, run in zip(block, runs, strict=True) for v in run):
+        return list(zip(block, runs, strict=True))
+    return [(slot, stored[offset :: len(block)]) for offset, slot in enumerate(block)]
 
 
 def _assign(

@@ -143,6 +143,7 @@ class KerasOptimizer(Optimizer, ABC):
         TypeError: An option has no such name.
     """
 
+    _loss_is_scaled = False  # since the last step
     state_dict = _without_compiler(Optimizer.state_dict)
     zero_grad = _without_compiler(Optimizer.zero_grad)
 
@@ -237,6 +238,7 @@ class KerasOptimizer(Optimizer, ABC):
             if found and not are_finite(found):
                 for group in scaled:
                     shrink_scale(group)
+                self._loss_is_scaled = False
                 return loss
         for group in self.param_groups:
             parameters = [p for p in group["params"] if p.grad is not None]
@@ -244,10 +246,15 @@ class KerasOptimizer(Optimizer, ABC):
                 self._step_group(group, parameters)
         for group in scaled:
             count_scaled_step(group)
+        self._loss_is_scaled = False
         return loss
 
     def scale_loss(self, loss: Tensor) -> Tensor:
-        """Return the loss times the loss scale; `backward` on it, `step` divides again."""
+        """Return the loss times the loss scale; `backward` on it, the next `step` divides again.
+
+        Without this call `step` takes the gradients as they are: a module in float32 needs no loss scale.
+        """
+        self._loss_is_scaled = True
         scale = loss_scale(self.param_groups[0])
         return loss if scale is None else loss * scale
 
@@ -327,7 +334,8 @@ class KerasOptimizer(Optimizer, ABC):
         if any(gradient.is_sparse for gradient in gradients):
             message = "sparse gradients are not supported; build the embedding with sparse=False"
             raise ValueError(message)
-        gradients = unscaled(group, gradients)
+        if self._loss_is_scaled:
+            gradients = unscaled(group, gradients)
         if group["regularization"]:
             gradients = regularize(group, parameters, gradients)
         if group["gradient_accumulation_steps"]:

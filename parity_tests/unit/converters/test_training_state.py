@@ -56,13 +56,17 @@ def sequential(name: str, *layers: dict[str, Any]) -> dict[str, Any]:
     return {"class_name": "Sequential", "config": {"name": name, "layers": list(layers)}}
 
 
-@pytest.mark.parametrize(("generation", "refused"), [(2, False), (3, True)])
+@pytest.mark.parametrize(
+    ("generation", "weights", "refused"),
+    [(2, "b", False), (3, "b", True), (2, "ab", True), (2, "", True)],
+    ids=["frozen-model", "keras-3-says-it", "one-slot-missing", "no-weight-has-slots"],
+)
 def test_slots_without_those_of_a_frozen_nested_model_are_left_out_where_keras_does_not_say_it(
-    generation: int, refused: bool
+    generation: int, weights: str, refused: bool
 ) -> None:
     text = json.dumps(sequential("net", sequential("inner", dense("a")), dense("b")))
     graph = parse_model_config(text, generation=generation)
-    slots = [array("Adam/m/b"), array("Adam/v/b")]
+    slots = [array(f"Adam/m/{name}") for name in weights] + [array("Adam/v/b")]
     state = OptimizerState("Adam", {"learning_rate": 0.1}, slots, True, generation)
     source = Provenance("a.h5", lambda: "", 1, "keras-h5", None, generation, {})
     arrays = {("inner", "a"): {"kernel": array("a")}, ("b",): {"kernel": array("b")}}
@@ -76,4 +80,27 @@ def test_slots_without_those_of_a_frozen_nested_model_are_left_out_where_keras_d
     plan, notes = plan_optimizer_state(checkpoint, graph, arrays)
 
     assert plan is None
-    assert "frozen nested model" in notes[0]
+    assert "nested inner was frozen" in notes[0]
+
+
+def archived(variables: list[ArrayInfo], *, legacy: bool) -> Checkpoint:
+    """A .keras file of Keras 2 with one layer and Adam."""
+    graph = parse_model_config(json.dumps(sequential("net", dense("b"))), generation=2)
+    state = OptimizerState("Adam", {"learning_rate": 0.1}, variables, legacy, 2)
+    source = Provenance("a.keras", lambda: "", 1, "keras-archive", None, 2, {})
+    return Checkpoint(
+        [LayerArrays("b", "b", {"kernel": array("b")})], graph, state, None, [], source
+    )
+
+
+@pytest.mark.parametrize("legacy", [True, False], ids=["legacy", "new"])
+def test_a_legacy_optimizer_in_a_keras_archive_is_not_started_anew(legacy: bool) -> None:
+    checkpoint = archived([], legacy=legacy)
+    assert checkpoint.graph is not None
+
+    plan, notes = plan_optimizer_state(
+        checkpoint, checkpoint.graph, {("b",): {"kernel": array("b")}}
+    )
+
+    assert (plan is None) == legacy
+    assert any("legacy optimizers in .keras files" in note for note in notes) == legacy

@@ -312,6 +312,17 @@ def test_names_decide_when_square_weights_lie_in_another_order() -> None:
     assert any("another order" in note for note in plan.notes)
 
 
+def test_slots_of_a_checkpoint_lie_one_after_the_other_whatever_order_the_optimizer_has() -> None:
+    variables = [array("Ftrl/iter:0", dtype="int64")]
+    variables += [
+        array(f"Ftrl/{name.removesuffix(':0')}/{slot}:0", shape)
+        for slot in ("accumulator", "linear")
+        for name, shape in WEIGHTS
+    ]
+    plan = plan_optimizer(OptimizerState("Ftrl", {"decay": 0.0}, variables, True, 2), WEIGHTS)
+    assert names(plan, "linear") == [v.name for v in variables[-len(WEIGHTS) :]]
+
+
 def test_slot_under_the_name_of_another_is_refused() -> None:
     with pytest.raises(MismatchError, match="named after exp_avg_sq"):
         plan_optimizer(named("adam", ("velocity", "momentum"), "Adam"), WEIGHTS)
@@ -465,6 +476,57 @@ def partial(plan: OptimizerPlan) -> dict[str, dict[int, int]]:
         slot: {place: int(a.name.rsplit("/", 1)[-1]) for place, a in found.items()}
         for slot, found in plan.partial.items()
     }
+
+
+def test_adafactor_of_keras_2_stores_no_placeholders() -> None:
+    shapes = [shape for _, whole in WEIGHTS for shape in factored(whole)]
+    state = replace(numbered(1, shapes, {"learning_rate": 0.5}, "Adafactor"), generation=2)
+    plan = plan_optimizer(state, WEIGHTS)
+    matrices = [place for place, (_, whole) in enumerate(WEIGHTS) if len(whole) > 1]
+    assert list(plan.partial["row"]) == matrices
+    assert {place: a.shape for place, a in plan.partial["square_avg"].items()} == dict(
+        enumerate(shape for _, shape in WEIGHTS)
+    )
+    assert len(plan.partial["row"]) * 2 + len(WEIGHTS) == len(shapes)
+
+
+def factored(shape: Shape) -> list[Shape]:
+    """What Adafactor of Keras 2 has for a weight."""
+    return [shape[:-1], shape[:-2] + shape[-1:], shape] if len(shape) > 1 else [shape]
+
+
+@pytest.mark.parametrize(
+    ("counter", "said"), [("iteration", True), ("SGD/iter", False)], ids=["new", "legacy"]
+)
+def test_a_momentum_buffer_tells_of_momentum_only_for_legacy_sgd(counter: str, said: bool) -> None:
+    variables = [array(f"{counter}:0", dtype="int64")]
+    variables += [
+        array(f"SGD/m/{name}" if said else f"SGD/{name[:-2]}/momentum:0", shape)
+        for name, shape in WEIGHTS
+    ]
+    plan = plan_optimizer(OptimizerState(None, {}, variables, not said, 2), WEIGHTS)
+    assert plan.options["momentum"] == 0.9
+    [note] = [note for note in plan.notes if "0.9 is assumed" in note]
+    assert ("without momentum too" in note) == said
+    assert "param_groups[0]['momentum']" in note
+
+
+def test_weights_left_out_of_the_decay_are_in_no_file() -> None:
+    with_decay = plan_optimizer(numbered(2, PAIRS, {"weight_decay": 0.1}, "AdamW"), WEIGHTS)
+    without = plan_optimizer(numbered(2, PAIRS, {"weight_decay": None}, "AdamW"), WEIGHTS)
+    assert any("exclude_from_weight_decay" in note for note in with_decay.notes)
+    assert not any("exclude_from_weight_decay" in note for note in without.notes)
+
+
+def test_a_keras_2_archive_holds_the_optimizer_inside_a_loss_scale_twice() -> None:
+    inner = {"class_name": "Adam", "config": {"learning_rate": 0.5, "is_legacy_optimizer": False}}
+    once = numbered(1, PAIRS, {"inner_optimizer": inner}, "LossScaleOptimizerV3").variables
+    again = [replace(v, name=v.name.replace("/vars/", "/inner_optimizer/vars/")) for v in once]
+    config = {"inner_optimizer": inner}
+    state = OptimizerState("LossScaleOptimizerV3", config, [*once, *again], False, 2)
+    plan = plan_optimizer(state, WEIGHTS)
+    assert numbers(plan, "exp_avg") == [1, 3, 5]
+    assert len(plan.ignored) == len(again)
 
 
 def test_adafactor_keeps_rows_and_columns_of_matrices_only() -> None:

@@ -90,6 +90,10 @@ def train_torch(
     for step in gradients():
         for parameter, gradient in zip(parameters, step, strict=True):
             parameter.grad = torch.tensor(gradient.astype(dtype))
+        if isinstance(optimizer, KerasOptimizer):
+            optimizer.scale_loss(
+                torch.ones(())
+            )  # Keras takes all gradients for those of a scaled loss
         optimizer.step()
     return [parameter.detach().numpy() for parameter in parameters]
 
@@ -301,6 +305,23 @@ def test_momentum_buffer_keeps_the_old_learning_rate() -> None:
     assert parameter.item() == -1.5  # torch.optim.SGD would stay at -1
 
 
+def test_only_gradients_of_a_scaled_loss_are_divided_by_the_scale() -> None:
+    parameter = torch.nn.Parameter(torch.zeros(1, dtype=torch.float64))
+    optimizer = optimizers.SGD([parameter], 1.0, dynamic_scale=8.0)
+
+    (2 * parameter).sum().backward()  # type: ignore[no-untyped-call]
+    optimizer.step()
+    assert parameter.item() == -2
+    optimizer.zero_grad()
+    optimizer.scale_loss((2 * parameter).sum()).backward()  # type: ignore[no-untyped-call]
+    optimizer.step()
+    assert parameter.item() == -4
+    optimizer.zero_grad()
+    (2 * parameter).sum().backward()  # type: ignore[no-untyped-call]
+    optimizer.step()
+    assert parameter.item() == -6
+
+
 @pytest.mark.parametrize(("name", "options"), CASES, ids=IDS)
 def test_saved_state_continues_and_is_plain(name: str, options: Options) -> None:
     whole = ours(name, options, "float64")
@@ -315,6 +336,7 @@ def test_saved_state_continues_and_is_plain(name: str, options: Options) -> None
             optimizer.load_state_dict(torch.load(buffer, weights_only=True))
         for parameter, gradient in zip(parameters, step, strict=True):
             parameter.grad = torch.tensor(gradient)
+        optimizer.scale_loss(torch.ones(()))
         optimizer.step()
     assert difference(whole, [p.detach().numpy() for p in parameters]) == 0
     assert optimizer.param_groups[0]["iterations"] == STEPS
