@@ -95,6 +95,7 @@ def names(plan: OptimizerPlan, slot: str) -> list[str]:
 def assert_complete(plan: OptimizerPlan, state: OptimizerState) -> None:
     """Every stored array is used once or ignored with a reason."""
     used = [array.name for slot in plan.slots.values() for array in slot]
+    used += [array.name for slot in plan.partial.values() for array in slot.values()]
     used += [array.name for array, reason in plan.ignored if reason]
     used += [array.name for array in plan.numbers.values()]
     for single in (plan.iterations, plan.learning_rate):
