@@ -99,6 +99,7 @@ def measure_commands(
             return float("nan")
         if new_files and name in new_files:
             new_files[name].unlink(missing_ok=True)
+            os.sync()  # what the command before left for the disk is not this one's to wait for
         try:
             found = run_command(commands[name], environment, folder / f"{name}.log")
         except (WorkerError, OSError) as error:
@@ -111,7 +112,7 @@ def measure_commands(
         run(name)  # reads the files once, so that no round pays for a cold disk
     calls = {name: partial(run, name) for name in commands}
     values = interleave(calls, rounds - rounds // 2)
-    # What a command leaves behind, pages of a copy that wait for the disk, meets every other one.
+    # What a command leaves behind in the caches meets every other one.
     backwards = interleave(dict(reversed(calls.items())), rounds // 2)
     return [
         Measurement(
