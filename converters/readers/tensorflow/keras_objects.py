@@ -276,7 +276,8 @@ def _layer_nodes(objects: Objects, model: int) -> list[int] | None:
 
 def _layers(objects: Objects, model: int, graph: Graph, prefix: str) -> Iterator[LayerArrays]:
     for layer, node in _paired(objects, model, graph):
-        path = f"{prefix}layers/{layer.name}"
+        # A name with a slash ("q/dense") is one part of the path all the same.
+        path = f"{prefix}layers/{layer.name.replace('%', '%25').replace('/', '%2F')}"
         if layer.graph is not None:
             yield LayerArrays(path, layer.name, {})
             yield from _layers(objects, node, layer.graph, f"{path}/")
