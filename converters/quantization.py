@@ -13,6 +13,8 @@ from converters.errors import UnsupportedError
 QUANTIZED = ("Dense", "EinsumDense", "Embedding", "ReversibleEmbedding")
 """Classes that Keras quantizes; attention holds such layers inside."""
 QUANTIZED_TO_FLOAT8 = ("Dense", "EinsumDense")
+CALIBRATED = ("Dense", "EinsumDense")
+"""Classes that GPTQ and AWQ quantize, with the inputs of examples."""
 _HOLDERS = ("MultiHeadAttention", "GroupQueryAttention")
 
 
@@ -21,12 +23,12 @@ def settle_quantization(
 ) -> tuple[str, Mapping[str, object]]:
     """Return class and settings with the quantization of the policy as settings of their own.
 
-    Of float8, `amax_history_length` remains. `quantization` is "int8" or "int4"; `block_size` the number of weights that share a scale
+    Of float8, `amax_history_length` remains, of gptq and awq `bits` and as `block_size` the rows that share a scale (None: all). `quantization` is "int8" or "int4"; `block_size` the number of weights that share a scale
     (None: one scale a column); `rounds_input` whether the input is rounded to int8 as well; `activation_range` and
     `activation_epsilon` how. Of layers without weights only the type they compute in stays.
 
     Raises:
-        UnsupportedError: Weights are quantized in another way (gptq, awq), or inside of an attention layer.
+        UnsupportedError: Weights are quantized in another way, or inside of an attention layer.
     """
     policy = config.get("dtype")
     inner = policy.get("config") if isinstance(policy, Mapping) else None
@@ -39,10 +41,16 @@ def settle_quantization(
     if mode == "float8" and class_name in QUANTIZED_TO_FLOAT8:
         length = inner.get("amax_history_length", 1024)
         return f"Float8{class_name}", {**settings, "amax_history_length": length}
+    if mode in ("gptq", "awq") and class_name in CALIBRATED:
+        bits, _, size = block.partition("/")
+        if bits in ("2", "3", "4", "8") and (size == "-1" or (size.isdecimal() and int(size))):
+            settings |= {"quantization": mode, "bits": int(bits)}
+            settings["block_size"] = None if size == "-1" else int(size)
+            return f"Calibrated{class_name}", settings
     if mode not in ("int8", "int4") or class_name in _HOLDERS:
         msg = (
-            f"layer '{config.get('name')}' ({class_name}) is quantized to {mode}; int8 and int4 are converted, for "
-            f"{', '.join(QUANTIZED)}, float8 for {' and '.join(QUANTIZED_TO_FLOAT8)}"
+            f"layer '{config.get('name')}' ({class_name}) is quantized to {inner['mode']}; int8 and int4 are converted, for "
+            f"{', '.join(QUANTIZED)}, float8, gptq/<bits>/<group> and awq/4/<group> for {' and '.join(CALIBRATED)}"
         )
         raise UnsupportedError(msg, hint="give the model as it was before it was quantized")
     settings["quantization"] = mode

@@ -236,6 +236,11 @@ TARGETS: dict[str, Target] = {
         *("kernel_shape", "bias_shape", "history"),
         unnamed=("equation",),
     ),
+    "compat.CalibratedEinsumDense": _module(
+        f"{COMPAT}.calibrated:CalibratedEinsumDense",
+        *("kernel_shape", "columns", "groups", "packed", "scales_rows", "bias_shape"),
+        unnamed=("equation",),
+    ),
     "compat.QuantizedEmbedding": _module(
         f"{COMPAT}.quantized:QuantizedEmbedding",
         *("bits", "groups", "rounds_input", "soft_cap", "tied"),

@@ -36,6 +36,7 @@ COMPARED_IN = {
             *("QuantizedDense", "QuantizedEinsumDense"),
             *("QuantizedEmbedding", "QuantizedReversibleEmbedding"),
             *("Float8Dense", "Float8EinsumDense"),
+            *("CalibratedDense", "CalibratedEinsumDense"),
         ),
         "test_quantized.py",
     ),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import runpy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 import torch
 
 import torchward
-from converters.errors import UnsupportedError
+from converters.errors import MismatchError, UnsupportedError
 from converters.quantization import settle_quantization
 
 pytestmark = pytest.mark.tf
@@ -123,11 +124,116 @@ def test_adapters_of_low_rank_are_merged_by_keras_when_it_saves(keras: Any, tmp_
     np.testing.assert_allclose(found.detach().numpy(), np.asarray(model(x)), rtol=0, atol=3e-6)
 
 
-def test_other_kinds_of_quantization_are_refused() -> None:
-    policy = {"class_name": "GPTQDTypePolicy", "config": {"mode": "gptq/4/128"}}
+@pytest.mark.parametrize(
+    ("name", "mode"),
+    [
+        ("Embedding", "gptq/4/128"),
+        ("MultiHeadAttention", "awq/4/-1"),
+        ("Dense", "gptq/4/0"),
+        ("Dense", "gptq/5/8"),
+        ("Dense", "int2"),
+    ],
+)
+def test_other_kinds_of_quantization_are_refused(name: str, mode: str) -> None:
+    policy = {"class_name": "GPTQDTypePolicy", "config": {"mode": mode}}
 
-    with pytest.raises(UnsupportedError, match="is quantized to gptq; int8 and int4 are converted"):
-        settle_quantization("Dense", {"name": "dense", "dtype": policy})
+    with pytest.raises(UnsupportedError, match=f"quantized to {mode}; int8 and int4 are converted"):
+        settle_quantization(name, {"name": "dense", "dtype": policy})
+
+
+CALIBRATED: dict[str, Callable[..., Any]] = {
+    "dense": lambda keras, x: keras.layers.Dense(5, activation="tanh", name="layer")(x),
+    "no-bias": lambda keras, x: keras.layers.Dense(4, use_bias=False, name="layer")(x),
+    "einsum-rows-first": lambda keras, x: keras.layers.EinsumDense(
+        "abc,cde->abde", (None, 2, 5), bias_axes="de", name="layer"
+    )(x),
+    "einsum-columns-last": lambda keras, x: keras.layers.EinsumDense(
+        "abc,bcd->ad", 7, bias_axes="d", name="layer"
+    )(x),
+    "einsum-matrix": lambda keras, x: keras.layers.EinsumDense(
+        "abc,cd->abd", (None, 5), name="layer"
+    )(x),
+}
+
+
+def save_calibrated(keras: Any, name: str, mode: str, path: Path) -> tuple[Any, np.ndarray]:
+    """Save a layer with weights as a calibration would have left them."""
+    keras.utils.clear_session(free_memory=False)
+    inputs = keras.Input((3, 6))
+    model = keras.Model(inputs, CALIBRATED[name](keras, inputs))
+    layer = model.get_layer("layer")
+    kind, bits, group = mode.split("/")
+    make = {"gptq": keras.quantizers.GPTQConfig, "awq": keras.quantizers.AWQConfig}[kind]
+    config = make(None, None, weight_bits=int(bits), group_size=int(group))
+    layer.quantize(kind, config=config)
+    setattr(layer, f"is_{kind}_calibrated", True)
+    del layer._kernel  # as a calibration does
+    draws = np.random.default_rng(5)
+    for weight in (layer.quantized_kernel, layer.kernel_zero):
+        packed = weight is layer.quantized_kernel and bits == "4"
+        weight.assign(draws.integers(256 if packed else 2 ** int(bits), size=weight.shape))
+    layer.kernel_scale.assign(draws.uniform(0.01, 0.2, size=layer.kernel_scale.shape))
+    layer.g_idx.assign(draws.integers(layer.kernel_scale.shape[1], size=layer.g_idx.shape))
+    if kind == "awq":
+        layer.awq_scales.assign(draws.uniform(0.5, 2, size=layer.awq_scales.shape))
+    if layer.bias is not None:
+        layer.bias.assign(draws.normal(size=layer.bias.shape))
+    # Keras 3.14 and 3.15 leave the zeros out of .keras and cannot load it again; 3.12 and 3.13 stored them.
+    layer._get_kernel_with_merged_lora = lambda: (None, None, layer.kernel_zero)
+    model.save(path)
+    return model, draws.normal(size=(4, 3, 6)).astype("float32")
+
+
+@pytest.mark.parametrize(
+    "mode", ["gptq/4/2", "gptq/4/-1", "gptq/8/4", "gptq/3/4", "awq/4/4", "awq/4/-1"]
+)
+@pytest.mark.parametrize("name", CALIBRATED)
+def test_calibrated_layer_computes_what_keras_computes(
+    name: str, mode: str, keras: Any, tmp_path: Path
+) -> None:
+    model, x = save_calibrated(keras, name, mode, tmp_path / "model.keras")
+    legacy = np.asarray(model(x))
+
+    torchward.convert(tmp_path / "model.keras", tmp_path / "model.pth")
+    found = torchward.load(tmp_path / "model.pth")(torch.from_numpy(x))
+
+    assert np.abs(legacy).max() > 0.5
+    np.testing.assert_allclose(found.detach().numpy(), legacy, rtol=2e-6, atol=2e-5)
+
+
+@pytest.mark.parametrize("mode", ["gptq/4/2", "awq/4/4"])
+@pytest.mark.parametrize("name", CALIBRATED)
+def test_calibrated_layer_of_a_legacy_file_has_all_its_arrays(
+    name: str, mode: str, keras: Any, tmp_path: Path
+) -> None:
+    model, x = save_calibrated(keras, name, mode, tmp_path / "model.h5")
+
+    torchward.convert(tmp_path / "model.h5", tmp_path / "model.pth")
+    found = torchward.load(tmp_path / "model.pth")(torch.from_numpy(x))
+
+    np.testing.assert_allclose(found.detach().numpy(), np.asarray(model(x)), rtol=2e-6, atol=2e-5)
+
+
+def test_calibrated_layer_without_zeros_is_refused(keras: Any, tmp_path: Path) -> None:
+    model, _ = save_calibrated(keras, "dense", "gptq/4/2", tmp_path / "model.keras")
+    del model.get_layer("layer")._get_kernel_with_merged_lora
+    model.save(tmp_path / "model.keras")
+
+    with pytest.raises(MismatchError, match=r"found 4 arrays .* needed 5 .*kernel_zero"):
+        torchward.convert(tmp_path / "model.keras", tmp_path / "model.pth")
+
+
+def test_source_of_a_calibrated_layer_computes_the_same(keras: Any, tmp_path: Path) -> None:
+    model, x = save_calibrated(keras, "dense", "awq/4/4", tmp_path / "model.keras")
+    source = tmp_path / "network.py"
+
+    torchward.convert(tmp_path / "model.keras", tmp_path / "model.pth", source_code=source)
+    live = torchward.load(tmp_path / "model.pth")
+    emitted = runpy.run_path(str(source))[live.architecture.name]()
+    emitted.load_state_dict(live.state_dict())
+
+    y = emitted(torch.from_numpy(x)).detach().numpy()
+    np.testing.assert_allclose(y, np.asarray(model(x)), rtol=2e-6, atol=2e-5)
 
 
 FLOAT8: dict[str, Callable[..., Any]] = {
