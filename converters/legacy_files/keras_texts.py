@@ -45,7 +45,10 @@ def archive_members(record: LegacyRecord) -> dict[str, str]:
                 f"the model's configuration is of Keras {record.version or record.generation}, which .keras files "
                 "of Keras 3 do not hold"
             )
-            raise UnsupportedError(msg, hint="export to .h5: -o model.h5")
+            raise UnsupportedError(
+                msg,
+                hint="export to .h5: -o model.h5; where Keras 3 loads that, its own save makes a .keras",
+            )
         config = _with_modules(config)
     training = _training(record)
     if training is not None and "compile_config" not in config:
