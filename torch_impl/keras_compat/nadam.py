@@ -110,21 +110,32 @@ class Nadam(KerasOptimizer):
         group: Group, parameters: list[Tensor], step: int, rounded: Rounding
     ) -> list[float]:
         """Return the product up to this step as each parameter sees it, and keep that of the whole step."""
-        count = 1 if group["turns"] is None else len(group["turns"])
-        # The running product uses the numbers as configured, everything else their float32 roundings.
-        if group["mu_product"] is None:
-            past = (
-                _momentum(group, i, group["beta_1"], 0.96) ** _multiplied(i, count - 1)
-                for i in range(1, step)
-            )
-            group["mu_product"] = rounded(math.prod(past))
         now = _momentum(group, step, group["beta_1"], 0.96)
-        before = group["mu_product"]
-        group["mu_product"] = rounded(before * now ** _multiplied(step, count - 1))
+        before = product_so_far(group, rounded)
+        group["mu_product"] = rounded(
+            before * now ** _multiplied(step, _last_turn(group))
+        )
         if group["turns"] is None:
             return [group["mu_product"]] * len(parameters)
         turns = of_parameters(group, parameters, "turns")
         return [rounded(before * now ** _multiplied(step, turn)) for turn in turns]
+
+
+def product_so_far(group: Group, rounded: Rounding) -> float:
+    """Return the product after the steps done, from their number where it is not kept."""
+    if group["mu_product"] is not None:
+        return float(group["mu_product"])
+    # The product uses the numbers as configured, everything else their float32 roundings.
+    past = (
+        _momentum(group, step, group["beta_1"], 0.96)
+        ** _multiplied(step, _last_turn(group))
+        for step in range(1, updates_done(group) + 1)
+    )
+    return rounded(math.prod(past))
+
+
+def _last_turn(group: Group) -> int:
+    return 0 if group["turns"] is None else len(group["turns"]) - 1
 
 
 def _multiplied(step: int, turn: int) -> int:

@@ -16,7 +16,9 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from torch_impl.keras_compat.keras_optimizer import KerasOptimizer
+from torch_impl.keras_compat.nadam import product_so_far
 from torch_impl.keras_compat.parameter_groups import Group
+from torch_impl.keras_compat.rounding import float32
 
 LOST_OPTIONS = {
     "clipnorm": "clip every gradient to its norm yourself",
@@ -119,8 +121,8 @@ def _state(
         name: state[name] * factor for name, factor in factors.items() if name in state
     }
     result["step"] = torch.tensor(float(group["iterations"]))
-    if group.get("mu_product") is not None:
-        result["mu_product"] = torch.tensor(group["mu_product"])
+    if "mu_product" in group:
+        result["mu_product"] = torch.tensor(product_so_far(group, float32))
     return result
 
 
@@ -203,7 +205,13 @@ CLASSES: Mapping[str, _Class] = {
         "NAdam",
         lambda group: {**_betas(group), "momentum_decay": group["schedule_decay"]},
         lambda group: {"exp_avg": 1.0, "exp_avg_sq": 1.0},
-        lambda group: [],
+        lambda group: (
+            [
+                "the product of momenta grows once a step, in Keras 2 once for each weight"
+            ]
+            if group["turns"]
+            else []
+        ),
     ),
 }
 CLASSES = {**CLASSES, "AdamW": CLASSES["Adam"]}

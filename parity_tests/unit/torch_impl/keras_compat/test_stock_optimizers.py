@@ -69,10 +69,20 @@ def test_state_continues_where_the_formulas_agree(name: str, options: dict[str, 
         ("SGD", {"dynamic_scale": 4.0}, "GradScaler"),
         ("SGD", {"use_ema": True}, "AveragedModel"),
         ("SGD", {"decay": 0.5}, "lr_scheduler"),
+        ("Nadam", {"turns": [0]}, "once for each weight"),
     ],
 )
 def test_what_changes_is_said(name: str, options: dict[str, Any], change: str) -> None:
     assert any(change in text for text in stock_optimizer(trained(name, options)[0]).changes)
+
+
+def test_a_product_of_momenta_that_is_not_kept_goes_along() -> None:
+    optimizer, parameter = trained("Nadam", {})
+    kept = optimizer.param_groups[0]["mu_product"]
+    optimizer.param_groups[0]["mu_product"] = None
+    stock = stock_optimizer(optimizer).optimizer
+    assert stock.state[parameter]["mu_product"].item() == pytest.approx(kept, rel=1e-6)
+    stock.step()
 
 
 def test_nothing_changes_for_plain_gradient_descent() -> None:
