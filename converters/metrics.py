@@ -23,7 +23,7 @@ def find_metric(stored: object, *, negative_cosine: bool = False) -> KerasMetric
         stored: a name, or a class or function with its configuration.
         negative_cosine: "cosine_proximity" is the loss of this name, as before Keras 2.3, and not a similarity.
     """
-    found = find_function(stored, {**LOSSES, **METRICS, **METRICS_WITH_MEMORY})
+    found = find_function(_unwrapped(stored), {**LOSSES, **METRICS, **METRICS_WITH_MEMORY})
     if found is None:
         return None
     name, options, config = found
@@ -38,6 +38,22 @@ def find_metric(stored: object, *, negative_cosine: bool = False) -> KerasMetric
     return KerasMetric(
         name, *mean_of(values, ignored=ignored if isinstance(ignored, int) else None)
     )
+
+
+def _unwrapped(stored: object) -> object:
+    """Return the function in a MeanMetricWrapper, as Keras 2 stores every metric given by name, with the other settings.
+
+    Keras 3 names functions of losses and of metrics alike: of the two cosine similarities, which differ in their sign,
+    it is not known which one is meant.
+    """
+    config = stored.get("config") if isinstance(stored, Mapping) else None
+    if not isinstance(config, Mapping) or "fn" not in config:
+        return stored
+    function = config["fn"]
+    if isinstance(function, Mapping):
+        function = function.get("config")
+        function = None if function == "cosine_similarity" else function
+    return {"class_name": function, "config": {k: v for k, v in config.items() if k != "fn"}}
 
 
 def _with_memory(

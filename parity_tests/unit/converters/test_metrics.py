@@ -73,6 +73,34 @@ def test_similarity_is_the_negative_of_the_loss_but_not_before_keras_2_3() -> No
     assert old(OUTPUT, TARGET).item() == pytest.approx(-1.0)
 
 
+def wrapped(function: object, **options: object) -> dict[str, object]:
+    config = {"name": "shown", "dtype": "float32", "fn": function, **options}
+    return {"class_name": "MeanMetricWrapper", "config": config}
+
+
+@pytest.mark.parametrize(
+    ("function", "name"),
+    [
+        ("kl_divergence", "kl_divergence"),  # Keras 2
+        ("cosine_similarity", "cosine_similarity"),
+        ({"class_name": "function", "config": "mean_squared_error"}, "mean_squared_error"),
+        ({"class_name": "function", "config": "cosine_similarity"}, None),
+        ({"class_name": "function", "config": "mine"}, None),
+        ({"class_name": "function", "config": 3}, None),
+        (None, None),
+    ],
+)
+def test_function_in_a_wrapper_is_found(function: object, name: str | None) -> None:
+    found = find_metric(wrapped(function))
+    assert (found and found.name) == name
+
+
+def test_options_of_a_wrapped_function_are_used() -> None:
+    found = find_metric(wrapped("binary_accuracy", threshold=0.2))
+    assert found is not None
+    assert found(torch.tensor([[0.3]]), torch.tensor([[1.0]])).item() == 1.0
+
+
 @pytest.mark.tf
 def test_metrics_of_a_file_show_what_keras_shows(tmp_path: Path) -> None:
     keras = pytest.importorskip("keras")
