@@ -84,6 +84,9 @@ def choose_actions(
         epsilon: probability of a random action.
         rng: gives `rows` floats, then `rows` integers.
     """
+    if rows == 1:  # the same draws as in arrays of one, at a fifth of their time
+        explores, drawn = rng.random() <= epsilon, rng.integers(action_size)
+        return np.array([drawn]) if explores else greedy()
     random = rng.random(rows) <= epsilon
     action = rng.integers(action_size, size=rows)
     return action if random.all() else np.where(random, action, greedy())

@@ -1,10 +1,11 @@
 """Several gradient steps of a network in one compiled call.
 
 The whole step is traced: targets, loss, gradients, clipping and Adam, in the functions that eager updates use. Where the
-matrices are small, dispatching costs more than arithmetic, and four things avoid it: several updates are
-unrolled into a call, parameters and moments lie in one vector each (clipping and Adam are one loop over it),
-inductor's C++ wrapper calls the CPU's kernels without Python in between, and the trace goes to inductor directly, because
-the guards of `torch.compile` take as long as an update. `gradient_steps.py` calls it.
+matrices are small, dispatching costs more than arithmetic, and five things avoid it: several updates are
+unrolled into a call, the target network, which stays as it is, is evaluated once for all of these, parameters and
+moments lie in one vector each (clipping and Adam are one loop over it), inductor's C++ wrapper calls the CPU's kernels
+without Python in between, and the trace goes to inductor directly, because the guards of `torch.compile` take as long
+as an update. `gradient_steps.py` calls it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -171,24 +173,31 @@ class CompiledSteps:
     ) -> Callable[..., Tensor]:
         """Return the function that is traced; its updates are as many as its step sizes."""
 
-        def loss_of(parameters: Tensor, target: Tensor, batch: TensorBatch, masks: Masks) -> Tensor:
-            network = _with_parameters(self._network, parameters)
-            return self._loss(network, _with_parameters(self._target_network, target), batch, masks)
-
         def steps(parameters: Tensor, target: Tensor, *others: Tensor) -> Tensor:
             slots = dict(zip(slot_names, others, strict=False))
             step_sizes, *inputs = others[len(slots) :]
             batches = TensorBatch(*inputs[: len(TensorBatch._fields)])
             all_masks = dict(zip(mask_names, inputs[len(batches) :], strict=True))
+            target_network = _with_parameters(self._target_network, target)
+            following = _evaluate_together(target_network, batches.next_observation)
             losses = []
             for index in range(len(step_sizes)):
                 batch, masks = select_update(batches, all_masks, index)
-                gradient, loss = grad_and_value(loss_of)(parameters, target, batch, masks)
+                known = _with_value(target_network, batch.next_observation, following[index])
+                # Arguments get new identities inside of grad_and_value; what is bound here keeps its own.
+                loss_of = partial(self._loss_of, target_network=known, batch=batch, masks=masks)
+                gradient, loss = grad_and_value(loss_of)(parameters)
                 _apply(parameters, gradient, slots, step_sizes[index], numbers)
                 losses.append(loss)
             return torch.stack(losses)
 
         return steps
+
+    def _loss_of(
+        self, parameters: Tensor, *, target_network: Network, batch: TensorBatch, masks: Masks
+    ) -> Tensor:
+        network = _with_parameters(self._network, parameters)
+        return self._loss(network, target_network, batch, masks)
 
 
 def compile_function(
@@ -228,6 +237,17 @@ def _with_parameters(network: nn.Module, vector: Tensor) -> Network:
         for (name, parameter), part in zip(named.items(), parts, strict=True)
     }
     return lambda *inputs: functional_call(network, shaped, inputs)
+
+
+def _evaluate_together(network: Network, inputs: Tensor) -> Tensor:
+    """Return the outputs for (updates, batch, ...) as one batch: long products are faster than short ones."""
+    values = network(inputs.flatten(0, 1))
+    return values.reshape(*inputs.shape[:2], *values.shape[1:])
+
+
+def _with_value(network: Network, known: Tensor, value: Tensor) -> Network:
+    """Return the network as a function that has its value for the tensor `known` already."""
+    return lambda *inputs: value if inputs[0] is known and not inputs[1:] else network(*inputs)
 
 
 def _apply(

@@ -77,6 +77,21 @@ def test_draws_do_not_depend_on_their_outcome() -> None:
     assert generators[0].random() == generators[1].random()
 
 
+@pytest.mark.parametrize("count", [1, 3, 1000])
+def test_one_observation_gets_the_draws_of_arrays_of_one(count: int) -> None:
+    rng, arrays = (np.random.default_rng(0) for _ in range(2))
+
+    for _ in range(200):
+        action = choose_actions(lambda: np.array([-1]), 1, count, 0.5, rng)
+        is_random, drawn = arrays.random(1) <= 0.5, arrays.integers(count, size=1)
+
+        assert action.shape == (1,)
+        assert action.dtype == np.int64
+        assert action == np.where(is_random, drawn, -1)
+
+    assert rng.bit_generator.state == arrays.bit_generator.state
+
+
 def test_values_are_not_computed_when_every_action_is_random() -> None:
     def fail() -> NDArray[np.int64]:
         raise AssertionError

@@ -232,6 +232,17 @@ def test_masks_may_be_views_of_any_strides(traced: list[int]) -> None:
     assert traced == [2, 2]
 
 
+@pytest.mark.usefixtures("traced")
+@pytest.mark.parametrize("double", [False, True])
+def test_the_target_network_is_evaluated_once_for_all_updates_of_a_call(double: bool) -> None:
+    trainee, shapes = Trainee(True, double=double), list[tuple[int, ...]]()
+    trainee.target.register_forward_hook(lambda _, inputs, __: shapes.append(inputs[0].shape))
+
+    trainee.steps(*make_batches(2))
+
+    assert shapes == [(2 * 9, 4)]
+
+
 def test_only_full_calls_and_single_updates_are_compiled(traced: list[int]) -> None:
     trainee = Trainee(True)
 
