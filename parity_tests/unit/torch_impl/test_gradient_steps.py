@@ -87,7 +87,7 @@ def assert_same(
             tensor,
             rtol=limit,
             atol=limit,
-            msg=lambda text, name=name: f"{name}: {text}",
+            msg=partial("{}: {}".format, name),
         )
 
 
