@@ -108,9 +108,9 @@ class Layout:
                 moved = np.concatenate([pieces[part] for part in order], axis=index)
         turned = {group.axis for group in self.left if isinstance(group, Backwards)}
         turned ^= {group.axis for group in self.right if isinstance(group, Backwards)}
-        return np.flip(
-            moved, [index for index, group in enumerate(self.right) if turned & set(_axes(group))]
-        )
+        axes = tuple(i for i, group in enumerate(self.right) if turned & set(_axes(group)))
+        flipped: NDArray = np.flip(moved, axes)  # type: ignore[type-arg]
+        return flipped
 
     def undo(self, array: NDArray, shape: Sequence[int], **sizes: int) -> NDArray:  # type: ignore[type-arg]
         """Return the array of `shape` that `apply` made `array` from.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,20 +16,19 @@ from benchmarks.subjects.suite_conditions import (
     ACTION_SIZE,
     BATCH_SIZE,
     CARTPOLE,
-    DQN_BATCH_SIZE,
     DQN_EPSILON,
     DQN_LEARNING_RATE,
     DQN_MEMORY,
-    DQN_STEPS_A_CALL,
+    DQN_RHYTHMS,
     DQN_TARGET_EVERY,
-    DQN_TRAIN_EVERY,
-    DQN_UPDATES,
+    DQN_WARMUP,
     HIDDEN_SIZES,
     OBSERVATION_SIZE,
     PENDULUM,
     SAC_WARMUP,
     SEED,
     STORED,
+    DqnRhythm,
     make_continuous_transitions,
 )
 
@@ -49,11 +49,14 @@ class StableBaselinesSuite:
         """Return one of the tasks of `suite_agent.SuiteAgent`."""
         import stable_baselines3
 
-        tasks = {
+        tasks: dict[str, Callable[[], tuple[Operation, int]]] = {
             "sac-updates": self._prepare_updates,
             "sac-training": self._prepare_sac_training,
             "sac-act": self._prepare_sac_acting,
-            "dqn-training": self._prepare_dqn_training,
+            **{
+                name: partial(self._prepare_dqn_training, rhythm)
+                for name, rhythm in DQN_RHYTHMS.items()
+            },
             "dqn-act": self._prepare_dqn_acting,
         }
         if task not in tasks:
@@ -90,13 +93,13 @@ class StableBaselinesSuite:
         observation = make_continuous_transitions().observation[0]
         return _predict_with(_make_sac(_make_spaces()), observation), 1
 
-    def _prepare_dqn_training(self) -> tuple[Operation, int]:
-        model = _make_dqn()
-        model.learn(2 * DQN_TRAIN_EVERY)
-        return _learn_with(model), DQN_STEPS_A_CALL
+    def _prepare_dqn_training(self, rhythm: DqnRhythm) -> tuple[Operation, int]:
+        model = _make_dqn(rhythm)
+        model.learn(DQN_WARMUP)
+        return _learn_with(model), rhythm.steps_a_call
 
     def _prepare_dqn_acting(self) -> tuple[Operation, int]:
-        return _predict_with(_make_dqn(), np.zeros(4, np.float32)), 1
+        return _predict_with(_make_dqn(DQN_RHYTHMS["dqn-bursts"]), np.zeros(4, np.float32)), 1
 
 
 def _make_sac(environment: Any) -> Any:  # noqa: ANN401  an optional package
@@ -116,23 +119,23 @@ def _make_sac(environment: Any) -> Any:  # noqa: ANN401  an optional package
     return _without_log(model)
 
 
-def _make_dqn() -> Any:  # noqa: ANN401
-    """Return a DQN as it is tuned on CartPole in stable-baselines3's zoo, at its last exploration rate."""
+def _make_dqn(rhythm: DqnRhythm) -> Any:  # noqa: ANN401
+    """Return a DQN on CartPole at its last exploration rate."""
     import stable_baselines3
 
     model = stable_baselines3.DQN(
         "MlpPolicy",
         CARTPOLE,
         learning_rate=DQN_LEARNING_RATE,
-        batch_size=DQN_BATCH_SIZE,
+        batch_size=rhythm.batch_size,
         buffer_size=DQN_MEMORY,
-        learning_starts=DQN_BATCH_SIZE,
-        train_freq=DQN_TRAIN_EVERY,
-        gradient_steps=DQN_UPDATES,
+        learning_starts=rhythm.batch_size,
+        train_freq=rhythm.train_every,
+        gradient_steps=rhythm.updates,
         target_update_interval=DQN_TARGET_EVERY,
         exploration_initial_eps=DQN_EPSILON,
         exploration_final_eps=DQN_EPSILON,
-        policy_kwargs={"net_arch": list(HIDDEN_SIZES)},
+        policy_kwargs={"net_arch": list(rhythm.hidden_sizes)},
         device="cpu",
         seed=SEED,
     )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,10 @@ from benchmarks.subjects.suite_conditions import (
     ACTION_SIZE,
     BATCH_SIZE,
     CARTPOLE,
-    DQN_BATCH_SIZE,
     DQN_EPSILON,
-    DQN_STEPS_A_CALL,
+    DQN_RHYTHMS,
     DQN_TARGET_EVERY,
-    DQN_TRAIN_EVERY,
-    DQN_UPDATES,
+    DQN_WARMUP,
     EPISODE_LENGTH,
     HIDDEN_SIZES,
     OBSERVATION_SIZE,
@@ -27,6 +26,7 @@ from benchmarks.subjects.suite_conditions import (
     SAC_WARMUP,
     SEED,
     STORED,
+    DqnRhythm,
     make_continuous_transitions,
 )
 from experience.agents import create_agent
@@ -62,16 +62,19 @@ class SuiteAgent:
             torch.set_num_threads(threads)
 
     def prepare(self, task: str) -> Prepared:
-        """Return one of "sac-updates", "sac-training", "sac-act", "dqn-training", "dqn-act".
+        """Return one of "sac-updates", "sac-training", "sac-act", "dqn-training", "dqn-bursts", "dqn-act".
 
         Raises:
             MissingExtraError: It would have to compile and cannot.
         """
-        tasks = {
+        tasks: dict[str, Callable[[], tuple[Operation, int]]] = {
             "sac-updates": self._prepare_updates,
             "sac-training": self._prepare_sac_training,
             "sac-act": self._prepare_sac_acting,
-            "dqn-training": self._prepare_dqn_training,
+            **{
+                name: partial(self._prepare_dqn_training, rhythm)
+                for name, rhythm in DQN_RHYTHMS.items()
+            },
             "dqn-act": self._prepare_dqn_acting,
         }
         if task not in tasks:
@@ -140,12 +143,12 @@ class SuiteAgent:
 
         return act, 1
 
-    def _prepare_dqn_training(self) -> tuple[Operation, int]:
-        agent, environment = self._create_dqn(), make_environment(CARTPOLE)
+    def _prepare_dqn_training(self, rhythm: DqnRhythm) -> tuple[Operation, int]:
+        agent, environment = self._create_dqn(rhythm), make_environment(CARTPOLE)
         settings = TrainingSettings(
-            learning_starts=DQN_BATCH_SIZE,
-            train_every=DQN_TRAIN_EVERY,
-            updates_per_train=DQN_UPDATES,
+            learning_starts=rhythm.batch_size,
+            train_every=rhythm.train_every,
+            updates_per_train=rhythm.updates,
             target_every=DQN_TARGET_EVERY,
             target_unit="steps",
             exploration=LinearSchedule(DQN_EPSILON, DQN_EPSILON, 1),
@@ -163,11 +166,11 @@ class SuiteAgent:
             else:
                 ahead -= count
 
-        run(2 * DQN_TRAIN_EVERY)
-        return run, DQN_STEPS_A_CALL
+        run(DQN_WARMUP)
+        return run, rhythm.steps_a_call
 
     def _prepare_dqn_acting(self) -> tuple[Operation, int]:
-        agent, rng = self._create_dqn(), np.random.default_rng(SEED)
+        agent, rng = self._create_dqn(DQN_RHYTHMS["dqn-bursts"]), np.random.default_rng(SEED)
         observation = np.zeros(4, np.float32)
 
         def act(count: int) -> None:
@@ -184,8 +187,12 @@ class SuiteAgent:
                 raise MissingExtraError(obstacle)
         return agent
 
-    def _create_dqn(self) -> Any:  # noqa: ANN401
-        settings: dict[str, Any] = {**find_preset("dqn", CARTPOLE).agent}
+    def _create_dqn(self, rhythm: DqnRhythm) -> Any:  # noqa: ANN401
+        settings: dict[str, Any] = {
+            **find_preset("dqn", CARTPOLE).agent,
+            "hidden_sizes": list(rhythm.hidden_sizes),
+            "batch_size": rhythm.batch_size,
+        }
         if self._side == "torch":
             from torch_impl import dqn
 

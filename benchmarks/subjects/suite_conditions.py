@@ -22,13 +22,27 @@ EPISODE_LENGTH = 1_000
 PENDULUM, CARTPOLE = "Pendulum-v1", "CartPole-v1"
 SAC_WARMUP = 300
 """Environment steps before SAC's first update."""
-DQN_BATCH_SIZE = 64
-DQN_TRAIN_EVERY, DQN_UPDATES = 256, 128
-"""Environment steps between two bursts of updates and updates of a burst: as DQN is tuned on CartPole for
-stable-baselines3 (its zoo), whose network has 2 x 256 units as well."""
+DQN_WARMUP = 512
+"""Environment steps before the first measurement."""
+
+
+class DqnRhythm(NamedTuple):
+    """Network, batch and rhythm of a DQN on CartPole."""
+
+    hidden_sizes: tuple[int, ...]
+    batch_size: int
+    train_every: int  # environment steps between two bursts of updates
+    updates: int  # of a burst
+    steps_a_call: int  # of a measurement: so many that the bursts at its two ends do not matter
+
+
+DQN_RHYTHMS = {
+    "dqn-training": DqnRhythm((64, 64), 32, 1, 1, 1_000),
+    "dqn-bursts": DqnRhythm(HIDDEN_SIZES, 64, 256, 128, 2_560),
+}
+"""By task: network and batch of stable-baselines3's defaults with an update a step, as SAC's; and as its zoo has tuned DQN on
+CartPole."""
 DQN_LEARNING_RATE, DQN_MEMORY, DQN_TARGET_EVERY, DQN_EPSILON = 2.3e-3, 50_000, 256, 0.04
-DQN_STEPS_A_CALL = 10 * DQN_TRAIN_EVERY
-"""So many that the bursts at a call's two ends do not matter."""
 
 
 class Transitions(NamedTuple):

@@ -30,7 +30,7 @@ def test_the_suites_agents_do_the_task(task: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("task", ["dqn-training", "sac-training"])
+@pytest.mark.parametrize("task", ["dqn-training", "dqn-bursts", "sac-training"])
 def test_the_suites_agents_do_whole_training_loops(task: str) -> None:
     SuiteAgent(side="torch", threads=1).prepare(task)
 
@@ -39,7 +39,14 @@ def test_the_suites_agents_do_whole_training_loops(task: str) -> None:
 def test_every_task_of_a_workload_is_known_to_the_suites_agent(workload: str) -> None:
     tasks = set(WORKLOADS[workload].cases.values())
 
-    assert tasks <= {"sac-updates", "sac-training", "sac-act", "dqn-training", "dqn-act"}
+    assert tasks <= {
+        "sac-updates",
+        "sac-training",
+        "sac-act",
+        "dqn-training",
+        "dqn-bursts",
+        "dqn-act",
+    }
 
 
 def test_another_task_is_refused() -> None:
