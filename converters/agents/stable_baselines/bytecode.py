@@ -6,6 +6,7 @@ instructions: constants, names, and what is called with them. Branches and loops
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -63,7 +64,7 @@ def _parse_code(parts: Sequence[object]) -> Code | None:
     return Code(instructions, constants, names, variables, parts[0], free)  # type: ignore[arg-type]
 
 
-class Follower:
+class Follower(ABC):
     """A stack of names and constants; a subclass says what becomes of calls.
 
     Args:
@@ -187,11 +188,11 @@ class Follower:
         del self.stack[len(self.stack) - count :]
         return taken
 
+    @abstractmethod
     def call(
         self, function: object, arguments: Sequence[object], named: Mapping[str, object]
     ) -> object:
         """Return what stands for the result of a call. Raises Unknown where it is not followed."""
-        raise NotImplementedError
 
 
 def _items(value: object) -> list[tuple[str, object]]:
