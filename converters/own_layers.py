@@ -23,7 +23,7 @@ from converters.graph import Graph, Layer
 from converters.into.user_module import FILE_MARK, find_named
 from converters.matching import leaves
 from converters.registry import (
-    LAYERS,
+    OWN_LAYERS,
     LayerRule,
     Lowered,
     Param,
@@ -114,7 +114,7 @@ def _given_layer(layer: Layer, keys: Mapping[str, str]) -> Layer:
     if key is None:
         return replace(layer, inner=inner)
     class_name = f"{key}>{layer.class_name.rsplit('>', 1)[-1]}"
-    LAYERS[class_name] = replace(LAYERS[key], class_name=class_name)
+    OWN_LAYERS[class_name] = replace(OWN_LAYERS[key], class_name=class_name)
     return replace(layer, class_name=class_name, inner=inner)
 
 
@@ -133,7 +133,7 @@ def _register(named: object) -> str:
     # Named once more, it may have been edited since: the newest holds.
     TARGETS[key] = Target(f"{module}:{name}", parameters, module=is_module)
     own = cast("Own", found)
-    LAYERS[key] = OwnLayerRule(key, (), (), _rule(own, key), own=own)
+    OWN_LAYERS[key] = OwnLayerRule(key, (), (), _rule(own, key), own=own)
     return key
 
 

@@ -165,6 +165,8 @@ class LayerRule:
 
 LAYERS: dict[str, LayerRule] = {}
 """Every rule by Keras class name; filled by importing `converters.layers`."""
+OWN_LAYERS: dict[str, LayerRule] = {}
+"""Rules of single layers that a user's own code computes (`converters.own_layers`), by the name of that code."""
 
 
 def layer(
@@ -215,6 +217,8 @@ def find_layer_rule(class_name: str) -> LayerRule:
     """
     import converters.layers  # noqa: F401  # fills the table on first use
 
+    if class_name in OWN_LAYERS:
+        return OWN_LAYERS[class_name]
     if class_name in REFUSED and class_name not in LAYERS:
         msg = f"Keras layer '{class_name}' is not converted: it {REFUSED[class_name]}"
         raise UnsupportedError(msg, hint="your own rule: --rules MODULE")

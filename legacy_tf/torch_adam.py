@@ -47,25 +47,12 @@ class TorchAdam(tf.Module):
     def apply(self, gradients: Sequence[tf.Tensor], variables: Sequence[tf.Variable]) -> None:
         """Take one step; the variables are those of the constructor, in their order."""
         step = tf.cast(self.iterations.assign_add(1), tf.float64)
-        powers = [tf.pow(tf.constant(beta, tf.float64), step) for beta in self.betas]
-        # The kernel divides by sqrt(v) + epsilon and has the correction in the step size; that is torch's formula with
-        # this epsilon.
-        epsilon = self.epsilon * tf.sqrt(1.0 - powers[1])
+        beta_1, beta_2 = self.betas
+        rest_1, rest_2 = (1.0 - tf.pow(tf.constant(beta, tf.float64), step) for beta in self.betas)
+        size = tf.convert_to_tensor(self.lr, tf.float64) / rest_1
+        # Written out: TensorFlow's kernel takes 1 - beta in the type of the variable, 2e-7 off in float32.
         for gradient, variable, m, v in zip(gradients, variables, *self.moments, strict=True):
-            numbers = [*powers, self.lr, *self.betas, epsilon]
-            power_1, power_2, lr, beta_1, beta_2, added = (
-                tf.cast(tf.convert_to_tensor(number, tf.float64), variable.dtype)
-                for number in numbers
-            )
-            tf.raw_ops.ResourceApplyAdam(
-                var=variable.handle,
-                m=m.handle,
-                v=v.handle,
-                beta1_power=power_1,
-                beta2_power=power_2,
-                lr=lr,
-                beta1=beta_1,
-                beta2=beta_2,
-                epsilon=added,
-                grad=gradient,
-            )
+            m.assign(m + (gradient - m) * (1 - beta_1))
+            v.assign(v * beta_2 + tf.square(gradient) * (1 - beta_2))
+            root = tf.sqrt(tf.convert_to_tensor(v)) / tf.cast(tf.sqrt(rest_2), variable.dtype)
+            variable.assign_sub(tf.cast(size, variable.dtype) * (m / (root + self.epsilon)))

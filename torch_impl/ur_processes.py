@@ -42,5 +42,7 @@ def joined_processes(device: str) -> Iterator[None]:
     dist.init_process_group("nccl" if on_gpu else "gloo")
     try:
         yield
+        # Who leaves while another still talks to it may be ended by gloo's own threads (torch 2.13).
+        wait_for_all()
     finally:
         dist.destroy_process_group()

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+ENDED_BY_GLOO, ATTEMPTS = b"terminate called without an active exception", 5
+"""About one run in fifteen ends so after all is computed: a thread of gloo's own outlives its process group (torch 2.13)."""
 ROOT = Path(__file__).resolve().parents[3]
 PROGRAM = """
 import sys, numpy as np
@@ -35,7 +37,11 @@ def test_two_processes_give_the_losses_and_weights_of_one(tmp_path: Path) -> Non
 
     for name, starter in (("one", []), ("two", torchrun)):
         command = [sys.executable, *starter, "program.py", f"{name}.npz"]
-        subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True)
+        for _ in range(ATTEMPTS):
+            done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True)
+            if ENDED_BY_GLOO not in done.stderr:
+                break
+        assert done.returncode == 0, done.stderr.decode()[-2000:]
 
     with np.load(tmp_path / "one.npz") as one, np.load(tmp_path / "two.npz") as two:
         assert len(one.files) == 13
