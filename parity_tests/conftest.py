@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import random
 import sys
 from collections.abc import Iterator
 from types import ModuleType
 
+import numpy as np
 import pytest
 
 from parity_tests.harness import ENVIRONMENT
@@ -40,6 +42,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if item.get_closest_marker("tf") is not None:
             item.add_marker(pytest.mark.skip(reason=MISSING))
+
+
+@pytest.fixture(autouse=True)
+def seeded_generators() -> None:
+    """Start every test from the same state of the global random generators, whatever ran before it.
+
+    Keras and TensorFlow that a test imports first take their seeds from Python's generator.
+    """
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002, TID251  the global generator is what layers, pages and environments fall back to
+    torch, keras = sys.modules.get("torch"), sys.modules.get("keras")
+    if torch is not None:
+        torch.manual_seed(0)
+    if keras is not None:
+        keras.utils.set_random_seed(0)
 
 
 @pytest.fixture
