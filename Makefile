@@ -43,11 +43,14 @@ test-comparisons: $(STAMP)
 test-fast: $(STAMP) ## tests without TensorFlow, under a minute
 	$(MAKE) $(SIDE_BY_SIDE) test-fast-converters test-fast-others
 
+# Two halves that take about as long as each other.
+CONVERSION := parity_tests/unit/converters parity_tests/test_recorded.py parity_tests/test_rl_libraries.py
+
 test-fast-converters: $(STAMP)
-	$(PYTEST) $(FAST) parity_tests/unit/converters
+	$(PYTEST) $(FAST) $(CONVERSION)
 
 test-fast-others: $(STAMP)
-	$(PYTEST) $(FAST) --ignore=parity_tests/unit/converters
+	$(PYTEST) $(FAST) $(CONVERSION:%=--ignore=%)
 
 OTHER_VENV := .venv-$(notdir $(PYTHON))
 test-python:      ## tests without TensorFlow on another interpreter: make test-python PYTHON=python3.13

@@ -80,6 +80,7 @@ def test_optimizers_of_a_graph_continue_where_they_were(case: str, tmp_path: Pat
         torch.testing.assert_close(parameter.detach(), known, rtol=0, atol=LIMIT)
 
 
+@pytest.mark.slow
 def test_a_new_optimizer_would_be_seen(tmp_path: Path) -> None:
     arrays = recorded("sb_a2c_resume")
     agent, optimizer, report = resumed("sb_a2c_resume", "model-60", tmp_path)

@@ -51,6 +51,7 @@ def test_the_program_that_is_timed_fails_where_the_checkpoint_does(tmp_path: Pat
         run_command(reading.read_command(tmp_path / "none"), clean_environment(1), tmp_path / "log")
 
 
+@pytest.mark.slow
 def test_readers_take_turns_and_are_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     python = [sys.executable, "-S", "-c"]
     slow = [*python, "import time; time.sleep(0.3)"]

@@ -48,6 +48,7 @@ def test_table_json_and_page_come_from_one_run(command: typer.Typer, tmp_path: P
     assert "<h1>" in (tmp_path / "bench-results/bench.html").read_text()
 
 
+@pytest.mark.slow
 def test_json_on_standard_output_is_the_file(command: typer.Typer, tmp_path: Path) -> None:
     output = run(command, "size", "--json")
 

@@ -35,6 +35,7 @@ def test_a_command_that_hangs_is_ended(tmp_path: Path) -> None:
         run_command(command, clean_environment(1), tmp_path / "log", timeout_s=0.2)
 
 
+@pytest.mark.slow
 def test_both_commands_take_turns_and_are_judged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,6 +14,7 @@ from benchmarks.subjects.converted import (
 from benchmarks.workloads import CONVERTED_CASES
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SHAPES)
 def test_converted_network_and_the_one_written_by_hand_compute_the_same(name: str) -> None:
     converted, plain = build_converted(name).eval(), build_plain(name).eval()

@@ -208,6 +208,7 @@ def test_a_result_that_is_not_stored_is_said() -> None:
     assert learning_tables(None) == {"learning": ["Not stored yet."]}
 
 
+@pytest.mark.slow
 def test_the_page_shows_what_is_stored() -> None:
     page = ROOT / "docs/rrd-training.md"
     result = read_result(STORED)
@@ -215,6 +216,7 @@ def test_the_page_shows_what_is_stored() -> None:
     assert fill_page(page.read_text("utf-8"), learning_tables(result)) == page.read_text("utf-8")
 
 
+@pytest.mark.slow
 def test_every_image_of_the_page_is_stored() -> None:
     images = re.findall(
         r"\]\((results/.+?)\)", "\n".join(learning_tables(read_result(STORED))["learning"])
@@ -235,6 +237,7 @@ def test_return_decomposition_wins_clearly_in_the_stored_runs() -> None:
     assert all(gain.interval.low > 0 for gain in gains)
 
 
+@pytest.mark.slow
 def test_frameworks_do_not_differ_in_the_stored_runs() -> None:
     verdicts = [
         found.comparison.verdict

@@ -32,6 +32,7 @@ def test_turns_are_taken_one_after_the_other() -> None:
     assert values == {"A": [1, 4], "B": [2, 5], "C": [3, 6]}
 
 
+@pytest.mark.slow
 def test_a_turn_goes_on_until_its_time_is_over() -> None:
     counts: list[int] = []
 
@@ -75,6 +76,7 @@ def test_garbage_collection_comes_back_after_a_failure() -> None:
     assert gc.isenabled()
 
 
+@pytest.mark.slow
 def test_warm_up_ends_with_a_multiple_of_what_one_call_takes() -> None:
     count = warm_up(lambda n: sum(range(500 * n)) and None, 0.01, multiple=16)
 

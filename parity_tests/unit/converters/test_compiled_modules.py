@@ -55,6 +55,7 @@ def tensors(outputs: object) -> list[Tensor]:
     return list(values)  # type: ignore[call-overload, no-any-return]
 
 
+@pytest.mark.slow
 def test_module_is_one_graph_for_the_compiler(model: ConvertedModel) -> None:
     inputs = inputs_of(model, 3)
     compiled = torch.compile(model, fullgraph=True, backend="eager")
@@ -64,6 +65,7 @@ def test_module_is_one_graph_for_the_compiler(model: ConvertedModel) -> None:
             torch.testing.assert_close(y, z, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_compiled_module_trains(model: ConvertedModel) -> None:
     model.train()
     compiled = torch.compile(model, fullgraph=True, backend="aot_eager")

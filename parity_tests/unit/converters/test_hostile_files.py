@@ -627,6 +627,7 @@ def test_mutant_is_read_or_refused(tmp_path: Path, original: Path) -> None:
         read_mutant(original, seed, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("original", SEVERAL_FILES, ids=lambda path: path.name)
 def test_mutant_of_several_files_is_read_or_refused(tmp_path: Path, original: Path) -> None:
     shutil.copytree(original.parent, tmp_path, dirs_exist_ok=True)
@@ -680,6 +681,7 @@ assert not {"h5py", "torch", "tensorflow", "keras"} & set(sys.modules)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", [WHOLE, ARCHIVE], ids=lambda path: path.name)
 def test_reading_runs_nothing_opens_nothing_else_and_loads_no_parser_into_this_process(
     path: Path,

@@ -22,6 +22,7 @@ FIXTURE = ROOT / "parity_tests" / "fixtures" / "d3rlpy" / "discrete_cql" / "mode
 pytest.importorskip("minari")
 
 
+@pytest.mark.slow
 def test_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copyfile(FIXTURE, tmp_path / "model.d3")
     monkeypatch.chdir(tmp_path)
@@ -29,6 +30,7 @@ def test_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run_page(PAGE)
 
 
+@pytest.mark.slow
 def test_the_table_of_days_with_meals_is_what_comes_out() -> None:
     def by_glucose(row: np.ndarray, _: np.random.Generator) -> int:
         return 2 if row[0] > 1.4 else 1 if row[0] > 1.1 else 0
@@ -46,6 +48,7 @@ def test_the_table_of_days_with_meals_is_what_comes_out() -> None:
         assert f"{returns.mean():.1f} {returns.std():.1f}" == f"{mean} {deviation}", name
 
 
+@pytest.mark.slow
 def test_nothing_here_imports_d3rlpy_scipy_or_scikit_learn() -> None:
     folders = ("experience", "torch_impl", "legacy_tf", "converters")
     files = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]

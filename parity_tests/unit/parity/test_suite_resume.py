@@ -46,6 +46,7 @@ def train(folder: Path, stop_after: int, **flags: Any) -> tuple[SuiteRun, Any]:
         run.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_envs", [1, 2])
 @pytest.mark.parametrize("name", COURSES)
 def test_stopped_run_goes_on_bit_by_bit(name: str, num_envs: int, tmp_path: Path) -> None:

@@ -334,6 +334,7 @@ def test_a_finished_run_takes_a_larger_budget(folder: Path) -> None:
     assert read_run(folder / "parts") == read_run(folder / "whole")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("framework", ["torch", "tensorflow"])
 def test_an_agent_of_whole_episodes_is_trained_and_continued(folder: Path, framework: str) -> None:
     common = ["episodic", *ARGUMENTS, "--framework", framework]

@@ -39,6 +39,7 @@ def _go_on(rows: np.ndarray) -> np.ndarray:
     return np.ones(len(rows), np.int64)
 
 
+@pytest.mark.slow
 def test_values_of_a_chain_are_those_worked_out_by_hand(chain: ReplayBuffer) -> None:
     evaluation = FittedQEvaluation(
         _go_on, chain, gamma=0.5, hidden_sizes=(16,), batch_size=32, target_update_freq=20, lr=1e-2

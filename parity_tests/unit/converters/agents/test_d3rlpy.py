@@ -50,6 +50,7 @@ def _batches(expected: dict[str, np.ndarray], *, discrete: bool) -> Iterator[Bat
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*OFFLINE, *SUITE])
 def test_a_converted_agent_acts_as_d3rlpy_did(converted: dict[str, Path], name: str) -> None:
     expected = _expected(name)

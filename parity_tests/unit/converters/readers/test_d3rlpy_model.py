@@ -165,6 +165,7 @@ def test_a_truncated_file_ends_in_one_clear_error(tmp_path: Path, size: int) -> 
     assert not (tmp_path / "out.pth").exists()
 
 
+@pytest.mark.slow
 def test_a_damaged_byte_anywhere_never_ends_in_another_error(tmp_path: Path) -> None:
     whole = (FIXTURES / "dqn" / "model.d3").read_bytes()
     rng = np.random.default_rng(0)

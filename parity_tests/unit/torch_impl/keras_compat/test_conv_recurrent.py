@@ -99,6 +99,7 @@ def test_dropped_inputs_are_the_same_at_all_time_steps_and_others_for_every_gate
     assert all(not torch.equal(gates[0], gate) for gate in gates[1:])
 
 
+@pytest.mark.slow
 def test_layer_can_be_exported_with_a_free_batch() -> None:
     layer, x = make(return_state=True).eval(), sequence()
     batch = torch.export.Dim("batch", min=2)

@@ -79,6 +79,7 @@ def test_worker_that_breaks_is_one_error(
         client.read_hdf5_index(file, "a.h5", Limits())
 
 
+@pytest.mark.slow
 def test_worker_that_hangs_is_stopped(
     file: OpenFile, install_worker: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:

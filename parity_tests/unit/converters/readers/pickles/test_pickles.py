@@ -183,6 +183,7 @@ BOMBS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BOMBS)
 def test_bombs_cost_little(name: str) -> None:
     started = time.perf_counter()
