@@ -183,9 +183,13 @@ def _forward(
         one_of_list = structure == "list" and len(results) == 1
         result = ", ".join(results) + ("," if one_of_list else "")
     nested = "tuple" if result.startswith("(") else "dict"
-    returned = {"single": "Tensor", "dict": "dict[str, Tensor]", "nested": nested}.get(
-        structure, f"tuple[{', '.join(['Tensor'] * len(results))}]"
-    )
+    words = {step.output for step in architecture.steps if step.op == "compat.read_words"}
+    kinds = ["list" if value in words else "Tensor" for value in body.outputs]
+    returned = {
+        "single": kinds[0] if kinds else "Tensor",
+        "dict": f"dict[str, {' | '.join(sorted(set(kinds)))}]",
+        "nested": nested,
+    }.get(structure, f"tuple[{', '.join(kinds)}]")
     head = fitted(f"def forward({arguments}) -> {returned}:", 4)
     return [*head, *lines, *fitted(f"return {result}", 8)]
 

@@ -196,6 +196,10 @@ TARGETS: dict[str, Target] = {
     "compat.standardize_text": Target(f"{COMPAT}.texts:standardize_text", ("lower", "strip")),
     "compat.split_text": Target(f"{COMPAT}.texts:split_text", ("characters",)),
     "compat.join_ngrams": Target(f"{COMPAT}.texts:join_ngrams", ("widths", "dense")),
+    "compat.find_words": Target(
+        f"{COMPAT}.texts:find_words", ("vocabulary", "start", "unknown", "masked")
+    ),
+    "compat.read_words": Target(f"{COMPAT}.texts:read_words"),
     "compat.fit_length": Target(f"{COMPAT}.texts:fit_length", ("length",)),
     "compat.TermWeights": _module(f"{COMPAT}.lookups:TermWeights", unnamed=("size",)),
     "compat.lookup_index": Target(

@@ -71,17 +71,15 @@ def integer_lookup(layer: Layer, *shapes: Shape) -> Lowered:
 
 @layer("StringLookup", weights=_WEIGHTS, examples=(), takes_text=True)
 def string_lookup(layer: Layer, *shapes: Shape) -> Lowered:
-    """Return the place of every word in the vocabulary; words come as their bytes.
+    """Return the place of every word in the vocabulary, or the word at every place; words are their bytes.
 
     Without examples, which are numbers: a test of its own compares it.
     """
-    if flag(layer, "invert", default=False):
-        raise unsupported(
-            layer, "invert", needed="false: torch has no tensors of text to give back"
-        )
     mask = layer.config.get("mask_token")
     if mask is not None and not isinstance(mask, str):
         raise unsupported(layer, "mask_token", needed="a word or null")
+    if flag(layer, "invert", default=False):
+        return _chain(_words_at_places(layer, mask))
     return _chain(*_places_of_words(layer, shapes[0], mask, integer(layer, "num_oov_indices", 1)))
 
 
@@ -188,6 +186,19 @@ def _places_of_words(layer: Layer, shape: Shape, mask: str | None, buckets: int)
         return [step, *_encoded(layer, shape, start + len(words))]
     steps = _looked_up(layer, "compat.lookup_text", kwargs, hashed="compat.hash_text")
     return [*steps, *_encoded(layer, shape, start + len(words))]
+
+
+def _words_at_places(layer: Layer, mask: str | None) -> TorchStep:
+    """Return the step that makes words of indices; their bytes are an axis that no shape here has, as for inputs."""
+    unknown, first = text(layer, "oov_token", "[UNK]"), 0 if mask is None else 1
+    buckets = integer(layer, "num_oov_indices", 1)
+    words = _words(layer, [*[mask] * first, *[unknown] * buckets])
+    kwargs: dict[str, Plain] = {
+        "vocabulary": words,
+        "start": first + buckets,
+        "unknown": unknown,
+    }
+    return TorchStep("compat.find_words", kwargs | ({} if mask is None else {"masked": mask}))
 
 
 def _encoded(layer: Layer, shape: Shape, size: int) -> list[TorchStep]:

@@ -22,6 +22,8 @@ _COUNTING = (
     "TextVectorization",
 )
 """Layers that give whole numbers."""
+_NAMING = ("StringLookup",)
+"""Those of them that give words with `invert`."""
 _MOVING = (
     "Concatenate",
     "Cropping1D",
@@ -62,7 +64,12 @@ def variable_dtype(layer: Layer) -> str | None:
 def gives_whole_numbers(layer: Layer, arguments: Sequence[str], lowering: Lowering) -> bool:
     """Tell whether a layer's results are whole numbers, by its class and what goes in."""
     moved = layer.class_name in _MOVING and lowering.whole.issuperset(arguments)
-    return layer.class_name in _COUNTING or moved
+    return (layer.class_name in _COUNTING and not gives_words(layer)) or moved
+
+
+def gives_words(layer: Layer) -> bool:
+    """Tell whether a layer's results are words."""
+    return layer.class_name in _NAMING and layer.config.get("invert") is True
 
 
 def needs_floats(layer: Layer, argument: str, lowering: Lowering) -> bool:

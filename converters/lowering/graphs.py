@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import cast
 
-from converters.architecture import MAX_NESTED_BLOCKS, Architecture, InputValue
+from converters.architecture import MAX_NESTED_BLOCKS, Architecture, InputValue, Step
 from converters.checkpoint import ArrayInfo
 from converters.configuration.call_structure import operands_by_key
 from converters.errors import (
@@ -24,6 +24,7 @@ from converters.graph import Call, Graph, Layer, TensorRef
 from converters.lowering.dtypes import (
     PRECISION,
     gives_whole_numbers,
+    gives_words,
     input_dtype,
     parameter_dtype,
     variable_dtype,
@@ -95,7 +96,9 @@ def lower_model(graph: Graph, lowering: Lowering) -> Architecture:
     if missing and not lowering.problems:
         msg = f"the configuration names outputs that nothing computes: {', '.join(missing)}"
         raise UnreadableFileError(msg)
-    outputs = tuple(values[ref].name for ref in graph.outputs if ref in values)
+    outputs = tuple(
+        _read_text(values[ref], ref, lowering) for ref in graph.outputs if ref in values
+    )
     carried = {ref: _carried(value, lowering) for ref, value in values.items()}
     lowering.notes += masked_outputs(graph, carried)
     lowering.steps, lowering.origins = settle_masks(lowering.steps, lowering.origins, outputs)
@@ -116,6 +119,16 @@ def lower_model(graph: Graph, lowering: Lowering) -> Architecture:
         dtype=dtype,
         nesting=cast("Plain", graph.nesting),
     )
+
+
+def _read_text(value: Value, ref: TensorRef, lowering: Lowering) -> str:
+    """Return the name of an output; words leave the module as lists of `str`, made of their bytes."""
+    if value.name not in lowering.text:
+        return value.name
+    name = unique(f"{value.name}_words", lowering.values)
+    lowering.steps.append(Step("compat.read_words", (value.name,), name))
+    lowering.origins.append((ref.layer,))
+    return name
 
 
 def _make_blocks(lowering: Lowering) -> None:
@@ -253,6 +266,8 @@ def _lower_layer(
     outputs = previous[:1] if named is None else [values[name] for name in named.outputs]
     if gives_whole_numbers(layer, [argument.name for argument in arguments], lowering):
         lowering.whole |= {name for name, _ in outputs}
+    if gives_words(layer):
+        lowering.text |= {name for name, _ in outputs}
     if lowering.dtypes is not None:
         own = variable_dtype(layer)
         lowering.dtypes |= {name: own for name, _ in outputs if own is not None}

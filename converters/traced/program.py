@@ -48,6 +48,9 @@ def trace(content: Content) -> Traced:
         msg = "only converted modules can be traced, and with --into the module is your own"
         raise UnsupportedError(msg, hint="export it with torch.export yourself")
     architecture = Architecture.from_data(content.architecture)
+    if any(step.op == "compat.read_words" for step in architecture.steps):
+        msg = "an output of the model is text; the traced formats give numbers only"
+        raise UnsupportedError(msg, hint="convert to .pth or .safetensors")
     model = build_model(architecture, {tensor.name: _read(tensor) for tensor in content.tensors})
     inputs = tuple(_example(value, TRACED_BATCH, seed=0) for value in architecture.inputs)
     shapes = (tuple(_free_axes(value) for value in architecture.inputs),)

@@ -90,6 +90,37 @@ def fit_length(x: Tensor, *, length: int) -> Tensor:
     return torch.nn.functional.pad(x[..., :length], (0, max(length - x.shape[-1], 0)))
 
 
+def find_words(
+    x: Tensor,
+    *,
+    vocabulary: tuple[str, ...],
+    start: int,
+    unknown: str,
+    masked: str | None = None,
+) -> Tensor:
+    """Return the word at every place of the vocabulary, counted from `start`: (..., bytes) for (...).
+
+    Elsewhere `unknown`, and `masked` at 0. As many bytes as the longest of them has.
+    Source: keras 3.15.1, layers/preprocessing/index_lookup.py, invert=True.
+    """
+    words = [unknown, unknown if masked is None else masked, *vocabulary]
+    rows = [list(word.encode()) for word in words]
+    width = max(1, *map(len, rows))
+    padded = [row + [0] * (width - len(row)) for row in rows]
+    table = torch.tensor(padded, dtype=torch.uint8, device=x.device)
+    place = x.long()
+    inside = (place >= start) & (place < start + len(vocabulary))
+    row = torch.where(inside, place - start + 2, 0)
+    return table[row if masked is None else torch.where(place == 0, 1, row)]
+
+
+def read_words(x: Tensor) -> list[object] | str:
+    """Return the words of (..., bytes) as nested lists of `str`: torch has no tensors of them."""
+    if x.dim() > 1:
+        return [read_words(part) for part in x]
+    return bytes(x.tolist()).rstrip(b"\0").decode("utf-8", "replace")
+
+
 def packed_left(x: Tensor) -> Tensor:
     """Return (..., bytes) without the zeros between others."""
     order = torch.eq(x, 0).to(torch.uint8).argsort(dim=-1, stable=True)

@@ -143,6 +143,54 @@ def test_words_and_numbers_are_crossed_as_in_keras(keras: Any, tmp_path: Path) -
         np.testing.assert_array_equal(found.numpy(), np.asarray(wanted))
 
 
+INVERTED = {
+    "plain": {"vocabulary": ["left", "up", "größer"]},
+    "mask": {"vocabulary": ["left", "up"], "mask_token": "", "oov_token": "?"},
+    "special ones listed": {"vocabulary": ["", "[UNK]", "a", "b"], "mask_token": ""},
+    "no unknown": {"vocabulary": ["left", "up", "ñ"], "num_oov_indices": 0},
+    "several unknown": {"vocabulary": ["left"], "num_oov_indices": 3},
+}
+
+
+@pytest.mark.parametrize("settings", INVERTED.values(), ids=INVERTED)
+def test_places_become_words_as_in_keras(
+    keras: Any, tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    places, number = keras.Input((2, 3), dtype="int64"), keras.Input((2,))
+    words = keras.layers.StringLookup(invert=True, **settings)(places)
+    model = keras.Model([places, number], {"word": words, "twice": number * 2.0})
+    asked = np.array([[[0, 1, 2], [3, 4, 5]], [[-1, 2**40, 1], [2, 0, 7]]])
+    numbers = np.ones((2, 2), np.float32)
+    wanted = model([keras.ops.convert_to_tensor(value) for value in (asked, numbers)])["word"]
+
+    for network in _converted(model, tmp_path):
+        found = network(torch.from_numpy(asked), torch.from_numpy(numbers))
+
+        assert found["word"] == np.char.decode(np.asarray(wanted).astype("S"), "utf-8").tolist()
+        assert found["twice"].tolist() == [[2.0, 2.0], [2.0, 2.0]]
+
+
+def test_words_from_places_go_into_layers_that_take_words(keras: Any, tmp_path: Path) -> None:
+    places = keras.Input((3,), dtype="int64")
+    words = keras.layers.StringLookup(vocabulary=["left", "up", "größer"], invert=True)(places)
+    model = keras.Model(places, keras.layers.StringLookup(vocabulary=["größer", "left"])(words))
+    asked = np.array([[0, 1, 2], [3, 4, 1]])
+
+    for network in _converted(model, tmp_path):
+        np.testing.assert_array_equal(
+            network(torch.from_numpy(asked)).numpy(), np.asarray(model(asked))
+        )
+
+
+def test_text_as_an_output_cannot_be_traced(keras: Any, tmp_path: Path) -> None:
+    places = keras.Input((3,), dtype="int64")
+    words = keras.layers.StringLookup(vocabulary=["left"], invert=True)(places)
+    keras.Model(places, words).save(tmp_path / "m.keras")
+
+    with pytest.raises(ConversionError, match="output of the model is text"):
+        torchward.convert(tmp_path / "m.keras", tmp_path / "m.pt2", format="pt2")
+
+
 def test_words_into_a_layer_of_numbers_are_refused(keras: Any, tmp_path: Path) -> None:
     words = keras.Input((1, 2), dtype="string")
     row = keras.layers.Reshape((2,), name="row")(words)
