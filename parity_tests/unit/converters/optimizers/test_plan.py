@@ -2,105 +2,37 @@
 
 from __future__ import annotations
 
-import io
-import json
-import re
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import pytest
 import torch
 
 from converters.checkpoint import ArrayInfo, OptimizerState
 from converters.errors import AmbiguousTargetError, MismatchError, UnsupportedError
-from converters.optimizers.options import SCHEDULES
 from converters.optimizers.plan import OptimizerPlan, plan_optimizer
-from converters.optimizers.rules import RULES, OptimizerRule
-from converters.optimizers.uneven import ADAM, FACTORED, MUON, WHOLE
+from parity_tests.unit.converters.optimizers.optimizer_states import (
+    FIXTURES,
+    ONE,
+    PAIRS,
+    THREE,
+    TWO,
+    WEIGHTS,
+    Shape,
+    array,
+    assert_complete,
+    numbered,
+    numbers,
+    read_archive,
+    read_h5,
+)
 from torch_impl.keras_compat import optimizers, schedules
-
-FIXTURES = Path(__file__).parents[3] / "fixtures"
-Shape = tuple[int, ...]
-WEIGHTS: list[tuple[str, Shape]] = [
-    ("dense/dense/kernel:0", (4, 3)),
-    ("dense/dense/bias:0", (3,)),
-    ("dense_1/dense_1/kernel:0", (3, 2)),
-]
-
-
-def text(value: str | bytes) -> str:
-    return value.decode() if isinstance(value, bytes) else value
-
-
-def array(name: str, shape: Shape = (), value: float = 0.0, dtype: str = "float32") -> ArrayInfo:
-    filled = np.full(shape, value, dtype=dtype)
-    return ArrayInfo(name, shape, filled.dtype, lambda: filled)
-
-
-def stored(dataset: h5py.Dataset, name: str) -> ArrayInfo:
-    values = dataset[()]
-    return ArrayInfo(name, dataset.shape, dataset.dtype, lambda: values)
-
-
-def read_h5(case: str) -> tuple[OptimizerState, list[tuple[str, Shape]]]:
-    """Read a whole-model .h5 of any generation: the optimizer and the trainable weights."""
-    with h5py.File(FIXTURES / case / "model.h5") as file:
-        weights = []
-        for layer in map(text, file["model_weights"].attrs["layer_names"]):
-            for name in map(text, file["model_weights"][layer].attrs["weight_names"]):
-                if not re.search("moving_|running_|seed", name):
-                    shape = file["model_weights"][layer][name].shape
-                    weights.append((f"{layer}/{name}", shape))
-        group = file["optimizer_weights"]
-        names = [text(name) for name in group.attrs["weight_names"]]
-        variables = [stored(group[name], name) for name in names]
-        generation = int(text(file.attrs["keras_version"])[0])
-        entry = json.loads(text(file.attrs["training_config"]))["optimizer_config"]
-    legacy = generation < 3 and not entry["class_name"].startswith("Custom>")
-    state = OptimizerState(entry["class_name"], entry["config"], variables, legacy, generation)
-    return state, weights
-
-
-def read_archive(case: str) -> tuple[OptimizerState, list[tuple[str, Shape]]]:
-    """Read a .keras of stacked Dense layers, whose variables are numbers only."""
-    with zipfile.ZipFile(FIXTURES / case / "model.keras") as archive:
-        entry = json.loads(archive.read("config.json"))["compile_config"]["optimizer"]
-        generation = int(json.loads(archive.read("metadata.json"))["keras_version"][0])
-        content = io.BytesIO(archive.read("model.weights.h5"))
-    with h5py.File(content) as file:
-        numbered = file["optimizer/vars"]
-        variables = [stored(numbered[n], f"optimizer/vars/{n}") for n in sorted(numbered, key=int)]
-        weights = [
-            (f"layers/{layer}/vars/{index}", file[f"layers/{layer}/vars/{index}"].shape)
-            for layer in ("dense", "dense_1", "dense_2")
-            for index in ("0", "1")
-        ]
-    state = OptimizerState(entry["class_name"], entry["config"], variables, False, generation)
-    return state, weights
-
-
-def numbers(plan: OptimizerPlan, slot: str) -> list[int]:
-    return [int(array.name.rsplit("/", 1)[-1]) for array in plan.slots[slot]]
 
 
 def names(plan: OptimizerPlan, slot: str) -> list[str]:
     return [array.name for array in plan.slots[slot]]
-
-
-def assert_complete(plan: OptimizerPlan, state: OptimizerState) -> None:
-    """Every stored array is used once or ignored with a reason."""
-    used = [array.name for slot in plan.slots.values() for array in slot]
-    used += [array.name for slot in plan.partial.values() for array in slot.values()]
-    used += [array.name for array, reason in plan.ignored if reason]
-    used += [array.name for array in plan.numbers.values()]
-    for single in (plan.iterations, plan.learning_rate):
-        used += [single.name] if isinstance(single, ArrayInfo) else []
-    assert sorted(used) == sorted(variable.name for variable in state.variables)
 
 
 @pytest.mark.parametrize(
@@ -190,22 +122,6 @@ def test_plan_of_a_real_file_makes_the_torch_optimizer() -> None:
     group = optimizer.param_groups[0]
     assert (group["beta_1"], group["beta_2"], group["iterations"]) == (0.8, 0.95, 4)
     assert torch.equal(optimizer.state[parameters[3]]["max_exp_avg_sq"], slots["max_exp_avg_sq"][3])
-
-
-def numbered(
-    count: int, shapes: Sequence[Shape], config: dict[str, Any] | None, kind: str | None = "Adam"
-) -> OptimizerState:
-    """A Keras 3 file: `count` single numbers, then arrays of the shapes."""
-    variables = [array("optimizer/vars/0", dtype="int64")]
-    variables += [array(f"optimizer/vars/{index}") for index in range(1, count)]
-    variables += [
-        array(f"optimizer/vars/{index}", shape) for index, shape in enumerate(shapes, count)
-    ]
-    return OptimizerState(kind, config or {}, variables, False, 3)
-
-
-ONE, TWO, THREE = (shape for _, shape in WEIGHTS)
-PAIRS = [ONE, ONE, TWO, TWO, THREE, THREE]
 
 
 def test_averages_come_before_the_slots() -> None:
@@ -396,106 +312,6 @@ def test_accumulated_gradients_lie_between_averages_and_slots() -> None:
     assert plan.options["gradient_accumulation_steps"] == 4
 
 
-def wrapped(own: Sequence[float], shapes: Sequence[Shape], inner: str = "Adam") -> OptimizerState:
-    """LossScaleOptimizer of Keras 3: its own numbers, then what the optimizer inside has."""
-    config = {"inner_optimizer": {"class_name": inner, "config": {"beta_1": 0.75}}}
-    variables = [
-        array(str(index), value=value, dtype="float32" if index % 2 else "int64")
-        for index, value in enumerate((*own, 7, 0.5))
-    ]
-    variables += [array(str(index), shape) for index, shape in enumerate(shapes, len(variables))]
-    settings = {"initial_scale": 64.0, "dynamic_growth_steps": 30}
-    return OptimizerState("LossScaleOptimizer", {**config, **settings}, variables, False, 3)
-
-
-def test_loss_scale_of_keras_3_stands_before_the_optimizer_inside() -> None:
-    state = wrapped((9, 0.0, 12, 128.0), PAIRS)
-    plan = plan_optimizer(state, WEIGHTS)
-    assert plan.target == "keras_compat.Adam"
-    assert plan.read_numbers() == {"scaled_steps": 12, "dynamic_scale": 128.0}
-    assert (plan.read_iterations(), plan.read_arguments()["learning_rate"]) == (7, 0.5)
-    assert plan.options["dynamic_growth_steps"] == 30
-    assert numbers(plan, "exp_avg_sq") == [7, 9, 11]
-    assert_complete(plan, state)
-
-
-def test_loss_scale_that_compile_added_by_itself_is_found_by_what_is_stored_twice() -> None:
-    state = wrapped((9, 0.0, 12, 128.0), PAIRS)
-    again = [array("optimizer/inner_optimizer/vars/2", ONE)]
-    plan = plan_optimizer(
-        OptimizerState("Adam", {"beta_1": 0.75}, [*state.variables, *again], False, 3), WEIGHTS
-    )
-    assert plan.read_numbers() == {"scaled_steps": 12, "dynamic_scale": 128.0}
-    assert numbers(plan, "exp_avg_sq") == [7, 9, 11]
-    assert plan.options["beta_1"] == 0.75
-
-
-def test_loss_scale_that_was_never_used_starts_as_configured() -> None:
-    plan = plan_optimizer(wrapped((9, 0.0), []), WEIGHTS)
-    assert plan.options["dynamic_scale"] == 64.0
-    assert (plan.read_iterations(), plan.slots) == (7, {})
-
-
-@pytest.mark.parametrize(
-    ("settings", "options"),
-    [
-        (
-            {"dynamic": True, "initial_scale": 64.0, "dynamic_growth_steps": 5},
-            {"dynamic_scale": 64.0, "dynamic_growth_steps": 5, "smallest_scale": 1.0},
-        ),
-        (
-            {"dynamic": False, "initial_scale": 64.0, "dynamic_growth_steps": None},
-            {"loss_scale_factor": 64.0},
-        ),
-        (
-            {
-                "loss_scale": {
-                    "class_name": "DynamicLossScale",
-                    "config": {"initial_loss_scale": 32.0, "increment_period": 9},
-                }
-            },
-            {"dynamic_scale": 32.0, "dynamic_growth_steps": 9, "smallest_scale": 1.0},
-        ),
-    ],
-    ids=["dynamic", "fixed", "tensorflow 2.3"],
-)
-def test_loss_scale_of_keras_2_is_what_was_configured(
-    settings: dict[str, Any], options: dict[str, Any]
-) -> None:
-    state, weights = read_h5("k231_dqn_cartpole")
-    inside = {"class_name": "Adam", "config": state.config}
-    whole = {"inner_optimizer": inside, **settings}
-    plan = plan_optimizer(
-        OptimizerState("LossScaleOptimizer", whole, state.variables, True, 2), weights
-    )
-    assert options.items() <= plan.options.items()
-    assert set(plan.slots) == {"exp_avg", "exp_avg_sq"}
-
-
-def partial(plan: OptimizerPlan) -> dict[str, dict[int, int]]:
-    return {
-        slot: {place: int(a.name.rsplit("/", 1)[-1]) for place, a in found.items()}
-        for slot, found in plan.partial.items()
-    }
-
-
-def test_adafactor_of_keras_2_stores_no_placeholders() -> None:
-    shapes = [shape for _, whole in WEIGHTS for shape in factored(whole)]
-    state = replace(numbered(1, shapes, {"learning_rate": 0.5}, "Adafactor"), generation=2)
-    plan = plan_optimizer(state, WEIGHTS)
-    matrices = [place for place, (_, whole) in enumerate(WEIGHTS) if len(whole) > 1]
-    assert list(plan.partial["row"]) == matrices
-    assert {place: a.shape for place, a in plan.partial["square_avg"].items()} == dict(
-        enumerate(shape for _, shape in WEIGHTS)
-    )
-    assert len(plan.partial["row"]) * 2 + len(WEIGHTS) == len(shapes)
-
-
-def factored(shape: Shape) -> list[Shape]:
-    """What Adafactor of Keras 2 has for a weight."""
-    return [shape[:-1], shape[:-2] + shape[-1:], shape] if len(shape) > 1 else [shape]
-
-
 @pytest.mark.parametrize(
     ("counter", "said"), [("iteration", True), ("SGD/iter", False)], ids=["new", "legacy"]
 )
@@ -517,70 +333,6 @@ def test_weights_left_out_of_the_decay_are_in_no_file() -> None:
     without = plan_optimizer(numbered(2, PAIRS, {"weight_decay": None}, "AdamW"), WEIGHTS)
     assert any("exclude_from_weight_decay" in note for note in with_decay.notes)
     assert not any("exclude_from_weight_decay" in note for note in without.notes)
-
-
-def test_a_keras_2_archive_holds_the_optimizer_inside_a_loss_scale_twice() -> None:
-    inner = {"class_name": "Adam", "config": {"learning_rate": 0.5, "is_legacy_optimizer": False}}
-    once = numbered(1, PAIRS, {"inner_optimizer": inner}, "LossScaleOptimizerV3").variables
-    again = [replace(v, name=v.name.replace("/vars/", "/inner_optimizer/vars/")) for v in once]
-    config = {"inner_optimizer": inner}
-    state = OptimizerState("LossScaleOptimizerV3", config, [*once, *again], False, 2)
-    plan = plan_optimizer(state, WEIGHTS)
-    assert numbers(plan, "exp_avg") == [1, 3, 5]
-    assert len(plan.ignored) == len(again)
-
-
-def test_adafactor_keeps_rows_and_columns_of_matrices_only() -> None:
-    shapes = [(4,), (3,), ONE, (), (), TWO, (3,), (2,), THREE]
-    state = numbered(2, shapes, {"learning_rate": 0.5}, "Adafactor")
-    plan = plan_optimizer(state, WEIGHTS)
-    assert partial(plan) == {
-        "row": {0: 2, 2: 8},
-        "column": {0: 3, 2: 9},
-        "square_avg": {0: 4, 1: 7, 2: 10},
-    }
-    assert plan.dropped_axes == {"row": -1, "column": -2}
-    assert [reason.split(":")[0] for _, reason in plan.ignored] == ["placeholder"] * 2
-
-
-@pytest.mark.parametrize(
-    ("excluded", "shapes", "adam"),
-    [
-        ([], [ONE, TWO, TWO, THREE], (False, True, False)),
-        (["dense_1/.*kernel"], [ONE, TWO, TWO, THREE, THREE], (False, True, True)),
-    ],
-    ids=["biases", "a layer by name"],
-)
-def test_muon_leaves_to_adam_what_is_no_matrix_or_named(
-    excluded: list[str], shapes: list[Shape], adam: tuple[bool, ...]
-) -> None:
-    config = {"exclude_layers": excluded, "learning_rate": 0.5, "rms_rate": None}
-    plan = plan_optimizer(numbered(2, shapes, config, "Muon"), WEIGHTS)
-    assert plan.for_weights == {"with_adam": adam}
-    assert set(plan.partial["exp_avg_sq"]) == {i for i, own in enumerate(adam) if own}
-    assert plan.options["rms_rate"] is None
-    assert not plan.notes
-
-
-def test_muon_takes_the_names_that_fit_what_is_stored() -> None:
-    config = {"exclude_layers": ["^net/b/"], "learning_rate": 0.5}
-    weights = [("0", (2, 2)), ("1", (2, 2))]
-    state = numbered(2, [(2, 2)] * 3, config, "Muon")
-    plan = plan_optimizer(
-        state, weights, [["a/kernel", "b/kernel"], ["net/a/kernel", "net/b/kernel"]]
-    )
-    assert plan.for_weights == {"with_adam": (False, True)}
-    with pytest.raises(MismatchError, match="found 3 optimizer arrays, needed 2"):
-        plan_optimizer(state, weights, [["a/kernel", "b/kernel"]])
-
-
-def test_embeddings_are_left_to_adam_unless_muon_takes_them() -> None:
-    weights, paths = [("0", (5, 2))], [["tokens/embeddings"]]
-    slots = {True: [(5, 2)] * 2, False: [(5, 2)]}
-    for excluded, shapes in slots.items():
-        config = {"exclude_embeddings": excluded, "learning_rate": 0.5}
-        plan = plan_optimizer(numbered(2, shapes, config, "Muon"), weights, paths)
-        assert plan.for_weights == {"with_adam": (excluded,)}
 
 
 def legacy(name: str, config: dict[str, Any], last: Sequence[str]) -> OptimizerState:
@@ -628,21 +380,3 @@ def test_nadam_of_keras_3_stores_its_product_last() -> None:
     plan = plan_optimizer(numbered(2, [*PAIRS, ()], {"learning_rate": 0.5}, "Nadam"), WEIGHTS)
     assert plan.numbers["mu_product"].name == "optimizer/vars/8"
     assert numbers(plan, "exp_avg_sq") == [3, 5, 7]
-
-
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.kind)
-def test_rule_fits_its_torch_class(rule: OptimizerRule) -> None:
-    chosen = getattr(optimizers, rule.target.rsplit(".", 1)[1])
-    switches = {slot.when: 0.5 for block in rule.blocks for slot in block if slot.when}
-    optimizer = chosen([torch.nn.Parameter(torch.zeros(1))], **switches)
-    group = optimizer.param_groups[0]
-    assert set(rule.options) | set(rule.legacy_options({})) <= set(group)
-    kinds = (FACTORED, WHOLE) if rule.kind == "Adafactor" else (ADAM, MUON)
-    uneven = {s.key for kind in kinds for s in kind.slots if s} if rule.choose_kind else set()
-    even = {slot.key for block in rule.blocks for slot in block}
-    assert even | uneven == set(optimizer.slots(group))
-    assert rule.number is None or rule.number in group
-
-
-def test_schedules_are_those_of_torch_impl() -> None:
-    assert set(SCHEDULES) == set(schedules.SCHEDULES)
