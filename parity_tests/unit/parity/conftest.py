@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from experience.agent import Batch, Noise
 from parity_tests.inputs import Draw
 from parity_tests.pairs import AgentPair, Config
+from parity_tests.unit.parity.table_agents import MODULE
 
 STATE, ACTIONS = 4, 3
 
@@ -134,3 +136,13 @@ def linear_pair() -> AgentPair:
         recipe=draw_transitions,
         without={"resume": "there is no file format to convert"},
     )
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with a user's pairs in it."""
+    (tmp_path / "table_agents.py").write_text(MODULE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "table_agents", raising=False)
+    return tmp_path
