@@ -12,6 +12,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from converters.readers.hdf5 import processes
+from parity_tests.unit.converters.hostile_files import InProcess
+
 Arrays = Mapping[str, Mapping[str, NDArray]]
 Entry = Mapping[str, object]
 
@@ -133,3 +136,10 @@ def small_model(write_model: WriteModel, configs: Configs) -> Path:
         "q_values": configs.dense_arrays(3, 2, seed=1),
     }
     return write_model(config, arrays)
+
+
+@pytest.fixture
+def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read HDF5 files in this process: the worker's limits and answers without its start."""
+    monkeypatch.setattr(processes, "take_worker", InProcess)
+    monkeypatch.setattr(processes, "_idle", [])
