@@ -54,6 +54,10 @@ def _module(
 
 CONSTANTS = ("left", "right")
 """Arguments of an operator: a number that stands before or behind the tensors."""
+_LOCAL = (
+    *("sizes", "out_sizes", "channels", "kernel_size", "stride", "before"),
+    *("bias", "channels_last"),
+)
 _CHANNELS = ("in_channels", "out_channels")
 _CONVOLUTION = ("kernel_size", "stride", "padding", "dilation", "groups", "bias")
 _TRANSPOSED = (*_CONVOLUTION, "output_padding")
@@ -130,6 +134,10 @@ TARGETS: dict[str, Target] = {
         f"{COMPAT}.local:LocallyConnected",
         *("kernel_size", "stride", "sizes", "bias_shape", "channels_last"),
         unnamed=_CHANNELS,
+    ),
+    "compat.LocallyConnectedMatrix": _module(f"{COMPAT}.local:LocallyConnectedMatrix", *_LOCAL),
+    "compat.LocallyConnectedSparse": _module(
+        f"{COMPAT}.local:LocallyConnectedSparse", *_LOCAL, "count"
     ),
     "compat.LSTM": _recurrent("LSTM", _GATED),
     "compat.GRU": _recurrent("GRU", _GATED, "reset_after"),

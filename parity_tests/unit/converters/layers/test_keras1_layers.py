@@ -65,7 +65,26 @@ def test_locally_connected_layers_have_a_kernel_for_every_position(
     assert found["bias"].shape[-1] == 4
 
 
-@pytest.mark.parametrize("setting", [{"implementation": 2}, {"padding": "same"}])
+@pytest.mark.parametrize("padding", ["valid", "same"])
+@pytest.mark.parametrize(("size", "stride"), [(1, 1), (3, 1), (4, 3), (9, 2)])
+def test_a_row_of_kernels_has_a_number_for_every_cell_inside(
+    padding: str, size: int, stride: int
+) -> None:
+    length = 7 if size <= 7 or padding == "same" else 11
+    found = params(
+        steps(
+            *("LocallyConnected1D", (None, length, 3)), filters=2, kernel_size=[size],
+            strides=[stride], padding=padding, implementation=3,
+        )
+    )  # fmt: skip
+
+    before = size // 2 if padding == "same" else 0
+    positions = range(-before, length - before if padding == "same" else length - size + 1, stride)
+    inside = sum(0 <= first + cell < length for first in positions for cell in range(size))
+    assert found["kernel"].shape == (inside * 3 * 2,)
+
+
+@pytest.mark.parametrize("setting", [{"implementation": 4}, {"padding": "same"}])
 def test_kernels_that_are_stored_otherwise_are_refused(setting: dict[str, Any]) -> None:
     with pytest.raises(UnsupportedError, match=next(iter(setting))):
         steps("LocallyConnected1D", (None, 7, 3), filters=4, kernel_size=[3], **setting)
