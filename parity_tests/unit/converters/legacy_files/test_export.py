@@ -4,30 +4,27 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import h5py
-import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 
 import torchward
-from converters.checkpoint import StoredFile
 from converters.errors import (
-    ConversionError,
-    MismatchError,
     OutputError,
     UnreadableFileError,
     UnsupportedError,
 )
-from converters.readers import read_checkpoint
 from parity_tests.recorded_layers import LAYERS
 from parity_tests.unit.converters.conftest import Configs, WriteModel
+from parity_tests.unit.converters.legacy_files.converted_files import (
+    FIXTURES,
+    contents,
+    rewrite,
+)
 
-FIXTURES = Path(__file__).parents[3] / "fixtures"
 SUFFIXES = {"keras-weights-h5": ".weights.h5", "keras-archive": ".keras"}
 # One of every producer, format and family of optimizers; the others are slow only by their number.
 QUICK = (
@@ -66,12 +63,6 @@ def fixtures() -> list[Any]:
     return [pytest.param(name, marks=marks[name]) for name in names]
 
 
-def contents(path: Path) -> tuple[StoredFile, dict[str, NDArray[Any]]]:
-    stored = read_checkpoint(path).stored
-    assert stored is not None
-    return stored, {name: info.read() for name, info in stored.arrays.items()}
-
-
 def convert_fixture(name: str, target: Path) -> str:
     """Convert a fixture and return the ending of its format."""
     source = FIXTURES / name
@@ -105,20 +96,6 @@ def test_a_file_comes_back_with_identical_arrays_names_and_texts(name: str, tmp_
     assert report.lost == ()
 
 
-@pytest.fixture
-def converted(tmp_path: Path) -> Path:
-    """Return a converted file of Keras 2.15 with Adam's state."""
-    torchward.convert(FIXTURES / "tf215_dqn_seed" / "model.h5", tmp_path / "agent.pth")
-    return tmp_path / "agent.pth"
-
-
-def rewrite(path: Path, change: Callable[[dict[str, Any]], None]) -> Path:
-    content = torch.load(path, weights_only=True)
-    change(content)
-    torch.save(content, path)
-    return path
-
-
 @pytest.mark.parametrize("name", ["tf215_dqn_seed/model.h5", "k315_gru_policy/model.keras"])
 def test_the_same_file_gives_the_same_bytes(name: str, tmp_path: Path) -> None:
     suffix = convert_fixture(name, tmp_path / "converted.pth")
@@ -139,243 +116,6 @@ def test_safetensors_goes_back_like_pth(tmp_path: Path) -> None:
 
     both = [(tmp_path / f"agent.{kind}.keras").read_bytes() for kind in ("safetensors", "pth")]
     assert both[0] == both[1]
-
-
-def test_a_changed_weight_comes_back_where_it_was(small_model: Path, tmp_path: Path) -> None:
-    torchward.convert(small_model, tmp_path / "agent.pth")
-    model = torchward.load(tmp_path / "agent.pth")
-    with torch.no_grad():
-        model.get_parameter("hidden.weight")[2, 1] = 7.0  # out, in
-
-    torchward.save(tmp_path / "trained.pth", model)
-    torchward.export(tmp_path / "trained.pth", tmp_path / "back.h5")
-
-    legacy, back = contents(small_model)[1], contents(tmp_path / "back.h5")[1]
-    changed = {
-        (name, *place)
-        for name, array in back.items()
-        for place in zip(*np.nonzero(array != legacy[name]), strict=True)
-    }
-    assert changed == {("model_weights/hidden/hidden/kernel:0", 1, 2)}  # in, out
-
-
-def test_a_trained_optimizer_comes_back_with_its_steps(converted: Path, tmp_path: Path) -> None:
-    model, optimizer = torchward.load(converted, optimizer=True)
-    before = contents(FIXTURES / "tf215_dqn_seed" / "model.h5")[1]
-    model(torch.ones(2, 12)).sum().backward()
-    optimizer.step()
-
-    torchward.save(tmp_path / "trained.pth", model, optimizer)
-    report = torchward.export(tmp_path / "trained.pth", tmp_path / "back.h5")
-
-    after = contents(tmp_path / "back.h5")[1]
-    step = "optimizer_weights/iteration:0"
-    moment = "optimizer_weights/Adam/m/dense_3/bias:0"
-    gradient = 2.0  # of the sum over a batch of two with respect to the bias of the last layer
-    assert after[step] == before[step] + 1
-    assert report.optimizer == ("Adam", int(after[step]))
-    np.testing.assert_allclose(after[moment], 0.9 * before[moment] + 0.1 * gradient, rtol=1e-5)
-
-
-def test_a_saved_file_is_loaded_and_trained_on(converted: Path, tmp_path: Path) -> None:
-    model, optimizer = torchward.load(converted, optimizer=True)
-    torchward.save(tmp_path / "trained.pth", model, optimizer)
-
-    again, optimizer_again = torchward.load(tmp_path / "trained.pth", optimizer=True)
-
-    assert optimizer_again.state_dict()["param_groups"] == optimizer.state_dict()["param_groups"]
-    x = torch.ones(1, 12)
-    assert torch.equal(again.eval()(x), model.eval()(x))
-
-
-def test_a_changed_learning_rate_stands_in_the_configuration(
-    converted: Path, tmp_path: Path
-) -> None:
-    model, optimizer = torchward.load(converted, optimizer=True)
-    optimizer.param_groups[0]["lr"] = 0.125
-    torchward.save(tmp_path / "trained.pth", model, optimizer)
-
-    report = torchward.export(tmp_path / "trained.pth", tmp_path / "back.h5")
-
-    # Keras 2 keeps the number in the configuration only.
-    training = json.loads(contents(tmp_path / "back.h5")[0].attributes[""]["training_config"])  # type: ignore[arg-type]
-    assert training["optimizer_config"]["config"]["learning_rate"] == 0.125
-    assert "learning_rate 0.125" in report.notes[0]
-
-
-def test_the_legacy_file_can_be_named_for_a_bare_state_dict(
-    converted: Path, tmp_path: Path
-) -> None:
-    state = torch.load(converted, weights_only=True)["model_state_dict"]
-    torch.save(state, tmp_path / "bare.pth")
-    legacy = FIXTURES / "tf215_dqn_seed" / "model.h5"
-
-    report = torchward.export(tmp_path / "bare.pth", tmp_path / "back.h5", like=legacy)
-
-    before, after = contents(legacy)[1], contents(tmp_path / "back.h5")[1]
-    weights = [name for name in before if name.startswith("model_weights/")]
-    assert set(after) == set(weights)
-    assert all(np.array_equal(after[name], before[name]) for name in weights)
-    assert report.optimizer is None
-    assert report.lost[0][0] == "optimizer state"
-
-
-def test_the_state_of_torch_adam_goes_back_to_keras_adam(converted: Path, tmp_path: Path) -> None:
-    model = torchward.load(converted)
-    optimizer = torch.optim.Adam(model.parameters())
-    model(torch.ones(2, 12)).sum().backward()
-    optimizer.step()
-    content = {
-        "model_state_dict": model.state_dict(),
-        "optimizer_state_dict": optimizer.state_dict(),
-    }
-    torch.save(content, tmp_path / "own.pth")
-
-    torchward.export(tmp_path / "own.pth", tmp_path / "back.h5", like=converted)
-
-    after = contents(tmp_path / "back.h5")[1]
-    assert after["optimizer_weights/iteration:0"] == 1
-    moment = after["optimizer_weights/Adam/m/dense_3/bias:0"]
-    np.testing.assert_allclose(moment, 0.1 * 2.0, rtol=1e-6)
-
-
-def test_the_state_of_another_torch_optimizer_is_not_carried(
-    converted: Path, tmp_path: Path
-) -> None:
-    model = torchward.load(converted)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
-    model(torch.ones(2, 12)).sum().backward()
-    optimizer.step()
-    torchward.save(tmp_path / "trained.pth", model, optimizer)
-
-    report = torchward.export(tmp_path / "trained.pth", tmp_path / "back.h5")
-
-    assert report.optimizer is None
-    assert "torch.optim" in report.lost[0][1]
-    assert not [name for name in contents(tmp_path / "back.h5")[1] if "optimizer" in name]
-
-
-def test_a_module_of_emitted_source_is_saved_like_the_file_it_loads(
-    converted: Path, tmp_path: Path
-) -> None:
-    plain = torch.nn.Module()
-    for name, layer in torchward.load(converted).named_children():
-        plain.add_module(name, layer)
-
-    with pytest.raises(UnsupportedError, match="does not say which converted file") as refused:
-        torchward.save(tmp_path / "trained.pth", plain)
-    torchward.save(tmp_path / "trained.pth", plain, like=converted)
-
-    assert "like=" in str(refused.value.hint)
-    assert torchward.export(tmp_path / "trained.pth", tmp_path / "back.h5").parameters > 0
-
-
-def drop_tensor(content: dict[str, Any]) -> None:
-    del content["model_state_dict"]["dense.weight"]
-
-
-def add_tensor(content: dict[str, Any]) -> None:
-    content["model_state_dict"]["other.weight"] = torch.zeros(2)
-
-
-def transpose_tensor(content: dict[str, Any]) -> None:
-    state = content["model_state_dict"]
-    state["dense.weight"] = state["dense.weight"].T.contiguous()
-
-
-@pytest.mark.parametrize("change", [drop_tensor, add_tensor, transpose_tensor])
-def test_the_state_of_another_module_is_refused(
-    change: Callable[[dict[str, Any]], None], converted: Path, tmp_path: Path
-) -> None:
-    rewrite(converted, change)
-
-    with pytest.raises(MismatchError, match=r"dense\.weight|other\.weight"):
-        torchward.export(converted, tmp_path / "back.h5")
-
-    assert not (tmp_path / "back.h5").exists()
-
-
-def test_fewer_steps_of_the_optimizer_are_not_made_up(converted: Path, tmp_path: Path) -> None:
-    rewrite(converted, lambda content: content["optimizer_state_dict"]["state"].pop(3))
-
-    report = torchward.export(converted, tmp_path / "back.h5")
-
-    assert report.optimizer is None
-    assert "has no 'exp_avg'" in report.lost[0][1]
-
-
-def no_record(record: dict[str, Any]) -> None:
-    record.clear()
-
-
-def wrong_format(record: dict[str, Any]) -> None:
-    record["format"] = "onnx"
-
-
-def negative_size(record: dict[str, Any]) -> None:
-    record["arrays"][0][2] = [-1]
-
-
-def huge_size(record: dict[str, Any]) -> None:
-    record["arrays"][0][2] = [2**40]
-
-
-def object_dtype(record: dict[str, Any]) -> None:
-    record["arrays"][0][1] = "|O8"
-
-
-def kept_of_another_size(record: dict[str, Any]) -> None:
-    record["kept"][record["arrays"][0][0]] = "AAA="
-
-
-def slot_of_no_array(record: dict[str, Any]) -> None:
-    record["optimizer"]["slots"]["exp_avg"][0] = "nowhere"
-
-
-def number_as_text(record: dict[str, Any]) -> None:
-    record["groups"] = [1]
-
-
-def text_as_attributes(record: dict[str, Any]) -> None:
-    record["attributes"] = {"": "model_config"}
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        no_record,
-        wrong_format,
-        negative_size,
-        huge_size,
-        object_dtype,
-        kept_of_another_size,
-        slot_of_no_array,
-        number_as_text,
-        text_as_attributes,
-    ],
-)
-def test_a_damaged_record_is_one_clear_error(
-    change: Callable[[dict[str, Any]], None], converted: Path, tmp_path: Path
-) -> None:
-    rewrite(converted, lambda content: change(content["metadata"]["legacy"]))
-
-    with pytest.raises(UnreadableFileError, match="legacy file"):
-        torchward.export(converted, tmp_path / "back.h5")
-
-
-@pytest.mark.parametrize("path", ["../outside", "/absolute", "a\0b", "model_weights"])
-def test_names_that_make_no_file_are_refused(path: str, converted: Path, tmp_path: Path) -> None:
-    def change(content: dict[str, Any]) -> None:
-        record = content["metadata"]["legacy"]
-        record["arrays"].append([path, "<f4", []])
-        record["kept"][path] = "AAAAAA=="
-
-    rewrite(converted, change)
-
-    with pytest.raises(ConversionError):
-        torchward.export(converted, tmp_path / "back.h5")
-
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["agent.pth", "agent.pth.json"]
 
 
 def test_an_existing_output_is_kept_without_force(converted: Path, tmp_path: Path) -> None:
