@@ -87,7 +87,8 @@ def convert(
         list[str] | None,
         typer.Option(
             "--set",
-            help="name=value, may be repeated: argument for --into, or what an RL library's file does not say.",
+            help="name=value, may be repeated: argument for --into, or what a file does not say: an agent's setting, "
+            "optimizer=Ftrl.",
         ),
     ] = None,
     normalizer: Normalizer = None,

@@ -86,7 +86,8 @@ def convert(
         names: with `into`: table of legacy layer to module (`converters.into.names`), or a TOML file with one; a file
             that does not exist is written for you to edit where something is not certain.
         settings: with `into`: arguments for the class that is named; for an agent of an RL library, what its file does
-            not say or says in code: {"activation": "relu"} (docs/rl-libraries.md).
+            not say or says in code: {"activation": "relu"} (docs/rl-libraries.md); for weights with the state of an
+            optimizer that they do not name, which it is: {"optimizer": "Ftrl", "beta": 0.1}.
         normalizer: for an agent of stable-baselines, the file of its `VecNormalize`; its statistics go in front.
         to: "sb3": the agent of stable-baselines 2 as a file that stable_baselines3 opens, instead of a module.
         inputs: of a graph of TensorFlow (.meta, frozen .pb, SavedModel), the tensors that become the arguments of

@@ -17,7 +17,7 @@ from converters.layouts import Layout
 from converters.lowering import Lowering
 from converters.matching import Path, leaves, stored_weights
 from converters.moves import Move
-from converters.optimizers.by_name import plan_named
+from converters.optimizers.by_name import plan_named, selected_weights
 from converters.optimizers.constraints import find_constraint
 from converters.optimizers.keras_order import keras_order, order_of_slot
 from converters.optimizers.plan import OptimizerGroup, OptimizerPlan, plan_optimizer
@@ -53,6 +53,8 @@ def plan_optimizer_state(
         return None, [note]
     places = trainable_arrays(graph, arrays)
     infos = [info for _, info in places]
+    if state.weights:
+        return _plan_in_own_order(state, infos)
     if any(is_unfolded(info) for info in infos):
         return None, [
             "the optimizer state is not converted: cuDNN's layers kept it in a layout of their own"
@@ -65,7 +67,7 @@ def plan_optimizer_state(
     try:
         plan = _plan_in_stored_order(checkpoint, infos, forms)
     except (UnsupportedError, AmbiguousTargetError) as error:
-        return None, [f"the optimizer state is not converted: {error}"]
+        return None, [_not_converted(error)]
     except MismatchError as error:
         frozen = _frozen_models(checkpoint, places, forms) if graph.generation < 3 else ()
         if not frozen:
@@ -79,6 +81,12 @@ def plan_optimizer_state(
         )
         return None, [note]
     return plan, list(plan.notes)
+
+
+def _not_converted(error: UnsupportedError | AmbiguousTargetError) -> str:
+    """Return the note on a state that stays behind, with what to do where there is something."""
+    hint = f"; {error.hint}" if isinstance(error, AmbiguousTargetError) else ""
+    return f"the optimizer state is not converted: {error}{hint}"
 
 
 def _frozen_models(
@@ -127,6 +135,25 @@ def _plan_named(
         )
     except UnsupportedError as error:
         return None, [f"the optimizer state is not converted: {error}"]
+    return plan, list(plan.notes)
+
+
+def _plan_in_own_order(
+    state: OptimizerState, infos: Sequence[ArrayInfo]
+) -> tuple[OptimizerPlan | None, list[str]]:
+    """Return the plan for an optimizer that lists its weights, and notes; the model may have fewer of them."""
+    names = [name for name, _ in state.weights]
+    try:
+        shapes = [(name, info.shape) for name, info in state.weights]
+        plan = plan_optimizer(state, shapes, [names])
+        if plan.partial or plan.in_keras_order:
+            msg = f"{state.kind} keeps what it needs of a weight in forms of their own, and the file is a graph"
+            raise UnsupportedError(msg)
+        places = {info.name: place for place, (_, info) in enumerate(state.weights)}
+        plan = selected_weights(plan, places, infos)
+    except (UnsupportedError, AmbiguousTargetError, MismatchError) as error:
+        reason = str(error).partition("\n")[0]
+        return None, [f"the optimizer state is not converted: {reason}"]
     return plan, list(plan.notes)
 
 

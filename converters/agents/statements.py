@@ -1,4 +1,4 @@
-"""What a user states beside the file of an agent: settings that it does not say, statistics that lie in another file."""
+"""What a user states beside a file: settings that it does not say, statistics that lie in another file."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from converters.agents.facts import AgentFacts
 from converters.checkpoint import Checkpoint, LayerArrays
 from converters.errors import MismatchError, UnsupportedError
 from converters.limits import Limits
+from converters.optimizers.stated import OPTIMIZER, with_stated_optimizer
 from converters.readers import read_checkpoint
 
 NORMALIZER = "vec-normalize"
@@ -34,7 +35,7 @@ def with_statements(
 
     Args:
         checkpoint: of any kind.
-        settings: of --set.
+        settings: of --set; with `optimizer` those of the optimizer of a file that does not name it.
         normalizer: a file of `VecNormalize.save`, whose statistics go in front of the policy.
         limits: bounds on that file.
 
@@ -45,6 +46,8 @@ def with_statements(
     if not settings and normalizer is None:
         return checkpoint
     facts = checkpoint.agent
+    if facts is None and OPTIMIZER in settings and normalizer is None:
+        return with_stated_optimizer(checkpoint, settings)
     if facts is None and checkpoint.provenance.format != "tf1-checkpoint":
         option = "--set" if settings else "--normalizer"
         msg = f"{checkpoint.provenance.file}: is no agent of an RL library, which {option} is for"

@@ -17,6 +17,7 @@ from converters.errors import AmbiguousTargetError, MismatchError, UnsupportedEr
 from converters.optimizers.loss_scaling import unwrap_loss_scaling
 from converters.optimizers.options import plan_options, used_options
 from converters.optimizers.rules import RULES, OptimizerRule, find_rule
+from converters.optimizers.stated import HINT, not_of_adam
 from converters.optimizers.stored_names import Dialect, are_numbered, dialect_of, mentions
 from converters.optimizers.stored_order import Split, Weights, split_variables, used_slots
 from converters.optimizers.uneven import ADAM, Kind, choose_kinds, split_uneven
@@ -148,7 +149,11 @@ def plan_optimizer(
         message = (
             f"the file does not name its optimizer, and its arrays are not those of {rule.kind}"
         )
-        raise AmbiguousTargetError(message, hint="convert the weights alone") from error
+        raise AmbiguousTargetError(message, hint=HINT) from error
+    guessed = state.kind is None and are_numbered(state.variables)
+    if guessed and (reason := not_of_adam(split.slots)) is not None:
+        message = f"the file does not name its optimizer, and its slots are not Adam's: {reason}"
+        raise AmbiguousTargetError(message, hint=HINT)
     plan = _plan(rule, split, rate, {**options, **scaling.options}, notes)
     plan = replace(
         plan,
@@ -239,7 +244,7 @@ def _infer_rule(
         if len(fitting) != 1:
             kinds = ", ".join(rule.kind for rule in fitting or RULES)
             message = f"the file does not name its optimizer; possible: {kinds}"
-            raise AmbiguousTargetError(message, hint="convert the weights alone")
+            raise AmbiguousTargetError(message, hint=HINT)
         rule = fitting[0]
     notes.append(f"the file does not name its optimizer; {rule.kind} by the names of its slots")
     return rule
@@ -263,6 +268,7 @@ def _infer_from_count(stored: int, count: int, notes: list[str]) -> OptimizerRul
         if stored - slots * count in numbers:
             notes.append(
                 f"the file does not name its optimizer; {slots} slots for each weight are taken for {kind}"
+                + (", others have as many: name it with --set optimizer=AdamW" if slots else "")
             )
             return find_rule(kind)
     kinds = ", ".join(rule.kind for rule in RULES)
@@ -270,7 +276,7 @@ def _infer_from_count(stored: int, count: int, notes: list[str]) -> OptimizerRul
         f"the file does not name its optimizer and holds {stored} arrays without names for "
         f"{count} weights; known: {kinds}"
     )
-    raise AmbiguousTargetError(message, hint="convert the weights alone")
+    raise AmbiguousTargetError(message, hint=HINT)
 
 
 def _names_fit(rule: OptimizerRule, variables: Sequence[ArrayInfo]) -> bool:

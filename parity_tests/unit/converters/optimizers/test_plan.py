@@ -208,6 +208,37 @@ def test_one_nameless_slot_a_weight_is_refused() -> None:
         plan_optimizer(numbered(2, [ONE, TWO, THREE], None, None), WEIGHTS)
 
 
+NAMELESS: dict[str, tuple[int, int, str | None]] = {
+    "negative squares": (-1, -1, "has negative numbers"),
+    "averages of one sign": (1, 1, "no negative numbers"),
+    "Adam": (-1, 1, None),
+    "not moved": (0, 0, None),
+}
+
+
+@pytest.mark.parametrize(("first", "second", "reason"), NAMELESS.values(), ids=NAMELESS)
+def test_numbers_that_adam_cannot_have_are_not_taken_for_adams(
+    first: int, second: int, reason: str | None
+) -> None:
+    weights: list[tuple[str, Shape]] = [("dense/kernel", (7, 5)), ("dense/bias", (5,))]
+    shapes = [weights[0][1]] * 2 + [weights[1][1]] * 2
+    state = numbered(2, shapes, None, None)
+    draws = np.random.default_rng(0)
+    filled = [*state.variables[:2]]
+    for place, variable in enumerate(state.variables[2:]):
+        least = (first, second)[place % 2]
+        values = draws.uniform(min(least, 0), abs(least), variable.shape)
+        filled.append(replace(variable, read=values.copy))
+    state = replace(state, variables=tuple(filled))
+
+    if reason is None:
+        assert plan_optimizer(state, weights).target == "keras_compat.Adam"
+        return
+    with pytest.raises(AmbiguousTargetError, match=reason) as caught:
+        plan_optimizer(state, weights)
+    assert "--set optimizer=" in str(caught.value.hint)
+
+
 def test_slots_that_are_not_those_of_the_likeliest_kind_are_ambiguous() -> None:
     muon = [*PAIRS[:1], *PAIRS[2:]]  # with both numbers as many as Adam has with one
 
