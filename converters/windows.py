@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from converters.graph import Layer
-from converters.registry import Shape, TorchStep
+from converters.registry import Plain, Shape, TorchStep
 from converters.settings import integers, text, unsupported
 
 _Value = TypeVar("_Value", int, bool)
+SPATIAL_AXES = {1: "time", 2: "h w", 3: "depth h w"}
+"""Names of the spatial axes in layouts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,3 +182,80 @@ def _torch_count(size: int, window: int, stride: int, before: int, *, ceil_mode:
         return span // stride + 1
     count = -(-span // stride) + 1
     return count - 1 if (count - 1) * stride >= size + before else count
+
+
+def pad_argument(pads: Sequence[tuple[int, int]]) -> tuple[int, ...]:
+    """Return what `F.pad` wants: before and after, starting with the last axis."""
+    return tuple(size for pair in reversed(pads) for size in pair)
+
+
+def padding_steps(
+    layer: Layer, frame: Frame, windows: Sequence[int], strides: Sequence[int]
+) -> tuple[list[TorchStep], dict[str, Plain]]:
+    """Return the steps that pad before the module and the module's own padding, whichever says it exactly."""
+    padding = text(layer, "padding", "valid")
+    if padding == "valid" or max(windows) == 1 == max(strides):
+        return [], {}
+    if padding == "causal" and frame.rank == 1:
+        return [TorchStep("F.pad", {"pad": (windows[0] - 1, 0)}, shape=_grown(frame, windows))], {}
+    if padding != "same":
+        raise unsupported(layer, "padding", needed="valid, same or, in one dimension, causal")
+    if layer.config.get("theano_windows") is True:
+        return _half_padding(layer, frame, windows, strides)
+    if max(strides) == 1:
+        return _dense_padding(frame, windows)
+    stock = stock_padding(frame.sizes, windows, strides, may_ceil=False)
+    if stock is not None:
+        return [], {"padding": compact(stock.before)} if max(stock.before) else {}
+    if None in frame.sizes:
+        kwargs: dict[str, Plain] = {"window": tuple(windows), "stride": tuple(strides)}
+        free = frame.shape(frame.channels, (None,) * frame.rank)
+        return [TorchStep("compat.pad_same", kwargs, shape=free)], {}
+    pads = [
+        same_padding(size or 0, window, stride)
+        for size, window, stride in zip(frame.sizes, windows, strides, strict=True)
+    ]
+    sizes = tuple((size or 0) + sum(pair) for size, pair in zip(frame.sizes, pads, strict=True))
+    shape = frame.shape(frame.channels, sizes)
+    return [TorchStep("F.pad", {"pad": pad_argument(pads)}, shape=shape)], {}
+
+
+def _half_padding(
+    layer: Layer, frame: Frame, windows: Sequence[int], strides: Sequence[int]
+) -> tuple[list[TorchStep], dict[str, Plain]]:
+    """Return Theano's padding: half a window in front, and behind what the last window of SAME needs.
+
+    Source: keras 1.2.2 and 2.2.4, backend/theano_backend.py, `conv2d` and `_postprocess_conv2d_output`.
+    """
+    if None in frame.sizes:
+        raise unsupported(layer, "padding", needed="valid, or same with axes of known size: Theano")
+    pads = []
+    for size, window, stride in zip(frame.sizes, windows, strides, strict=True):
+        ends = (-(-(size or 0) // stride) - 1) * stride + window
+        pads.append((window // 2, ends - (size or 0) - window // 2))
+    if all(before == after for before, after in pads):
+        return [], {"padding": compact([before for before, _ in pads])}
+    sizes = tuple((size or 0) + sum(pair) for size, pair in zip(frame.sizes, pads, strict=True))
+    shape = frame.shape(frame.channels, sizes)
+    return [TorchStep("F.pad", {"pad": pad_argument(pads)}, shape=shape)], {}
+
+
+def _dense_padding(
+    frame: Frame, windows: Sequence[int]
+) -> tuple[list[TorchStep], dict[str, Plain]]:
+    """Return SAME padding for a stride of 1, where it does not depend on the size."""
+    if all(window % 2 for window in windows):
+        return [], {"padding": "same"}
+    # torch's own "same" puts the odd cell last as well, but copies the input and warns of it.
+    pads = [((window - 1) // 2, window // 2) for window in windows]
+    sizes = tuple(
+        None if size is None else size + sum(pair)
+        for size, pair in zip(frame.sizes, pads, strict=True)
+    )
+    shape = frame.shape(frame.channels, sizes)
+    return [TorchStep("F.pad", {"pad": pad_argument(pads)}, shape=shape)], {}
+
+
+def _grown(frame: Frame, windows: Sequence[int]) -> Shape:
+    size = frame.sizes[0]
+    return frame.shape(frame.channels, (None if size is None else size + windows[0] - 1,))

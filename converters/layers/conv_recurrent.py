@@ -9,12 +9,19 @@ from __future__ import annotations
 from converters.errors import UnsupportedError
 from converters.graph import Layer
 from converters.layers.activations import activation_argument
-from converters.layers.convolution import AXES, pad_argument
 from converters.masking import masks_of
 from converters.registry import Example, Lowered, Param, Plain, Shape, TorchStep, Weight, layer
 from converters.settings import flag, integer, number, text, unsupported
 from converters.stored_forms import kernel_param
-from converters.windows import Frame, dilated, extents, output_sizes, same_padding
+from converters.windows import (
+    SPATIAL_AXES,
+    Frame,
+    dilated,
+    extents,
+    output_sizes,
+    pad_argument,
+    same_padding,
+)
 
 _WEIGHTS = (Weight("kernel"), Weight("recurrent_kernel"), Weight("bias", when="use_bias"))
 _LINE = ((4, 6, 2),)
@@ -90,7 +97,7 @@ def _conv_lstm(layer: Layer, shapes: tuple[Shape, ...], rank: int) -> Lowered:
     state = frame.shape(filters, sizes)
     states = ("h", "cell") if "return_state" in kwargs else ()
     taken, steps = _entered(shapes, frame, rank)
-    axes = AXES[rank]
+    axes = SPATIAL_AXES[rank]
     params = [
         kernel_param(
             layer,

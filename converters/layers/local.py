@@ -6,10 +6,9 @@ import math
 
 from converters.graph import Layer
 from converters.layers.activations import activation_steps
-from converters.layers.convolution import AXES
 from converters.registry import Param, Plain, Shape, TorchStep, Weight, layer
 from converters.settings import flag, integer, text, unsupported
-from converters.windows import Frame, extents, output_sizes
+from converters.windows import SPATIAL_AXES, Frame, extents, output_sizes
 
 MAX_CELLS = 2**16
 """Along one axis of a kernel, which are counted one by one."""
@@ -38,7 +37,7 @@ def _locally_connected(layer: Layer, shape: Shape, rank: int) -> list[TorchStep]
     weight = (math.prod(sizes), math.prod(kernel) * frame.channels, filters)
     params = [Param("weight", "kernel", "position in out -> position in out", weight)]
     if flag(layer, "use_bias", default=True):
-        axes = AXES[rank]
+        axes = SPATIAL_AXES[rank]
         # Channels first, Keras reshapes the bias and does not transpose it (keras 2.3.1, backend, `bias_add`).
         layout = (
             f"{axes} out -> out {axes}" if frame.channels_last else f"{axes} out -> ({axes} out)"
@@ -95,7 +94,7 @@ def _stored_otherwise(layer: Layer, frame: Frame, filters: int) -> list[TorchSte
     axes = " ".join("abcdef"[: len(stored)])
     params = [Param("weight", "kernel", f"{axes} -> {axes}", stored)]
     if flag(layer, "use_bias", default=True):
-        axes = f"{AXES[frame.rank]} out"
+        axes = f"{SPATIAL_AXES[frame.rank]} out"
         params.append(Param("bias", "bias", f"{axes} -> {axes}", (*sizes, filters)))
     else:
         kwargs["bias"] = False

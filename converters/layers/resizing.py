@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from converters.graph import Layer
-from converters.layers.convolution import pad_argument
 from converters.layers.images import resize_step
 from converters.registry import Example, Plain, Shape, TorchStep, layer
 from converters.settings import text, unsupported
-from converters.windows import Frame, compact, extents
+from converters.windows import Frame, compact, extents, pad_argument
 
 
 def _pairs(layer: Layer, key: str, rank: int) -> list[tuple[int, int]]:
