@@ -13,6 +13,7 @@ AGENT_MODULES: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
     ),
     "agent.LogStd": (f"{_PACKAGE}.values:StateIndependentLogStd", ("actions",), ()),
     "agent.StateIndependentBias": (f"{_PACKAGE}.values:StateIndependentBias", ("actions",), ()),
+    "agent.Temperature": (f"{_PACKAGE}.values:Temperature", (), ()),
     "agent.Variable": (f"{_PACKAGE}.values:Variable", ("shape",), ()),
     "agent.Bounds": (f"{_PACKAGE}.values:Bounds", ("shape",), ()),
     "agent.VecNormalize": (
@@ -20,6 +21,7 @@ AGENT_MODULES: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
         ("shape",),
         ("clip", "epsilon"),
     ),
+    "agent.SumNormalizer": (f"{_PACKAGE}.normalization:SumNormalizer", ("shape",), ()),
     "agent.MeanStdFilter": (f"{_PACKAGE}.normalization:MeanStdFilter", ("shape",), ("clip",)),
     "agent.RunningMeanStd": (
         f"{_PACKAGE}.normalization:RunningMeanStd",

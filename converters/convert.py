@@ -145,7 +145,7 @@ def convert(
     warnings = [*plan.assumed, *(_refuse_non_finite(plan) if strict else [])]
     describe = partial(make_report, checkpoint, plan, format=writer.format, warnings=warnings)
     content = make_content(plan, lambda: {**describe().metadata(), **facts})
-    if into is not None or plan.agent is not None:
+    if into is not None or not plan.architecture.steps:
         content = replace(content, architecture=None)  # the module is not made from one
     with contextlib.ExitStack() as stack:
         output = stack.enter_context(OutputFile(target))

@@ -84,11 +84,15 @@ def load(
         importlib.import_module(module)
     register_own_layers(layers or {})
     checkpoint = read_converted(Path(path))
+    is_agent = isinstance(checkpoint.metadata.get("agent"), Mapping)
+    agent_hint = f"torch_impl.stored_agents.load_agent({str(path)!r:.200})"
+    if is_agent and optimizer:
+        msg = f"{path}: is a whole agent of torch_impl with several optimizers, which it trains with itself"
+        raise UnsupportedError(msg, hint=agent_hint)
     if checkpoint.architecture is None:
-        if isinstance(checkpoint.metadata.get("agent"), Mapping):
+        if is_agent:
             msg = f"{path}: is a whole agent of torch_impl, not one network"
-            hint = f"torch_impl.stored_agents.load_agent({str(path)!r:.200})"
-            raise UnreadableFileError(msg, hint=hint)
+            raise UnreadableFileError(msg, hint=agent_hint)
         msg = f"{path}: holds tensors, but no architecture; it was not written by torchward convert"
         raise UnreadableFileError(msg)
     # Contiguous copies: a parameter may not be a view into the mapped file.

@@ -184,7 +184,7 @@ def _compare_slots(plan: Plan, converted: Path) -> list[Check]:
 def _identical(move: Move, tensor: Tensor | None) -> bool:
     if tensor is None:
         return False
-    wanted = np.ascontiguousarray(move.layout.apply(move.source.read()))
+    wanted = np.asarray(move.layout.apply(move.source.read()))
     found = tensor.detach().cpu().contiguous()
     if tuple(found.shape) != wanted.shape:
         return False

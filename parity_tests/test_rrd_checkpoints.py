@@ -113,6 +113,35 @@ def outputs(agent: Any, case: str) -> Arrays:
     return {name: tensor.detach().numpy() for name, tensor in found.items()}
 
 
+def test_loaded_networks_give_the_recorded_outputs(case: str, tmp_path: Path) -> None:
+    torchward.convert(FIXTURES / case / "saved", tmp_path / "agent.pth")
+    arrays = recorded(case)
+    given = {
+        "observation": "in_raw_obs",
+        "action": "in_acts",
+        "next_observation": "in_raw_obs_next",
+    }
+    names = list(given)[: 1 if "dqn" in case else None]
+
+    networks = torchward.load(tmp_path / "agent.pth")
+    with torch.no_grad():
+        found = networks(*(torch.tensor(arrays[given[name]]) for name in names))
+    found["action"] = found["deterministic_action"]
+
+    drawn = {"action"} if "sac" in case else set()
+    common = (set(found) & set(arrays)) - drawn
+    assert len(common) == (1 if "dqn" in case else 4 if "ddpg" in case else 6)
+    for name in common:
+        assert is_close(found[name].numpy(), arrays[name]), name
+    assert torchward.verify(FIXTURES / case / "saved", tmp_path / "agent.pth").passed
+
+
+def test_optimizers_of_a_whole_agent_are_its_own(tmp_path: Path) -> None:
+    torchward.convert(FIXTURES / "rrd_ddpg_mujoco" / "saved", tmp_path / "agent.pth")
+    with pytest.raises(UnsupportedError, match="several optimizers"):
+        torchward.load(tmp_path / "agent.pth", optimizer=True)
+
+
 def step_one_after_another(agent: Any, case: str) -> dict[str, float]:
     """Let every optimizer take a step at the weights that the one before it left; return the figures before."""
     batch, noise = inputs(case)

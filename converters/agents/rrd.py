@@ -10,12 +10,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import cast
 
 import numpy as np
 
 from converters.agents.parts import AgentOptimizer, AgentParts
+from converters.agents.rrd_networks import describe_networks
 from converters.agents.rrd_settings import infer_arguments
-from converters.architecture import Architecture
 from converters.checkpoint import ArrayInfo, Checkpoint
 from converters.errors import MismatchError, UnsupportedError
 from converters.layouts import Layout
@@ -137,8 +138,16 @@ def plan_agent(checkpoint: Checkpoint) -> Plan:
         "seed": 0,
         "counters": _counters(optimizers),
     }
+    architecture = describe_networks(
+        variables,
+        names.networks,
+        algorithm=algorithm,
+        sizes=_sizes(arguments),
+        name=str(settings["class"]),
+        dtype=dtype,
+    )
     return Plan(
-        architecture=Architecture(str(settings["class"]), (), (), (), dtype=dtype),
+        architecture=architecture,
         moves=tuple(moves),
         optimizer=None,
         slots=(),
@@ -149,6 +158,12 @@ def plan_agent(checkpoint: Checkpoint) -> Plan:
         roles={},
         agent=AgentParts(settings, optimizers, f"torch_impl.{MODULES[loading]}.{loading}"),
     )
+
+
+def _sizes(arguments: Mapping[str, object]) -> tuple[Sequence[int], int]:
+    """Return the shape of an observation, and how many actions there are or numbers in one."""
+    shape, [actions] = (cast("list[int]", arguments[name]) for name in ("obs_dims", "acts_dims"))
+    return shape, actions
 
 
 def count_steps(beta1_power: float, beta2_power: float) -> int | None:

@@ -49,6 +49,28 @@ class MeanStdFilter(nn.Module):
         return torch.clamp(normalized, -self.clip, self.clip).to(x.dtype)
 
 
+class SumNormalizer(nn.Module):
+    """Observations minus their mean, divided by their deviation, clipped to -5 ... 5.
+
+    The sums that mean and deviation come from are kept beside them. Source: the RRD repository's utils/tf_utils.py.
+    """
+
+    sum: Tensor
+    sum_sqr: Tensor
+    cnt: Tensor
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        for name in ("sum", "sum_sqr", "cnt", "mean", "std"):
+            self.register_buffer(name, torch.ones((1,) if name == "cnt" else shape))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (batch, ...) observations normalized."""
+        return torch.clamp((x - self.mean) / self.std, -5.0, 5.0)
+
+
 class RunningMeanStd(nn.Module):
     """Observations minus their mean, divided by their deviation plus `epsilon`; from sums over all that were seen.
 

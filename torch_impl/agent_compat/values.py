@@ -45,6 +45,18 @@ class Variable(nn.Module):
         return self.value.clone()
 
 
+class Temperature(nn.Module):
+    """The weight of the entropy, by its logarithm."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.log_alpha = nn.Parameter(torch.zeros(()))
+
+    def forward(self) -> Tensor:
+        """Return exp(log_alpha), 0-d."""
+        return self.log_alpha.exp()
+
+
 class Bounds(nn.Module):
     """Observations between their lowest and highest values, as numbers between 0 and 1.
 
