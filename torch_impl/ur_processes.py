@@ -7,6 +7,7 @@ It has no legacy mirror.
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,10 +40,11 @@ def joined_processes(device: str) -> Iterator[None]:
     on_gpu = device != "cpu" and torch.cuda.is_available()
     if on_gpu:
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+    # This module takes the group of its import as defaults of its functions (torch 2.13). The first optimizer imports
+    # it: within the group that would keep gloo's threads alive, and those end the process with an abort at its exit.
+    importlib.import_module("torch.distributed.nn.functional")
     dist.init_process_group("nccl" if on_gpu else "gloo")
     try:
         yield
-        # Who leaves while another still talks to it may be ended by gloo's own threads (torch 2.13).
-        wait_for_all()
     finally:
         dist.destroy_process_group()

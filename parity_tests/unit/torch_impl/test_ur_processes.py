@@ -10,11 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-ENDED_BY_GLOO, ATTEMPTS = b"terminate called without an active exception", 5
-"""About one run in fifteen ends so after all is computed: a thread of gloo's own outlives its process group (torch 2.13)."""
 ROOT = Path(__file__).resolve().parents[3]
 PROGRAM = """
 import sys, numpy as np
+from pathlib import Path
 from experience.ur_networks import UrBatch
 from torch_impl.ur import UrTrainer
 from torch_impl.ur_processes import is_first, joined_processes
@@ -26,6 +25,9 @@ with joined_processes("cpu"):
     losses = [trainer.train_epoch(samples, np.arange(43))["loss"] for _ in range(3)]
     if is_first():
         np.savez(sys.argv[1], losses=losses, **{name.replace("/", "|"): a for name, a in trainer.get_weights().items()})
+# Threads that outlive the group abort the process at its exit, in one run of ten. Only Linux lists them.
+threads = [file.read_text() for file in Path("/proc/self/task").glob("*/comm")]
+assert not [name for name in threads if "gloo" in name], threads
 """
 
 
@@ -37,10 +39,7 @@ def test_two_processes_give_the_losses_and_weights_of_one(tmp_path: Path) -> Non
 
     for name, starter in (("one", []), ("two", torchrun)):
         command = [sys.executable, *starter, "program.py", f"{name}.npz"]
-        for _ in range(ATTEMPTS):
-            done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True)
-            if ENDED_BY_GLOO not in done.stderr:
-                break
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True)
         assert done.returncode == 0, done.stderr.decode()[-2000:]
 
     with np.load(tmp_path / "one.npz") as one, np.load(tmp_path / "two.npz") as two:
