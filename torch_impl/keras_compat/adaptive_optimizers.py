@@ -13,7 +13,9 @@ import torch
 from torch import Tensor
 
 from torch_impl.keras_compat.keras_optimizer import (
+    MOMENT_DEFAULTS,
     KerasOptimizer,
+    MomentOptions,
     Parameters,
     SharedOptions,
     Slots,
@@ -49,7 +51,7 @@ class Adagrad(KerasOptimizer):
             "epsilon": epsilon,
         }
         own["epsilon_inside_root"] = epsilon_inside_root
-        super().__init__(params, learning_rate, own, **shared)
+        super().__init__(params, learning_rate, own, shared)
 
     def slots(self, group: Group) -> Mapping[str, float]:
         """Return sum from its initial value, which Keras makes through a float32 tensor."""
@@ -93,7 +95,7 @@ class Adadelta(KerasOptimizer):
         **shared: Unpack[SharedOptions],
     ) -> None:
         super().__init__(
-            params, learning_rate, {"rho": rho, "epsilon": epsilon}, **shared
+            params, learning_rate, {"rho": rho, "epsilon": epsilon}, shared
         )
 
     def slots(self, group: Group) -> Mapping[str, float]:
@@ -132,14 +134,9 @@ class Adamax(KerasOptimizer):
         self,
         params: Parameters,
         learning_rate: float | Schedule = 0.001,
-        *,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float = 1e-7,
-        **shared: Unpack[SharedOptions],
+        **options: Unpack[MomentOptions],
     ) -> None:
-        own = {"beta_1": beta_1, "beta_2": beta_2, "epsilon": epsilon}
-        super().__init__(params, learning_rate, own, **shared)
+        super().__init__(params, learning_rate, MOMENT_DEFAULTS, options)
 
     def slots(self, group: Group) -> Mapping[str, float]:
         """Return exp_avg and exp_inf from 0."""
@@ -197,7 +194,7 @@ class Ftrl(KerasOptimizer):
             "l2_shrinkage_regularization_strength": l2_shrinkage_regularization_strength,
             "beta": beta,
         }
-        super().__init__(params, learning_rate, own, **shared)
+        super().__init__(params, learning_rate, own, shared)
 
     def slots(self, group: Group) -> Mapping[str, float]:
         """Return accumulator from its initial value and linear from 0."""
@@ -261,16 +258,11 @@ class ScheduleFreeAdamW(KerasOptimizer):
         params: Parameters,
         learning_rate: float | Schedule = 0.0025,
         *,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float = 1e-8,
         warmup_steps: int = 0,
-        **shared: Unpack[SharedOptions],
+        **options: Unpack[MomentOptions],
     ) -> None:
-        own = {"beta_1": beta_1, "beta_2": beta_2, "epsilon": epsilon}
-        super().__init__(
-            params, learning_rate, {**own, "warmup_steps": warmup_steps}, **shared
-        )
+        own = {**MOMENT_DEFAULTS, "epsilon": 1e-8, "warmup_steps": warmup_steps}
+        super().__init__(params, learning_rate, own, options)
 
     def slots(self, group: Group) -> Mapping[str, float]:
         """Return base, which starts as the parameter whatever number stands here, and exp_avg_sq from 0."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypedDict, TypeVar, Unpack, cast
+from typing import Any, TypedDict, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -113,6 +113,23 @@ SHARED_DEFAULTS: SharedOptions = {
 }
 
 
+class MomentOptions(SharedOptions, total=False):
+    """Options of the optimizers that average the gradients and their squares.
+
+    Attributes:
+        beta_1: share of the old average of the gradients that stays at each update.
+        beta_2: the same for the squares, or for what the optimizer has in their place.
+        epsilon: keeps the divisor away from 0; where it is added is each optimizer's own.
+    """
+
+    beta_1: float
+    beta_2: float
+    epsilon: float
+
+
+MOMENT_DEFAULTS: MomentOptions = {"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7}
+
+
 Method = TypeVar("Method", bound=Callable[..., object])
 
 
@@ -135,8 +152,8 @@ class KerasOptimizer(Optimizer, ABC):
     Args:
         params: parameters or groups of them; within a group all have one dtype.
         learning_rate: a number, or a schedule as Keras stores it.
-        own: the options of the subclass.
-        shared: see `SharedOptions`.
+        own: the options of the subclass with their defaults.
+        options: what the caller gave of those and of `SharedOptions`.
 
     Raises:
         ValueError: Options contradict each other, or a group mixes dtypes.
@@ -152,9 +169,10 @@ class KerasOptimizer(Optimizer, ABC):
         params: Parameters,
         learning_rate: float | Schedule,
         own: Mapping[str, object],
-        **shared: Unpack[SharedOptions],
+        options: SharedOptions | None = None,
     ) -> None:
-        if unknown := set(shared) - set(SHARED_DEFAULTS):
+        given: Mapping[str, object] = options or {}
+        if unknown := set(given) - {*own, *SHARED_DEFAULTS}:
             known = ", ".join([*own, *SHARED_DEFAULTS])
             message = f"{type(self).__name__} has no option {', '.join(sorted(unknown))}; known: {known}"
             raise TypeError(message)
@@ -163,9 +181,8 @@ class KerasOptimizer(Optimizer, ABC):
             "learning_rate": learning_rate,
             "iterations": 0,
             **SHARED_DEFAULTS,
-            **shared,
         }
-        super().__init__(params, {**defaults, **own})
+        super().__init__(params, {**defaults, **own, **given})
 
     def add_param_group(self, param_group: Group) -> None:
         """Add a group of parameters; missing options are those of the constructor.

@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from torch_impl.keras_compat.keras_optimizer import (
+    MOMENT_DEFAULTS,
     KerasOptimizer,
+    MomentOptions,
     Parameters,
-    SharedOptions,
     Slots,
 )
 from torch_impl.keras_compat.parameter_groups import (
@@ -50,21 +51,12 @@ class Nadam(KerasOptimizer):
         params: Parameters,
         learning_rate: float | Schedule = 0.001,
         *,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float = 1e-7,
         schedule_decay: float = 1.0,
         turns: Sequence[int] | None = None,
-        **shared: Unpack[SharedOptions],
+        **options: Unpack[MomentOptions],
     ) -> None:
-        own: dict[str, object] = {
-            "beta_1": beta_1,
-            "beta_2": beta_2,
-            "epsilon": epsilon,
-            "mu_product": None,
-        }
-        own |= {"schedule_decay": schedule_decay, "turns": turns}
-        super().__init__(params, learning_rate, own, **shared)
+        own = {"mu_product": None, "schedule_decay": schedule_decay, "turns": turns}
+        super().__init__(params, learning_rate, {**MOMENT_DEFAULTS, **own}, options)
 
     def slots(self, group: Group) -> Mapping[str, float]:
         """Return exp_avg and exp_avg_sq from 0."""

@@ -25,7 +25,9 @@ from torch_impl.keras_compat.adaptive_optimizers import (
     ScheduleFreeAdamW,
 )
 from torch_impl.keras_compat.keras_optimizer import (
+    MOMENT_DEFAULTS,
     KerasOptimizer,
+    MomentOptions,
     Parameters,
     SharedOptions,
     Slots,
@@ -120,6 +122,16 @@ def adam_update(
     subtract_ratio(parameters, exp_avgs, list(denominators), step_size)
 
 
+class AdamOptions(MomentOptions, total=False):
+    """Options of Adam.
+
+    Attributes:
+        amsgrad: divide by the largest average of the squares so far.
+    """
+
+    amsgrad: bool
+
+
 class Adam(KerasOptimizer):
     """Adam with the bias correction in the step size, so that epsilon is added to the uncorrected root.
 
@@ -130,20 +142,10 @@ class Adam(KerasOptimizer):
         self,
         params: Parameters,
         learning_rate: float | Schedule = 0.001,
-        *,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float = 1e-7,
-        amsgrad: bool = False,
-        **shared: Unpack[SharedOptions],
+        **options: Unpack[AdamOptions],
     ) -> None:
-        own = {
-            "beta_1": beta_1,
-            "beta_2": beta_2,
-            "epsilon": epsilon,
-            "amsgrad": amsgrad,
-        }
-        super().__init__(params, learning_rate, own, **shared)
+        own = {**MOMENT_DEFAULTS, "amsgrad": False}
+        super().__init__(params, learning_rate, own, options)
 
     def slots(self, group: Group) -> Mapping[str, float]:
         """Return exp_avg and exp_avg_sq, with amsgrad also max_exp_avg_sq, all from 0."""
@@ -182,23 +184,10 @@ class AdamW(Adam):
         self,
         params: Parameters,
         learning_rate: float | Schedule = 0.001,
-        *,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float = 1e-7,
-        amsgrad: bool = False,
-        **shared: Unpack[SharedOptions],
+        **options: Unpack[AdamOptions],
     ) -> None:
-        shared.setdefault("weight_decay", 0.004)
-        super().__init__(
-            params,
-            learning_rate,
-            beta_1=beta_1,
-            beta_2=beta_2,
-            epsilon=epsilon,
-            amsgrad=amsgrad,
-            **shared,
-        )
+        options.setdefault("weight_decay", 0.004)
+        super().__init__(params, learning_rate, **options)
 
 
 class SGD(KerasOptimizer):
@@ -221,7 +210,7 @@ class SGD(KerasOptimizer):
         **shared: Unpack[SharedOptions],
     ) -> None:
         own = {"momentum": momentum, "nesterov": nesterov}
-        super().__init__(params, learning_rate, own, **shared)
+        super().__init__(params, learning_rate, own, shared)
 
     def slots(self, group: Group) -> Mapping[str, float]:
         """Return momentum_buffer from 0, or nothing without momentum."""
@@ -280,7 +269,7 @@ class RMSprop(KerasOptimizer):
             "centered": centered,
         }
         own["epsilon_inside_root"] = epsilon_inside_root
-        super().__init__(params, learning_rate, own, **shared)
+        super().__init__(params, learning_rate, own, shared)
 
     def slots(self, group: Group) -> Mapping[str, float]:
         """Return square_avg, with momentum momentum_buffer, centered grad_avg, all from 0."""
@@ -336,7 +325,7 @@ class Lion(KerasOptimizer):
         **shared: Unpack[SharedOptions],
     ) -> None:
         own = {"beta_1": beta_1, "beta_2": beta_2}
-        super().__init__(params, learning_rate, own, **shared)
+        super().__init__(params, learning_rate, own, shared)
 
     def slots(self, group: Group) -> Mapping[str, float]:
         """Return exp_avg from 0."""

@@ -16,7 +16,9 @@ import torch
 from torch import Tensor
 
 from torch_impl.keras_compat.keras_optimizer import (
+    MOMENT_DEFAULTS,
     KerasOptimizer,
+    MomentOptions,
     Parameters,
     SharedOptions,
     Slots,
@@ -53,14 +55,9 @@ class Lamb(KerasOptimizer):
         self,
         params: Parameters,
         learning_rate: float | Schedule = 0.001,
-        *,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float = 1e-7,
-        **shared: Unpack[SharedOptions],
+        **options: Unpack[MomentOptions],
     ) -> None:
-        own = {"beta_1": beta_1, "beta_2": beta_2, "epsilon": epsilon}
-        super().__init__(params, learning_rate, own, **shared)
+        super().__init__(params, learning_rate, MOMENT_DEFAULTS, options)
 
     def slots(self, group: Group) -> Mapping[str, float]:
         """Return exp_avg and exp_avg_sq from 0."""
@@ -132,7 +129,7 @@ class Adafactor(KerasOptimizer):
         }
         own |= {"clip_threshold": clip_threshold, "relative_step": relative_step}
         super().__init__(
-            params, learning_rate, {**own, "keras_order": keras_order}, **shared
+            params, learning_rate, {**own, "keras_order": keras_order}, shared
         )
 
     def slots(self, group: Group) -> Mapping[str, float]:
@@ -294,7 +291,7 @@ class Muon(KerasOptimizer):
             "keras_order": keras_order,
         }
         shared.setdefault("weight_decay", 0.004)
-        super().__init__(params, learning_rate, own, **shared)
+        super().__init__(params, learning_rate, own, shared)
 
     def slots(self, group: Group) -> Mapping[str, float]:
         """Return momentum_buffer, or exp_avg and exp_avg_sq for Adam, all from 0."""
