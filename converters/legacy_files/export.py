@@ -15,6 +15,7 @@ from typing import cast
 from converters.convert import check_outputs
 from converters.errors import UnreadableFileError, UnsupportedError
 from converters.legacy_files.first_step import add_new_slots
+from converters.legacy_files.keras3_archive import keras3_archive
 from converters.legacy_files.keras_texts import with_changed_options
 from converters.legacy_files.keras_trees import arrange
 from converters.legacy_files.record import OPTIMIZER_GROUPS, SUFFIXES, make_record
@@ -211,7 +212,10 @@ def _restore(
         record = with_changed_options(record, changed)
         listed = ", ".join(f"{name} {value}" for name, value in changed.items())
         restored.notes.append(f"changed since the conversion, and in the output: {listed}")
-    tree = arrange(record, restored, file_format)
+    if file_format == "keras-archive" and record.generation < 3 and not record.members:
+        tree = keras3_archive(origin, record, restored)
+    else:
+        tree = arrange(record, restored, file_format)
     if file_format == "keras-h5-weights" and restored.slots is not None:
         restored.slots = None
         restored.lost.append(("optimizer state", "a .h5 of weights holds none"))

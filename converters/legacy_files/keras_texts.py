@@ -40,19 +40,15 @@ def archive_members(record: LegacyRecord) -> dict[str, str]:
     config = dict(_configuration(record))
     version = record.version or "3.0.0"
     if "module" not in config:
-        if record.generation < 3:
-            msg = (
-                f"the model's configuration is of Keras {record.version or record.generation}, which .keras files "
-                "of Keras 3 do not hold"
-            )
-            raise UnsupportedError(
-                msg,
-                hint="export to .h5: -o model.h5; where Keras 3 loads that, its own save makes a .keras",
-            )
         config = _with_modules(config)
-    training = _training(record)
+    training = stored_training(record)
     if training is not None and "compile_config" not in config:
         config["compile_config"] = training
+    return archive_texts(config, version)
+
+
+def archive_texts(config: Json, version: str) -> dict[str, str]:
+    """Return the members of an archive for a configuration in Keras 3's words."""
     return {
         "metadata.json": json.dumps({"keras_version": version, "date_saved": DATE}),
         "config.json": json.dumps(config),
@@ -129,8 +125,8 @@ def _object(text: str) -> Json:
     return cast("Json", value) if isinstance(value, dict) else {}
 
 
-def _training(record: LegacyRecord) -> Json | None:
-    """Return `compile_config` from `training_config`."""
+def stored_training(record: LegacyRecord) -> Json | None:
+    """Return `compile_config`, made of `training_config` where an .h5 has that."""
     text = record.attributes.get("", {}).get("training_config")
     if not isinstance(text, str):
         return None

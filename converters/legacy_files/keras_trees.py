@@ -39,8 +39,8 @@ Arrays = Mapping[Path, Mapping[str, ArrayInfo]]
 
 
 @dataclass(slots=True)
-class _Tree:
-    """A tree that grows."""
+class Tree:
+    """A tree of groups and arrays that grows."""
 
     groups: list[str] = field(default_factory=list)
     attributes: dict[str, dict[str, str | list[str]]] = field(default_factory=dict)
@@ -59,6 +59,7 @@ class _Tree:
         self.arrays |= {f"{group}vars/{index}": info for index, info in enumerate(arrays)}
 
     def finish(self, members: Mapping[str, str]) -> KerasTree:
+        """Return what is written, with the texts beside the arrays."""
         return KerasTree(tuple(self.groups), self.attributes, self.arrays, members)
 
 
@@ -154,8 +155,8 @@ def _legacy_file(
     graph: Graph,
     arrays: Arrays,
     texts: Mapping[str, str],
-) -> _Tree:
-    tree = _Tree()
+) -> Tree:
+    tree = Tree()
     root = "model_weights" if texts else ""
     colon = ":0" if record.generation < 3 else ""
     about = {
@@ -187,10 +188,8 @@ def _legacy_file(
     return tree
 
 
-def _container(record: LegacyRecord, restored: Restored, graph: Graph, arrays: Arrays) -> _Tree:
-    tree = _Tree()
-    tree.add_variables("", graph.name, [])
-    _add_layers(tree, "", graph, (), arrays)
+def _container(record: LegacyRecord, restored: Restored, graph: Graph, arrays: Arrays) -> Tree:
+    tree = layers_tree(graph, arrays)
     if restored.slots is not None and record.optimizer is not None:
         if record.generation == 3:
             variables = [info for _, info in _variables(record, restored)]
@@ -204,7 +203,15 @@ def _container(record: LegacyRecord, restored: Restored, graph: Graph, arrays: A
     return tree
 
 
-def _add_layers(tree: _Tree, prefix: str, graph: Graph, path: Path, arrays: Arrays) -> None:
+def layers_tree(graph: Graph, arrays: Arrays) -> Tree:
+    """Return a container of the layers' arrays alone."""
+    tree = Tree()
+    tree.add_variables("", graph.name, [])
+    _add_layers(tree, "", graph, (), arrays)
+    return tree
+
+
+def _add_layers(tree: Tree, prefix: str, graph: Graph, path: Path, arrays: Arrays) -> None:
     counts: dict[str, int] = {}
     for layer in _layers(graph):
         name = snake_case(layer.class_name)
