@@ -166,6 +166,18 @@ def _specificities(tp: Tensor, fp: Tensor, tn: Tensor, fn: Tensor) -> Tensor:
     return ratio(tn, tn + fp)
 
 
+def _at(
+    share: Value,
+    thresholds: float | Sequence[float] | None,
+    top_k: int | None,
+    class_id: int | None,
+) -> tuple[Count, Value]:
+    """Give a share of the counts for every threshold; among the k largest outputs there is none to reach."""
+    default = 0.5 if top_k is None else BELOW_ALL
+    counts = Decisions(_listed(thresholds, default), top_k, class_id)
+    return counts, lambda *sums: _one(share(*sums))
+
+
 def precision(
     *,
     thresholds: float | Sequence[float] | None = None,
@@ -173,9 +185,7 @@ def precision(
     class_id: int | None = None,
 ) -> tuple[Count, Value]:
     """Give tp / (tp + fp) for every threshold."""
-    default = 0.5 if top_k is None else BELOW_ALL
-    counts = Decisions(_listed(thresholds, default), top_k, class_id)
-    return counts, lambda *sums: _one(_precisions(*sums))
+    return _at(_precisions, thresholds, top_k, class_id)
 
 
 def recall(
@@ -185,9 +195,7 @@ def recall(
     class_id: int | None = None,
 ) -> tuple[Count, Value]:
     """Give tp / (tp + fn) for every threshold."""
-    default = 0.5 if top_k is None else BELOW_ALL
-    counts = Decisions(_listed(thresholds, default), top_k, class_id)
-    return counts, lambda *sums: _one(_sensitivities(*sums))
+    return _at(_sensitivities, thresholds, top_k, class_id)
 
 
 def _best(
