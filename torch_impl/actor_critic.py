@@ -32,7 +32,14 @@ from experience.agent import Noise
 from experience.shapes import check_shapes
 from torch_impl.agent_files import load_agent, read_settings, save_agent
 from torch_impl.agent_steps import AgentSteps
-from torch_impl.arrays import fill_tensor, original_name, to_array, to_numbers, to_tensor
+from torch_impl.arrays import (
+    fill_tensor,
+    fill_tensors,
+    original_name,
+    to_array,
+    to_numbers,
+    to_tensor,
+)
 from torch_impl.devices import find_device
 from torch_impl.normalizer import SCOPE, create_normalizer, normalize_batch
 from torch_impl.session_optimizers import AdamOptimizer, RMSPropOptimizer
@@ -286,14 +293,7 @@ class ActorCritic(ABC):
         Raises:
             ValueError: A name is unknown or a shape differs; nothing is changed then.
         """
-        known = {
-            name: to_array(self._variables[name]).shape
-            for name in arrays
-            if name in self._variables
-        }
-        check_shapes("variables", arrays, known)
-        for name, array in arrays.items():
-            fill_tensor(self._variables[name], array)
+        fill_tensors("variables", self._variables, arrays)
 
     def save_model(self, path: str | Path) -> None:
         """Write everything but the replay buffer; training goes on from it bit by bit."""

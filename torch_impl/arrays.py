@@ -10,6 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from experience.shapes import check_shapes
+
 
 def keras_name(name: str) -> str:
     """Return "fc1/kernel" for "fc1.weight"; dots before the layer's own name stay."""
@@ -33,6 +35,25 @@ def fill_tensor(tensor: Tensor, array: NDArray[np.floating]) -> None:
     axes = {2: (1, 0), 4: (3, 2, 0, 1)}.get(np.ndim(array))
     with torch.no_grad():
         tensor.copy_(torch.from_numpy(np.array(np.transpose(array, axes) if axes else array)))
+
+
+def fill_tensors(
+    kind: str, tensors: Mapping[str, Tensor], arrays: Mapping[str, NDArray[np.floating]]
+) -> None:
+    """Set some tensors to the arrays of the same names.
+
+    Args:
+        kind: what they are, for the message: "variables".
+        tensors: all there are.
+        arrays: as `to_array` gives them.
+
+    Raises:
+        ValueError: A name is unknown or a shape differs; nothing is changed then.
+    """
+    known = {name: to_array(tensors[name]).shape for name in arrays if name in tensors}
+    check_shapes(kind, arrays, known)
+    for name, array in arrays.items():
+        fill_tensor(tensors[name], array)
 
 
 def to_tensor(array: NDArray[Any], dtype: str, device: torch.device) -> Tensor:

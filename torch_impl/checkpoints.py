@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -99,6 +99,31 @@ def write_checkpoint(
     _replace_file(Path(path), cast("dict[str, object]", _plain(content, "file")))
 
 
+def read_dictionary(path: Path, *, needed: str) -> dict[str, Any]:  # Any: whatever the file holds
+    """Return a file of `torch.save` that is a dictionary of tensors and plain data, all tensors on the CPU.
+
+    Args:
+        path: of the file.
+        needed: a key that it should have, for the message.
+
+    Raises:
+        CheckpointError: The file is damaged, asks for code to be run, or is no dictionary.
+        OSError: The file cannot be read.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    # torch.load ends in pickle, zip, Unicode, end-of-file and runtime errors for files that are not its own.
+    except Exception as error:
+        msg = f"{path}: not readable as tensors and plain data, so nothing was loaded: {error}"
+        raise CheckpointError(msg) from error
+    if not isinstance(content, dict):
+        msg = f"{path}: found a {type(content).__name__}, needed a dictionary with {needed}"
+        raise CheckpointError(msg)
+    return content
+
+
 def read_checkpoint(path: str | Path) -> TorchCheckpoint:
     """Return what the file holds, all tensors on the CPU.
 
@@ -110,19 +135,7 @@ def read_checkpoint(path: str | Path) -> TorchCheckpoint:
         OSError: The file cannot be read.
     """
     path = Path(path)
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError:
-        raise
-    # torch.load ends in pickle, zip, Unicode, end-of-file and runtime errors for files that are not its own.
-    except Exception as error:
-        msg = f"{path}: not readable as tensors and plain data, so nothing was loaded: {error}"
-        raise CheckpointError(msg) from error
-    if not isinstance(content, dict):
-        msg = (
-            f"{path}: found a {type(content).__name__}, needed a dictionary with 'model_state_dict'"
-        )
-        raise CheckpointError(msg)
+    content = read_dictionary(path, needed="'model_state_dict'")
     if "model_state_dict" not in content and content and _is_state_dict(content):
         return TorchCheckpoint(content, contract=False)
     contract = content.get("format") == FORMAT

@@ -23,7 +23,7 @@ from experience.agent import Batch, Noise
 from experience.offline_data import ReplayBuffer
 from experience.offline_settings import ActionScaling, Settings, check_actions, choose_settings
 from experience.shapes import check_rows, check_shapes
-from torch_impl.arrays import fill_tensor, keras_name, to_array, to_numbers, to_tensor
+from torch_impl.arrays import fill_tensors, keras_name, to_array, to_numbers, to_tensor
 from torch_impl.checkpoints import CheckpointError, checkpoint_path
 from torch_impl.devices import describe_device, find_device
 from torch_impl.losses import TensorBatch
@@ -288,11 +288,7 @@ class OfflineAgent(ABC):
         Raises:
             ValueError: A name is unknown or a shape differs; nothing is changed then.
         """
-        own = self._named_parameters()
-        known = {name: to_array(own[name]).shape for name in arrays if name in own}
-        check_shapes("variables", arrays, known)
-        for name, array in arrays.items():
-            fill_tensor(own[name], array)
+        fill_tensors("variables", self._named_parameters(), arrays)
 
     def get_device_info(self) -> dict[str, object]:
         """Return where the agent runs; keys as `devices.describe_device` says."""

@@ -13,7 +13,12 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from torch_impl.checkpoints import CheckpointError, read_checkpoint, write_checkpoint
+from torch_impl.checkpoints import (
+    CheckpointError,
+    read_checkpoint,
+    read_dictionary,
+    write_checkpoint,
+)
 
 OPTIMIZER = "optimizer"
 _GUIDE_NAMES: Mapping[str, tuple[str, ...]] = {"policy_network": ("policy", "network", "q_network")}
@@ -107,26 +112,9 @@ def _read_keys(path: Path) -> tuple[Mapping[str, object], Mapping[str, object]]:
     try:
         checkpoint = read_checkpoint(path)
     except CheckpointError:
-        content = _read_plain(path)
-        return content, {}
+        return read_dictionary(path, needed="'q_network' or the like"), {}
     state = checkpoint.metadata.get("agent", {})
     return checkpoint.extras, cast("Mapping[str, object]", state)
-
-
-def _read_plain(path: Path) -> Mapping[str, object]:
-    """Return a file of the guide: a dictionary of state dicts, without the contract's keys."""
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError:
-        raise
-    # torch.load ends in pickle, zip, Unicode, end-of-file and runtime errors for files that are not its own.
-    except Exception as error:
-        msg = f"{path}: not readable as tensors and plain data, so nothing was loaded: {error}"
-        raise CheckpointError(msg) from error
-    if not isinstance(content, dict):
-        msg = f"{path}: found a {type(content).__name__}, needed a dictionary with 'q_network' or the like"
-        raise CheckpointError(msg)
-    return content
 
 
 def _find(name: str, content: Mapping[str, object]) -> Mapping[str, Tensor]:
