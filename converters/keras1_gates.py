@@ -33,11 +33,6 @@ def join_gates(layer: Layer, arrays: Mapping[str, ArrayInfo]) -> Mapping[str, Ar
     return {kind: join_arrays(parts, axis) for kind, parts in joined.items()}
 
 
-def is_joined(info: ArrayInfo) -> bool:
-    """True for an array that `join_gates` made."""
-    return JOINT in info.name
-
-
 def join_arrays(parts: Sequence[ArrayInfo], axis: int = -1) -> ArrayInfo:
     """Return arrays of one shape side by side along an axis; the name says them all."""
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from converters.agents.parts import AgentParts
 from converters.agents.saved_policies import POLICY, as_policy
-from converters.architecture import Architecture, Step
+from converters.architecture import Architecture
 from converters.checkpoint import ArrayInfo, Checkpoint
 from converters.errors import ConversionError, MismatchError, UnsupportedError, placed
 from converters.graph import Graph
@@ -66,11 +66,6 @@ class Plan:
     input_layout: str | None = None
     agent: AgentParts | None = None  # of a whole agent: `architecture` is empty then
     assumed: tuple[str, ...] = ()
-
-    def steps_of(self, path: Path) -> list[Step]:
-        """Return the steps of one layer."""
-        pairs = zip(self.architecture.steps, self.origins, strict=True)
-        return [step for step, origin in pairs if origin == path]
 
     def moves_of(self, path: Path) -> list[tuple[str, Move]]:
         """Return the moves of one layer with the role of each array."""

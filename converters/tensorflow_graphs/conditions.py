@@ -140,7 +140,7 @@ def settle_conditions(
         if node.op in _MERGES and not _in_loop(flat, node):
             sides[node.name], result[node.name] = _merged(node, sides, predicates)
             continue
-        sides[node.name] = _joined(node, sides, flat, predicates)
+        sides[node.name] = _joined(node, sides, flat)
         if node.op in _SWITCHES and not _of_loop(flat, node):
             result[node.name] = replace(node, op="_Switched", inputs=node.inputs[:1])
         elif node.op == CHOOSE:
@@ -166,9 +166,7 @@ def _in_loop(flat: FlatGraph, node: FlatNode) -> bool:
     return any(flat[name].op in ("NextIteration", "RefNextIteration") for name, _ in node.inputs)
 
 
-def _joined(
-    node: FlatNode, sides: Mapping[str, Conditions], flat: FlatGraph, predicates: Predicates
-) -> Conditions:
+def _joined(node: FlatNode, sides: Mapping[str, Conditions], flat: FlatGraph) -> Conditions:
     """Return which branches a node lies in."""
     found: dict[Ref, int] = {}
     for name, index in (*node.inputs, *node.controls):

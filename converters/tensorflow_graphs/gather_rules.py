@@ -18,8 +18,8 @@ from converters.tensorflow_graphs.rules import (
     refused_node,
     shape_of,
 )
-from converters.tensorflow_graphs.sizes import counted, sizes_of_value
-from converters.tensorflow_graphs.values import Known, Origin, Sizes, Tensor, Value
+from converters.tensorflow_graphs.sizes import counted
+from converters.tensorflow_graphs.values import Known, Sizes, Tensor, Value
 
 
 @graph_rule("GatherV2", "Gather", "ResourceGather")
@@ -168,9 +168,3 @@ def spread(node: FlatNode, x: Tensor, zeros: Value, translation: Translation) ->
     """Return a tensor repeated to the shape of zeros."""
     full = translation.tensor(node, zeros)
     return translation.operation(node, "Add", {"x1": x, "x2": full})[0]
-
-
-def origin_of(value: Value, axis: int, translation: Translation) -> Origin | None:
-    """Return what an open axis of a value has its size of."""
-    found = sizes_of_value(value, translation.builder)
-    return found[axis] if axis < len(found) else None

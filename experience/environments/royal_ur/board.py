@@ -38,8 +38,7 @@ STATE_SIZE = 16
 TURN, ROLL = 14, 15
 """Where a state keeps the player to move, and the roll."""
 FEATURES = 150
-LIVE_FEATURES = 78
-"""The others are always 0."""
+"""Numbers of an encoded position; 78 of them are used, the others are always 0."""
 FEATURE_LIMIT = 10.0
 """The original clips at it."""
 

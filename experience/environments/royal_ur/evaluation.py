@@ -48,7 +48,6 @@ class Parameters:
 DEFAULT = Parameters()
 EVOLVED = Parameters(11_135, 1_030, 14, 40, 29, 4, 43, 2)
 """ml/data/genetic_params/evolved.json of the original at commit 517974e."""
-PARAMETER_SETS = {"default": DEFAULT, "evolved": EVOLVED}
 
 
 def read_parameters(path: Path) -> Parameters:

@@ -10,7 +10,6 @@ from torch_impl.keras_compat.resampling import crop_to_ratio, pad_to_ratio, resa
 
 KERNELS = ("bilinear", "bicubic", "lanczos3", "lanczos5", "gaussian", "mitchellcubic", "area")
 SIZES = {"larger": (11, 13), "smaller": (3, 4), "one": (1, 1), "mixed": (12, 2)}
-WITH_SPAN = [kernel for kernel in KERNELS if kernel != "area"]
 
 
 @pytest.fixture(scope="module")
