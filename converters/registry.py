@@ -119,6 +119,11 @@ MASK_USES = ("pass", "drop", "end", "use")
 without a warning; the rule computes with it."""
 
 
+NUMBERS = ("whole", "kept", "multiplied")
+"""What becomes of whole numbers in a layer: it gives such; it gives what it takes, in another arrangement; its kernel
+multiplies them, which torch does with floating ones only. Where nothing is said, a layer computes with floating ones."""
+
+
 @dataclass(frozen=True, slots=True)
 class Example:
     """Arguments and input shapes (without batch) for which a rule is compared with the live Keras layer."""
@@ -157,6 +162,7 @@ class LayerRule:
     takes_text: bool = (
         False  # may get words; finds which inputs are, as "text" in the configuration
     )
+    numbers: str | None = None  # one of NUMBERS
 
     def stored_weights(self, layer: Layer) -> tuple[Weight, ...]:
         """Return the weights that exist for this configuration, in stored order."""
@@ -178,15 +184,17 @@ def layer(
     idle_in_training: bool = False,
     mask: str | None = None,
     takes_text: bool = False,
+    numbers: str | None = None,
 ) -> Callable[[Rule], Rule]:
     """Register the decorated function as the rule of these Keras classes.
 
     Raises:
-        ValueError: One of the names has a rule already, or `mask` is not one of MASK_USES.
+        ValueError: One of the names has a rule already, or `mask` or `numbers` is none of the words for it.
     """
-    if mask not in (None, *MASK_USES):
-        msg = f"mask={mask!r}: needed is one of {', '.join(MASK_USES)}"
-        raise ValueError(msg)
+    for name, value, words in (("mask", mask, MASK_USES), ("numbers", numbers, NUMBERS)):
+        if value not in (None, *words):
+            msg = f"{name}={value!r}: needed is one of {', '.join(words)}"
+            raise ValueError(msg)
 
     def register(rule: Rule) -> Rule:
         for class_name in class_names:
@@ -203,6 +211,7 @@ def layer(
                 idle_in_training,
                 mask,
                 takes_text,
+                numbers,
             )
         return rule
 

@@ -19,6 +19,7 @@ _MOST_BINS = 2**62
         Example({"num_bins": 5, "output_mode": "count", "salt": [133, 137]}, ((4,),), below=900),
     ),
     takes_text=True,
+    numbers="whole",
 )
 def hashing(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     """Return the bin of every word, or of every number by its decimal text."""
@@ -43,6 +44,7 @@ def hashing(layer: Layer, *shapes: Shape) -> list[TorchStep]:
         Example({"num_bins": 5, "output_mode": "one_hot"}, ((1,), (1,)), below=900),
     ),
     takes_text=True,
+    numbers="whole",
 )
 def hashed_crossing(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     """Return the bin of every combination of features."""

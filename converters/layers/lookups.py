@@ -42,6 +42,7 @@ _WEIGHTS = (Weight("idf_weights", when=_weighs, trainable=False),)
             below=14,
         ),
     ),
+    numbers="whole",
 )
 def integer_lookup(layer: Layer, *shapes: Shape) -> Lowered:
     """Return the place of every number in the vocabulary, or the number at every place."""
@@ -69,7 +70,7 @@ def integer_lookup(layer: Layer, *shapes: Shape) -> Lowered:
     return _chain(*steps, *_encoded(layer, shapes[0], start + len(words)))
 
 
-@layer("StringLookup", weights=_WEIGHTS, examples=(), takes_text=True)
+@layer("StringLookup", weights=_WEIGHTS, examples=(), takes_text=True, numbers="whole")
 def string_lookup(layer: Layer, *shapes: Shape) -> Lowered:
     """Return the place of every word in the vocabulary, or the word at every place; words are their bytes.
 
@@ -83,7 +84,7 @@ def string_lookup(layer: Layer, *shapes: Shape) -> Lowered:
     return _chain(*_places_of_words(layer, shapes[0], mask, integer(layer, "num_oov_indices", 1)))
 
 
-@layer("TextVectorization", weights=_WEIGHTS, examples=(), takes_text=True)
+@layer("TextVectorization", weights=_WEIGHTS, examples=(), takes_text=True, numbers="whole")
 def text_vectorization(layer: Layer, *shapes: Shape) -> Lowered:
     """Return the places of the words of every text, or how often they occur; texts come as their bytes.
 

@@ -140,6 +140,7 @@ def minimum(layer: Layer, *shapes: Shape) -> Lowered:
         Example({"axis": 1}, ((5, 4), (3, 4)), masked=(0,), pooled=True),
     ),
     mask="use",
+    numbers="kept",
 )
 def concatenate(layer: Layer, *shapes: Shape) -> Lowered:
     """Return the inputs joined along one axis, and so their masks; along the last axis a step of the mask is one of all."""

@@ -94,6 +94,7 @@ def _numbers(layer: Layer, key: str) -> tuple[float, ...]:
         Example({"bin_boundaries": [0.0, 1.0], "output_mode": "multi_hot"}, ((6,),)),
         Example({"bin_boundaries": [0.0, 1.0], "output_mode": "count"}, ((6,),)),
     ),
+    numbers="whole",
 )
 def discretization(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     """Return the index of each element's bin, or its encoding."""

@@ -14,7 +14,9 @@ def _product(sizes: Shape) -> int | None:
 
 
 @layer(
-    "Flatten", examples=(Example({}, ((5,),)), Example({}, ((3, 4),)), Example({}, ((2, 3, 4),)))
+    "Flatten",
+    examples=(Example({}, ((5,),)), Example({}, ((3, 4),)), Example({}, ((2, 3, 4),))),
+    numbers="kept",
 )
 def flatten(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     """Return all axes but the batch as one, channels last in either data format."""
@@ -35,6 +37,7 @@ def flatten(layer: Layer, *shapes: Shape) -> list[TorchStep]:
         Example({"target_shape": (3, 2)}, ((6,),)),
         Example({"target_shape": (-1, 2)}, ((3, 4),)),
     ),
+    numbers="kept",
 )
 def reshape(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     """Return the axes after the batch in another shape, rows first in both frameworks."""
@@ -54,6 +57,7 @@ def reshape(layer: Layer, *shapes: Shape) -> list[TorchStep]:
 @layer(
     "Permute",
     examples=(Example({"dims": (2, 1)}, ((5, 3),)), Example({"dims": (3, 1, 2)}, ((5, 3, 2),))),
+    numbers="kept",
 )
 def permute(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     """Return the axes after the batch in another order; Keras counts them from 1."""
@@ -64,7 +68,7 @@ def permute(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     return [TorchStep("torch.permute", {"dims": order}, shape=moved)]
 
 
-@layer("RepeatVector", examples=(Example({"n": 3}, ((4,),)),))
+@layer("RepeatVector", examples=(Example({"n": 3}, ((4,),)),), numbers="kept")
 def repeat_vector(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     """Return (batch, n, size): the input n times."""
     batch, size = shapes[0]

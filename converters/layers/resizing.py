@@ -52,6 +52,7 @@ def _cropping(layer: Layer, shape: Shape, rank: int) -> list[TorchStep]:
 @layer(
     "ZeroPadding1D",
     examples=(Example({}, ((5, 3),)), Example({"padding": [2, 0]}, ((5, 3),))),
+    numbers="kept",
 )
 def zero_padding1d(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     """Return the steps with zeros before and after."""
@@ -78,7 +79,11 @@ def zero_padding3d(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     return _zero_padding(layer, shapes[0], 3)
 
 
-@layer("Cropping1D", examples=(Example({}, ((6, 3),)), Example({"cropping": [2, 0]}, ((6, 3),))))
+@layer(
+    "Cropping1D",
+    examples=(Example({}, ((6, 3),)), Example({"cropping": [2, 0]}, ((6, 3),))),
+    numbers="kept",
+)
 def cropping1d(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     """Return the steps without the first and last."""
     return _cropping(layer, shapes[0], 1)
@@ -90,6 +95,7 @@ def cropping1d(layer: Layer, *shapes: Shape) -> list[TorchStep]:
         Example({"cropping": [[0, 1], [2, 1]]}, ((5, 6, 3),)),
         Example({"cropping": 1, "data_format": "channels_first"}, ((3, 5, 6),)),
     ),
+    numbers="kept",
 )
 def cropping2d(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     """Return the inner part of the image."""

@@ -13,30 +13,6 @@ from converters.registry import LAYERS, LayerRule
 
 PRECISION = ("bfloat16", "float16", "float32", "float64")
 """Types of weights, from the least precise on."""
-_COUNTING = (
-    "Discretization",
-    "HashedCrossing",
-    "Hashing",
-    "IntegerLookup",
-    "StringLookup",
-    "TextVectorization",
-)
-"""Layers that give whole numbers."""
-_NAMING = ("StringLookup",)
-"""Those of them that give words with `invert`."""
-_MOVING = (
-    "Concatenate",
-    "Cropping1D",
-    "Cropping2D",
-    "Flatten",
-    "Permute",
-    "RepeatVector",
-    "Reshape",
-    "ZeroPadding1D",
-)
-"""Layers that give what they take, in another arrangement."""
-_MULTIPLYING = ("Dense", "EinsumDense")
-"""Layers whose kernels multiply whole numbers in Keras, and floating ones only in torch."""
 
 
 def policy_name(layer: Layer) -> str:
@@ -62,19 +38,26 @@ def variable_dtype(layer: Layer) -> str | None:
 
 
 def gives_whole_numbers(layer: Layer, arguments: Sequence[str], lowering: Lowering) -> bool:
-    """Tell whether a layer's results are whole numbers, by its class and what goes in."""
-    moved = layer.class_name in _MOVING and lowering.whole.issuperset(arguments)
-    return (layer.class_name in _COUNTING and not gives_words(layer)) or moved
+    """Tell whether a layer's results are whole numbers, by its rule and what goes in."""
+    numbers = _numbers(layer)
+    kept = numbers == "kept" and lowering.whole.issuperset(arguments)
+    return (numbers == "whole" and not gives_words(layer)) or kept
 
 
 def gives_words(layer: Layer) -> bool:
-    """Tell whether a layer's results are words."""
-    return layer.class_name in _NAMING and layer.config.get("invert") is True
+    """Tell whether a layer's results are words: those of a vocabulary that is looked up the other way round."""
+    rule = LAYERS.get(layer.class_name)
+    return rule is not None and rule.takes_text and layer.config.get("invert") is True
 
 
 def needs_floats(layer: Layer, argument: str, lowering: Lowering) -> bool:
     """Tell whether an argument is of whole numbers that a kernel multiplies."""
-    return layer.class_name in _MULTIPLYING and argument in lowering.whole
+    return _numbers(layer) == "multiplied" and argument in lowering.whole
+
+
+def _numbers(layer: Layer) -> str | None:
+    rule = LAYERS.get(layer.class_name)
+    return None if rule is None else rule.numbers
 
 
 def with_text(layer: Layer, rule: LayerRule, arguments: Sequence[str], lowering: Lowering) -> Layer:

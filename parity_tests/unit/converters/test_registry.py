@@ -133,3 +133,12 @@ def test_support_lists_every_registry() -> None:
     formats = ["onnx", "pt2", "pth", "safetensors", "ur-json", "ur-json-torch"]
     assert table["outputs"] == formats
     assert all(names == sorted(names) and names for names in table.values())
+
+
+@pytest.mark.parametrize(
+    "word", [{"mask": "keep"}, {"numbers": "integers"}], ids=["mask", "numbers"]
+)
+def test_word_that_a_rule_cannot_say_is_refused(word: dict[str, str]) -> None:
+    [(name, value)] = word.items()
+    with pytest.raises(ValueError, match=f"{name}='{value}': needed is one of"):
+        layer("Unheard", **word)
