@@ -29,6 +29,7 @@ class Layer:
     graph: Graph | None = None  # nested models carry their own graph
     inner: Mapping[str, Layer] = field(default_factory=dict)
     """What a wrapper wraps, by attribute: {"forward_layer": ..., "backward_layer": ...}."""
+    is_named: bool = True  # False: the configuration does not say its name, `name` is ours
 
     @property
     def is_operation(self) -> bool:

@@ -20,6 +20,7 @@ from converters.configuration.keras1_merge import join_models, joined_models, se
 from converters.configuration.keras2 import Dialect, dtype_of, find_dialect, settle_settings
 from converters.configuration.keras3 import OWN_NAMES, is_operation
 from converters.configuration.spatial_words import is_channels_first
+from converters.configuration.unnamed_models import number_unnamed
 from converters.cudnn import as_plain_layer
 from converters.errors import UnreadableFileError, UnsupportedError
 from converters.graph import (
@@ -89,7 +90,7 @@ def _parse_sequential(config: object, dialect: Dialect) -> Graph:
     # Keras 1 to 2.0 stored the bare list of layers, later ones {"name": ..., "layers": [...]}.
     whole = config if isinstance(config, Mapping) else {"layers": config}
     entries = cast("Sequence[Mapping[str, object]]", whole["layers"])
-    layers = [_parse_layer(entry, dialect) for entry in entries]
+    layers = number_unnamed([_parse_layer(entry, dialect) for entry in entries])
     if branches := [_parse_model(entry, dialect) for entry in joined_models(entries)]:
         joined = join_models(str(whole.get("name", "sequential")), branches, layers)
         _check_names(list(joined.layers))
@@ -195,12 +196,9 @@ def _parse_layer(entry: Mapping[str, object], dialect: Dialect) -> Layer:
         class_name = "Sequential"
     if class_name in MODEL_CLASSES:
         graph = _parse_model(entry, dialect)
-        name = str(
-            entry.get("name")
-            or (raw.get("name") if isinstance(raw, Mapping) else None)
-            or graph.name
-        )
-        return Layer(name, class_name, {}, graph=graph)
+        name = entry.get("name") or (raw.get("name") if isinstance(raw, Mapping) else None)
+        named = name is not None
+        return Layer(str(name or graph.name), class_name, {}, graph=graph, is_named=named)
     class_name, config = settle_merge(class_name, cast("Mapping[str, object]", raw))
     class_name, config = _unfold_cell(class_name, config, dialect)
     class_name, config = as_plain_layer(class_name, config)

@@ -12,7 +12,9 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 
 from converters.checkpoint import ArrayInfo, Checkpoint, LayerArrays, StoredFile
+from converters.configuration.unnamed_models import name_unnamed
 from converters.errors import UnreadableFileError
+from converters.graph import Graph
 from converters.keras1_matching import ROLE
 from converters.limits import Limits
 from converters.readers.files.keras_settings import (
@@ -54,7 +56,7 @@ class KerasH5:
         file_format = "keras-h5" if whole else "keras-h5-weights"
         return Checkpoint(
             layers=layers,
-            graph=architecture.graph(limits) if architecture else None,
+            graph=_graph(architecture, layers, limits),
             optimizer=optimizer_state(
                 training or (architecture.training if architecture else None),
                 variables,
@@ -184,6 +186,13 @@ def _own_architecture(
     if text is None:
         return None
     return parse_architecture(text, file, limits, generation=generation, version=version)
+
+
+def _graph(
+    architecture: Architecture | None, layers: Sequence[LayerArrays], limits: Limits
+) -> Graph | None:
+    graph = architecture.graph(limits) if architecture else None
+    return name_unnamed(graph, [entry.path for entry in layers]) if graph else None
 
 
 def _training(index: Hdf5Index, file: str, limits: Limits) -> Mapping[str, object] | None:
