@@ -15,6 +15,9 @@ from converters.build import ConvertedModel, find_target, order_inputs, step_fun
 from converters.errors import MismatchError
 
 Observation = Tensor | NDArray[np.generic]
+Action = Tensor | NDArray[np.generic]
+_STATE = "state"
+"""Name of the input of a recurrent policy, and the beginning of the names of several."""
 
 
 class ConvertedAgent(ConvertedModel):
@@ -37,7 +40,7 @@ class ConvertedAgent(ConvertedModel):
             for steps in (rule.deterministic, rule.sampled)
             for step in steps
             for name in step.inputs
-        } | {rule.state}
+        } | {*rule.states}
         self._acting = _needed_calls(architecture, wanted)
 
     def forward(self, *inputs: Tensor | None, **named: Tensor | None) -> dict[str, Tensor]:
@@ -47,42 +50,49 @@ class ConvertedAgent(ConvertedModel):
     def act(
         self,
         observation: Observation,
-        state: Observation | None = None,
+        state: Observation | tuple[Observation, ...] | None = None,
         mask: Observation | None = None,
         *,
         deterministic: bool = True,
-    ) -> Tensor | NDArray[np.generic] | tuple[Tensor | NDArray[np.generic], ...]:
+        **further: Observation,
+    ) -> Action | tuple[Action, Action | tuple[Action, ...]]:
         """Return the action for one observation or a batch of them, as the library's `predict` gives it.
 
         Args:
             observation: a tensor or an array; the action is the same.
-            state: of a recurrent policy, as the call before gave it; zeros at the beginning.
+            state: of a recurrent policy, as the call before gave it, one array or several; zeros at the beginning.
             mask: of a recurrent policy, (batch,): 1 where an episode begins.
             deterministic: the policy's best action; otherwise one drawn from its distribution.
+            further: what else `forward` takes, by name: `prev_action` and `prev_reward` of RLlib's policies.
 
         Returns:
             The action; of a recurrent policy, the action and the next state.
+
+        Raises:
+            TypeError: The agent takes another number of states, or nothing of such a name.
         """
         value = self.architecture.inputs[0]
         x = torch.as_tensor(observation)
         single = value.shape is not None and x.dim() == len(value.shape) - 1
-        given: dict[str, Tensor | None] = {}
-        for name, extra in (("state", state), ("mask", mask)):
-            if extra is not None:
-                tensor = torch.as_tensor(extra)
-                given[name] = tensor.unsqueeze(0) if single and name == "state" else tensor
+        given = _given(
+            self.architecture, state, {**({} if mask is None else {"mask": mask}), **further}
+        )
+        if single:
+            given = {name: x if name == "mask" else x.unsqueeze(0) for name, x in given.items()}
         with torch.no_grad():
             batch = x.unsqueeze(0) if single else x
             outputs = self._evaluate((batch,), given, calls=self._acting)
             rule = self._rule
             action = _run(rule.deterministic if deterministic else rule.sampled, outputs)
-        results: tuple[Tensor, ...] = (action, outputs[rule.state]) if rule.state else (action,)
+        results = [action, *(outputs[name] for name in rule.states)]
         if single:
-            results = tuple(result[0] for result in results)
-        if isinstance(observation, Tensor):
-            return results if rule.state else results[0]
-        arrays = tuple(result.numpy() for result in results)
-        return arrays if rule.state else arrays[0]
+            results = [result[0] for result in results]
+        made: list[Action] = [*results]
+        if not isinstance(observation, Tensor):
+            made = [result.numpy() for result in results]
+        if not rule.states:
+            return made[0]
+        return made[0], made[1] if len(made) == 2 else tuple(made[1:])
 
     def _evaluate(
         self,
@@ -138,6 +148,27 @@ class ConvertedAgent(ConvertedModel):
                 x = torch.zeros((len(first), *sizes), dtype=dtype, device=first.device)
             result.append(x if x is None or x.dtype == dtype else x.to(dtype))
         return result
+
+
+def _given(
+    architecture: Architecture,
+    state: Observation | tuple[Observation, ...] | None,
+    further: Mapping[str, Observation],
+) -> dict[str, Tensor]:
+    """Return the inputs behind the observation by their names.
+
+    Raises:
+        TypeError: The agent takes another number of states.
+    """
+    states: Sequence[Observation] = ()
+    if state is not None:
+        states = state if isinstance(state, (tuple, list)) else (state,)
+    names = [value.name for value in architecture.inputs if value.name.startswith(_STATE)]
+    if states and len(states) != len(names):
+        msg = f"the agent takes {len(names)} states, got {len(states)}"
+        raise TypeError(msg)
+    pairs = {**dict(zip(names, states, strict=False)), **further}
+    return {name: torch.as_tensor(x) for name, x in pairs.items()}
 
 
 def _needed_calls(architecture: Architecture, names: set[str]) -> frozenset[int]:

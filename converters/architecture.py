@@ -74,12 +74,17 @@ class ActionRule:
     Attributes:
         deterministic: of the action that `predict` gives; their inputs are names of outputs, or earlier results.
         sampled: of a random one.
-        state: name of the output that is given back the next time; "": there is none.
+        state: names of the outputs that are given back the next time, with spaces between them; "": there are none.
     """
 
     deterministic: tuple[Step, ...]
     sampled: tuple[Step, ...]
     state: str = ""
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """Names of the outputs that are given back the next time."""
+        return tuple(self.state.split())
 
 
 INPUT_DEFAULTS = ("", "zeros", "absent")
@@ -276,7 +281,7 @@ def _check_rule(architecture: Architecture) -> None:
     rule = architecture.action
     if rule is None:
         return
-    if architecture.structure != "dict" or rule.state not in ("", *architecture.output_names):
+    if architecture.structure != "dict" or not {*rule.states} <= {*architecture.output_names}:
         msg = "an agent that acts has outputs with names"
         raise ValueError(msg)
     for steps in (rule.deterministic, rule.sampled):

@@ -160,7 +160,14 @@ class AgentNetwork:
         return self.layer("nn.Linear", attribute, (x,), parameters, name=name, kwargs=sizes)
 
     def convolution(
-        self, x: str, attribute: str, kernel: str, bias: str, *, stride: int, padding: str
+        self,
+        x: str,
+        attribute: str,
+        kernel: str,
+        bias: str,
+        *,
+        stride: int | tuple[int, int],
+        padding: str,
     ) -> str:
         """Return a convolution of x, whose channels lie in front; the kernel is (h, w, in, out).
 
@@ -169,7 +176,8 @@ class AgentNetwork:
         """
         height, width, channels, filters = self._shape(kernel, 4)
         if padding.upper() == "SAME":
-            x = self.call("compat.pad_same", x, window=(height, width), stride=(stride, stride))
+            steps = (stride, stride) if isinstance(stride, int) else stride
+            x = self.call("compat.pad_same", x, window=(height, width), stride=steps)
         elif padding.upper() != "VALID":
             msg = f"the convolution '{attribute}' has the padding {padding!r:.20}"
             raise UnsupportedError(msg, hint="VALID and SAME are known")

@@ -11,11 +11,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 
 from converters.agents.action_rules import ACTION, greedy, several_categories
 from converters.agents.facts import AgentFacts
 from converters.agents.network import AgentNetwork, Parameter
 from converters.agents.observations import INPUT
+from converters.agents.rllib_models import (
+    EXPORT_HINT,
+    STATES,
+    add_scores_and_value,
+    has_images,
+    is_recurrent,
+    read_settings,
+)
 from converters.agents.rllib_values import DDPG, DQN, SAC, add_ddpg, add_dqn, add_sac, kind_of
 from converters.agents.spaces import BOX, DISCRETE, MULTI_DISCRETE, Space, read_space
 from converters.architecture import ActionRule, Step
@@ -23,16 +32,17 @@ from converters.checkpoint import ArrayInfo
 from converters.errors import MismatchError, UnsupportedError
 from converters.registry import Plain
 
-DEFAULT_ACTIVATION = "tanh"
-"""Of `fcnet_activation`."""
 FILTER_CLIP = 10.0
 _HIDDEN = re.compile(r"fc_(\d+)/kernel")
 _SLOT = re.compile(r"/(?:Adam|RMSProp|Momentum)(?:_\d+)?$|(?:^|/)beta[12]_power(?:_\d+)?$")
 
 
 def recognizes(names: Collection[str]) -> bool:
-    """Tell whether variables are those of a fully connected network with a value."""
-    return {"fc_out/kernel", "value_out/kernel"} <= set(names)
+    """Tell whether variables are those of a network with a value, or of an LSTM around one."""
+    if is_recurrent(names) or {"fc_out/kernel", "value_out/kernel"} <= set(names):
+        return True
+    heads = {"value_out/kernel", "conv_value_out/kernel"} & set(names)
+    return has_images(names) and "conv_out/kernel" in names and bool(heads)
 
 
 def plan(
@@ -51,12 +61,10 @@ def plan(
     kind = kind_of(network.arrays, facts)
     if kind is None and not recognizes(arrays):
         shown = ", ".join(list(arrays)[:4])
-        msg = f"its variables ({shown}, ...) are not those of RLlib's fully connected network"
-        raise UnsupportedError(
-            msg, hint="convert what policy.export_model() writes: the graph says what it computes"
+        msg = (
+            f"its variables ({shown}, ...) are not those of RLlib's networks for vectors and images"
         )
-    model = facts.settings.get("model")
-    settings = model if isinstance(model, Mapping) else {}
+        raise UnsupportedError(msg, hint=EXPORT_HINT)
     network.training = optimizer_settings(facts)
     if kind in (DDPG, SAC):  # their networks have rates of their own
         network.training.pop("learning_rate", None)
@@ -65,23 +73,15 @@ def plan(
         return network, add_ddpg(network, facts, x), "RLlibAgent"
     if kind == SAC:
         return network, add_sac(network, facts, x), "RLlibAgent"
-    activation = _activation(network, facts, settings)
+    settings = read_settings(network, facts)
     if kind == DQN:
-        return network, add_dqn(network, facts, x, activation), "RLlibAgent"
-    with network.block("policy"):
-        hidden = _hidden(network, x, "fc", activation)
-        scores = network.linear(
-            hidden, "fc_out", "fc_out/kernel", "fc_out/bias", name="action_dist_inputs"
-        )
-        if "log_std" in network.arrays:
-            scores = _with_log_std(network, scores)
-    with network.block("value"):
-        own = "fc_value_1/kernel" in network.arrays
-        behind = _hidden(network, x, "fc_value", activation) if own else hidden
-        value = network.linear(behind, "value_out", "value_out/kernel", "value_out/bias")
-        value = network.call("torch.squeeze", value, dim=-1, name="value")
+        return network, add_dqn(network, facts, settings, x), "RLlibAgent"
+    scores, value = add_scores_and_value(network, facts, settings, x)
     network.outputs |= {"action_dist_inputs": scores, "value": value, "vf_preds": value}
-    return network, _acting(network, facts, scores), "RLlibAgent"
+    rule = _acting(network, facts, scores)
+    if is_recurrent(arrays):
+        rule = replace(rule, state=" ".join(STATES))
+    return network, rule, "RLlibAgent"
 
 
 def optimizer_settings(facts: AgentFacts) -> dict[str, object]:
@@ -95,7 +95,13 @@ def optimizer_settings(facts: AgentFacts) -> dict[str, object]:
 
 def _observation(network: AgentNetwork, facts: AgentFacts) -> str:
     """Return the observation as the network takes it: one-hot, flat, filtered."""
-    firsts = ("fc_1/kernel", "fc_out/kernel", "actor_hidden_0/kernel", "actor_out/kernel")
+    firsts = (
+        "fc_1/kernel",
+        "lstm/lstm_cell/kernel",
+        "fc_out/kernel",
+        "actor_hidden_0/kernel",
+        "actor_out/kernel",
+    )
     first = next((name for name in firsts if name in network.arrays), None)
     features = None if first is None else network.array(first).shape[0]
     space = read_space(facts.settings.get("observation_space"))
@@ -103,7 +109,9 @@ def _observation(network: AgentNetwork, facts: AgentFacts) -> str:
         x = network.input(INPUT, (), "int64")
         return network.call("compat.one_hot", x, size=space.sizes[0], dtype="float32")
     shape = space.shape if space is not None and space.kind == BOX else (features or 1,)
-    x = network.input(INPUT, shape, "float32")
+    is_image = has_images(network.arrays)
+    # Without the space, nothing says how large images are.
+    x = network.input(INPUT, None if is_image and space is None else shape, "float32")
     if "filter/mean" in network.arrays:
         axes = " ".join(f"a{number}" for number in range(len(shape)))
         parameters = [
@@ -114,42 +122,9 @@ def _observation(network: AgentNetwork, facts: AgentFacts) -> str:
     elif facts.settings.get("observation_filter") not in (None, "NoFilter"):
         msg = f"the statistics of the filter {facts.settings['observation_filter']!r:.40} are not in the file"
         raise MismatchError(msg)
-    return x if len(shape) == 1 else network.call("torch.flatten", x, start_dim=1)
-
-
-def _activation(network: AgentNetwork, facts: AgentFacts, settings: Mapping[object, object]) -> str:
-    """Return the activation of hidden layers: stated by the user or the file, else the library's."""
-    if settings.get("post_fcnet_hiddens"):
-        msg = f"the model has layers behind its network: post_fcnet_hiddens {settings['post_fcnet_hiddens']!r:.40}"
-        raise UnsupportedError(msg, hint="convert what policy.export_model() writes")
-    for stated in (facts.given.get("activation"), settings.get("fcnet_activation")):
-        if isinstance(stated, str):
-            return stated
-    network.notes.append(
-        f"the file does not say which activation the network has; taken for RLlib's {DEFAULT_ACTIVATION} "
-        "(--set activation=relu changes it)"
-    )
-    return DEFAULT_ACTIVATION
-
-
-def _hidden(network: AgentNetwork, x: str, prefix: str, activation: str) -> str:
-    number = 1
-    while f"{prefix}_{number}/kernel" in network.arrays:
-        name = f"{prefix}_{number}"
-        x = network.linear(x, name, f"{name}/kernel", f"{name}/bias")
-        x = network.activation(activation, x)
-        number += 1
-    return x
-
-
-def _with_log_std(network: AgentNetwork, mean: str) -> str:
-    """Return means and the free logarithm of the deviation beside them."""
-    size = network.array("log_std").shape[-1]
-    parameter = Parameter("log_std", "log_std", "out -> out")
-    log_std = network.layer(
-        "agent.LogStd", "log_std", (mean,), (parameter,), name="log_std", kwargs={"actions": size}
-    )
-    return network.call("torch.cat", mean, log_std, dim=-1, name="action_dist_inputs")
+    if len(shape) == 1 or is_image:
+        return x
+    return network.call("torch.flatten", x, start_dim=1)
 
 
 def _acting(network: AgentNetwork, facts: AgentFacts, scores: str) -> ActionRule:

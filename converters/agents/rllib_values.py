@@ -14,17 +14,17 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 
-from converters.agents.action_rules import ACTION
+from converters.agents.action_rules import ACTION, greedy
 from converters.agents.facts import AgentFacts
 from converters.agents.network import AgentNetwork
-from converters.agents.spaces import BOX, Space, read_space
+from converters.agents.rllib_models import EXPORT_HINT, Settings, has_images, image_features
+from converters.agents.spaces import BOX, DISCRETE, Space, read_space
 from converters.architecture import ActionRule, Step
 from converters.errors import MismatchError, UnsupportedError
 
 DQN, DDPG, SAC = "DQN", "DDPG", "SAC"
 LOG_STD_RANGE = (-5.0, 2.0)
 """MIN_LOG_NN_OUTPUT and MAX_LOG_NN_OUTPUT of rllib/utils/numpy.py."""
-_HINT = "convert what policy.export_model() writes: the graph says what it computes"
 _ALL = ("slice", None, None, None)
 _CRITIC = re.compile(r"(?P<scope>sequential(?:_\d+)?)/(?P<twin>twin_)?q_out/kernel")
 
@@ -35,29 +35,32 @@ def kind_of(names: Collection[str], facts: AgentFacts) -> str | None:
         return DDPG
     if "log_alpha" in names and "fc_out_1/kernel" in names:
         return SAC
-    is_dqn = "hidden_0/kernel" in names or "hiddens" in facts.settings
-    return DQN if is_dqn and "fc_out/kernel" in names else None
+    heads = ("hidden_0/kernel", "q_func/action_value/hidden_0_fc_w")
+    is_dqn = any(name in names for name in heads) or "hiddens" in facts.settings
+    return DQN if is_dqn and {"fc_out/kernel", "conv_out/kernel"} & set(names) else None
 
 
-def add_dqn(network: AgentNetwork, facts: AgentFacts, x: str, activation: str) -> ActionRule:
+def add_dqn(network: AgentNetwork, facts: AgentFacts, settings: Settings, x: str) -> ActionRule:
     """Add the network and its target; the agent acts on the largest value.
 
     Raises:
         UnsupportedError: Noisy or normalized layers, or a support that is not stated.
     """
+    noisy = any("_sigma_w" in name for name in network.arrays)
     for setting in ("noisy", "add_layer_norm", "parameter_noise"):
-        if facts.settings.get(setting):
+        if facts.settings.get(setting) or (noisy and setting == "noisy"):
             msg = f"a DQN of RLlib with {setting}"
-            raise UnsupportedError(msg, hint=_HINT)
+            raise UnsupportedError(msg, hint=EXPORT_HINT)
+    last = "conv_out" if has_images(network.arrays) else "fc_out"
     dense = 0
     for suffix, block, output in (
         ("", "q_network", "q_values"),
         ("_1", "target_q_network", "target_q_values"),
     ):
-        if f"fc_out{suffix}/kernel" not in network.arrays:
+        if f"{last}{suffix}/kernel" not in network.arrays:
             continue
         with network.block(block):
-            values, dense = _dqn_values(network, facts, x, activation, suffix, dense)
+            values, dense = _dqn_values(network, facts, settings, x, suffix, dense)
         network.outputs[output] = values
     network.outputs["action_dist_inputs"] = network.outputs["q_values"]
     for name in network.arrays:
@@ -72,12 +75,17 @@ def add_dqn(network: AgentNetwork, facts: AgentFacts, x: str, activation: str) -
 
 
 def _dqn_values(
-    network: AgentNetwork, facts: AgentFacts, x: str, activation: str, suffix: str, dense: int
+    network: AgentNetwork, facts: AgentFacts, settings: Settings, x: str, suffix: str, dense: int
 ) -> tuple[str, int]:
     """Return the values of one network, and the number of the next layer without a name."""
     hidden = _numbered(network, "hidden", suffix, first=0)
     has_head = bool(hidden) or f"{_dense(dense)}/kernel" in network.arrays
-    features = _features(network, x, suffix, activation, last=activation if has_head else "linear")
+    activation = settings.activation
+    if has_images(network.arrays):
+        features = image_features(network, facts, settings, x, suffix)
+    else:
+        last = activation if has_head else "linear"
+        features = _features(network, x, suffix, activation, last=last)
     if not has_head:
         return features, dense
     with network.block("action_value"):
@@ -86,15 +94,29 @@ def _dqn_values(
             scores = network.activation("relu", _linear(network, scores, name))
         scores = _linear(network, scores, _dense(dense))
         dense += 1
-    if facts.settings.get("dueling") is False:
-        return _expected(network, facts, scores, None), dense
     layers = [_dense(dense + number) for number in range(len(hidden) + 1)]
+    if not _has_value(network, facts, layers, scores):
+        return _expected(network, facts, scores, None), dense
     with network.block("state_value"):
         state = features
         for name in layers[:-1]:
             state = network.activation("relu", _linear(network, state, name))
         state = _linear(network, state, layers[-1])
     return _expected(network, facts, scores, state), dense + len(layers)
+
+
+def _has_value(
+    network: AgentNetwork, facts: AgentFacts, layers: Sequence[str], scores: str
+) -> bool:
+    """Tell whether layers give the value of a state, a number or atoms, beside the scores; files may not say it."""
+    stated = facts.settings.get("dueling")
+    if isinstance(stated, bool):
+        return stated
+    if any(f"{layer}/kernel" not in network.arrays for layer in layers):
+        return False
+    size, total = network.last_size(f"{layers[-1]}/kernel"), network.width(scores)
+    atoms = facts.settings.get("num_atoms")
+    return size == atoms if isinstance(atoms, int) else size < total and total % size == 0
 
 
 def _expected(network: AgentNetwork, facts: AgentFacts, scores: str, state: str | None) -> str:
@@ -116,7 +138,7 @@ def _expected(network: AgentNetwork, facts: AgentFacts, scores: str, state: str 
     low, high = (facts.settings.get(name) for name in ("v_min", "v_max"))
     if not isinstance(low, (int, float)) or not isinstance(high, (int, float)):
         msg = f"the values of its {atoms} atoms, v_min and v_max, are not in the file"
-        raise UnsupportedError(msg, hint=_HINT)
+        raise UnsupportedError(msg, hint=EXPORT_HINT)
     support = tuple(low + place * (high - low) / (atoms - 1) for place in range(atoms))
     chances = network.call("F.softmax", scores, dim=-1)
     return network.call("agent.expectation", chances, support=support)
@@ -131,7 +153,7 @@ def add_ddpg(network: AgentNetwork, facts: AgentFacts, x: str) -> ActionRule:
     space = read_space(facts.settings.get("action_space"))
     if space is None or space.kind != BOX or space.bounds is None or not space.is_bounded:
         msg = "the bounds of its actions are not in the file"
-        raise MismatchError(msg, hint=_HINT)
+        raise MismatchError(msg, hint=EXPORT_HINT)
     low, high = space.bounds
     for suffix, prefix in (("", ""), ("_1", "target_")):
         if f"actor_out{suffix}/kernel" not in network.arrays:
@@ -179,12 +201,14 @@ def add_sac(network: AgentNetwork, facts: AgentFacts, x: str) -> ActionRule:
     """Add policy, critics, temperature and targets.
 
     Raises:
-        UnsupportedError: Discrete actions.
+        UnsupportedError: Actions of another kind than a box and numbers.
     """
     space = read_space(facts.settings.get("action_space"))
+    if space is not None and space.kind == DISCRETE:
+        return _add_discrete_sac(network, facts, x)
     if space is None or space.kind != BOX:
-        msg = "a SAC of RLlib whose actions are no box"
-        raise UnsupportedError(msg, hint=_HINT)
+        msg = "a SAC of RLlib whose actions are neither a box nor numbers"
+        raise UnsupportedError(msg, hint=EXPORT_HINT)
     size = space.features
     networks = _in_turn(network)
     policies = [
@@ -193,7 +217,7 @@ def add_sac(network: AgentNetwork, facts: AgentFacts, x: str) -> ActionRule:
     critics = [layers for layers in networks if network.last_size(f"{layers[-1]}/kernel") == 1]
     if not policies or not critics or len(policies) > 2 or len(critics) not in (1, 2, 4):
         msg = f"found {len(policies)} policies and {len(critics)} critics; needed 1 or 2, and 1, 2 or 4"
-        raise MismatchError(msg, hint=_HINT)
+        raise MismatchError(msg, hint=EXPORT_HINT)
     with network.block("policy"):
         scores = _dense_chain(network, x, policies[0], _model_activation(facts, "policy"))
     for layers in policies[1:]:
@@ -209,11 +233,7 @@ def add_sac(network: AgentNetwork, facts: AgentFacts, x: str) -> ActionRule:
             network, f"{prefix}q{place % own + 1}", joined, layers, _model_activation(facts, "q")
         )
     network.outputs["q"] = network.outputs["q1"]
-    for name in network.arrays:
-        if name.startswith("value_out"):
-            network.ignore(name, "a value that SAC does not use")
-        elif name.startswith("log_alpha"):
-            network.ignore(name, "the temperature of training")
+    _ignore_unused(network)
     mean, raw = (
         network.call("operator.getitem", scores, name=name, index=(_ALL, ("slice", *half, None)))
         for name, half in (("mean", (None, size)), ("raw_log_std", (size, 2 * size)))
@@ -228,6 +248,47 @@ def add_sac(network: AgentNetwork, facts: AgentFacts, x: str) -> ActionRule:
         "deterministic_action": inside,
     }
     return _to_environment(facts, space, noise=True)
+
+
+def _add_discrete_sac(network: AgentNetwork, facts: AgentFacts, x: str) -> ActionRule:
+    """Add a policy of numbered actions, and critics that give the values of all of them.
+
+    Raises:
+        MismatchError: There are others than a policy and one or two critics, and the same for the targets.
+    """
+    networks = _in_turn(network)
+    if len(networks) not in (2, 3, 4, 6):
+        msg = f"found {len(networks)} networks; needed a policy and one or two critics, and their targets"
+        raise MismatchError(msg, hint=EXPORT_HINT)
+    own = len(networks) if len(networks) < 4 else len(networks) // 2
+    with network.block("policy"):
+        scores = _dense_chain(network, x, networks[0], _model_activation(facts, "policy"))
+    for place, layers in enumerate(networks):
+        if place == own:
+            for layer in layers:
+                network.ignore(
+                    f"{layer}/kernel", "the target of the policy, which SAC does not use"
+                )
+                network.ignore(f"{layer}/bias", "the target of the policy, which SAC does not use")
+        elif place:
+            name = f"{'target_' if place > own else ''}q{place % own}"
+            _add_critic(network, name, x, layers, _model_activation(facts, "q"))
+    _ignore_unused(network)
+    best = network.call("torch.argmax", scores, dim=-1, name="deterministic_action")
+    network.outputs |= {
+        "action_dist_inputs": scores,
+        "logits": scores,
+        "deterministic_action": best,
+    }
+    return greedy("logits")
+
+
+def _ignore_unused(network: AgentNetwork) -> None:
+    for name in network.arrays:
+        if name.startswith("value_out"):
+            network.ignore(name, "a value that SAC does not use")
+        elif name.startswith("log_alpha"):
+            network.ignore(name, "the temperature of training")
 
 
 def _add_critic(

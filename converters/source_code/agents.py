@@ -27,7 +27,8 @@ def default_lines(architecture: Architecture, names: Mapping[str, str]) -> list[
         sizes = ", ".join([f"len({first})", *(str(size) for size in (value.shape or ())[1:])])
         name = names[value.name]
         lines.append(f"        if {name} is None:")
-        lines += fitted(f"{name} = torch.zeros({sizes}, device={first}.device)", 12)
+        kind = "" if value.dtype == "float32" else f"dtype=torch.{value.dtype}, "
+        lines += fitted(f"{name} = torch.zeros({sizes}, {kind}device={first}.device)", 12)
     return lines
 
 
@@ -83,7 +84,8 @@ def act_lines(architecture: Architecture, rule: ActionRule, taken: set[str]) -> 
     arguments = ["self", "observation: Tensor"]
     arguments += [f"{name}: Tensor | None = None" for name in extra]
     arguments += ["*", "deterministic: bool = True"]
-    kind = "tuple[Tensor, Tensor]" if rule.state else "Tensor"
+    state = "Tensor" if len(rule.states) == 1 else "tuple[Tensor, ...]"
+    kind = f"tuple[Tensor, {state}]" if rule.states else "Tensor"
     what = "the action and the next state" if rule.state else "the action"
     lines = fitted(f"def act({', '.join(arguments)}) -> {kind}:", 4)
     lines.append(
@@ -107,5 +109,6 @@ def _rule_lines(steps: Sequence[Step], rule: ActionRule, taken: set[str]) -> lis
     lines, results = write_statements(
         items, given, [steps[-1].output], taken=taken, named_outputs=bool(rule.state)
     )
-    state = f", outputs[{literal(rule.state)}]" if rule.state else ""
+    states = ", ".join(f"outputs[{literal(name)}]" for name in rule.states)
+    state = f", ({states})" if len(rule.states) > 1 else f", {states}" if states else ""
     return [*lines, *fitted(f"return {results[0]}{state}", 8)]

@@ -113,6 +113,13 @@ def _arrays(state: object, observation_filter: object) -> dict[str, ArrayInfo]:
     """Return the weights without the policy's name before them, slots of the optimizer, and the filter's statistics."""
     parts = cast("Mapping[str, object]", state) if isinstance(state, dict) else {}
     weights = parts.get("weights")
+    if isinstance(weights, (list, tuple)) and weights:
+        msg = (
+            "the weights of the policy have no names: it ran eagerly, with framework 'tf2' or 'tfe'"
+        )
+        raise UnsupportedError(
+            msg, hint="convert what policy.export_model() writes: the graph says what it computes"
+        )
     if not isinstance(weights, dict) or not weights:
         msg = "the policy has no weights by name: it was not trained with TensorFlow"
         raise UnsupportedError(msg, hint="policies of PyTorch are loaded by RLlib itself")

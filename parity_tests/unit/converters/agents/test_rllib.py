@@ -151,7 +151,7 @@ def test_observations_pass_the_filter_with_its_statistics(tmp_path: Path) -> Non
     [
         ({"states": 2}, AmbiguousTargetError, "several policies: default_policy, policy_1"),
         ({"observation_filter": "MeanStdFilter"}, ConversionError, "statistics of the filter"),
-        ({"model": {"post_fcnet_hiddens": [8]}}, UnsupportedError, "post_fcnet_hiddens"),
+        ({"model": {"use_attention": True}}, UnsupportedError, "attention"),
     ],
 )
 def test_what_is_not_certain_is_refused(
