@@ -25,7 +25,6 @@ from converters.command_options import (
 from converters.conversion_text import format_conversion, format_next_step, format_verification
 from converters.limits import MAX_ARRAY_BYTES, Limits
 from converters.printing import print_lines
-from converters.readers.hdf5.processes import start_ahead
 
 CHECKPOINT_MARKS = ("saved_model.pb", "checkpoint")
 """Files that make a folder one legacy checkpoint."""
@@ -36,7 +35,7 @@ def inspect(source: Source, architecture: Architecture = None, as_json: AsJson =
 
     Example: torchward inspect agent.h5
     """
-    _start_ahead_of_imports(source)
+    _without_threads()
     from converters.inspection import inspect as inspect_file
     from converters.inspection_text import format_inspection
 
@@ -153,7 +152,7 @@ def convert(
         return
 
     started = time.perf_counter()
-    _start_ahead_of_imports(source)
+    _without_threads()
     from converters.convert import convert as convert_file
 
     report = convert_file(
@@ -186,11 +185,9 @@ def convert(
         print_lines(format_next_step(report, source, written, given, own_module=into is not None))
 
 
-def _start_ahead_of_imports(source: Path) -> None:
-    """Let start what the command will wait for, before its imports take their time."""
-    # numpy would start a thread a core for matrix products, which reading and writing have none of.
+def _without_threads() -> None:
+    """Keep numpy from starting a thread a core for matrix products, which reading and writing have none of."""
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    start_ahead(source)
 
 
 def verify(
@@ -220,7 +217,6 @@ def verify(
 
     Example: torchward verify agent.h5 agent.pth --expected expected.npz
     """
-    start_ahead(source)
     from converters.errors import VerificationError
     from converters.verify import verify as verify_file
 

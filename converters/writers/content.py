@@ -13,6 +13,8 @@ from converters.moves import Move
 
 CHUNK_BYTES = 16 * 1024**2
 """Written at once: large enough for the disk, small beside any memory promise."""
+_STORED_BYTES = 1024**2
+"""Of bytes that stay as they are: still in the second-level cache when they are written after their checksum was taken."""
 _TILE = 256
 """Rows and columns of a transposed tile: 256 KB of float32, which stays in the second-level cache."""
 
@@ -44,9 +46,9 @@ class OutputTensor:
         return tuple(stored[group] for group in layout.right)
 
     def stored_chunks(self) -> Iterator[NDArray]:  # type: ignore[type-arg]
-        """Yield the bytes as the legacy file holds them, in pieces of about `CHUNK_BYTES`."""
+        """Yield the bytes as the legacy file holds them, in pieces of `_STORED_BYTES`."""
         flat = np.ascontiguousarray(self.move.source.read(), dtype=self.dtype).reshape(-1)
-        count = max(1, CHUNK_BYTES // self.dtype.itemsize)
+        count = _STORED_BYTES // self.dtype.itemsize
         for start in range(0, max(1, flat.size), count):
             yield flat[start : start + count]
 

@@ -19,11 +19,12 @@ from typing import Self
 from converters.background import Background
 from converters.errors import OutputError
 
-_WAITING = 64  # writes that may be ahead of the reader
+_WAITING = 8  # blocks that may be ahead of the reader
 _WRITE_BYTES = 1024**2
 """One call of the system. The cache gets larger pages from larger ones, which a virtual machine has to ask its host for:
 16 MB at once took twice the processor time (Linux 6.18, ext4, memory that other programs had freed)."""
-_BLOCK_BYTES = 256 * 1024  # read back at once; stays in the second-level cache
+_BLOCK_BYTES = 8 * 1024**2
+"""Read back at once: after each call a thread may have to wait for the interpreter, which the other one has."""
 _FLUSH_BYTES = 64 * 1024**2
 """Brought to the disk at once while more is written; left to `finish`, the whole file would have to be waited for."""
 
@@ -46,7 +47,7 @@ class OutputFile:
             self._file = self._temporary.open("xb", buffering=0)
         except OSError as error:
             raise self._failure(error) from error
-        self._written = self._flush_from = 0
+        self._written = self._flush_from = self._announced = 0
         self._flush: Background[None] | None = None
         self._lengths: queue.Queue[int] = queue.Queue(_WAITING)
         self._digest = hashlib.sha256()
@@ -73,11 +74,9 @@ class OutputFile:
             self._flush_behind()
         except OSError as error:
             raise self._failure(error) from error
-        while self._reader.is_alive():
-            with contextlib.suppress(queue.Full):
-                self._lengths.put(view.nbytes, timeout=1.0)
-                break
-        return view.nbytes  # a reader that died has read too little, which `finish` finds
+        if self._written - self._announced >= _BLOCK_BYTES:
+            self._announce()
+        return view.nbytes
 
     def tell(self) -> int:
         """Return the number of bytes written."""
@@ -110,7 +109,16 @@ class OutputFile:
         except OSError as error:
             raise self._failure(error) from error
 
+    def _announce(self) -> None:
+        """Let the reader read what has been written; one that died has read too little, which `finish` finds."""
+        while self._reader.is_alive():
+            with contextlib.suppress(queue.Full):
+                self._lengths.put(self._written - self._announced, timeout=1.0)
+                self._announced = self._written
+                break
+
     def _stop(self) -> None:
+        self._announce()
         if self._reader.is_alive():
             self._lengths.put(-1)
             self._reader.join()

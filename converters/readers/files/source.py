@@ -13,15 +13,14 @@ import os
 import stat
 import threading
 import weakref
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from converters.background import Background
 from converters.errors import UnreadableFileError, UnsafeFileError
+from converters.readers.files.digest import digest_of
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 PREFIX_BYTES = 4096
 """What recognition looks at; every magic number is far shorter."""
 BLOCK_BYTES = 1024 * 1024
-"""One read of the hash and of archive members."""
+"""One read of archive members."""
 MAP_BYTES = 1024 * 1024
 """Arrays from this size on are mapped; smaller ones are cheaper to copy, and mappings are a limited resource."""
 
@@ -50,6 +49,11 @@ class OpenFile:
         status = os.fstat(self._file.fileno())
         self.size = status.st_size
         self.identity = (status.st_dev, status.st_ino)
+
+    @property
+    def descriptor(self) -> int:
+        """The system's number of the open file."""
+        return self._file.fileno()
 
     def read_into(self, buffer: WriteableBuffer, offset: int) -> int:
         """Fill `buffer` from `offset` on and return how many bytes there were."""
@@ -82,12 +86,15 @@ class OpenFile:
     def read_array(self, offset: int, shape: tuple[int, ...], dtype: np.dtype) -> NDArray:  # type: ignore[type-arg]
         """Return the array stored at `offset` in C order, in native byte order.
 
-        A large, aligned array is a read-only view of the file and lets go of the memory when it is dropped;
-        others are fresh copies. Raises UnreadableFileError when the file no longer holds all bytes.
+        A large array is a read-only view of the file and lets go of the memory when it is dropped; in an archive it may
+        lie at an odd address, which numpy can read. Others are fresh copies.
+
+        Raises:
+            UnreadableFileError: The file no longer holds all bytes.
         """
         count = int(np.prod(shape, dtype=np.int64))
         size = count * dtype.itemsize
-        if size >= MAP_BYTES and offset % dtype.alignment == 0 and self._length() >= offset + size:
+        if size >= MAP_BYTES and self._length() >= offset + size:
             start = offset - offset % mmap.ALLOCATIONGRANULARITY
             block = mmap.mmap(
                 self._file.fileno(), offset + size - start, access=mmap.ACCESS_READ, offset=start
@@ -163,7 +170,7 @@ class Source:
             message = f"{self.name}: the file is empty."
             raise UnreadableFileError(message)
         self.prefix = self.file.read(0, PREFIX_BYTES)
-        self._digests = {self.main.name: Background(partial(_hash, self.file))}
+        self._digests = {self.main.name: digest_of(self.file.descriptor, self.name)}
         self._companions: dict[str, OpenFile] = {}
 
     @property
@@ -185,7 +192,7 @@ class Source:
                 raise UnsafeFileError(message, hint="copy the files themselves: cp -rL")
             file = _open_regular(path, f"{self.name}: {quote(relative)[1:-1]}")
             self._companions[relative] = file
-            self._digests[relative] = Background(partial(_hash, file))
+            self._digests[relative] = digest_of(file.descriptor, self.name)
         return self._companions[relative]
 
     def sha256(self) -> str:
@@ -197,16 +204,6 @@ class Source:
             return self._digests[self.main.name].result()
         lines = [f"{digest.result()}  {name}\n" for name, digest in sorted(self._digests.items())]
         return hashlib.sha256("".join(lines).encode()).hexdigest()
-
-
-def _hash(file: OpenFile) -> str:
-    digest = hashlib.sha256()
-    buffer = memoryview(bytearray(max(1, min(BLOCK_BYTES, file.size))))
-    offset = 0
-    while count := file.read_into(buffer, offset):
-        digest.update(buffer[:count])
-        offset += count
-    return digest.hexdigest()
 
 
 def _open_regular(path: Path, name: str) -> OpenFile:

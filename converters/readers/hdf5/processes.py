@@ -1,7 +1,7 @@
 """Child processes that run `worker.py`: started, handed out, kept for the next file, ended.
 
-Light on purpose: a command starts the child here before it imports numpy and everything that reads and plans, so that
-both load their libraries at the same time.
+Light on purpose: a command starts the child here before it imports anything large, so that both load their libraries at
+the same time, and the file is hashed meanwhile.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import sys
 import threading
 from pathlib import Path
 
+from converters.readers.files.digest import hash_ahead
 from converters.readers.hdf5 import header
 
 WORKER = Path(__file__).with_name("worker.py")
@@ -56,7 +57,7 @@ _idle: list[Worker] = []
 
 
 def start_ahead(path: Path) -> None:
-    """Start a child for a file that one will be asked about; nothing happens for any other file, or none."""
+    """Start a child for a file that one will be asked about, and its hash; nothing happens for any other file, or none."""
     with contextlib.suppress(OSError, ValueError):  # whoever reads the file says what is wrong
         if not path.is_file():  # opening a pipe would block
             return
@@ -64,6 +65,7 @@ def start_ahead(path: Path) -> None:
             prefix = file.read(len(header.SIGNATURE))
         if header.is_hdf5(prefix) or path.suffix == _ARCHIVE_SUFFIX:
             start_worker()
+            hash_ahead(path)
 
 
 def start_worker() -> None:
