@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import gc
+from types import SimpleNamespace
 
 import pytest
 
+from benchmarks import measure
 from benchmarks.measure import interleave, peak_memory, summarize, time_operation, warm_up
 
 
@@ -32,20 +34,37 @@ def test_turns_are_taken_one_after_the_other() -> None:
     assert values == {"A": [1, 4], "B": [2, 5], "C": [3, 6]}
 
 
-@pytest.mark.slow
-def test_a_turn_goes_on_until_its_time_is_over() -> None:
+class Clock:
+    """Time that passes with operations only, so that no other process of the machine shows in it."""
+
+    now = 0.0
+
+    def pass_by(self, count: int) -> None:
+        self.now += 1e-3 * count
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(measure, "time", SimpleNamespace(perf_counter=lambda: clock.now))
+    return clock
+
+
+def test_a_turn_goes_on_until_its_time_is_over(clock: Clock) -> None:
     counts: list[int] = []
 
     def operation(count: int) -> None:
         counts.append(count)
-        sum(range(200 * count))
+        clock.pass_by(count)
 
     seconds, done = time_operation(operation, 8, at_least_s=0.02, multiple=8)
 
-    assert seconds >= 0.02
-    assert done == sum(counts)
-    assert len(counts) > 1
-    assert all(count % 8 == 0 for count in counts)
+    assert counts == [
+        8,
+        8,
+        8,
+    ]  # 8 ms each: in the 12 left and in the 4 left no second multiple fits
+    assert (seconds, done) == (pytest.approx(0.024), 24)
 
 
 def test_without_a_time_the_operation_is_called_once() -> None:
@@ -76,12 +95,10 @@ def test_garbage_collection_comes_back_after_a_failure() -> None:
     assert gc.isenabled()
 
 
-@pytest.mark.slow
-def test_warm_up_ends_with_a_multiple_of_what_one_call_takes() -> None:
-    count = warm_up(lambda n: sum(range(500 * n)) and None, 0.01, multiple=16)
+def test_warm_up_ends_with_a_multiple_of_what_one_call_takes(clock: Clock) -> None:
+    count = warm_up(clock.pass_by, 0.1, multiple=16)
 
-    assert count >= 16
-    assert count % 16 == 0
+    assert count == 64  # 16 ms is too short, four times as much is over a quarter of 100
 
 
 def test_peak_memory_grows_with_an_allocation() -> None:

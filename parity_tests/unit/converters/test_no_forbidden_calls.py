@@ -228,7 +228,7 @@ def watch(tmp_path: Path, sources: Mapping[str, Path], plants: Mapping[str, str]
         text=True,
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-        timeout=120,
+        timeout=600,
     )
     assert child.returncode == 0, child.stderr
     return json.loads(child.stdout)

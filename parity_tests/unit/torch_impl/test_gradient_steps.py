@@ -411,4 +411,3 @@ def test_the_second_compilation_of_a_step_comes_from_the_cache(
         trainee.steps(*make_batches(1))
 
     assert [first.steps.report.cached, second.steps.report.cached] == [0, 1]
-    assert second.steps.report.seconds < first.steps.report.seconds

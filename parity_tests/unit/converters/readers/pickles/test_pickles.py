@@ -164,13 +164,13 @@ def test_every_truncation_is_refused() -> None:
 def test_damaged_pickles_are_read_or_refused_quickly() -> None:
     rng = np.random.default_rng(5)
     pickles = [pickle.dumps([PLAIN, ARRAYS["matrix"], Plain()], protocol) for protocol in PROTOCOLS]
-    started = time.perf_counter()
+    started = time.process_time()
     for number in range(MUTANTS):
         data = np.frombuffer(pickles[number % len(pickles)], np.uint8).copy()
         places = rng.integers(0, len(data), rng.integers(1, 6))
         data[places] = rng.integers(0, 256, len(places))
         assert "\n" not in outcome_of(data.tobytes())
-    assert time.perf_counter() - started < MUTANTS / 25
+    assert time.process_time() - started < MUTANTS / 25
 
 
 BOMBS = {
@@ -186,9 +186,9 @@ BOMBS = {
 @pytest.mark.slow
 @pytest.mark.parametrize("name", BOMBS)
 def test_bombs_cost_little(name: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     assert "\n" not in outcome_of(BOMBS[name])
-    assert time.perf_counter() - started < 10
+    assert time.process_time() - started < 10
 
 
 REFUSED = {
