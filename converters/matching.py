@@ -10,12 +10,13 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from converters.assignment import assign, assign_by_order, listed_roles
 from converters.checkpoint import ArrayInfo, LayerArrays
 from converters.cudnn import unfold
 from converters.errors import MismatchError
 from converters.graph import Graph, Layer
 from converters.keras1_gates import join_gates
-from converters.keras1_matching import deal_out, role_of
+from converters.keras1_matching import deal_out
 from converters.quantization import QUANTIZED, QUANTIZED_TO_FLOAT8
 from converters.registry import Weight, find_layer_rule
 
@@ -97,7 +98,7 @@ def match_arrays(graph: Graph, entries: Sequence[LayerArrays]) -> Matched:
     problems: list[str] = []
     found: dict[Path, dict[str, ArrayInfo]] = {}
     if len(rest) == 1 and not rest[0].path:
-        _assign_by_order(rest[0], _all_weights(graph), found, problems)
+        assign_by_order(rest[0], _all_weights(graph), found, problems)
     elif any(entry.path.split("/")[0] in CONTAINERS for entry in rest):
         # A layer made of layers has its name in a group without arrays of its own.
         rest += [entry for entry in entries if not entry.arrays]
@@ -141,7 +142,7 @@ def _match_names(
         if entry is None:
             if needed:
                 problems.append(
-                    f"layer '{layer.name}': the file has no arrays for it, needed {_roles(needed)}"
+                    f"layer '{layer.name}': the file has no arrays for it, needed {listed_roles(needed)}"
                 )
             continue
         inside = graph.generation == 1 and (layer.graph or layer.inner)
@@ -151,10 +152,10 @@ def _match_names(
         if layer.graph or layer.inner:
             needed = _trainable_first(layer, parts, entry)
         if layer.graph:
-            _assign_by_order(entry, needed, found, problems)
+            assign_by_order(entry, needed, found, problems)
         else:
             entry = replace(entry, arrays=join_gates(layer, entry.arrays))
-            _assign(entry, parts[0][0], [weight for _, weight in needed], found, problems)
+            assign(entry, parts[0][0], [weight for _, weight in needed], found, problems)
     problems += [f"the architecture has no layer for the arrays of '{name}'" for name in by_name]
 
 
@@ -219,7 +220,7 @@ def _match_containers(
         if not any(entry.arrays for entry in inside):
             if needed:
                 problems.append(
-                    f"layer '{layer.name}': the file has no arrays for it, needed {_roles(needed)}"
+                    f"layer '{layer.name}': the file has no arrays for it, needed {listed_roles(needed)}"
                 )
         elif layer.graph:
             _match_containers(layer.graph, inside, path, found, problems, ignored)
@@ -229,7 +230,7 @@ def _match_containers(
                 for entry in _in_order(layer, inside)
                 for role, info in entry.arrays.items()
             }
-            _assign(
+            assign(
                 LayerArrays(layer.name, layer.name, arrays),
                 path,
                 [w for _, w in needed],
@@ -340,75 +341,3 @@ def snake_case(class_name: str) -> str:
 def _natural(text: str) -> tuple[object, ...]:
     stem, _, number = text.rpartition("_")
     return (stem, int(number)) if number.isdigit() else (text, 0)
-
-
-def _assign(
-    entry: LayerArrays,
-    path: Path,
-    weights: Sequence[Weight],
-    found: dict[Path, dict[str, ArrayInfo]],
-    problems: list[str],
-) -> None:
-    needed = [weight.role for weight in weights]
-    roles = {_role(role, needed): info for role, info in entry.arrays.items()}
-    if set(roles) == set(needed) and len(roles) == len(entry.arrays):
-        found[path] = {role: roles[role] for role in needed}
-    elif (places := _by_place(entry, weights)) is not None:
-        found[path] = places
-    else:
-        _assign_by_order(entry, [(path, weight) for weight in weights], found, problems)
-
-
-def _by_place(entry: LayerArrays, weights: Sequence[Weight]) -> dict[str, ArrayInfo] | None:
-    """Return the arrays of a layer made of layers by the name of the group they lie in; None if any is not found.
-
-    Groups are listed by the alphabet, weights are not: their order says nothing.
-    """
-    if len(entry.arrays) != len(weights) or not any("/" in weight.role for weight in weights):
-        return None
-    stored = {
-        "/" + "/".join(part.lstrip("_") for part in name.removesuffix(":0").split("/")): info
-        for name, info in entry.arrays.items()
-    }
-    result: dict[str, ArrayInfo] = {}
-    for weight in weights:
-        places = [f"/{place}" for place in (weight.role, weight.place) if place]
-        fitting = [info for name, info in stored.items() if name.endswith(tuple(places))]
-        if len(fitting) != 1:
-            return None
-        result[weight.role] = fitting[0]
-    return result
-
-
-def _assign_by_order(
-    entry: LayerArrays,
-    needed: Sequence[tuple[Path, Weight]],
-    found: dict[Path, dict[str, ArrayInfo]],
-    problems: list[str],
-) -> None:
-    own = [weight.role.rsplit("/", 1)[-1] for _, weight in needed]
-    stated = [_role(role, own) for role in entry.arrays]
-    # Where the file states roles they must agree with the order; digits only say an order, and TensorFlow adds a number
-    # to a name that it has seen: "kernel_1".
-    agree = all(
-        role.isdigit()
-        or {role, re.sub(r"_\d+$", "", role)}
-        & {weight.role, weight.role.rsplit("/", 1)[-1], weight.formerly}
-        for role, (_, weight) in zip(stated, needed, strict=False)
-    )
-    if len(stated) != len(needed) or not agree:
-        problems.append(
-            f"layer '{entry.name or entry.path}': found {len(stated)} arrays ({', '.join(stated)}), "
-            f"needed {len(needed)} ({_roles(needed)})"
-        )
-        return
-    for (path, weight), info in zip(needed, entry.arrays.values(), strict=True):
-        found.setdefault(path, {})[weight.role] = info
-
-
-def _role(stored: str, needed: Sequence[str]) -> str:
-    return role_of(stored.removesuffix(":0").rsplit("/", 1)[-1], needed)
-
-
-def _roles(needed: Iterable[tuple[Path, Weight]]) -> str:
-    return ", ".join(weight.role for _, weight in needed) or "none"
