@@ -99,19 +99,22 @@ def write_checkpoint(
     _replace_file(Path(path), cast("dict[str, object]", _plain(content, "file")))
 
 
-def read_dictionary(path: Path, *, needed: str) -> dict[str, Any]:  # Any: whatever the file holds
+def read_dictionary(
+    path: Path, *, needed: str, mapped: bool = False
+) -> dict[str, Any]:  # Any: whatever the file holds
     """Return a file of `torch.save` that is a dictionary of tensors and plain data, all tensors on the CPU.
 
     Args:
         path: of the file.
         needed: a key that it should have, for the message.
+        mapped: leave the tensors in the file, for a caller that copies them anyway.
 
     Raises:
         CheckpointError: The file is damaged, asks for code to be run, or is no dictionary.
         OSError: The file cannot be read.
     """
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except OSError:
         raise
     # torch.load ends in pickle, zip, Unicode, end-of-file and runtime errors for files that are not its own.
@@ -124,18 +127,22 @@ def read_dictionary(path: Path, *, needed: str) -> dict[str, Any]:  # Any: whate
     return content
 
 
-def read_checkpoint(path: str | Path) -> TorchCheckpoint:
+def read_checkpoint(path: str | Path, *, mapped: bool = False) -> TorchCheckpoint:
     """Return what the file holds, all tensors on the CPU.
 
     A file without the contract is accepted in the two usual forms: a bare state dict, and
     {"model_state_dict": ..., "optimizer_state_dict": ...} with further keys.
+
+    Args:
+        path: of the file.
+        mapped: leave the tensors in the file, for a caller that copies them anyway.
 
     Raises:
         CheckpointError: The file is damaged, asks for code to be run, is of a newer version or of another form.
         OSError: The file cannot be read.
     """
     path = Path(path)
-    content = read_dictionary(path, needed="'model_state_dict'")
+    content = read_dictionary(path, needed="'model_state_dict'", mapped=mapped)
     if "model_state_dict" not in content and content and _is_state_dict(content):
         return TorchCheckpoint(content, contract=False)
     contract = content.get("format") == FORMAT
