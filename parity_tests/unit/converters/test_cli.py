@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import converters.convert
+import torchward
 from converters import cli
 from converters.readers.hdf5 import processes
 
@@ -36,8 +37,9 @@ def children(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 def test_conversion_reads_with_the_one_child_that_it_started_ahead(
     children: list[str], tmp_path: Path
 ) -> None:
-    cli.convert(MODEL, tmp_path / "m.pth", quiet=True)
+    code = torchward.main(["convert", str(MODEL), "-o", str(tmp_path / "m.pth"), "--quiet"])
 
+    assert code == 0
     assert (tmp_path / "m.pth").exists()
     assert len(children) == len(processes._idle) == 1
 
@@ -53,8 +55,7 @@ def test_child_is_there_before_the_conversion_begins(
 
     monkeypatch.setattr(converters.convert, "convert", convert)
 
-    with pytest.raises(KeyboardInterrupt):
-        cli.convert(MODEL, tmp_path / "m.pth")
+    torchward.main(["convert", str(MODEL), "-o", str(tmp_path / "m.pth")])
 
     assert found == [1]
 
