@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from converters.agents.action_rules import greedy
 from converters.agents.facts import AgentFacts
 from converters.agents.network import AgentNetwork, Parameter
 from converters.agents.observations import INPUT
+from converters.agents.tf_agents_encoders import CELL, STATES, add_features, head_of
 from converters.agents.tf_agents_layers import CRITICS, HINT, ROOT, Layers
 from converters.agents.tf_agents_policies import add_actor
 from converters.architecture import ActionRule
@@ -36,11 +38,11 @@ NORMALIZER = f"{ROOT}_observation_normalizer/"
 NORMALIZER_CLIP, NORMALIZER_EPSILON = 5.0, 1e-3
 ATOMS = 51
 """Of C51, unless the number of outputs says otherwise."""
-GIVEN = ("activation", "action_low", "action_high")
+GIVEN = ("activation", "strides", "action_low", "action_high")
 """What --set may state."""
 _AVERAGE = re.compile(rf"{NORMALIZER}_(avg|mean_moving_avg)/0$")
 _FIRST_LAYER = re.compile(
-    r"/_(encoder/_postprocessing_layers|mlp_layers|sequential_layers|observation_layers)/[01]/kernel$"
+    r"/_((?:input_)?encoder/_postprocessing_layers|mlp_layers|sequential_layers|observation_layers)/[01]/kernel$"
 )
 
 
@@ -73,12 +75,13 @@ class _Agent:
 
     def __init__(self, network: AgentNetwork, facts: AgentFacts) -> None:
         self.network = network
+        self.facts = facts
         self.layers = Layers(network, facts)
 
     def add(self) -> ActionRule | None:
         """Add everything there is; return how the agent acts, None if the file does not say."""
         network = self.network
-        raw = network.input(INPUT, (self._features(),), "float32")
+        raw = network.input(INPUT, self._shape(), "float32")
         x = self._normalized(raw)
         rule: ActionRule | None = None
         for name, prefix in Q_NETWORKS.items():
@@ -86,19 +89,26 @@ class _Agent:
                 rule = self._q_network(name, x, prefix) or rule
         for name, prefix in ACTORS.items():
             if name in self.layers.attributes:
-                rule = add_actor(self.layers, name, x, prefix) or rule
+                rule = add_actor(self.layers, self.facts, name, x, prefix) or rule
         for name in VALUES:
             if name in self.layers.attributes:
                 self._value(name, x)
         for name, output in CRITICS.items():
             if name in self.layers.attributes:
                 self._critic(name, raw, output)
-        if f"{ROOT}log_alpha" in network.arrays:
-            parameter = Parameter(f"{ROOT}log_alpha", "value", "->")
+        self._temperature()
+        if rule is not None and set(STATES) <= set(network.outputs):
+            rule = replace(rule, state=" ".join(STATES))
+        return rule
+
+    def _temperature(self) -> None:
+        """Add SAC's temperature by its logarithm, where there is one."""
+        network, name = self.network, f"{ROOT}log_alpha"
+        if name in network.arrays:
+            parameter = Parameter(name, "value", "->")
             network.outputs["log_alpha"] = network.layer(
                 "agent.Variable", "log_alpha", (), (parameter,), kwargs={"shape": ()}
             )
-        return rule
 
     def check_all_used(self) -> None:
         """Raise UnsupportedError if a network has parts that none of the known ones took."""
@@ -115,6 +125,16 @@ class _Agent:
             msg = f"'{left[0]:.200}' belongs to no dense layer whose place is known"
             raise UnsupportedError(msg, hint=HINT)
 
+    def _shape(self) -> tuple[int, ...] | None:
+        """Return the shape of an observation; None: images, whose size is not in the file."""
+        arrays = self.network.arrays
+        for name, array in arrays.items():
+            if _AVERAGE.match(name):
+                return array.shape
+        if any(_FIRST_LAYER.search(name) and len(a.shape) == 4 for name, a in arrays.items()):
+            return None
+        return (self._features(),)
+
     def _features(self) -> int:
         """Return the length of an observation: what the first layer of a network takes."""
         arrays = self.network.arrays
@@ -125,7 +145,8 @@ class _Agent:
             for name, array in arrays.items()
             if re.search(r"/_critic_network(_1)?/_joint_layers/[01]/kernel$", name)
         ]
-        return (normalized or firsts or joint or [1])[0]
+        cells = [array.shape[0] for name, array in arrays.items() if name.endswith(CELL)]
+        return (normalized or firsts or joint or cells or [1])[0]
 
     def _normalized(self, x: str) -> str:
         """Return observations as PPO normalizes them: by all that was seen, or by a moving average."""
@@ -150,8 +171,9 @@ class _Agent:
         network.arrays = {**network.arrays, "normalizer/mean": mean, "normalizer/var": variance}
         for name in kept:
             network.ignore(f"{NORMALIZER}{name}", "in the normalizer's mean and variance")
+        axes = " ".join(f"a{place}" for place in range(len(mean.shape)))
         parameters = [
-            Parameter(f"normalizer/{name}", name, "out -> out") for name in ("mean", "var")
+            Parameter(f"normalizer/{name}", name, f"{axes} -> {axes}") for name in ("mean", "var")
         ]
         x = network.layer(
             "agent.VecNormalize",
@@ -169,10 +191,9 @@ class _Agent:
         categorical = any(key.startswith(f"{ROOT}{name}/_q_network/") for key in network.arrays)
         scope = f"{ROOT}{name}/_q_network" if categorical else f"{ROOT}{name}"
         with network.block(name.lstrip("_")):
-            heads = [f"{scope}/_q_value_layer"]
-            values = self.layers.chain(
-                name, x, [*self.layers.encoder(scope), *heads], name=f"{prefix}q_values"
-            )
+            features = add_features(self.layers, self.facts, name, x, scope)
+            heads = [head_of(self.layers, scope)]
+            values = self.layers.chain(name, features, heads, name=f"{prefix}q_values")
             if categorical:
                 shape = _actions_and_atoms(network.width(values))
                 if shape:
@@ -193,9 +214,8 @@ class _Agent:
     def _value(self, name: str, x: str) -> None:
         network, scope = self.network, f"{ROOT}{name}"
         with network.block(name.lstrip("_")):
-            value = self.layers.chain(
-                name, x, [*self.layers.encoder(scope), f"{scope}/_postprocessing_layers"]
-            )
+            features = add_features(self.layers, self.facts, name, x, scope, states="value_state")
+            value = self.layers.chain(name, features, [f"{scope}/_postprocessing_layers"])
             network.outputs["value"] = network.call("torch.squeeze", value, dim=-1, name="value")
 
     def _critic(self, name: str, x: str, output: str) -> None:

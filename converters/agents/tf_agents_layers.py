@@ -16,7 +16,7 @@ CRITICS = {
 }  # fmt: skip
 """Attribute to the name of what it computes."""
 TANH = ("_actor_net", "_value_net")
-"""Attributes of PPO's agent, whose examples and paper have tanh; the default of all networks is relu."""
+"""Attributes of PPO's agent, whose examples and paper have tanh, those with an LSTM excepted; else relu is the default."""
 HINT = "convert the folder that PolicySaver wrote: its graph says what it computes"
 _NUMBERED = re.compile(r"\d+")
 
@@ -87,7 +87,11 @@ class Layers:
 
     def hidden(self, attribute: str) -> str:
         """Return the activation of hidden layers: stated, or by default."""
-        return self._stated or ("tanh" if attribute in TANH else "relu")
+        recurrent = f"{ROOT}{attribute}/_lstm_encoder/"
+        has_tanh = attribute in TANH and not any(
+            n.startswith(recurrent) for n in self.network.arrays
+        )
+        return self._stated or ("tanh" if has_tanh else "relu")
 
     @property
     def has_critics(self) -> bool:

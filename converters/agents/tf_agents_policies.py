@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from converters.agents.action_rules import ACTION, greedy
+from converters.agents.facts import AgentFacts
 from converters.agents.network import Parameter
+from converters.agents.tf_agents_encoders import add_features
 from converters.agents.tf_agents_layers import ROOT, Layers
 from converters.architecture import ActionRule, Step
 from converters.registry import Plain
@@ -12,16 +14,18 @@ LOG_STD_RANGE = (-20.0, 2.0)
 """Of `std_clip_transform`, SAC's own."""
 
 
-def add_actor(layers: Layers, name: str, x: str, prefix: str) -> ActionRule | None:
+def add_actor(
+    layers: Layers, facts: AgentFacts, name: str, x: str, prefix: str
+) -> ActionRule | None:
     """Add a policy: the kind of its last layer says which distribution it has."""
     network, scope = layers.network, f"{ROOT}{name}"
     heads = f"{scope}/_projection_networks"
     with network.block(name.lstrip("_")):
         if f"{heads}/_means_projection_layer/kernel" in network.arrays:
-            latent = layers.chain(name, x, layers.encoder(scope), last=layers.hidden(name))
+            latent = add_features(layers, facts, name, x, scope)
             return _normal(layers, name, latent, heads)
         if f"{heads}/_projection_layer/kernel" in network.arrays:
-            latent = layers.chain(name, x, layers.encoder(scope), last=layers.hidden(name))
+            latent = add_features(layers, facts, name, x, scope)
             scores = layers.chain(name, latent, [f"{heads}/_projection_layer"], name="scores")
             return (
                 _tanh_normal(layers, scores) if layers.has_critics else _categorical(layers, scores)
