@@ -26,6 +26,7 @@ from converters.plan_options import with_input_layout, without_training
 from converters.programs import chosen_tensors, with_program
 from converters.readers import read_checkpoint
 from converters.report import ConversionReport, make_report
+from converters.rule_modules import import_rules
 from converters.writers.content import Content, OptimizerContent, output_tensor
 from converters.writers.output_file import OutputFile
 from converters.writers.registry import Writer, find_writer, writer_for
@@ -116,8 +117,7 @@ def convert(
     code = None if source_code is None else Path(source_code)
     report_path = target.with_name(f"{target.name}.json")
     check_outputs([target, report_path, *([code] if code else [])], path, force=force)
-    for module in rules:
-        importlib.import_module(module)
+    import_rules(rules)
     checkpoint = read_checkpoint(
         path,
         architecture=None if architecture is None else Path(architecture),
@@ -286,8 +286,13 @@ def _destination(source: Path, destination: PathLike | None, writer: Writer) -> 
 
 
 def check_outputs(targets: Iterable[Path], source: Path, *, force: bool) -> None:
-    """Raise OutputError for outputs that exist, cannot exist or would replace the source."""
+    """Raise OutputError for outputs that exist, cannot exist or would replace the source or each other."""
+    places: set[Path] = set()
     for target in targets:
+        if target.absolute() in places:
+            msg = f"{target}: is named for two outputs"
+            raise OutputError(msg, hint="choose another name for one of them")
+        places.add(target.absolute())
         if not target.parent.is_dir():
             msg = f"{target}: the folder {target.parent} does not exist"
             raise OutputError(msg, hint=f"mkdir -p {target.parent}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +20,7 @@ from converters.optimizers.rules import RULES
 from converters.own_layers import register_own_layers
 from converters.passes.input_layout import CHANNELS_LAST, change_input_layout
 from converters.registry import nearest
+from converters.rule_modules import import_rules
 from torch_impl.checkpoints import CheckpointError, TorchCheckpoint, read_checkpoint
 from torch_impl.keras_compat import optimizers
 from torch_impl.keras_compat.keras_optimizer import KerasOptimizer
@@ -80,8 +80,7 @@ def load(
     if optimizer not in (False, True, "torch.optim"):
         msg = f"optimizer is {optimizer!r}, not False, True or 'torch.optim'"
         raise ValueError(msg)
-    for module in rules:
-        importlib.import_module(module)
+    import_rules(rules)
     register_own_layers(layers or {})
     checkpoint = read_converted(Path(path))
     is_agent = isinstance(checkpoint.metadata.get("agent"), Mapping)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import math
 import os
 import tempfile
@@ -34,6 +33,7 @@ from converters.readers import read_checkpoint
 from converters.readers.files.natural_order import natural_key
 from converters.readers.hdf5.header import SIGNATURE
 from converters.report import make_report
+from converters.rule_modules import import_rules
 from converters.writers.keras_files import KerasTree, write_keras_file
 from converters.writers.output_file import OutputFile
 from torch_impl.checkpoints import TorchCheckpoint
@@ -118,8 +118,7 @@ def export(
         ConversionError: One of its kinds, with the exit code the command ends with. Nothing was written then.
     """
     path = Path(source)
-    for module in rules:
-        importlib.import_module(module)
+    import_rules(rules)
     _refuse_legacy(path)
     if path.suffix.lower() == UR_SUFFIX:
         return export_from_ur_json(path, destination, force=force)

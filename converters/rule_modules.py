@@ -1,0 +1,37 @@
+"""Modules of the user's own that hold layer rules: importing one registers what it holds."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from converters.errors import UnsupportedError
+
+
+def import_rules(modules: Sequence[str]) -> None:
+    """Import modules by name, those of the working folder included.
+
+    Raises:
+        UnsupportedError: There is no module of a name. What else a module raises is its own, and goes on.
+    """
+    here = str(Path.cwd())
+    sys.path.append(here)  # behind everything installed: no package of ours is replaced
+    try:
+        for module in modules:
+            _import(module)
+    finally:
+        sys.path.remove(here)
+
+
+def _import(module: str) -> None:
+    try:
+        importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+            raise  # the module is there; one that it imports is not
+        msg = f"--rules {module}: no module named '{error.name}' here or on the Python path"
+        plain = module.removesuffix(".py")
+        hint = f"--rules {plain}" if plain != module else None
+        raise UnsupportedError(msg, hint=hint) from error
