@@ -91,6 +91,8 @@ def _import(place: str) -> ModuleType:
         sys.modules[name] = module
         return module
     here = str(Path.cwd())
+    if here in sys.path:
+        return importlib.import_module(place)
     sys.path.append(here)  # behind everything installed: no package of ours is replaced
     try:
         return importlib.import_module(place)
