@@ -21,6 +21,20 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class Moved:
+    """Where the numbers of an array come from that is made of stored ones.
+
+    Attributes:
+        sources: the stored arrays.
+        move: brings arrays of their shapes to their places, so that slots of an optimizer go the same way; None: an
+            optimizer's slots do not, for numbers are repeated or others are among them.
+    """
+
+    sources: tuple[ArrayInfo, ...]
+    move: Callable[[Sequence[NDArray]], NDArray] | None  # type: ignore[type-arg]
+
+
+@dataclass(frozen=True, slots=True)
 class ArrayInfo:
     """One stored array; nothing is loaded until `read` is called."""
 
@@ -28,6 +42,7 @@ class ArrayInfo:
     shape: tuple[int, ...]
     dtype: np.dtype
     read: Callable[[], NDArray]  # type: ignore[type-arg]  # a read-only view or a fresh array
+    moved: Moved | None = None  # of an array that is not stored as it is
 
     @property
     def nbytes(self) -> int:
@@ -63,6 +78,8 @@ class OptimizerState:
         legacy: True for optimizers of Keras <= 2.10 and `tf.keras.optimizers.legacy`: all first slots, then all
             second ones. False: interleaved per weight.
         generation: 1, 2 or 3: which Keras wrote it.
+        weights: that it trains, in the order of its slots, by the names that Keras gave them; empty: those that train
+            in the order of the graph.
     """
 
     kind: str | None
@@ -70,6 +87,7 @@ class OptimizerState:
     variables: Sequence[ArrayInfo]
     legacy: bool
     generation: int
+    weights: Sequence[tuple[str, ArrayInfo]] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,6 +89,8 @@ def _stock_optimizer(report: ConversionReport) -> list[str]:
     from torch_impl.keras_compat.stock_optimizers import stock_changes
 
     kind = str(report.optimizer["class"]).rsplit(".", 1)[-1]
+    if not hasattr(optimizers, kind):
+        return ["stock torch.optim: none (the network's parts have optimizers of different kinds)"]
     [group] = getattr(optimizers, kind)([torch.nn.Parameter(torch.zeros(1))]).param_groups
     rate = options.get("learning_rate")
     set_rate = {"lr": rate} if isinstance(rate, (int, float)) else {"schedule": rate}

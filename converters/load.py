@@ -16,6 +16,7 @@ from converters.build import ConvertedModel, build_model
 from converters.errors import MismatchError, UnreadableFileError, UnsupportedError
 from converters.json_text import parse_json
 from converters.limits import Limits
+from converters.optimizers.by_name import SEVERAL
 from converters.optimizers.rules import RULES
 from converters.own_layers import register_own_layers
 from converters.passes.input_layout import CHANNELS_LAST, change_input_layout
@@ -24,6 +25,7 @@ from converters.rule_modules import import_rules
 from torch_impl.checkpoints import CheckpointError, TorchCheckpoint, read_checkpoint
 from torch_impl.keras_compat import optimizers
 from torch_impl.keras_compat.keras_optimizer import KerasOptimizer
+from torch_impl.keras_compat.several_optimizers import SeveralOptimizers
 from torch_impl.keras_compat.stock_optimizers import stock_optimizer
 
 METADATA_ATTRIBUTE = "converted_from"
@@ -261,7 +263,11 @@ def _grouped(
         )
         raise ValueError(msg)
     grouped: list[dict[str, object]] = [
-        {"params": [parameters[place] for place in each]} for each in places
+        {
+            "params": [parameters[place] for place in each],
+            **{key: group[key] for key in ("kind",) if key in group},
+        }
+        for each, group in zip(places, groups, strict=True)
     ]
     return grouped
 
@@ -270,6 +276,8 @@ def _make_optimizer(
     key: str, parameters: list[nn.Parameter] | list[dict[str, object]]
 ) -> KerasOptimizer:
     """Return an optimizer with default options by its key, "keras_compat.Adam"; only those a rule names exist."""
+    if key == SEVERAL:
+        return SeveralOptimizers(cast("list[dict[str, object]]", parameters))
     known = {rule.target: rule.kind for rule in RULES}
     if key not in known:
         msg = f"the file asks for optimizer '{key}', which is not a known one{nearest(key, known)}"

@@ -194,8 +194,7 @@ def plan_slots(
         path, param = lowering.params[key]
         index = position[path, param.source]
         layout = Layout.parse(param.layout)
-        found = {slot: infos[index] for slot, infos in plan.slots.items()}
-        found |= {slot: infos[index] for slot, infos in plan.partial.items() if index in infos}
+        found = plan.slots_of(index)
         slots.append(
             {
                 slot: Move(info, f"{key}/{slot}", _slot_layout(plan, slot, layout))

@@ -56,8 +56,8 @@ def with_optimizer(plan: Plan, program: Program) -> Plan:
         )
     slots = tuple(
         {
-            name: Move(arrays[place], f"{move.target}/{name}", move.layout)
-            for name, arrays in optimizer.slots.items()
+            name: Move(array, f"{move.target}/{name}", move.layout)
+            for name, array in optimizer.slots_of(place).items()
         }
         for place, move in enumerate(moves)
     )

@@ -85,12 +85,12 @@ def plan_training(network: AgentNetwork, optimizers: Sequence[NamedOptimizer]) -
         return Training(notes=(f"the optimizer state is not converted: {error}",))
     slots = tuple(
         {
-            slot: Move(infos[place], f"{key}/{slot}", moves[key].layout)
-            for slot, infos in plan.slots.items()
+            slot: Move(info, f"{key}/{slot}", moves[key].layout)
+            for slot, info in plan.slots_of(place).items()
         }
         for place, key in enumerate(keys)
     )
-    used = frozenset(plain_name(info.name) for infos in plan.slots.values() for info in infos)
+    used = frozenset(plain_name(move.source.name) for found in slots for move in found.values())
     attributes = frozenset(name for name in frozen if name)
     return Training(plan, slots, tuple(keys), attributes, used, plan.notes)
 

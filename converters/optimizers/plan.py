@@ -76,6 +76,13 @@ class OptimizerPlan:
     notes: tuple[str, ...] = ()
     groups: tuple[OptimizerGroup, ...] = ()
 
+    def slots_of(self, place: int) -> dict[str, ArrayInfo]:
+        """Return the slots of one weight."""
+        found = {slot: infos[place] for slot, infos in self.slots.items()}
+        return found | {
+            slot: infos[place] for slot, infos in self.partial.items() if place in infos
+        }
+
     def read_arguments(self) -> dict[str, object]:
         """Return the keyword arguments of the torch class, with the learning rate read if it is stored."""
         rate = self.learning_rate

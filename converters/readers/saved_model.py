@@ -15,16 +15,29 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from converters.agents.saved_policies import POLICY, SPECIFICATIONS
-from converters.checkpoint import ArrayInfo, Checkpoint, LayerArrays, Provenance
+from converters.checkpoint import (
+    ArrayInfo,
+    Checkpoint,
+    LayerArrays,
+    OptimizerState,
+    Provenance,
+)
 from converters.errors import placed
 from converters.limits import Limits
-from converters.readers.files.keras_settings import Architecture, parse_architecture, parse_object
+from converters.readers.files.keras_settings import (
+    Architecture,
+    optimizer_state,
+    parse_architecture,
+    parse_object,
+)
 from converters.readers.files.source import Source
 from converters.readers.tensorflow.bundle import Bundle, read_bundle
 from converters.readers.tensorflow.graph_def import parse_saved_model
+from converters.readers.tensorflow.keras_objects import generation_of, stored_optimizer
+from converters.readers.tensorflow.object_graph import KEY
 from converters.readers.tensorflow.program import Program, graph_bytes
 from converters.readers.tensorflow.protobuf import content, fields, text
-from converters.readers.tf_checkpoint import object_checkpoint, object_graph
+from converters.readers.tf_checkpoint import object_checkpoint, object_graph, with_stored
 
 MAIN, METADATA, VARIABLES = "saved_model.pb", "keras_metadata.pb", "variables/variables"
 _TUPLES = ("__tuple__", "TensorShape")
@@ -47,7 +60,7 @@ class SavedModel:
             bundle = _variables(source, limits, needed=not by_graph)
             program = _program(source, bundle.arrays, limits)
             if by_graph:
-                return _functions_only(source, bundle, program, version, settings)
+                return _functions_only(source, bundle, program, version, settings, limits)
             architecture = architecture or _architecture(settings, source.name, limits)
             objects = object_graph(bundle, limits)
             training = settings.get("training_config")
@@ -85,15 +98,17 @@ def _functions_only(
     program: Callable[[], Program],
     version: str | None,
     settings: Mapping[str, object],
+    limits: Limits,
 ) -> Checkpoint:
     """Return a SavedModel without a Keras configuration: of TensorFlow 1, of a subclassed model, by model.export."""
-    training = settings.get("training_config")
+    stated = settings.get("training_config")
+    training = stated if isinstance(stated, dict) else None
     is_policy = (source.main.parent / SPECIFICATIONS).is_file()
     return Checkpoint(
         layers=[LayerArrays(name, None, {"value": array}) for name, array in bundle.arrays.items()],
         graph=None,
-        optimizer=None,
-        training=training if isinstance(training, dict) else None,
+        optimizer=_optimizer(bundle, training, limits),
+        training=training,
         extras=(),
         provenance=Provenance(
             file=source.path.name,
@@ -106,6 +121,26 @@ def _functions_only(
         ),
         program=program,
     )
+
+
+def _optimizer(
+    bundle: Bundle, training: Mapping[str, object] | None, limits: Limits
+) -> OptimizerState | None:
+    """Return the optimizer among the objects of a model whose structure is code, None if it says not what it trains."""
+    if KEY not in bundle.texts:
+        return None
+    objects = object_graph(bundle, limits)
+    stored = stored_optimizer(objects, 0)
+    if not stored.weights:
+        return None
+    generation = generation_of(objects)
+    state = optimizer_state(
+        with_stored(training, stored.settings),
+        stored.variables,
+        generation=generation,
+        version=None,
+    )
+    return None if state is None else replace(state, weights=stored.weights)
 
 
 def _architecture(settings: Mapping[str, object], file: str, limits: Limits) -> Architecture:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from converters.agents.facts import AgentFacts
-from converters.checkpoint import Checkpoint, Provenance
+from converters.checkpoint import ArrayInfo, Checkpoint, Provenance
 from converters.errors import UnsupportedError, placed
 from converters.limits import Limits
 from converters.readers.files.keras_settings import Architecture, optimizer_state
@@ -103,17 +103,21 @@ def object_checkpoint(
     optimizer = stored_optimizer(objects, model)
     used = {id(array.read) for layer in layers for array in layer.arrays.values()}
     used |= {id(array.read) for array in (*optimizer.variables, *optimizer.settings.values())}
-    settings = {name: float(array.read()) for name, array in optimizer.settings.items()}
     generation = generation_of(objects)
+    state = optimizer_state(
+        with_stored(
+            training or (architecture.training if architecture else None), optimizer.settings
+        ),
+        optimizer.variables,
+        generation=generation,
+        version=None,
+    )
+    if state is not None and graph is None:
+        state = replace(state, weights=optimizer.weights)
     return Checkpoint(
         layers=layers,
         graph=graph,
-        optimizer=optimizer_state(
-            _with_stored(training or (architecture.training if architecture else None), settings),
-            optimizer.variables,
-            generation=generation,
-            version=None,
-        ),
+        optimizer=state,
         training=training,
         extras=[array for array in objects.arrays.values() if id(array.read) not in used],
         provenance=Provenance(
@@ -139,12 +143,13 @@ def _note_of(objects: Objects, model: int) -> tuple[str, ...]:
     return (f"'{name}' is converted; the checkpoint also holds {', '.join(others[:8])}",)
 
 
-def _with_stored(
-    training: Mapping[str, object] | None, numbers: Mapping[str, object]
+def with_stored(
+    training: Mapping[str, object] | None, stored: Mapping[str, ArrayInfo]
 ) -> Mapping[str, object] | None:
     """Return the compile configuration with the optimizer's numbers that are stored as variables."""
-    if not numbers:
+    if not stored:
         return training
+    numbers = {name: float(array.read()) for name, array in stored.items()}
     known = training or {}
     key = "optimizer" if isinstance(known.get("optimizer"), dict) else "optimizer_config"
     stated = known.get(key)

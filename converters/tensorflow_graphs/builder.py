@@ -8,10 +8,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
-from converters.checkpoint import ArrayInfo, LayerArrays
+from converters.checkpoint import ArrayInfo, LayerArrays, Moved
 from converters.errors import UnsupportedError
 from converters.graph import Call, Constant, Graph, Input, Layer, Operand, TensorRef
 from converters.layers.operators.tensorflow_functions import Function, settle_arguments
@@ -369,8 +370,35 @@ def constant_weights(value: Known, name: str) -> Weights:
 
 
 def derived(
-    weights: Weights, shadow: AnyArray, read: Callable[[], AnyArray], *, whole: bool
+    sources: Sequence[Weights],
+    shadow: AnyArray,
+    move: Callable[[Sequence[AnyArray]], AnyArray],
+    *,
+    carried: bool = True,
+    read: Callable[[], AnyArray] | None = None,
 ) -> Weights:
-    """Return what is made of a weight when it is read; `shadow` has the shape and the type of it."""
-    info = ArrayInfo(weights.array.name, shadow.shape, shadow.dtype, read)
-    return Weights(info, weights.variable, weights.trainable, whole and weights.whole)
+    """Return what is made of weights when it is read.
+
+    Args:
+        sources: the weights.
+        shadow: has the shape and the type of the result.
+        move: makes it of their arrays.
+        carried: whether the slots of an optimizer may go the same way: numbers are moved, and each at most once.
+        read: what it is, if that is more than what `move` makes.
+    """
+    arrays = tuple(each.array for each in sources)
+    info = ArrayInfo(
+        arrays[0].name,
+        shadow.shape,
+        shadow.dtype,
+        read or partial(moved_arrays, move, arrays),
+        Moved(arrays, move if carried else None),
+    )
+    return Weights(info, sources[0].variable, sources[0].trainable)
+
+
+def moved_arrays(
+    move: Callable[[Sequence[AnyArray]], AnyArray], arrays: Sequence[ArrayInfo]
+) -> AnyArray:
+    """Return what is made of stored arrays."""
+    return move([np.asarray(each.read()) for each in arrays])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -74,18 +74,28 @@ class Cell:
         if rows is not None:
             shape[0] = rows[1] - rows[0]
         shadow = np.broadcast_to(np.zeros((), weights.dtype), shape)
-        read = partial(_arranged, weights, units, self.order, rows, added)
-        return derived(weights, shadow, read, whole=False)
+        move = partial(_arranged, units, self.order, rows)
+        read = partial(_shifted, weights, units, move, added) if added else None
+        return derived([weights], shadow, move, read=read)
 
 
 def _arranged(
-    weights: Weights, units: int, order: Sequence[int], rows: tuple[int, int] | None, added: float
+    units: int, order: Sequence[int], rows: tuple[int, int] | None, arrays: Sequence[AnyArray]
 ) -> AnyArray:
-    array = np.asarray(weights.array.read())
+    [array] = arrays
     array = array if rows is None else array[rows[0] : rows[1]]
     parts = [array[..., place * units : (place + 1) * units] for place in order]
-    parts[1] = parts[1] + array.dtype.type(added) if added else parts[1]
     return np.concatenate(parts, axis=-1)
+
+
+def _shifted(
+    weights: Weights, units: int, move: Callable[[Sequence[AnyArray]], AnyArray], added: float
+) -> AnyArray:
+    """Return a bias with a number added to the forget gate, which is Keras's second."""
+    array = move([np.asarray(weights.array.read())])
+    gate = array[..., units : 2 * units]
+    array[..., units : 2 * units] = np.add(gate, added, dtype=array.dtype)
+    return array
 
 
 def find_lstm(formulas: Formulas, parts: LoopParts) -> Cell | None:

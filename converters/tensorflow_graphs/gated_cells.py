@@ -84,13 +84,12 @@ def _stacked(
     columns = units * len(order)
     shape = (columns,) if rows is None else (rows[1] - rows[0], columns)
     shadow = np.broadcast_to(np.zeros((), parts[0].dtype), shape)
-    return derived(parts[0], shadow, partial(_read, parts, units, order, rows), whole=False)
+    return derived(parts, shadow, partial(_arranged, units, order, rows))
 
 
-def _read(
-    parts: Sequence[Weights], units: int, order: Sequence[int], rows: tuple[int, int] | None
+def _arranged(
+    units: int, order: Sequence[int], rows: tuple[int, int] | None, arrays: Sequence[AnyArray]
 ) -> AnyArray:
-    arrays = [np.asarray(each.array.read()) for each in parts]
     whole = np.concatenate(arrays, axis=-1)
     whole = whole if rows is None else whole[rows[0] : rows[1]]
     return np.concatenate(

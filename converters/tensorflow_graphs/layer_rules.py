@@ -74,9 +74,7 @@ def vector(weights: Weights, size: int, axis: int = -1) -> Weights | None:
     if len(shape) == 1:
         return weights
     shadow = np.broadcast_to(np.zeros((), weights.dtype), (size,))
-    return derived(
-        weights, shadow, lambda: np.asarray(weights.array.read()).reshape(-1), whole=True
-    )
+    return derived([weights], shadow, lambda arrays: arrays[0].reshape(-1))
 
 
 def transposed(weights: Weights, order: Sequence[int]) -> Weights:
@@ -84,7 +82,7 @@ def transposed(weights: Weights, order: Sequence[int]) -> Weights:
     shadow = np.transpose(
         np.broadcast_to(np.zeros((), weights.dtype), [s or 0 for s in weights.shape]), order
     )
-    return derived(weights, shadow, lambda: np.transpose(weights.array.read(), order), whole=False)
+    return derived([weights], shadow, lambda arrays: np.transpose(arrays[0], order))
 
 
 def take_bias(

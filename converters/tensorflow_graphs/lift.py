@@ -10,7 +10,7 @@ are names of tensors, or mappings of names to them (`choose.choose`). Other read
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from converters.checkpoint import ArrayInfo, Checkpoint, LayerArrays, NamedOptimizer
@@ -25,6 +25,7 @@ from converters.tensorflow_graphs.flatten import INPUT, FlatGraph, FlatNode, fla
 from converters.tensorflow_graphs.frames import join_loops
 from converters.tensorflow_graphs.moving_averages import momenta
 from converters.tensorflow_graphs.optimizers import plan_named_optimizers
+from converters.tensorflow_graphs.repeated_weights import repeated_weights
 from converters.tensorflow_graphs.simplify import pruned, replaced, without_copies
 from converters.tensorflow_graphs.translate import translate
 from converters.tensorflow_graphs.updates import trained_names
@@ -42,6 +43,7 @@ class Lifted:
         choice: what inputs and outputs were chosen.
         optimizers: that the graph trains the weights with.
         notes: what a user should know.
+        repeats: whether numbers of a variable that trains are in several places of the module.
     """
 
     graph: Graph
@@ -49,6 +51,7 @@ class Lifted:
     choice: Choice
     optimizers: tuple[NamedOptimizer, ...]
     notes: tuple[str, ...]
+    repeats: bool = False
 
 
 def lift(checkpoint: Checkpoint, inputs: Names = None, outputs: Names = None) -> Checkpoint:
@@ -69,12 +72,14 @@ def lift(checkpoint: Checkpoint, inputs: Names = None, outputs: Names = None) ->
             msg = "holds no graph of TensorFlow, so --inputs and --outputs say nothing"
             raise UnsupportedError(msg, hint="leave them out")
         program = checkpoint.program()
-        lifted = lift_program(program, inputs, outputs)
+        state = checkpoint.optimizer
+        trained = [] if state is None else [array.name for _, array in state.weights]
+        lifted = lift_program(program, inputs, outputs, trained=trained)
     return replace(
         checkpoint,
         graph=lifted.graph,
         layers=lifted.layers,
-        optimizer=None,
+        optimizer=state if trained and not lifted.optimizers and not lifted.repeats else None,
         optimizers=lifted.optimizers,
         extras=_left_over(program, lifted),
         training=None,
@@ -82,35 +87,49 @@ def lift(checkpoint: Checkpoint, inputs: Names = None, outputs: Names = None) ->
     )
 
 
-def lift_program(program: Program, inputs: Names = None, outputs: Names = None) -> Lifted:
-    """Return the network of a graph from `inputs` to `outputs`; raises as `lift` does."""
+def lift_program(
+    program: Program,
+    inputs: Names = None,
+    outputs: Names = None,
+    *,
+    trained: Collection[str] = (),
+) -> Lifted:
+    """Return the network of a graph from `inputs` to `outputs`; raises as `lift` does.
+
+    Args:
+        program: graph and arrays.
+        inputs: see `lift`.
+        outputs: see `lift`.
+        trained: names of the arrays that an optimizer beside the graph trains; empty: the graph says it.
+    """
     choice = choose(program.graph, inputs, outputs)
     try:
-        return _lifted(program, choice)
+        return _lifted(program, choice, trained)
     except UnsupportedError as error:
         if not choice.optional or len(choice.outputs) < 2:
             raise
-        kept, reasons = _convertible(program, choice)
+        kept, reasons = _convertible(program, choice, trained)
         if not kept:
             raise
         names = tuple(choice.names[place] for place in kept) if choice.names else ()
         smaller = replace(
             choice, outputs=tuple(choice.outputs[place] for place in kept), names=names
         )
-        lifted = _lifted(program, smaller)
+        lifted = _lifted(program, smaller, trained)
         del error
         return replace(lifted, notes=(*reasons, *lifted.notes))
 
 
-def _convertible(program: Program, choice: Choice) -> tuple[list[int], list[str]]:
+def _convertible(
+    program: Program, choice: Choice, trained: Collection[str]
+) -> tuple[list[int], list[str]]:
     """Return which outputs convert on their own, and a note for each that does not."""
     kept, notes = [], []
     for place, output in enumerate(choice.outputs):
         name = choice.names[place] if choice.names else output[0]
         try:
-            _lifted(
-                program, replace(choice, outputs=(output,), names=choice.names[place : place + 1])
-            )
+            one = replace(choice, outputs=(output,), names=choice.names[place : place + 1])
+            _lifted(program, one, trained)
         except ConversionError as error:
             notes.append(f"output '{name}' is left out: {error}")
         else:
@@ -118,7 +137,7 @@ def _convertible(program: Program, choice: Choice) -> tuple[list[int], list[str]
     return kept, notes
 
 
-def _lifted(program: Program, choice: Choice) -> Lifted:
+def _lifted(program: Program, choice: Choice, stored: Collection[str]) -> Lifted:
     graph = program.graph
     flat, targets = flatten(graph, choice.outputs, [each.ref for each in choice.inputs])
     flat, assumed = settle_conditions(flat, graph, targets)
@@ -142,6 +161,7 @@ def _lifted(program: Program, choice: Choice) -> Lifted:
         found = variables.weights(node)
         # Where the graph has optimizers they say what trains: a target network does not.
         trainable = found.trainable and (not trained or node.name in trained)
+        trainable = trainable and (not stored or found.array.name in stored)
         if trainable:
             used.setdefault(node.name, found.array.name)
         return replace(found, variable=found.variable.removeprefix(common), trainable=trainable)
@@ -175,14 +195,15 @@ def _lifted(program: Program, choice: Choice) -> Lifted:
         notes.append(
             f"the file names no variable of the graph; assigned by shape, which leaves no choice: {listed}"
         )
+    network = builder.graph("network", results, choice.names)
+    layers = builder.arrays()
     optimizers, about = plan_named_optimizers(graph, variables, list(used.items()))
-    return Lifted(
-        builder.graph("network", results, choice.names),
-        builder.arrays(),
-        choice,
-        tuple(optimizers),
-        (*notes, *about),
-    )
+    repeated = [name for name in repeated_weights(layers) if name in {*used.values(), *stored}]
+    if repeated:
+        listed = ", ".join(repeated[:3])
+        text = f"numbers of {listed} are in several places of the module, which torch trains each by itself"
+        optimizers, about = [], [f"{text}: the optimizer state is not converted"]
+    return Lifted(network, layers, choice, tuple(optimizers), (*notes, *about), bool(repeated))
 
 
 def _needed(flat: FlatGraph, choice: Choice) -> tuple[list[ChosenInput], list[ChosenInput]]:

@@ -139,6 +139,4 @@ def _of_sizes(weights: Weights, sizes: Shape) -> Weights | None:
         return None
     shape = [size or 0 for size in sizes]
     shadow = np.broadcast_to(np.zeros((), weights.dtype), shape)
-    return derived(
-        weights, shadow, lambda: np.asarray(weights.array.read()).reshape(shape), whole=True
-    )
+    return derived([weights], shadow, lambda arrays: arrays[0].reshape(shape))

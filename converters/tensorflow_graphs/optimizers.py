@@ -1,7 +1,7 @@
 """Optimizers of a graph: which one trains which variable, with its slots and numbers, as optimizers of Keras.
 
-Each becomes the optimizer of Keras with the same formula (`torch_impl.keras_compat`). Several optimizers of one kind become
-parameter groups of one.
+Each becomes the optimizer of Keras with the same formula (`torch_impl.keras_compat`). Several optimizers become parameter
+groups of one, whatever their kinds are.
 """
 
 from __future__ import annotations
@@ -60,16 +60,7 @@ def plan_named_optimizers(
     steps = _global_step(variables)
     ranked = sorted(by_optimizer.values(), key=len, reverse=True)
     found = [_named(members, steps, notes) for members in ranked]
-    if not found:
-        return [], notes
-    kind = found[0].kind
-    for other in found[1:]:
-        if other.kind != kind:
-            listed = ", ".join(list(other.slots)[:3])
-            notes.append(
-                f"{other.name} ({other.kind}) trains {listed}, ...: {found[0].name} ({kind}) is converted, it is not"
-            )
-    return [each for each in found if each.kind == kind], notes
+    return found, notes
 
 
 def _named(
@@ -100,7 +91,11 @@ def _named(
         notes.append(f"{name}: the graph clips its gradients; clip them before optimizer.step()")
     slots: dict[str, Mapping[str, ArrayInfo]] = {}
     for stored, update in members:
-        own = dict(update.slots)
+        # Parts of a partitioned variable are cut from its slots as they are cut from it.
+        own = {
+            role: array if array.moved is None else array.moved.sources[0]
+            for role, array in update.slots.items()
+        }
         if first.op == "ApplyMomentum" and "momentum_buffer" in own:
             own["momentum_buffer"] = _scaled(own["momentum_buffer"], -float(str(rate or 0.0)))
         if not config.get("momentum"):

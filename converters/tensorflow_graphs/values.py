@@ -73,13 +73,11 @@ class Weights:
         array: how it is stored.
         variable: name of the variable.
         trainable: whether an optimizer may change it.
-        whole: False for a part of a variable or one that was transposed: an optimizer's slots do not fit it.
     """
 
     array: ArrayInfo
     variable: str
     trainable: bool
-    whole: bool = True
 
     @property
     def shape(self) -> Shape:

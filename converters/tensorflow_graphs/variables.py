@@ -13,7 +13,7 @@ from functools import partial
 
 import numpy as np
 
-from converters.checkpoint import ArrayInfo
+from converters.checkpoint import ArrayInfo, Moved
 from converters.errors import MismatchError, UnreadableFileError
 from converters.readers.tensorflow.graph_def import GraphFile, Node
 from converters.readers.tensorflow.protobuf import content, fields, integer, text
@@ -125,7 +125,9 @@ def _part(array: ArrayInfo, part: tuple[tuple[int, int], ...]) -> ArrayInfo:
     shape = np.broadcast_to(np.zeros((), array.dtype), array.shape)[place].shape
     if shape == array.shape:
         return array
-    return ArrayInfo(array.name, shape, array.dtype, partial(_read_part, array, place))
+    read = partial(_read_part, array, place)
+    moved = Moved((array,), lambda arrays: np.asarray(arrays[0][place]))
+    return ArrayInfo(array.name, shape, array.dtype, read, moved)
 
 
 def _read_part(array: ArrayInfo, place: tuple[slice, ...]) -> AnyArray:

@@ -17,7 +17,11 @@ _MOVING = (
     *("GatherV2", "Cast", "Tile", "BroadcastTo"),
 )
 """Operations that move, take or repeat numbers."""
-_KEEPING = ("Reshape", "Squeeze", "ExpandDims")
+_CARRIED = (
+    *("Reshape", "Transpose", "Squeeze", "ExpandDims", "Slice", "StridedSlice"),
+    *("ConcatV2", "Pack"),
+)
+"""Those that repeat no number."""
 
 
 def moved_weights(node: FlatNode, inputs: Sequence[Value]) -> Weights | None:
@@ -27,16 +31,14 @@ def moved_weights(node: FlatNode, inputs: Sequence[Value]) -> Weights | None:
         return None
     if not all(isinstance(value, (Known, Weights)) for value in inputs):
         return None
-    first = weights[0]
     try:
         # A view with strides of 0 has the shape and costs no memory until it is moved.
         shadow = fold(node.op, node.attributes, [_shadow(value) for value in inputs])
     except NotFolded:
         return None
-    sizes = [[size for size in shape if size != 1] for shape in (shadow.shape, first.shape)]
-    whole = node.op in _KEEPING and sizes[0] == sizes[1]
-    whole = whole or _joins_all(node, weights)
-    return derived(first, shadow, partial(_read, node, tuple(inputs)), whole=whole)
+    constants = [value.array if isinstance(value, Known) else None for value in inputs]
+    move = partial(_moved, node, constants)
+    return derived(weights, shadow, move, carried=_is_carried(node, constants))
 
 
 def _shadow(value: Value) -> AnyArray:
@@ -46,20 +48,15 @@ def _shadow(value: Value) -> AnyArray:
     return np.broadcast_to(np.zeros((), value.dtype), shape)
 
 
-def _joins_all(node: FlatNode, weights: Sequence[Weights]) -> bool:
-    """Tell whether the parts of a partitioned variable are put together again."""
-    return (
-        node.op == "ConcatV2"
-        and len({weight.array.name for weight in weights}) == 1
-        and len(weights) > 1
-    )
+def _is_carried(node: FlatNode, constants: Sequence[AnyArray | None]) -> bool:
+    """Tell whether slots of an optimizer may go the same way: no number is repeated, and all come from weights."""
+    data = {"ConcatV2": constants[:-1], "Pack": constants}.get(node.op, constants[:1])
+    return node.op in _CARRIED and all(each is None for each in data)
 
 
-def _read(node: FlatNode, inputs: Sequence[Value]) -> AnyArray:
-    arrays: list[AnyArray] = []
-    for value in inputs:
-        if isinstance(value, Weights):
-            arrays.append(np.asarray(value.array.read()))
-        elif isinstance(value, Known):
-            arrays.append(value.array)
-    return fold(node.op, node.attributes, arrays)
+def _moved(
+    node: FlatNode, constants: Sequence[AnyArray | None], arrays: Sequence[AnyArray]
+) -> AnyArray:
+    left = iter(arrays)
+    given = [next(left) if each is None else each for each in constants]
+    return fold(node.op, node.attributes, given)

@@ -61,10 +61,12 @@ class StoredOptimizer:
     Attributes:
         variables: named as the variables were, in the order that Keras's own files have.
         settings: numbers that are variables: the learning rate, for old optimizers also beta_1 and others.
+        weights: that it trains, in the order of its slots, by the names that Keras gave them; empty: not known.
     """
 
     variables: Sequence[ArrayInfo] = ()
     settings: Mapping[str, ArrayInfo] = field(default_factory=dict)
+    weights: Sequence[tuple[str, ArrayInfo]] = ()
 
 
 def generation_of(objects: Objects) -> int:
@@ -196,9 +198,44 @@ def stored_optimizer(objects: Objects, model: int) -> StoredOptimizer:
         return StoredOptimizer()
     node = objects.nodes[candidates[0]]
     suffix = "" if generation_of(objects) == 3 else ":0"  # as in the other files of Keras 2
-    if _COUNTER in node.children and "_variables" in node.children:
-        return _new_optimizer(objects, node, suffix)
-    return _old_optimizer(objects, node, suffix)
+    is_new = _COUNTER in node.children and "_variables" in node.children
+    found = (_new_optimizer if is_new else _old_optimizer)(objects, node, suffix)
+    return replace(found, weights=_weights_of(objects, node, model, suffix))
+
+
+def _weights_of(
+    objects: Objects, node: Node, model: int, suffix: str
+) -> list[tuple[str, ArrayInfo]]:
+    """Return the weights that an optimizer trains, in the order of its slots."""
+    lists = [
+        node.children.get("_trainable_variables"),  # Keras 3
+        objects.nodes[model].children.get("trainable_variables"),  # of a SavedModel of Keras 2
+    ]
+    numbers = next((objects.nodes[each].items() for each in lists if each is not None), [])
+    if node.slots:
+        numbers = list(dict.fromkeys(variable for _, variable, _ in node.slots))
+    numbers = numbers or _named_weights(objects, node)
+    stored = [(objects.nodes[number].full_name, objects.array(number)) for number in numbers]
+    return [(f"{name}{suffix}", array) for name, array in stored if array is not None]
+
+
+def _named_weights(objects: Objects, node: Node) -> list[int]:
+    """Return the weights of an optimizer of Keras 2.11 and later by the names of its slots: "Adam/m/dense/kernel"."""
+    listed = node.children.get("_variables")
+    if listed is None:
+        return []
+    places: dict[str, list[int]] = {}
+    for number, each in enumerate(objects.nodes):
+        if each.full_name and objects.array(number) is not None:
+            places.setdefault(each.full_name, []).append(number)
+    found: dict[int, None] = {}
+    for number in objects.nodes[listed].items():
+        parts = objects.nodes[number].full_name.split("/", 2)
+        own = places.get(parts[2], []) if len(parts) == 3 else []
+        if len(own) > 1:
+            return []
+        found |= dict.fromkeys(own)
+    return list(found)
 
 
 def _trained_by(objects: Objects, optimizer: int) -> set[int]:
