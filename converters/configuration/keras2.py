@@ -81,6 +81,10 @@ def settle_settings(
     if class_name == "TimeDistributed" and dialect.generation < 3:
         # Where the batch is free, all time steps made one large batch (keras 2.15, layers/rnn/time_distributed.py).
         result["statistics"] = "joint"
+    if class_name == "LayerNormalization" and dialect.generation < 3:
+        axes = result.get("axis")
+        if isinstance(axes, list) and axes != sorted(axes):
+            result["axes_as_written"] = True  # Keras 3 sorts them, and so what it stores
     if class_name == "BatchNormalization":
         _settle_normalization(result, dialect)
     return result

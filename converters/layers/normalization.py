@@ -164,9 +164,11 @@ def _has_center(config: Mapping[str, object]) -> bool:
 def _stored_axes(layer: Layer, shape: Shape) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return the normalized axes counted from the front, and the weight's sizes as stored.
 
-    Keras sorts the axes as they were written, so that (-1, 1) stores the last axis first.
+    Keras sorts the axes as they were written, so that (-1, 1) stores the last axis first; tf.keras left them.
     """
-    written = sorted(integers(layer, "axis") if "axis" in layer.config else (-1,))
+    written = list(integers(layer, "axis") if "axis" in layer.config else (-1,))
+    if not flag(layer, "axes_as_written", default=False):
+        written.sort()
     sizes = tuple(shape[axis] for axis in written)
     if None in sizes:
         raise unsupported(layer, "axis", needed="axes of fixed size")

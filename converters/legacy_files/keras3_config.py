@@ -42,16 +42,17 @@ NEUTRAL: Mapping[str, Mapping[str, object]] = {
     },
     "InputLayer": {"ragged": False, "sparse": False, "dynamic": False, "optional": False, "type_spec": None},
     "BatchNormalization": {
-        "fused": ANY, "virtual_batch_size": None, "adjustment": None, "renorm": False, "renorm_clipping": None,
-        "renorm_momentum": 0.99,
+        "fused": ANY, "virtual_batch_size": None, "adjustment": None,
     },
+    "LayerNormalization": {"axes_as_written": False},
     "Embedding": {"input_length": ANY, "sparse": False},
     "MultiHeadAttention": {"query_shape": ANY, "key_shape": ANY, "value_shape": ANY},
     "Attention": {"causal": False},
     "AdditiveAttention": {"causal": False},
     **{name: {"implementation": ANY, "time_major": False} for name in RECURRENT},
     **{name: {"groups": 1} for name in _WITHOUT_GROUPS},
-    **{name: {"groups": 1, "filters": None, **_KERNEL} for name in _OTHER_KERNELS},
+    **{name: {"groups": 1, **_KERNEL} for name in _OTHER_KERNELS},
+    **{name: {"groups": 1, "filters": None, **_KERNEL} for name in _OTHER_KERNELS[:2]},
     **{name: {"noise_shape": None} for name in WITHOUT_TRAINABLE},
 }  # fmt: skip
 """Settings that Keras 3 does not take, with the value at which nothing is lost without them."""

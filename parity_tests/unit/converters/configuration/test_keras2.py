@@ -81,3 +81,12 @@ def test_only_tf_keras_normalizes_by_the_moving_statistics_when_frozen(
     graph = parse(sequential(layer("BatchNormalization")), generation=generation, version=version)
 
     assert settings(graph, "batchnormalization").get("statistics_when_frozen") == wanted
+
+
+@pytest.mark.parametrize(("generation", "stated"), [(2, True), (3, None)])
+def test_only_keras_2_stores_the_axes_of_layer_normalization_as_written(
+    generation: int, stated: bool | None
+) -> None:
+    graph = parse(sequential(layer("LayerNormalization", axis=[3, 1])), generation=generation)
+
+    assert settings(graph, "layernormalization").get("axes_as_written") is stated
