@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from converters.readers.tensorflow.attributes import Attributes
+from converters.strided_slices import MASKS, slice_index
 from converters.tensorflow_graphs.values import AnyArray
 
 MAX_FOLDED_NUMBERS = 1 << 22
@@ -161,26 +162,9 @@ def _slice(_: Attributes, x: AnyArray, begin: AnyArray, size: AnyArray) -> AnyAr
 def strided_index(
     attributes: Attributes, begins: AnyArray, ends: AnyArray, strides: AnyArray
 ) -> tuple[object, ...]:
-    """Return the index of a strided slice; bits of the masks say what is no plain slice."""
-    masks = {
-        key: attributes.integer(f"{key}_mask")
-        for key in ("begin", "end", "ellipsis", "new_axis", "shrink_axis")
-    }
-    index: list[object] = []
-    bounds = zip(begins.tolist(), ends.tolist(), strides.tolist(), strict=True)
-    for place, (begin, end, stride) in enumerate(bounds):
-        bit = 1 << place
-        if masks["ellipsis"] & bit:
-            index.append(...)
-        elif masks["new_axis"] & bit:
-            index.append(None)
-        elif masks["shrink_axis"] & bit:
-            index.append(begin)
-        else:
-            start = None if masks["begin"] & bit else begin
-            stop = None if masks["end"] & bit else end
-            index.append(slice(start, stop, None if stride == 1 else stride))
-    return tuple(index)
+    """Return the index of a strided slice."""
+    masks = {key: attributes.integer(f"{key}_mask") for key in MASKS}
+    return slice_index(begins.tolist(), ends.tolist(), strides.tolist(), masks)
 
 
 def _strided_slice(

@@ -19,6 +19,7 @@ from converters.layers.operators.tensorflow_functions import Function, settle_ar
 from converters.limits import Limits
 from converters.operations import call_of, refused
 from converters.registry import Lowered, Shape, TorchStep, find_layer_rule, layer, nearest
+from converters.strided_slices import MASKS, slice_index
 
 TYPES = {
     "DT_FLOAT": "float32",
@@ -268,29 +269,13 @@ def _attribute(layer: Layer, key: str, value: object) -> object:
 
 
 def _index(layer: Layer, arguments: Mapping[str, object]) -> tuple[object, ...]:
-    """Return the index of a strided slice; bits of the masks say what is not a plain slice."""
+    """Return the index of a strided slice."""
     bounds = [arguments[key] for key in ("begin", "end", "strides")]
     if not all(isinstance(bound, tuple) and all(type(x) is int for x in bound) for bound in bounds):
         raise refused(layer, "slices whose bounds are tensors")
     begins, ends, strides = (cast("tuple[int, ...]", bound) for bound in bounds)
-    masks = {
-        key: int(cast("int", arguments.get(f"{key}_mask", 0)))
-        for key in ("begin", "end", "ellipsis", "new_axis", "shrink_axis")
-    }
-    index: list[object] = []
-    for place, (begin, end, stride) in enumerate(zip(begins, ends, strides, strict=True)):
-        bit = 1 << place
-        if masks["ellipsis"] & bit:
-            index.append(...)
-        elif masks["new_axis"] & bit:
-            index.append(None)
-        elif masks["shrink_axis"] & bit:
-            index.append(begin)
-        else:
-            start = None if masks["begin"] & bit else begin
-            stop = None if masks["end"] & bit else end
-            index.append(slice(start, stop, None if stride == 1 else stride))
-    return tuple(index)
+    masks = {key: int(cast("int", arguments.get(f"{key}_mask", 0))) for key in MASKS}
+    return slice_index(begins, ends, strides, masks)
 
 
 def _frozen(value: object) -> object:
