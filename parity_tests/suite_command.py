@@ -12,13 +12,13 @@ import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 
 import typer
 
 from experience.arguments import Arguments, names_suite, parse_arguments, read_arguments
 from experience.run_checkpoints import RunCheckpointError
 from experience.suite_training import ARGUMENTS_NAME, SuiteResult, SuiteRun
+from parity_tests.resumed_runs import resumed_folder
 from parity_tests.train_command import EXIT_INTERRUPTED
 from parity_tests.train_plan import TrainingUsageError
 from parity_tests.train_worker import StopOnInterrupt
@@ -26,7 +26,7 @@ from parity_tests.train_worker import StopOnInterrupt
 
 def is_for_suite(argv: Sequence[str]) -> bool:
     """Return whether `torchward train` with these arguments is about the RRD suite."""
-    return names_suite(argv) or _resumed_folder(argv) is not None
+    return names_suite(argv) or resumed_folder(argv, ARGUMENTS_NAME) is not None
 
 
 def train_suite_agent(argv: Sequence[str]) -> None:
@@ -63,7 +63,7 @@ def choose_arguments(argv: Sequence[str]) -> Arguments:
     Raises:
         TrainingUsageError: The run's own arguments cannot be read.
     """
-    folder = _resumed_folder(argv)
+    folder = resumed_folder(argv, ARGUMENTS_NAME)
     if folder is None:
         return parse_arguments(argv)
     try:
@@ -75,17 +75,6 @@ def choose_arguments(argv: Sequence[str]) -> Arguments:
         msg = f"--resume continues the run as it was begun; leave out {' '.join(others)}"
         raise TrainingUsageError(msg)
     return replace(stored, run_folder=str(folder), resume=True, quiet=bool(others))
-
-
-def _resumed_folder(argv: Sequence[str]) -> Path | None:
-    """Return the folder of a suite's run behind --resume; None if there is none."""
-    for place, part in enumerate(argv):
-        flag, _, value = part.partition("=")
-        if flag == "--resume":
-            folder = Path(value or next(iter(argv[place + 1 : place + 2]), ""))
-            if (folder / ARGUMENTS_NAME).is_file():
-                return folder
-    return None
 
 
 def _show_end(result: SuiteResult) -> None:

@@ -31,6 +31,7 @@ from experience.ur_plan import (
     run_folder_of,
 )
 from experience.ur_weights import LAYOUTS
+from parity_tests.resumed_runs import resumed_folder
 from parity_tests.train_command import EXIT_INTERRUPTED
 from parity_tests.train_plan import TrainingUsageError
 from parity_tests.train_worker import StopOnInterrupt
@@ -42,7 +43,7 @@ POSITIONS = ("games", "epochs", "learning_rate", "batch_size", "depth", "output"
 
 def is_for_ur(argv: Sequence[str]) -> bool:
     """Return whether `torchward train` with these arguments is about the Royal Game of Ur."""
-    return argv[:1] == [NAME] or _resumed_folder(argv) is not None
+    return argv[:1] == [NAME] or resumed_folder(argv, PLAN_FILE) is not None
 
 
 def train_ur(argv: Sequence[str]) -> None:
@@ -148,17 +149,6 @@ def _choose_plan(arguments: argparse.Namespace) -> tuple[UrPlan, Path]:
         return read_plan(arguments.resume / PLAN_FILE), arguments.resume
     except ValueError as error:
         raise TrainingUsageError(str(error)) from error
-
-
-def _resumed_folder(argv: Sequence[str]) -> Path | None:
-    """Return the folder of such a run behind --resume; None if there is none."""
-    for place, part in enumerate(argv):
-        flag, _, value = part.partition("=")
-        if flag == "--resume":
-            folder = Path(value or next(iter(argv[place + 1 : place + 2]), ""))
-            if (folder / PLAN_FILE).is_file():
-                return folder
-    return None
 
 
 def _parse_position(name: str, text: str) -> object:
