@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import pkgutil
-from functools import cache
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -33,11 +33,15 @@ class Reader(Protocol):
         ...
 
 
-@cache
-def readers() -> tuple[Reader, ...]:
-    """Return all readers, in the order of their module names; no file is of two formats."""
-    names = sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.ispkg)
-    return tuple(importlib.import_module(f"{__name__}.{name}").READER for name in names)
+def readers() -> Iterator[Reader]:
+    """Yield all readers, in the order of their module names; no file is of two formats.
+
+    Each is imported when it comes: whoever has found the right one does not wait for the others.
+    """
+    for name in sorted(
+        module.name for module in pkgutil.iter_modules(__path__) if not module.ispkg
+    ):
+        yield importlib.import_module(f"{__name__}.{name}").READER
 
 
 def read_checkpoint(

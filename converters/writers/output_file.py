@@ -10,7 +10,6 @@ import contextlib
 import hashlib
 import os
 import queue
-import secrets
 import threading
 from functools import partial
 from pathlib import Path
@@ -42,7 +41,7 @@ class OutputFile:
     def __init__(self, target: Path) -> None:
         self.target = target
         self.sha256, self.size = "", 0
-        self._temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+        self._temporary = target.with_name(f".{target.name}.{os.urandom(4).hex()}.tmp")
         try:
             self._file = self._temporary.open("xb", buffering=0)
         except OSError as error:

@@ -6,42 +6,44 @@ Light on purpose: a command begins here before it imports numpy and everything t
 from __future__ import annotations
 
 import hashlib
-import mmap
 import os
+from collections.abc import Callable
 from functools import partial
+from io import FileIO
 from pathlib import Path
 
 from converters.background import Background
-from converters.errors import UnreadableFileError
 
-WINDOW_BYTES = 64 * 1024**2
-"""Mapped and hashed at once. After each call the thread may wait 5 ms for the interpreter, so that beside imports small
-windows would hardly get on; a window counts as memory while it is mapped."""
+BLOCK_BYTES = 16 * 1024**2
+"""Read and hashed at once, in 10 ms. Before and after, the thread may wait 5 ms for the interpreter, so that beside imports
+it would hardly get on in small blocks. Not mapped: whoever shortens a mapped file ends the process that reads it."""
 
 Identity = tuple[int, int, int, int]
+Read = Callable[[memoryview, int], int]
+"""Fills a buffer from an offset on and returns how many bytes there were."""
 
 _ahead: dict[Identity, Background[str]] = {}
 
 
 def hash_ahead(path: Path) -> None:
     """Begin to hash a file that `digest_of` will be asked about. Raises OSError."""
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
-    identity = _identity(descriptor)
+    file = path.open("rb", buffering=0)
+    identity = _identity(file.fileno())
     if identity in _ahead:
-        os.close(descriptor)
+        file.close()
         return
-    _ahead[identity] = Background(partial(_hash, descriptor, path.name))
+    _ahead[identity] = Background(partial(_hash_alone, file))
 
 
-def digest_of(descriptor: int, name: str) -> Background[str]:
+def digest_of(descriptor: int, read: Read) -> Background[str]:
     """Return the hexadecimal SHA-256 of an open file as a running calculation, that of `hash_ahead` if there is one.
 
     Args:
-        descriptor: of the file; it may be closed at any time.
-        name: file name for messages.
+        descriptor: of the file.
+        read: how it is read; may be called at any time from another thread.
     """
-    begun = _ahead.pop(_identity(descriptor), None)
-    return begun or Background(partial(_hash, os.dup(descriptor), name))
+    identity = _identity(descriptor)
+    return _ahead.pop(identity, None) or Background(partial(_hash, read, identity[2]))
 
 
 def _identity(descriptor: int) -> Identity:
@@ -50,17 +52,16 @@ def _identity(descriptor: int) -> Identity:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def _hash(descriptor: int, name: str) -> str:
+def _hash_alone(file: FileIO) -> str:
+    with file:
+        return _hash(lambda block, _: file.readinto(block), os.fstat(file.fileno()).st_size)
+
+
+def _hash(read: Read, size: int) -> str:
     digest = hashlib.sha256()
-    try:
-        size = os.fstat(descriptor).st_size
-        for offset in range(0, size, WINDOW_BYTES):
-            length = min(WINDOW_BYTES, size - offset)
-            with mmap.mmap(descriptor, length, access=mmap.ACCESS_READ, offset=offset) as window:
-                digest.update(window)
-    except (OSError, ValueError) as error:  # ValueError: there is less of the file than before
-        message = f"{name}: cannot be read to its end, or became shorter while it was read."
-        raise UnreadableFileError(message) from error
-    finally:
-        os.close(descriptor)
+    block = memoryview(bytearray(max(1, min(BLOCK_BYTES, size))))
+    offset = 0
+    while count := read(block, offset):
+        digest.update(block[:count])
+        offset += count
     return digest.hexdigest()

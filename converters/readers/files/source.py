@@ -170,7 +170,7 @@ class Source:
             message = f"{self.name}: the file is empty."
             raise UnreadableFileError(message)
         self.prefix = self.file.read(0, PREFIX_BYTES)
-        self._digests = {self.main.name: digest_of(self.file.descriptor, self.name)}
+        self._digests = {self.main.name: digest_of(self.file.descriptor, self.file.read_into)}
         self._companions: dict[str, OpenFile] = {}
 
     @property
@@ -192,7 +192,7 @@ class Source:
                 raise UnsafeFileError(message, hint="copy the files themselves: cp -rL")
             file = _open_regular(path, f"{self.name}: {quote(relative)[1:-1]}")
             self._companions[relative] = file
-            self._digests[relative] = digest_of(file.descriptor, self.name)
+            self._digests[relative] = digest_of(file.descriptor, file.read_into)
         return self._companions[relative]
 
     def sha256(self) -> str:

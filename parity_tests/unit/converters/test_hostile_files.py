@@ -209,7 +209,7 @@ from pathlib import Path
 from converters.configuration import models
 from converters.readers import read_checkpoint, readers
 from converters.readers.files import foreign, places  # which read_checkpoint imports when it is called first
-readers()
+list(readers())
 "".encode("cp437")  # zipfile's text encoding, which Python loads on first use
 path = Path(sys.argv[1])
 seen = []
