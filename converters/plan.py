@@ -23,6 +23,7 @@ from converters.matching import Path, leaves, match_arrays, thawed
 from converters.moves import Move
 from converters.names import class_identifier
 from converters.optimizers.plan import OptimizerPlan
+from converters.parts_of_models import only_named_part
 from converters.passes.input_layout import CHANNELS_FIRST, CHANNELS_LAST, has_images
 from converters.registry import find_layer_rule
 from converters.stacks import assume_stack
@@ -64,7 +65,7 @@ class Plan:
     origins: tuple[Path, ...]
     roles: Mapping[str, tuple[Path, str]]  # state key to layer path and role of the legacy weight
     input_layout: str | None = None
-    agent: AgentParts | None = None  # of a whole agent: `architecture` is empty then
+    agent: AgentParts | None = None  # of a whole agent: `architecture` may be empty then
     assumed: tuple[str, ...] = ()
 
     def moves_of(self, path: Path) -> list[tuple[str, Move]]:
@@ -107,6 +108,7 @@ def _plan(checkpoint: Checkpoint) -> Plan:
     if graph is None:
         checkpoint, graph, assumed = _assumed(checkpoint)
     _check_rules(graph)
+    checkpoint = only_named_part(checkpoint, graph)
     matched = match_arrays(graph, checkpoint.layers)
     graph = settle_forms(graph, matched.arrays, checkpoint)
     graph, optimizer, notes = _plan_optimizer(checkpoint, graph, matched.arrays, sure=not assumed)
