@@ -7,7 +7,7 @@ from constants, from defaults of placeholders, and from one rule: a placeholder 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -126,9 +126,7 @@ def _needed(flat: FlatGraph, ref: Ref) -> list[str]:
     return [node.name for node in in_order(part)]
 
 
-def settle_conditions(
-    flat: FlatGraph, graph: GraphFile, targets: Sequence[Ref]
-) -> tuple[FlatGraph, list[str]]:
+def settle_conditions(flat: FlatGraph, graph: GraphFile) -> tuple[FlatGraph, list[str]]:
     """Return the graph without `Switch` and `Merge` of conditions, and the placeholders that were taken for false.
 
     Loops are left alone: what lies in one is not looked at.

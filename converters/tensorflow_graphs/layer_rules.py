@@ -15,9 +15,8 @@ from converters.tensorflow_graphs.rules import (
     graph_rule,
     known,
     refused_node,
-    shape_of,
 )
-from converters.tensorflow_graphs.values import Known, Ref, Tensor, Value, Weights
+from converters.tensorflow_graphs.values import Known, Tensor, Value, Weights
 
 _ADDING = ("BiasAdd", "BiasAddV1", "Add", "AddV2")
 _KERNEL_NAMES = (
@@ -291,14 +290,3 @@ def pooling(node: FlatNode, inputs: Sequence[Value], translation: Translation) -
     name = f"{'Max' if node.op.startswith('Max') else 'Average'}Pooling{rank}D"
     x = translation.tensor(node, inputs[0])
     return translation.builder.layer(name, translation.name(node), config, [x])[0]
-
-
-def consumers_of(translation: Translation, ref: Ref) -> list[str]:
-    """Return the nodes that take a result."""
-    return translation.consumers.get(ref, [])
-
-
-def shape_known(node: FlatNode, value: Value) -> tuple[int, ...] | None:
-    """Return a shape without open sizes, else None."""
-    shape = shape_of(node, value)
-    return None if None in shape else tuple(size or 0 for size in shape)

@@ -140,7 +140,7 @@ def _convertible(
 def _lifted(program: Program, choice: Choice, stored: Collection[str]) -> Lifted:
     graph = program.graph
     flat, targets = flatten(graph, choice.outputs, [each.ref for each in choice.inputs])
-    flat, assumed = settle_conditions(flat, graph, targets)
+    flat, assumed = settle_conditions(flat, graph)
     flat = join_loops(pruned(flat, targets))
     flat, targets = without_copies(pruned(flat, targets), targets)
     flat, targets, notes = replaced(dilated_convolutions(flat, targets), targets)
