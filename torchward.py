@@ -10,11 +10,14 @@ Everything is imported when it is used: `torchward --help` costs no framework, `
 
 from __future__ import annotations
 
+import errno
 import importlib
 import importlib.util
 import json
 import os
+import select
 import sys
+import traceback
 from collections.abc import Callable
 from functools import wraps
 from inspect import signature
@@ -68,7 +71,12 @@ COMMANDS = {
     "doctor": "benchmarks.doctor",
 }
 """Command to the module that holds the function (or the group of functions) of its name, in the order of --help."""
+_READING = ("inspect", "convert", "verify")
+"""Commands that begin with a legacy file before they import anything."""
 _PACKAGES = ("experience", "legacy_tf", "torch_impl", "converters", "parity_tests", "benchmarks")
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+_EXIT_FAULT = 1
+_EXIT_OUTPUT = 6
 _EXIT_INTERRUPTED = 130
 
 
@@ -82,14 +90,23 @@ def __getattr__(name: str) -> object:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code.
 
-    0 done, 2 wrong usage, 3 input unreadable, 4 not supported, 5 verification failed, 6 output problem, 130 interrupted.
+    0 done, 2 wrong usage, 3 input unreadable, 4 not supported, 5 verification failed, 6 output problem, 130 interrupted;
+    1 for a fault of this program, or of code that was named on the command line.
     """
-    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        return _run_command(sys.argv[1:] if arguments is None else arguments)
+    except KeyboardInterrupt:  # while a command was being imported
+        return _EXIT_INTERRUPTED
+
+
+def _run_command(arguments: list[str]) -> int:
     _check_packages()
+    wanted = arguments[0] if arguments else ""
+    if wanted in _READING:
+        _start_ahead(arguments[1:])
 
     import typer  # not for `import torchward`
 
-    wanted = arguments[0] if arguments else ""
     if wanted == "train":
         ur = importlib.import_module("parity_tests.ur_command")
         if ur.is_for_ur(arguments[1:]):
@@ -105,7 +122,19 @@ def main(arguments: list[str] | None = None) -> int:
         help="TensorFlow agents, torchward: convert legacy checkpoints to PyTorch and prove it.",
         epilog="torchward COMMAND --help shows examples.",
     )
-    app.callback()(lambda: None)  # keeps the command's name even when only one is imported
+
+    def options(
+        version: bool = typer.Option(  # typer reads the option off the signature
+            False,
+            "--version",
+            callback=_show_version,
+            is_eager=True,
+            help="Show the version and exit.",
+        ),
+    ) -> None:
+        """Keep the command's name even when only one is imported."""
+
+    app.callback()(options)
     for name in [wanted] if wanted in COMMANDS else COMMANDS:
         command = getattr(importlib.import_module(COMMANDS[name]), name)
         if isinstance(command, typer.Typer):
@@ -123,9 +152,16 @@ def main(arguments: list[str] | None = None) -> int:
         app(arguments, prog_name="torchward")
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else 0
-    except BrokenPipeError:  # the reader of our output went away: torchward ... | head
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
+
+
+def _show_version(wanted: bool) -> None:
+    """Print the version and end, where typer found --version."""
+    if wanted:
+        from importlib.metadata import version
+
+        sys.stdout.write(f"torchward {version('torchward')}\n")
+        raise SystemExit(0)
 
 
 def _add_group(app: Typer, name: str, group: Typer, *, debug: bool, as_json: bool) -> None:
@@ -153,19 +189,61 @@ def _run_suite(command: Callable[[list[str]], None], arguments: list[str]) -> in
 
 def _one_line(command: Callable[..., None], *, as_json: bool) -> Callable[..., None]:
     """Return the command with its errors as one line on standard error and the exit code of their kind."""
+    from typer import Abort, BadParameter, Exit
+
     from converters.errors import ConversionError  # light, but only for a command
 
     @wraps(command)
     def run(*positions: object, **options: object) -> None:
         try:
             command(*positions, **options)
+            sys.stdout.flush()  # a reader that went away, or a full disk, is found out here at the latest
         except ConversionError as error:
             _show_error(str(error), error.hint, as_json=as_json)
             raise SystemExit(error.exit_code) from error
         except KeyboardInterrupt:
             raise SystemExit(_EXIT_INTERRUPTED) from None
+        except (BadParameter, Exit, Abort):  # typer's own way to end a command
+            raise
+        except SystemExit as ended:
+            if not isinstance(ended.__context__, BrokenPipeError):  # rich ends the program at that
+                raise
+        except Exception as error:
+            if _reader_is_gone():
+                return
+            _show_error(_describe(error), "--debug shows the whole traceback", as_json=as_json)
+            if isinstance(error, OSError) and error.errno in _NO_ROOM:
+                _drop_output()
+                raise SystemExit(_EXIT_OUTPUT) from error
+            raise SystemExit(_EXIT_FAULT) from error
 
     return run
+
+
+def _reader_is_gone() -> bool:
+    """Return whether nobody reads standard output any more (`torchward ... | head -1`), which is no error."""
+    try:
+        descriptor = sys.stdout.fileno()
+    except OSError:  # a stream of a caller in Python
+        return False
+    watched = select.poll()
+    watched.register(descriptor, 0)  # no event but errors
+    if not watched.poll(0):
+        return False
+    _drop_output()
+    return True
+
+
+def _drop_output() -> None:
+    """Let what standard output still holds go nowhere: writing it at the interpreter's end would fail again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _describe(error: Exception) -> str:
+    """Return an error that nobody foresaw in one line, with the line of code that raised it."""
+    *_, place = traceback.extract_tb(error.__traceback__)
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text} ({Path(place.filename).name}, line {place.lineno})"
 
 
 def _show_error(message: str, hint: str | None, *, as_json: bool) -> None:
@@ -182,6 +260,14 @@ def _printable(text: str) -> str:
     return "".join(
         c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text
     )
+
+
+def _start_ahead(arguments: list[str]) -> None:
+    """Let start what the command will wait for, before its imports take their time."""
+    from converters.readers.hdf5.processes import start_ahead  # light, but only for these commands
+
+    for argument in arguments:
+        start_ahead(Path(argument))
 
 
 def _check_packages() -> None:

@@ -159,7 +159,13 @@ def read_result(path: Path) -> BenchResult:
     """Return the result stored in `path`. Raises ResultFileError, with the file's name."""
     try:
         return BenchResult.from_json(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, ResultFileError) as error:
+    except OSError as error:
+        message = f"{path}: cannot be read: {error.strerror}"
+        raise ResultFileError(message) from error
+    except UnicodeDecodeError as error:
+        message = f"{path}: not JSON: it is no text"
+        raise ResultFileError(message) from error
+    except ResultFileError as error:
         message = f"{path}: {error}"
         raise ResultFileError(message) from error
 

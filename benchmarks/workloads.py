@@ -343,8 +343,8 @@ def _check_names(kind: str, names: tuple[str, ...], known: tuple[str, ...]) -> N
     for name in names:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            message = f"no {kind} {name!r}{hint} There are: {', '.join(known)}."
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            message = f"no {kind} {name!r}.{hint} There are: {', '.join(known)}"
             raise ValueError(message)
 
 

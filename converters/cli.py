@@ -178,8 +178,13 @@ def convert(
     if as_json:
         print_lines([json.dumps(report.to_data())])
     elif not quiet:
-        print_lines(format_conversion(report, time.perf_counter() - started, show_all=show_all))
         written = _beside(source, output) / report.output
+        seconds = time.perf_counter() - started
+        print_lines(
+            format_conversion(
+                report, seconds, written=written, source_code=source_code, show_all=show_all
+            )
+        )
         given = [f" --architecture {architecture}"] if architecture else []
         given += [f" --layer {each}" for each in layer or ()]
         print_lines(format_next_step(report, source, written, given, own_module=into is not None))
@@ -213,7 +218,7 @@ def verify(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Check a converted file against its source, and against recorded outputs of the original.
+    """Check a converted file against its source, and recorded outputs.
 
     Example: torchward verify agent.h5 agent.pth --expected expected.npz
     """
@@ -250,7 +255,7 @@ def support(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List what converts, from the registries, and the layers that do not, with the reason.
+    """List what converts, and the layers that do not with the reason.
 
     Example: torchward support layers
     """

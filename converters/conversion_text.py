@@ -15,8 +15,15 @@ if TYPE_CHECKING:
 _SHOWN_TENSORS = 4
 
 
-def format_conversion(report: ConversionReport, seconds: float, *, show_all: bool) -> list[str]:
-    """Return the lines that `torchward convert` prints."""
+def format_conversion(
+    report: ConversionReport,
+    seconds: float,
+    *,
+    written: Path,
+    source_code: Path | None,
+    show_all: bool,
+) -> list[str]:
+    """Return the lines that `torchward convert` prints; the outputs by the paths that were asked for."""
     source = report.input
     kinds = ", ".join(f"{count} {name}" for name, count in report.layers.items())
     kinds = f"{kinds}; " if kinds else ""
@@ -46,11 +53,11 @@ def format_conversion(report: ConversionReport, seconds: float, *, show_all: boo
     lines += [f"note            {note}" for note in report.notes]
     lines += [f"warning         {warning}" for warning in report.warnings]
     lines.append(
-        f"wrote           {report.output}   {format_size(report.output_size)}   "
+        f"wrote           {written}   {format_size(report.output_size)}   "
         f"sha256 {report.output_sha256[:8]}   {seconds:.2f} s"
     )
     if report.source_code:
-        lines.append(f"                {report.source_code}   the module as source, torch only")
+        lines.append(f"                {source_code}   the module as source, torch only")
     return lines
 
 

@@ -20,6 +20,7 @@ from converters.optimizers.by_name import SEVERAL
 from converters.optimizers.rules import RULES
 from converters.own_layers import register_own_layers
 from converters.passes.input_layout import CHANNELS_LAST, change_input_layout
+from converters.readers.hdf5.header import SIGNATURE as HDF5_SIGNATURE
 from converters.registry import nearest
 from converters.rule_modules import import_rules
 from torch_impl.checkpoints import CheckpointError, TorchCheckpoint, read_checkpoint
@@ -150,6 +151,9 @@ def read_converted(path: Path) -> TorchCheckpoint:
     except OSError as error:
         msg = f"{path}: cannot be read: {error.strerror}"
         raise UnreadableFileError(msg) from error
+    if start == HDF5_SIGNATURE:
+        msg = f"{path}: is a legacy file (HDF5), not a converted one"
+        raise UnreadableFileError(msg, hint=f"torchward convert {path}")
     if start[:4] != b"PK\x03\x04" and int.from_bytes(start, "little") <= _MAX_HEADER_BYTES:
         return _read_safetensors(path)
     try:

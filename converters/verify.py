@@ -10,6 +10,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -201,8 +202,12 @@ def _read_recorded(path: Path) -> Arrays:
     try:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
-    except (OSError, ValueError) as error:
-        msg = f"{path}: not readable as an .npz of recorded arrays: {error}"
+    except OSError as error:
+        msg = f"{path}: cannot be read: {error.strerror or error}"
+        raise UnreadableFileError(msg) from error
+    except (ValueError, BadZipFile, EOFError, AttributeError) as error:
+        # numpy takes what is no archive for one array or a pickle, and says how to run the pickle.
+        msg = f"{path}: is no .npz of recorded arrays"
         raise UnreadableFileError(msg) from error
 
 

@@ -73,8 +73,11 @@ def read_ur_weights(path: str | Path, *, layout: str | None = None) -> UrWeights
             msg = f"{path}: has {size:,} bytes; files of weights are read up to {MAX_FILE_BYTES:,}"
             raise UrWeightsError(msg)
         text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        msg = f"{path}: cannot be read: {error}"
+    except OSError as error:
+        msg = f"{path}: cannot be read: {error.strerror}"
+        raise UrWeightsError(msg) from error
+    except UnicodeDecodeError as error:
+        msg = f"{path}: is no JSON of weights: it is no text"
         raise UrWeightsError(msg) from error
     return parse_ur_weights(text, path.name, layout=layout)
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 dataset = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Data sets for offline learning: record, import, list and show them. No hub, no account.",
+    help="Data sets for offline learning: record, import, list, show.",
 )
 Root = Annotated[
     Path | None,

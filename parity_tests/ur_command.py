@@ -170,6 +170,7 @@ def build_parser() -> argparse.ArgumentParser:
     standard = PRESETS["standard"]
     parser = argparse.ArgumentParser(
         prog="torchward train ur",
+        usage="torchward train ur [GAMES EPOCHS LEARNING_RATE BATCH_SIZE DEPTH OUTPUT] [--FLAG VALUE ...]; --help shows all flags",
         description="Play the Royal Game of Ur, train a value and a policy network, write their weights as JSON.",
         epilog="Presets (games/epochs/depth): "
         + ", ".join(f"{n} {p.games}/{p.epochs}/{p.depth}" for n, p in PRESETS.items()),

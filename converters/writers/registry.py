@@ -28,6 +28,14 @@ class Writer:
     trains: bool = True
 
 
+_NO_OUTPUTS = {
+    ".h5": "the way back to Keras is `torchward export`",
+    ".hdf5": "the way back to Keras is `torchward export`",
+    ".keras": "the way back to Keras is `torchward export`",
+    ".tflite": "end the name with .pth, .pt2, .onnx or .safetensors",
+    ".py": "--source-code writes the module as source; end the name of the weights with .pth",
+}
+"""Endings that say another format than any that is written, and what to do instead."""
 WRITERS: dict[str, Writer] = {}
 """Every output format by its name for --format; filled by importing `converters.writers.formats`."""
 
@@ -65,9 +73,16 @@ def find_writer(name: str) -> Writer:
 
 
 def writer_for(output: Path | None) -> Writer:
-    """Return the writer whose suffix the output's name has; .pth for a folder, another suffix or no name."""
+    """Return the writer whose suffix the output's name has; .pth for a folder, another suffix or no name.
+
+    Raises:
+        UnsupportedError: The name would promise another format than that of the file.
+    """
     _fill()
-    suffix = "" if output is None else output.suffix.lower()
+    suffix = "" if output is None or output.is_dir() else output.suffix.lower()
+    if suffix in _NO_OUTPUTS:
+        msg = f"{output}: nothing is converted to {suffix}"
+        raise UnsupportedError(msg, hint=_NO_OUTPUTS[suffix])
     return next((each for each in WRITERS.values() if each.suffix == suffix), WRITERS["pth"])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,120 @@ def test_wrong_usage_ends_with_2(arguments: list[str], capsys: pytest.CaptureFix
     code, _, _ = run(*arguments, capsys=capsys)
 
     assert code == 2
+
+
+def test_outputs_are_named_by_the_paths_that_were_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code_file = tmp_path / "source.py"
+
+    _, out, _ = run("convert", MODEL, "-o", tmp_path, "--source-code", code_file, capsys=capsys)
+
+    assert f"wrote           {tmp_path / 'model.pth'}   " in out
+    assert f"                {code_file}   the module as source" in out
+
+
+@pytest.mark.parametrize("name", ["m.keras", "m.h5", "m.py"])
+def test_the_name_of_a_format_that_is_not_written_is_refused(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, _, err = run("convert", MODEL, "-o", tmp_path / name, capsys=capsys)
+
+    assert code == 4
+    assert "nothing is converted to" in err[0]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_name_for_two_outputs_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "m.pth"
+
+    code, _, err = run("convert", MODEL, "-o", output, "--source-code", output, capsys=capsys)
+
+    assert code == 6
+    assert err[0].endswith("is named for two outputs")
+    assert not output.exists()
+
+
+def test_files_in_each_others_place_are_told_apart(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output, legacy = tmp_path / "m.pth", CASE.parent / "tf215_dqn_seed" / "model.h5"
+    run("convert", legacy, "-o", output, capsys=capsys)
+
+    swapped = run("verify", output, legacy, capsys=capsys)
+    twice = run("verify", legacy, legacy, capsys=capsys)
+
+    assert (swapped[0], twice[0]) == (3, 3)
+    assert "is a file of PyTorch already" in swapped[2][0]
+    assert "is a legacy file (HDF5), not a converted one" in twice[2][0]
+
+
+def test_arrays_that_are_no_archive_are_refused_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output, expected = tmp_path / "m.pth", tmp_path / "expected.npz"
+    run("convert", MODEL, "-o", output, capsys=capsys)
+    expected.write_text("no archive")
+
+    code, _, err = run("verify", MODEL, output, "--expected", expected, capsys=capsys)
+
+    assert (code, err) == (3, [f"error: {expected}: is no .npz of recorded arrays"])
+
+
+def test_version_is_that_of_the_installed_package(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--version", capsys=capsys) == (0, f"torchward {version('torchward')}\n", [])
+
+
+def test_an_error_that_nobody_foresaw_is_one_line_and_ends_with_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        msg = "first line\nsecond line"
+        raise LookupError(msg)
+
+    monkeypatch.setattr("converters.convert.plan_conversion", fail)
+
+    code, out, err = run("convert", MODEL, "-o", tmp_path / "m.pth", capsys=capsys)
+
+    assert (code, out) == (1, "")
+    assert err[0].startswith("error: LookupError: first line second line (test_torchward.py, line ")
+    assert err[1:] == ["hint: --debug shows the whole traceback"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
+def test_a_reader_that_went_away_is_no_error(unbuffered: str) -> None:
+    child = subprocess.Popen(
+        [sys.executable, "-m", "torchward", "support"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={"PYTHONPATH": str(REPOSITORY), "PATH": "", "PYTHONUNBUFFERED": unbuffered},
+    )
+    assert child.stdout is not None
+    child.stdout.close()  # long before the command has been imported
+
+    _, errors = child.communicate()
+
+    assert (child.returncode, errors) == (0, b"")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full")
+def test_a_full_disk_under_the_output_ends_with_6() -> None:
+    with Path("/dev/full").open("w") as full:
+        child = subprocess.run(
+            [sys.executable, "-m", "torchward", "support"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={"PYTHONPATH": str(REPOSITORY), "PATH": ""},
+        )
+
+    assert child.returncode == 6
+    assert child.stderr.startswith("error: OSError: [Errno 28]")
+    assert len(child.stderr.splitlines()) == 2
 
 
 def test_missing_or_damaged_input_ends_with_3(

@@ -11,6 +11,7 @@ from converters.readers.files.source import Source
 
 _TABLE_MAGIC = bytes.fromhex("57fb808b247547db")
 """Last eight bytes of a LevelDB table, the form of a TensorFlow checkpoint's .index file."""
+_TORCH_SUFFIXES = (".pth", ".pt", ".pt2")
 _RESAVE = "Load it where it was made and save it with model.save('model.h5') or model.save('model.keras')."
 
 
@@ -34,6 +35,11 @@ def describe_foreign(source: Source) -> ConversionError:
         message = f"{name}: is JSON text without weights."
         return UnreadableFileError(
             message, hint=f"Give it beside the weights: --architecture {name}"
+        )
+    if prefix.startswith(b"PK") and source.path.suffix.lower() in _TORCH_SUFFIXES:
+        return UnreadableFileError(
+            f"{name}: is a file of PyTorch already, not a legacy file.",
+            hint=f"torchward.load('{name}'), or `torchward export` for the way back to Keras",
         )
     if prefix.startswith(b"PK"):
         return UnreadableFileError(

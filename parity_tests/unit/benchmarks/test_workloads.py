@@ -59,7 +59,7 @@ def test_a_named_workload_is_complete_even_if_quick() -> None:
 
 
 def test_a_misspelt_name_gets_the_nearest_one() -> None:
-    with pytest.raises(ValueError, match="did you mean 'updates'"):
+    with pytest.raises(ValueError, match="Did you mean 'updates'"):
         choose(("update",), quick=False)
 
 

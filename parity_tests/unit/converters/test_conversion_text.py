@@ -24,7 +24,13 @@ def stock_lines(
     report: ConversionReport, kind: str, options: dict[str, object], *, show_all: bool = True
 ) -> list[str]:
     optimizer = {"class": f"keras_compat.{kind}", "iterations": 1, "options": options}
-    lines = format_conversion(replace(report, optimizer=optimizer), 0.0, show_all=show_all)
+    lines = format_conversion(
+        replace(report, optimizer=optimizer),
+        0.0,
+        written=Path("model.pth"),
+        source_code=None,
+        show_all=show_all,
+    )
     return [line.strip() for line in lines if "stock torch.optim" in line]
 
 

@@ -119,7 +119,7 @@ def test_input_is_never_replaced(small_model: Path, tmp_path: Path, force: bool)
 
     for target in (small_model, tmp_path / "same.h5"):
         with pytest.raises(OutputError, match="would replace the input"):
-            torchward.convert(small_model, target, force=force)
+            torchward.convert(small_model, target, format="pth", force=force)
 
     assert small_model.read_bytes() == before
 
