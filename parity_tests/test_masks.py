@@ -134,11 +134,11 @@ NETWORKS: dict[str, Callable[[Any], Any]] = {
 def keras() -> Any:
     module = pytest.importorskip("keras")
     module.utils.clear_session(free_memory=False)
-    policy = module.config.dtype_policy()
+    floatx, policy = module.config.floatx(), module.config.dtype_policy()
     module.config.set_floatx("float64")
     module.config.set_dtype_policy("float64")
     yield module
-    module.config.set_floatx("float32")
+    module.config.set_floatx(floatx)
     module.config.set_dtype_policy(policy)
 
 

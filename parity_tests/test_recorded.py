@@ -9,7 +9,7 @@ import ast
 import json
 import runpy
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -265,9 +265,11 @@ class Conversions:
 
 
 @pytest.fixture(scope="module")
-def conversions(tmp_path_factory: pytest.TempPathFactory) -> Conversions:
+def conversions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Conversions]:
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    return Conversions(tmp_path_factory.mktemp("recorded"))
+    yield Conversions(tmp_path_factory.mktemp("recorded"))
+    torch.set_num_threads(threads)
 
 
 def test_recorded_files_are_of_every_format_and_generation() -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from experience.environments.royal_ur.data_files import write_samples
 from experience.environments.royal_ur.samples import Samples
@@ -21,8 +23,10 @@ SMALL = ["--data", "data.npz", "--hidden-sizes", "6,4", "--device", "cpu", "--ou
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A working folder with samples in it; a run may set the number of threads, which is put back."""
     monkeypatch.chdir(tmp_path)
+    threads = torch.get_num_threads()
     rng = np.random.default_rng(0)
     count = 8 * 12
     squares = rng.uniform(-1, 1, size=(count, 150)).astype(np.float32)
@@ -33,7 +37,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         np.repeat(np.arange(8), 12).astype(np.int32),
     )
     write_samples(data, tmp_path / "data.npz")
-    return tmp_path
+    yield tmp_path
+    torch.set_num_threads(threads)
 
 
 def plan_of(*arguments: str) -> Any:
