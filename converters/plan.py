@@ -91,12 +91,11 @@ def plan_conversion(checkpoint: Checkpoint) -> Plan:
 
 
 def _plan(checkpoint: Checkpoint) -> Plan:
-    graph = checkpoint.graph
     if checkpoint.provenance.format == "d3rlpy-model":
         from converters.agents.d3rlpy import plan_agent as plan_d3rlpy_agent  # which makes a Plan
 
         return plan_d3rlpy_agent(checkpoint)
-    if graph is None and (
+    if checkpoint.graph is None and (
         checkpoint.agent is not None or checkpoint.provenance.format == "tf1-checkpoint"
     ):
         from converters.agents.libraries import (
@@ -104,6 +103,12 @@ def _plan(checkpoint: Checkpoint) -> Plan:
         )
 
         return plan_agent(checkpoint)
+    return _plan_graph(checkpoint)
+
+
+def _plan_graph(checkpoint: Checkpoint) -> Plan:
+    """Return the plan of a model: of the graph in the file, or of what its arrays can only be."""
+    graph = checkpoint.graph
     assumed: tuple[str, ...] = ()
     if graph is None:
         checkpoint, graph, assumed = _assumed(checkpoint)
