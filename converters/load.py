@@ -19,6 +19,7 @@ from converters.limits import Limits
 from converters.optimizers.by_name import SEVERAL
 from converters.optimizers.rules import RULES
 from converters.own_layers import register_own_layers
+from converters.owned_tensors import owned_tensor
 from converters.passes.input_layout import CHANNELS_LAST, change_input_layout
 from converters.readers.hdf5.header import SIGNATURE as HDF5_SIGNATURE
 from converters.registry import nearest
@@ -85,7 +86,7 @@ def load(
         raise ValueError(msg)
     import_rules(rules)
     register_own_layers(layers or {})
-    checkpoint = read_converted(Path(path))
+    checkpoint = read_converted(Path(path), mapped=not optimizer)
     is_agent = isinstance(checkpoint.metadata.get("agent"), Mapping)
     agent_hint = f"torch_impl.stored_agents.load_agent({str(path)!r:.200})"
     if is_agent and optimizer:
@@ -97,9 +98,10 @@ def load(
             raise UnreadableFileError(msg, hint=agent_hint)
         msg = f"{path}: holds tensors, but no architecture; it was not written by torchward convert"
         raise UnreadableFileError(msg)
-    # Contiguous copies: a parameter may not be a view into the mapped file.
+    # Copies: a parameter may not be a view into the mapped file.
     state = {
-        name: tensor.to(device).contiguous() for name, tensor in checkpoint.model_state_dict.items()
+        name: owned_tensor(tensor.to(device))
+        for name, tensor in checkpoint.model_state_dict.items()
     }
     architecture = Architecture.from_data(checkpoint.architecture)
     if input_layout is not None:
@@ -139,8 +141,12 @@ def _stock(optimizer: KerasOptimizer, path: Path) -> Optimizer:
     return stock.optimizer
 
 
-def read_converted(path: Path) -> TorchCheckpoint:
+def read_converted(path: Path, *, mapped: bool = False) -> TorchCheckpoint:
     """Return what a converted file holds, whichever of the output formats it has.
+
+    Args:
+        path: of the file.
+        mapped: leave the tensors of a .pth in the file, for a caller that copies them anyway.
 
     Raises:
         UnreadableFileError: The file is damaged or of another kind.
@@ -157,7 +163,7 @@ def read_converted(path: Path) -> TorchCheckpoint:
     if start[:4] != b"PK\x03\x04" and int.from_bytes(start, "little") <= _MAX_HEADER_BYTES:
         return _read_safetensors(path)
     try:
-        return read_checkpoint(path)
+        return read_checkpoint(path, mapped=mapped and start[:4] == b"PK\x03\x04")
     except CheckpointError as error:
         raise UnreadableFileError(str(error)) from error
     except OSError as error:  # torch seeks to where a truncated archive ends before it begins
