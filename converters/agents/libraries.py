@@ -40,10 +40,11 @@ READ: Mapping[str, str] = {
     "OpenAI baselines": "deepq, ppo2, a2c, ddpg; lists of arrays without names",
     "RRD": "SAC, TD3, DDPG, DQN, return decomposition",
     "d3rlpy": "agents listed in docs/offline-rl.md",
-    "RLlib": "policies of TensorFlow in its pickles",
-    "TF-Agents": "checkpoints of DQN, C51, PPO, REINFORCE, DDPG, TD3, SAC; policies of PolicySaver",
+    "RLlib": "policies of TensorFlow in its pickles, on vectors and images, with and without LSTM",
+    "TF-Agents": "checkpoints of DQN, C51, PPO, REINFORCE, DDPG, TD3, SAC, also recurrent; policies of PolicySaver",
+    "Dopamine": "DQN, C51, Rainbow; IQN with its quantiles as an input",
     "Sonnet": "checkpoints of its networks",
-    "keras-rl, keras-rl2": "weights of DQN and DDPG, with --architecture",
+    "keras-rl, keras-rl2": "weights of DQN, SARSA, CEM, DDPG and NAF, with --architecture",
 }
 """What is read of each library, for people."""
 

@@ -12,6 +12,7 @@ from converters.errors import MismatchError, UnsupportedError
 from converters.limits import Limits
 from converters.optimizers.stated import OPTIMIZER, with_stated_optimizer
 from converters.readers import read_checkpoint
+from converters.stacks import assume_stack
 
 NORMALIZER = "vec-normalize"
 STATED = "stated"
@@ -35,7 +36,8 @@ def with_statements(
 
     Args:
         checkpoint: of any kind.
-        settings: of --set; with `optimizer` those of the optimizer of a file that does not name it.
+        settings: of --set; with `optimizer` those of the optimizer of a file that does not name it; of weights without an
+            architecture the activations.
         normalizer: a file of `VecNormalize.save`, whose statistics go in front of the policy.
         limits: bounds on that file.
 
@@ -49,6 +51,11 @@ def with_statements(
     if facts is None and OPTIMIZER in settings and normalizer is None:
         return with_stated_optimizer(checkpoint, settings)
     if facts is None and checkpoint.provenance.format != "tf1-checkpoint":
+        stack = None
+        if checkpoint.graph is None and normalizer is None:
+            stack = assume_stack(checkpoint, settings)
+        if stack is not None:
+            return replace(stack[0], notes=(*stack[0].notes, *stack[1]))
         option = "--set" if settings else "--normalizer"
         msg = f"{checkpoint.provenance.file}: is no agent of an RL library, which {option} is for"
         raise UnsupportedError(msg, hint=f"leave {option} out, or name your module with --into")

@@ -16,6 +16,13 @@ _NUMBERED = re.compile(r"layer_with_weights-(\d+)")
 """What Keras 2 calls the layers of a model in a checkpoint."""
 
 
+ACTIVATIONS = (
+    *("relu", "tanh", "elu", "selu", "sigmoid", "softplus", "softsign", "leaky_relu", "relu6"),
+    *("swish", "gelu", "softmax", "linear"),
+)
+"""Of Keras, by name: those that are found between dense layers, or after the last."""
+
+
 @dataclass(frozen=True, slots=True)
 class Norm:
     """A layer normalization after a dense layer."""
@@ -77,7 +84,7 @@ class Network:
         )
         return (
             f"assumed{where}, because the file has weights only: {after}{end} after {last}{norm}{flat}{shape}{dueling}; "
-            "if that is wrong, give the model with --architecture or --into"
+            "if that is wrong, --set activation=tanh, or give the model with --architecture or --into"
         )
 
 

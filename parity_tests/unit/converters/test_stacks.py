@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
+import torch
 
+import torchward
 from converters.checkpoint import ArrayInfo, Checkpoint, LayerArrays, Provenance
+from converters.errors import UnsupportedError
 from converters.graph import Graph
 from converters.stacks import assume_stack
 
@@ -49,6 +55,38 @@ def test_layers_are_in_the_order_in_which_each_feeds_the_next() -> None:
     assert len(assumed) == 1
     for stated in ("relu after 'trunk/0', 'trunk/1'", "nothing after 'out'", "--architecture"):
         assert stated in assumed[0]
+
+
+def test_activations_may_be_stated() -> None:
+    stored = checkpoint(dense("trunk/0", 7, 9), dense("trunk/1", 9, 16), dense("out", 16, 3))
+
+    found, assumed = assume_stack(stored, {"activation": "tanh", "last_activation": "softmax"})
+
+    assert [kind for *_, kind in dense_layers(found.graph)] == ["tanh", "tanh", "softmax"]
+    assert "tanh after 'trunk/0', 'trunk/1', and softmax after 'out'" in assumed[0]
+
+
+@pytest.mark.parametrize("stated", [{"activation": "tan"}, {"strides": [2]}, {"activation": 1}])
+def test_what_is_no_activation_is_refused(stated: dict[str, object]) -> None:
+    with pytest.raises(UnsupportedError, match="says nothing of weights"):
+        assume_stack(checkpoint(dense("in", 7, 9), dense("out", 9, 3)), stated)
+
+
+def test_arrays_alone_compute_with_the_activation_that_is_stated(tmp_path: Path) -> None:
+    random = np.random.default_rng(3)
+    shapes = {"W1": (4, 5), "b1": (5,), "W2": (5, 2), "b2": (2,)}
+    arrays = {name: random.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+    np.savez(tmp_path / "params.npz", **arrays)
+    x = random.normal(size=(3, 4)).astype(np.float32)
+    settings = {"activation": "tanh"}
+    report = torchward.convert(tmp_path / "params.npz", tmp_path / "net.pth", settings=settings)
+
+    found: Any = torchward.load(tmp_path / "net.pth")(torch.from_numpy(x))
+
+    wanted = np.tanh(x @ arrays["W1"] + arrays["b1"]) @ arrays["W2"] + arrays["b2"]
+    np.testing.assert_allclose(found.detach().numpy(), wanted, rtol=1e-5, atol=1e-6)
+    assert any("tanh after" in note for note in report.notes)
+    assert torchward.verify(tmp_path / "params.npz", tmp_path / "net.pth").passed
 
 
 def test_layers_of_one_shape_keep_the_order_of_the_file() -> None:
