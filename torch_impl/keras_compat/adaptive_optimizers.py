@@ -12,13 +12,11 @@ from typing import Unpack
 import torch
 from torch import Tensor
 
-from torch_impl.keras_compat.keras_optimizer import (
+from torch_impl.keras_compat.keras_optimizer import KerasOptimizer, Parameters, Slots
+from torch_impl.keras_compat.optimizer_options import (
     MOMENT_DEFAULTS,
-    KerasOptimizer,
     MomentOptions,
-    Parameters,
     SharedOptions,
-    Slots,
 )
 from torch_impl.keras_compat.parameter_groups import Group, updates_done
 from torch_impl.keras_compat.rounding import float32, rounding_of

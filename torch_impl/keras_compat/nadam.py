@@ -12,13 +12,8 @@ from typing import Unpack
 import torch
 from torch import Tensor
 
-from torch_impl.keras_compat.keras_optimizer import (
-    MOMENT_DEFAULTS,
-    KerasOptimizer,
-    MomentOptions,
-    Parameters,
-    Slots,
-)
+from torch_impl.keras_compat.keras_optimizer import KerasOptimizer, Parameters, Slots
+from torch_impl.keras_compat.optimizer_options import MOMENT_DEFAULTS, MomentOptions
 from torch_impl.keras_compat.parameter_groups import (
     Group,
     of_parameters,

@@ -24,15 +24,13 @@ from torch_impl.keras_compat.adaptive_optimizers import (
     Ftrl,
     ScheduleFreeAdamW,
 )
-from torch_impl.keras_compat.keras_optimizer import (
-    MOMENT_DEFAULTS,
-    KerasOptimizer,
-    MomentOptions,
-    Parameters,
-    SharedOptions,
-    Slots,
-)
+from torch_impl.keras_compat.keras_optimizer import KerasOptimizer, Parameters, Slots
 from torch_impl.keras_compat.nadam import Nadam
+from torch_impl.keras_compat.optimizer_options import (
+    MOMENT_DEFAULTS,
+    MomentOptions,
+    SharedOptions,
+)
 from torch_impl.keras_compat.parameter_groups import Group, updates_done
 from torch_impl.keras_compat.rounding import float32, rounding_of
 from torch_impl.keras_compat.schedules import Schedule

@@ -15,18 +15,16 @@ from typing import Unpack
 import torch
 from torch import Tensor
 
-from torch_impl.keras_compat.keras_optimizer import (
-    MOMENT_DEFAULTS,
-    KerasOptimizer,
-    MomentOptions,
-    Parameters,
-    SharedOptions,
-    Slots,
-)
+from torch_impl.keras_compat.keras_optimizer import KerasOptimizer, Parameters, Slots
 from torch_impl.keras_compat.keras_order import (
     KerasOrder,
     from_keras_order,
     in_keras_order,
+)
+from torch_impl.keras_compat.optimizer_options import (
+    MOMENT_DEFAULTS,
+    MomentOptions,
+    SharedOptions,
 )
 from torch_impl.keras_compat.parameter_groups import (
     Group,
