@@ -149,7 +149,7 @@ class AgentNetwork:
         self, x: str, attribute: str, kernel: str, bias: str | None, *, name: str = "x"
     ) -> str:
         """Return a dense layer of x; the kernel is (in, out)."""
-        shape = self._shape(kernel, 2)
+        shape = self.shape_of(kernel, 2)
         parameters = [Parameter(kernel, "weight", LINEAR)]
         if bias is not None:
             rank = len(self.array(bias).shape)
@@ -174,7 +174,7 @@ class AgentNetwork:
         Raises:
             UnsupportedError: A padding that is neither VALID nor SAME.
         """
-        height, width, channels, filters = self._shape(kernel, 4)
+        height, width, channels, filters = self.shape_of(kernel, 4)
         if padding.upper() == "SAME":
             steps = (stride, stride) if isinstance(stride, int) else stride
             x = self.call("compat.pad_same", x, window=(height, width), stride=steps)
@@ -200,7 +200,7 @@ class AgentNetwork:
 
     def layer_norm(self, x: str, attribute: str, scope: str, *, epsilon: float = 1e-12) -> str:
         """Return the layer normalization of `tf.contrib.layers`: arrays `gamma` and `beta`."""
-        (units,) = self._shape(f"{scope}/gamma", 1)
+        (units,) = self.shape_of(f"{scope}/gamma", 1)
         parameters = (
             Parameter(f"{scope}/gamma", "weight", VECTOR),
             Parameter(f"{scope}/beta", "bias", VECTOR),
@@ -222,7 +222,7 @@ class AgentNetwork:
 
     def last_size(self, kernel: str) -> int:
         """Return the number of outputs of a dense kernel."""
-        return self._shape(kernel, 2)[1]
+        return self.shape_of(kernel, 2)[1]
 
     def width(self, value: str) -> int:
         """Return the size of the last axis of what a dense layer gave. Raises MismatchError for other values."""
@@ -278,7 +278,8 @@ class AgentNetwork:
             action=rule,
         )
 
-    def _shape(self, name: str, rank: int) -> tuple[int, ...]:
+    def shape_of(self, name: str, rank: int) -> tuple[int, ...]:
+        """Return the shape of an array. Raises MismatchError if it has another number of axes."""
         shape = self.array(name).shape
         if len(shape) != rank:
             msg = f"'{name}'   found {len(shape)} axes   needed {rank}"

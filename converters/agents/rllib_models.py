@@ -180,10 +180,8 @@ def _recurrent(
         if re.match(r"(fc_value|conv_value|value_out)", name):
             network.ignore(name, "the value of the network inside, which an LSTM replaces")
     scope = _lstm_scope(network.arrays)
-    features, units = (
-        network.array(f"{scope}/kernel").shape[0],
-        network.array(f"{scope}/recurrent_kernel").shape[0],
-    )
+    features, _ = network.shape_of(f"{scope}/kernel", 2)
+    units, _ = network.shape_of(f"{scope}/recurrent_kernel", 2)
     states = [
         network.input(f"state_in_{place}", (units,), "float32", default="zeros") for place in (0, 1)
     ]
@@ -324,7 +322,9 @@ def _strides(facts: AgentFacts, settings: Settings) -> Sequence[int | tuple[int,
 def _stride(layer: object) -> int | tuple[int, int]:
     stride = layer[2] if isinstance(layer, (list, tuple)) and len(layer) == 3 else None
     if isinstance(stride, (list, tuple)) and len(stride) == 2:
-        return int(stride[0]), int(stride[1])
+        rows, columns = stride
+        if isinstance(rows, int) and isinstance(columns, int):
+            return rows, columns
     if isinstance(stride, int):
         return stride
     msg = f"conv_filters has {layer!r:.60}; needed channels, size and stride"
@@ -342,7 +342,7 @@ def _behind(network: AgentNetwork, settings: Settings, x: str, suffix: str, *, f
 
 def _pointwise(network: AgentNetwork, x: str, name: str) -> str:
     """Return a convolution of one place, which is a dense layer of its channels."""
-    channels, filters = network.array(f"{name}/kernel").shape[-2:]
+    *_, channels, filters = network.shape_of(f"{name}/kernel", 4)
     parameters = (
         Parameter(f"{name}/kernel", "weight", "() () in out -> out in"),
         Parameter(f"{name}/bias", "bias", VECTOR),
@@ -384,7 +384,7 @@ def _lstm_scope(names: Collection[str]) -> str:
 
 def _with_log_std(network: AgentNetwork, mean: str) -> str:
     """Return means and the free logarithm of the deviation beside them."""
-    size = network.array("log_std").shape[-1]
+    (size,) = network.shape_of("log_std", 1)
     parameter = Parameter("log_std", "log_std", "out -> out")
     log_std = network.layer(
         "agent.LogStd", "log_std", (mean,), (parameter,), name="log_std", kwargs={"actions": size}

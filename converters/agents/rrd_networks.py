@@ -166,7 +166,7 @@ class _Agent:
 
     def _critic(self, of: str, x: str, action: str, output: str) -> str:
         network, scope = self.network, self.scopes[of]
-        features = network.array(f"{scope}/q_dense1/kernel").shape[0]
+        features = network.shape_of(f"{scope}/q_dense1/kernel", 2)[0]
         sees_action = features != network.inputs[0].shape[-1] if network.inputs[0].shape else True
         joined = network.call("torch.cat", x, action, dim=-1) if sees_action else x
         hidden = self._layer(of, "q_dense1", joined)

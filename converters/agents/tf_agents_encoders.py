@@ -99,10 +99,8 @@ def _recurrent(
         layers, facts, name, x, layers.numbered(f"{inner}/_input_encoder/_postprocessing_layers")
     )
     cell = f"{inner}/_lstm_network/cell"
-    size, units = (
-        network.array(f"{cell}/kernel").shape[0],
-        network.array(f"{cell}/recurrent_kernel").shape[0],
-    )
+    size, _ = network.shape_of(f"{cell}/kernel", 2)
+    units, _ = network.shape_of(f"{cell}/recurrent_kernel", 2)
     given = {value.name for value in network.inputs}
     names = [f"{states}_in_{place}" for place in (0, 1)]
     for each in names:
