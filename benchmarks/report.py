@@ -126,14 +126,13 @@ def render_table(result: BenchResult, *, width: int | None = None) -> list[Rende
     from rich.text import Text
 
     repeats = result.settings.get("repeats", "?")
-    parts: list[RenderableType] = [
-        Text.assemble(("machine  ", "bold"), describe_machine(result)),
-        Text(
+    parts: list[RenderableType] = [Text.assemble(("machine  ", "bold"), describe_machine(result))]
+    if result.workloads:
+        text = (
             f"median of {repeats} rounds and their middle half; vs: how many times better than the guide's "
-            "style (fit + predict) and than TensorFlow's best",
-            "dim",
-        ),
-    ]
+            "style (fit + predict) and than TensorFlow's best"
+        )
+        parts.append(Text(text, "dim"))
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), width=width, header_style="bold")
     table.add_column("", ratio=1, min_width=24, overflow="fold")
     for heading in ("median", "middle half", "vs guide", "vs best TF"):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -136,6 +137,14 @@ def test_every_figure_says_in_words_what_it_shows() -> None:
     assert "logarithmic" in captions[0]
     assert "starts at zero" in captions[1]
     assert "TensorFlow: 2 seeds, mean 450 at the end" in captions[2]
+
+
+def test_a_page_of_learning_alone_says_nothing_about_rounds_of_measurements() -> None:
+    page = render_html(replace(example(), workloads=()))
+
+    assert "What the agents of both frameworks learn" in page
+    assert "Medians of" not in page
+    assert "takes turns" not in page
 
 
 def test_text_from_elsewhere_cannot_become_markup() -> None:
