@@ -53,6 +53,11 @@ class TorchCheckpoint:
     extras: Mapping[str, object] = field(default_factory=dict)
     contract: bool = True
 
+    def agent(self, kind: str) -> Mapping[str, Any] | None:  # Any: what the agent's `save` noted
+        """Return what an agent of this class noted when it was saved; None for the file of anything else."""
+        noted = self.metadata.get("agent")
+        return noted if isinstance(noted, Mapping) and noted.get("class") == kind else None
+
 
 def checkpoint_path(path: str | Path) -> Path:
     """Return where an agent's `save` to this path writes: the name may leave `.pth` out."""

@@ -367,10 +367,7 @@ class DQNAgent:
         """
         path = checkpoint_path(path)
         checkpoint = read_checkpoint(path)
-        stored = checkpoint.metadata.get("agent")
-        saved = (
-            stored if isinstance(stored, Mapping) and stored.get("class") == "DQNAgent" else None
-        )
+        saved = checkpoint.agent("DQNAgent")
         try:
             if saved is None:
                 checkpoint = rename_layers(checkpoint)

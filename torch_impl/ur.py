@@ -258,12 +258,11 @@ class UrTrainer:
         """
         path = checkpoint_path(path)
         checkpoint = read_checkpoint(path)
-        saved = checkpoint.metadata.get("agent")
+        saved = checkpoint.agent("UrTrainer")
         try:
-            if isinstance(saved, Mapping) and saved.get("class") == "UrTrainer":
-                known = saved["configuration"]
-            else:
-                known = _infer_settings(checkpoint.model_state_dict)
+            known = (
+                saved["configuration"] if saved else _infer_settings(checkpoint.model_state_dict)
+            )
             trainer = cls(**{**known, **settings})
             trainer.networks.load_state_dict(checkpoint.model_state_dict)
             if checkpoint.optimizer_state_dict is not None:
