@@ -113,6 +113,7 @@ def outputs(agent: Any, case: str) -> Arrays:
     return {name: tensor.detach().numpy() for name, tensor in found.items()}
 
 
+@pytest.mark.slow
 def test_loaded_networks_give_the_recorded_outputs(case: str, tmp_path: Path) -> None:
     torchward.convert(FIXTURES / case / "saved", tmp_path / "agent.pth")
     arrays = recorded(case)

@@ -103,6 +103,7 @@ def test_states_of_another_number_are_refused(tmp_path: Path) -> None:
         agent.act(known["x0"], known["x1"])
 
 
+@pytest.mark.slow
 def test_source_of_a_recurrent_policy_acts_alike(tmp_path: Path) -> None:
     known = recorded()
     source = tmp_path / "policy.py"
