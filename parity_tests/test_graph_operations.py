@@ -12,6 +12,7 @@ import torch
 
 import torchward
 from converters.errors import UnsupportedError
+from converters.tensorflow_graphs import loops
 
 pytestmark = pytest.mark.tf
 Built = Callable[[Any, Any], Mapping[str, Any]]
@@ -106,7 +107,56 @@ def instance_norm(tf1: Any, x: Any) -> Mapping[str, Any]:
     return results
 
 
-BUILDERS = [resized, mirrored, gathered, open_sizes, matrices, losses, instance_norm]
+def running(tf1: Any, x: Any) -> Mapping[str, Any]:
+    values = tf1.reshape(x, [-1, 4, 6])
+    results = {}
+    for name, compute in (("sum", tf1.cumsum), ("product", tf1.cumprod)):
+        results[f"{name}_before"] = compute(values, 1, exclusive=True)
+        results[f"{name}_to_come"] = compute(values, -1, reverse=True)
+        results[f"{name}_behind"] = compute(values, 2, exclusive=True, reverse=True)
+    positive = tf1.nn.relu(x)
+    allowed = tf1.linalg.band_part(tf1.ones([4, 4], "bool"), -1, 0)
+    seen = tf1.linalg.band_part(values[:, :, :4] > 0, 0, -1)
+    return results | {
+        "half": tf1.nn.l2_loss(x),
+        "entropy": tf1.math.xlog1py(positive, positive - 1.0),
+        "causal": values[:, :, :4] * tf1.cast(allowed, "float32"),
+        "seen": tf1.cast(seen, "float32"),
+    }
+
+
+def fused_layer_norm(tf1: Any, x: Any) -> Mapping[str, Any]:
+    """Layer normalization as Keras 2.15 computes it: every row as a channel of one image."""
+    values = tf1.reshape(x, [-1, 4, 6])
+    sizes = tf1.shape(values)
+    results: dict[str, Any] = {}
+    for name, axis in (("last", 2), ("both", 1)):
+        rows, features = tf1.reduce_prod(sizes[:axis]), tf1.reduce_prod(sizes[axis:])
+        image = tf1.reshape(values, tf1.stack([1, rows, features, 1]))
+        normal, _, _ = tf1.nn.fused_batch_norm(
+            image,
+            tf1.ones(tf1.stack([rows])),
+            tf1.zeros(tf1.stack([rows])),
+            epsilon=0.01,
+            data_format="NCHW",
+        )
+        shape = [6] if axis == 2 else [4, 6]
+        count = int(np.prod(shape))
+        gamma = tf1.constant(np.linspace(0.5, 2, count, dtype=np.float32).reshape(shape))
+        beta = tf1.constant(np.linspace(-1, 1, count, dtype=np.float32).reshape(shape))
+        plain = tf1.reshape(normal, sizes)
+        results |= {
+            name: plain * gamma + beta,
+            f"{name}_plain": plain,
+            f"{name}_scaled": plain * gamma,
+        }
+    return results
+
+
+BUILDERS = [
+    *(resized, mirrored, gathered, open_sizes, matrices, losses, instance_norm, running),
+    fused_layer_norm,
+]
 
 
 def frozen(build: Built, path: Path, values: Any) -> tuple[dict[str, Any], dict[str, str]]:
@@ -162,3 +212,42 @@ def test_rows_that_are_not_the_batch_are_not_taken_for_it(tmp_path: Path) -> Non
             inputs=["x:0", "other:0"],
             outputs=names,
         )
+
+
+def test_long_loops_are_refused_with_their_number_of_turns(tmp_path: Path) -> None:
+    def build(tf1: Any, x: Any) -> Mapping[str, Any]:
+        def turn(i: Any, value: Any) -> tuple[Any, Any]:
+            return i + 2, tf1.tanh(value) * x
+
+        _, found = tf1.while_loop(lambda i, _: i < 200, turn, [0, tf1.zeros_like(x)])
+        return {"y": found}
+
+    _, names = frozen(build, tmp_path / "graph.pb", np.ones((2, 24), np.float32))
+
+    with pytest.raises(
+        UnsupportedError, match=r"'while' .*: a loop of 100 turns, each of \d operations"
+    ):
+        torchward.convert(tmp_path / "graph.pb", tmp_path / "out.pth", outputs=names)
+
+
+def test_loops_in_loops_do_not_take_forever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loops, "MAX_FOLLOWED_NODES", 5_000)
+
+    def build(tf1: Any, x: Any) -> Mapping[str, Any]:
+        def nested(depth: int, value: Any) -> Any:
+            if depth == 0:
+                return value + 1
+
+            def turn(i: Any, value: Any) -> tuple[Any, Any]:
+                return i + 1, nested(depth - 1, value)
+
+            return tf1.while_loop(lambda i, _: i < 8, turn, [0, value])[1]
+
+        return {"y": x + tf1.cast(nested(5, tf1.constant(0)), "float32")}
+
+    _, names = frozen(build, tmp_path / "graph.pb", np.ones((2, 24), np.float32))
+
+    with pytest.raises(UnsupportedError, match="take more than 5,000 operations to follow"):
+        torchward.convert(tmp_path / "graph.pb", tmp_path / "out.pth", outputs=names)

@@ -55,6 +55,7 @@ class GraphBuilder:
         rows: zeros in the number of an open size, by tensor, axis and type.
         row_of: what the rows of a tensor are: the batch (""), or the tensor that first had them.
         merged: tensors whose rows are the first axes of another tensor, one after the other.
+        followed: nodes in the turns of loops so far.
     """
 
     layers: dict[str, _Layer] = field(default_factory=dict)
@@ -66,6 +67,7 @@ class GraphBuilder:
     rows: dict[tuple[TensorRef, int, str], Tensor] = field(default_factory=dict)
     row_of: dict[TensorRef, str] = field(default_factory=dict)
     merged: dict[TensorRef, Tensor] = field(default_factory=dict)
+    followed: int = 0
     _taken: set[str] = field(default_factory=set)
     _numbers: dict[str, int] = field(default_factory=dict)
 

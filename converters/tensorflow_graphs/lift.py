@@ -23,6 +23,7 @@ from converters.tensorflow_graphs.conditions import settle_conditions
 from converters.tensorflow_graphs.dilated import dilated_convolutions
 from converters.tensorflow_graphs.flatten import INPUT, FlatGraph, FlatNode, flatten
 from converters.tensorflow_graphs.frames import join_loops
+from converters.tensorflow_graphs.fused_layer_norm import join_fused_layer_norms
 from converters.tensorflow_graphs.moving_averages import momenta
 from converters.tensorflow_graphs.optimizers import plan_named_optimizers
 from converters.tensorflow_graphs.repeated_weights import repeated_weights
@@ -143,7 +144,8 @@ def _lifted(program: Program, choice: Choice, stored: Collection[str]) -> Lifted
     flat, assumed = settle_conditions(flat, graph)
     flat = join_loops(pruned(flat, targets))
     flat, targets = without_copies(pruned(flat, targets), targets)
-    flat, targets, notes = replaced(dilated_convolutions(flat, targets), targets)
+    flat = join_fused_layer_norms(dilated_convolutions(flat, targets))
+    flat, targets, notes = replaced(flat, targets)
     variables = Variables.of(graph, program.arrays)
     variables.settle(flat)
     builder = GraphBuilder()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
 
+from converters.errors import UnsupportedError
 from converters.readers.tensorflow.graph_def import MAX_NODES
 from converters.tensorflow_graphs.cells import Cell, find_lstm
-from converters.tensorflow_graphs.flatten import FlatNode, flatten_function
+from converters.tensorflow_graphs.flatten import INPUT, FlatNode, flatten_function
 from converters.tensorflow_graphs.frames import LOOP, LoopParts
 from converters.tensorflow_graphs.gated_cells import PlainCell, find_plain
 from converters.tensorflow_graphs.layer_rules import as_weights, layer_name
@@ -22,12 +24,16 @@ from converters.tensorflow_graphs.rules import (
     shape_of,
     whole_number,
 )
-from converters.tensorflow_graphs.simplify import Formulas, without_copies
+from converters.tensorflow_graphs.simplify import Formulas, pruned, without_copies
 from converters.tensorflow_graphs.sizes import sizes_of_value, sizes_value
 from converters.tensorflow_graphs.values import Elements, Filled, Known, Ref, Sizes, Tensor, Value
 
 MAX_TURNS = 64
 """Turns of a loop that are written out; longer ones are refused unless their cell is recognised."""
+MAX_COUNTED_TURNS = 10_000
+"""Turns that are counted for a message."""
+MAX_FOLLOWED_NODES = 200_000
+"""Nodes in all turns of all loops: those of loops in loops multiply, and a file may nest them as deep as it likes."""
 _SWAPPED = (1, 0, 2)
 
 
@@ -109,6 +115,7 @@ def _written_out(
     outside: dict[Ref, Value],
     translation: Translation,
 ) -> Sequence[Value]:
+    starts = values
     for _ in range(MAX_TURNS + 1):
         [goes_on] = _evaluate(parts.condition, [parts.goes_on], values, parts, outside, translation)
         if not isinstance(goes_on, Known):
@@ -120,7 +127,51 @@ def _written_out(
         values = _evaluate(parts.body, parts.results, values, parts, outside, translation)
         if len(translation.builder.calls) > MAX_NODES:
             break
-    raise refused_node(node, f"a loop of more than {MAX_TURNS} turns around no cell that is known")
+    turns = f"more than {MAX_TURNS} turns"
+    with suppress(UnsupportedError):
+        turns = _turns(parts, starts, outside, translation)
+    operations = sum(each.op not in ("Const", INPUT) for each in parts.body.values())
+    raise refused_node(
+        node,
+        f"a loop of {turns}, each of {operations} operations, around no cell that is known; at most {MAX_TURNS} are written out",
+    )
+
+
+def _turns(
+    parts: LoopParts,
+    values: Sequence[Value],
+    outside: dict[Ref, Value],
+    translation: Translation,
+) -> str:
+    """Return how many turns a loop has, for messages: what its condition depends on is followed, nothing else."""
+    for ref in parts.outside:
+        bound = outside[ref]
+        if ref[0] in parts.condition and isinstance(bound, Sizes) and None in bound.entries:
+            return "as many turns as an input is long"
+    places = {name: place for place, name in enumerate(parts.variables)}
+    needed: list[int] = []
+    waiting = [places[name] for name in pruned(parts.condition, [parts.goes_on]) if name in places]
+    while waiting:
+        place = waiting.pop()
+        if place not in needed:
+            needed.append(place)
+            before = pruned(parts.body, [parts.results[place]])
+            waiting += [places[name] for name in before if name in places]
+    condition = pruned(parts.condition, [parts.goes_on])
+    targets = [parts.results[place] for place in needed]
+    body = pruned(parts.body, targets)
+    current = list(values)
+    for turn in range(MAX_COUNTED_TURNS):
+        [goes_on] = _evaluate(condition, [parts.goes_on], current, parts, outside, translation)
+        if not isinstance(goes_on, Known):
+            break
+        if not goes_on.array.all():
+            return f"{turn:,} turns"
+        for place, value in zip(
+            needed, _evaluate(body, targets, current, parts, outside, translation), strict=True
+        ):
+            current[place] = value
+    return f"more than {MAX_TURNS} turns"
 
 
 def _evaluate(
@@ -134,6 +185,10 @@ def _evaluate(
     """Return results of one part of a loop."""
     from converters.tensorflow_graphs.translate import consumers, translate_node, value_of
 
+    translation.builder.followed += len(flat)
+    if translation.builder.followed > MAX_FOLLOWED_NODES:
+        msg = f"its loops, and loops in loops, take more than {MAX_FOLLOWED_NODES:,} operations to follow"
+        raise UnsupportedError(msg)
     seeds: dict[Ref, Value] = {
         (name, 0): value for name, value in zip(parts.variables, values, strict=True)
     }

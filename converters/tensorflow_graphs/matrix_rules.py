@@ -14,7 +14,7 @@ from converters.tensorflow_graphs.rules import (
     shape_of,
     whole_number,
 )
-from converters.tensorflow_graphs.values import Known, Tensor, Value
+from converters.tensorflow_graphs.values import Filled, Known, Tensor, Value
 
 
 def _call(node: FlatNode, translation: Translation, operation: str, **arguments: object) -> Tensor:
@@ -30,11 +30,11 @@ def add_all(node: FlatNode, inputs: Sequence[Value], translation: Translation) -
     return result
 
 
-@graph_rule("Xlogy", "Xdivy")
+@graph_rule("Xlogy", "Xlog1py", "Xdivy")
 def product_of_logarithm(
     node: FlatNode, inputs: Sequence[Value], translation: Translation
 ) -> Value:
-    """Return x log(y) or x / y, which is 0 where x is 0."""
+    """Return x log(y), x log(1 + y) or x / y, which is 0 where x is 0."""
     x = translation.tensor(node, inputs[0])
     none = _call(node, translation, "Equal", x1=x, x2=0)
     none = Tensor(none.ref, none.shape, "bool")
@@ -44,7 +44,8 @@ def product_of_logarithm(
     y = Tensor(y.ref, y.shape, x.dtype)
     if node.op == "Xdivy":
         return _call(node, translation, "Divide", x1=x, x2=y)
-    return _call(node, translation, "Multiply", x1=x, x2=_call(node, translation, "Log", x=y))
+    logarithm = "Log" if node.op == "Xlogy" else "Log1p"
+    return _call(node, translation, "Multiply", x1=x, x2=_call(node, translation, logarithm, x=y))
 
 
 @graph_rule("TruncateDiv", "TruncateMod")
@@ -73,8 +74,43 @@ def band(node: FlatNode, inputs: Sequence[Value], translation: Translation) -> V
         raise refused_node(node, "matrices of open size")
     below = np.arange(rows)[:, None] - np.arange(columns)
     inside = ((lower < 0) | (below <= lower)) & ((upper < 0) | (-below <= upper))
-    mask = Known(inside.astype(inputs[0].dtype), "band")
-    return _call(node, translation, "Multiply", x1=inputs[0], x2=mask)
+    value = inputs[0]
+    if isinstance(value, Filled) and value.shape is not None and None not in value.shape:
+        sizes = [size or 0 for size in value.shape]
+        value = Known(np.broadcast_to(np.asarray(value.value, value.dtype), sizes), node.name)
+    if isinstance(value, Known):
+        return Known(np.where(inside, value.array, np.zeros((), value.array.dtype)), node.name)
+    mask = Known(inside.astype(value.dtype), "band")
+    if value.dtype != "bool":
+        return _call(node, translation, "Multiply", x1=value, x2=mask)
+    found = _call(node, translation, "LogicalAnd", x1=value, x2=mask)
+    return Tensor(found.ref, found.shape, "bool")
+
+
+@graph_rule("Cumsum", "Cumprod")
+def running(node: FlatNode, inputs: Sequence[Value], translation: Translation) -> Value:
+    """Return running sums or products, from the end with `reverse`, without the entry itself with `exclusive`."""
+    x = translation.tensor(node, inputs[0])
+    axis = whole_number(node, inputs[1], "the axis") % max(1, len(x.shape))
+    backwards = node.attributes.flag("reverse")
+    if backwards:
+        x = _call(node, translation, "Flip", x=x, axis=axis)
+    if node.attributes.flag("exclusive"):
+        ahead = [(int(place == axis), 0) for place in range(len(x.shape))]
+        neutral = int(node.op == "Cumprod")
+        x = _call(node, translation, "Pad", x=x, pad_width=tuple(ahead), constant_values=neutral)
+        kept = tuple(slice(None, -1 if place == axis else None) for place in range(len(x.shape)))
+        x = _call(node, translation, "GetItem", x=x, key=kept)
+    result = _call(node, translation, node.op, x=x, axis=axis)
+    return _call(node, translation, "Flip", x=result, axis=axis) if backwards else result
+
+
+@graph_rule("L2Loss")
+def half_of_squares(node: FlatNode, inputs: Sequence[Value], translation: Translation) -> Value:
+    """Return half of the sum of all squares."""
+    squares = _call(node, translation, "Square", x=translation.tensor(node, inputs[0]))
+    total = _call(node, translation, "Sum", x=squares)
+    return _call(node, translation, "Multiply", x1=total, x2=0.5)
 
 
 @graph_rule("MatrixDiag", "MatrixDiagV2", "MatrixDiagV3", "Diag")

@@ -14,6 +14,7 @@ from converters.registry import nearest
 from converters.tensorflow_graphs import (  # noqa: F401  # they fill the table
     array_rules,
     block_cells,
+    fused_layer_norm,
     gather_rules,
     image_rules,
     layer_rules,
