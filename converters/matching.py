@@ -198,6 +198,19 @@ def thawed(layer: Layer) -> Layer:
     return replace(layer, trainable=True) if layer.class_name in MADE_OF_LAYERS else layer
 
 
+def all_thawed(layer: Layer) -> Layer:
+    """Return a layer with all that it holds as training.
+
+    Keras 3.0 does not tell a layer's variables of trainable=False if that was said when it was made, and a model asks
+    the variables alone (keras 3.0.5, layers/layer.py, `trainable_variables`).
+    """
+    if layer.graph is not None:
+        layers = tuple(map(all_thawed, layer.graph.layers))
+        layer = replace(layer, graph=replace(layer.graph, layers=layers))
+    inner = {name: all_thawed(part) for name, part in layer.inner.items()}
+    return replace(layer, trainable=True, inner=inner)
+
+
 def _match_containers(
     graph: Graph,
     entries: Sequence[LayerArrays],
@@ -266,33 +279,48 @@ def _once(
 
 def _in_order(layer: Layer, entries: Sequence[LayerArrays]) -> Sequence[LayerArrays]:
     """Return the groups of a wrapper in the order of what it wraps; the file lists them by the alphabet."""
-    return (
-        sorted(entries, key=lambda entry: _place_of(entry.path, layer)) if layer.inner else entries
-    )
+    if not layer.inner:
+        return entries
+    paths = [entry.path for entry in entries]
+    return sorted(entries, key=lambda entry: _place_of(entry.path, layer, paths))
 
 
-def _place_of(path: str, layer: Layer) -> tuple[int, ...]:
+def _place_of(path: str, layer: Layer, paths: Sequence[str]) -> tuple[int, ...]:
     """Return where a group stands among what a wrapper holds, down to the innermost; its own arrays come first."""
-    prefixes = _inner_prefixes(layer, path.split("/", 1)[0])
+    prefixes = _inner_prefixes(layer, paths)
     for index, (prefix, inner) in enumerate(zip(prefixes, layer.inner.values(), strict=True)):
         if f"{path}/".startswith(f"{prefix}/"):
-            return (index + 1, *_place_of(path.removeprefix(prefix).removeprefix("/"), inner))
+            below = [
+                _below(prefix, other) for other in paths if f"{other}/".startswith(f"{prefix}/")
+            ]
+            return (index + 1, *_place_of(_below(prefix, path), inner, below))
     return (0,)
 
 
-def _inner_prefixes(layer: Layer, first: str) -> list[str]:
-    """Return the group of each inner layer: by attribute, or by class and a counter where Keras has a list of them."""
+def _below(prefix: str, path: str) -> str:
+    return path.removeprefix(prefix).removeprefix("/")
+
+
+def _inner_prefixes(layer: Layer, paths: Sequence[str]) -> list[str]:
+    """Return the group of each inner layer: by attribute, or by class and a counter where Keras has a list of them.
+
+    The counter of TensorFlow 2.12 leaves numbers out: what the file has is taken in its order.
+    """
     cells = {"RNN": "cell/cells", "StackedRNNCells": "cells"}
     if layer.graph is None and layer.class_name not in cells:
         return list(layer.inner)
-    container = cells.get(layer.class_name, first if first in CONTAINERS else CONTAINERS[0])
-    counts: dict[str, int] = {}
+    firsts = [path.split("/", 1)[0] for path in paths]
+    stored = next((first for first in firsts if first in CONTAINERS), CONTAINERS[0])
+    container = cells.get(layer.class_name, stored)
+    inside = [_below(container, path) for path in paths if path.startswith(f"{container}/")]
+    by_class: dict[str, list[str]] = {}
+    for key in sorted({path.split("/", 1)[0] for path in inside}, key=_natural):
+        by_class.setdefault(re.sub(r"_\d+$", "", key), []).append(key)
     prefixes = []
     for inner in layer.inner.values():
         name = snake_case(inner.class_name) + ("_cell" if layer.class_name in cells else "")
-        number = counts.setdefault(name, 0)
-        counts[name] += 1
-        prefixes.append(f"{container}/{name}_{number}" if number else f"{container}/{name}")
+        waiting = by_class.get(name, []) if _has_weights(inner) else []
+        prefixes.append(f"{container}/{waiting.pop(0) if waiting else '-'}")
     return prefixes
 
 

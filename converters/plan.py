@@ -19,7 +19,7 @@ from converters.json_text import parse_json
 from converters.layouts import Layout
 from converters.limits import Limits
 from converters.lowering import Lowering, lower_model, with_input_shape
-from converters.matching import Path, leaves, match_arrays, thawed
+from converters.matching import Path, all_thawed, leaves, match_arrays, thawed
 from converters.moves import Move
 from converters.names import class_identifier
 from converters.optimizers.plan import OptimizerPlan
@@ -189,20 +189,24 @@ def _plan_thawed(
     checkpoint: Checkpoint, graph: Graph, arrays: Mapping[Path, Mapping[str, ArrayInfo]]
 ) -> tuple[Graph, OptimizerPlan | None, list[str]] | None:
     """Return the same with layers that are frozen by their configuration only, or None if that does not fit either."""
-    other = replace(graph, layers=tuple(map(thawed, graph.layers)))
-    names = [
-        "/".join(path)
-        for (path, layer), (_, changed) in zip(leaves(graph), leaves(other), strict=True)
-        if layer.trainable != changed.trainable
-    ]
-    if graph.generation < 3 or not names:
+    if graph.generation < 3:
         return None
-    try:
-        optimizer, notes = plan_optimizer_state(checkpoint, other, arrays)
-    except MismatchError:
-        return None
-    note = f"trains, as in Keras, which was given trainable=False too late: {', '.join(names)}"
-    return other, optimizer, [note, *notes]
+    for thaw in (thawed, all_thawed):
+        other = replace(graph, layers=tuple(map(thaw, graph.layers)))
+        names = [
+            "/".join(path)
+            for (path, layer), (_, changed) in zip(leaves(graph), leaves(other), strict=True)
+            if layer != changed
+        ]
+        if not names:
+            continue
+        try:
+            optimizer, notes = plan_optimizer_state(checkpoint, other, arrays)
+        except MismatchError:
+            continue
+        note = f"trains, as in Keras, which was given trainable=False too late: {', '.join(names)}"
+        return other, optimizer, [note, *notes]
+    return None
 
 
 def _assumed(checkpoint: Checkpoint) -> tuple[Checkpoint, Graph, tuple[str, ...]]:

@@ -17,7 +17,13 @@ from converters.configuration.call_order import call_offsets, shift_ref, sort_ca
 from converters.configuration.call_structure import describe_structure, parse_structure
 from converters.configuration.keras1 import rename_class
 from converters.configuration.keras1_merge import join_models, joined_models, settle_merge
-from converters.configuration.keras2 import Dialect, dtype_of, find_dialect, settle_settings
+from converters.configuration.keras2 import (
+    Dialect,
+    backward_config,
+    dtype_of,
+    find_dialect,
+    settle_settings,
+)
 from converters.configuration.keras3 import OWN_NAMES, is_operation
 from converters.configuration.spatial_words import is_channels_first
 from converters.configuration.unnamed_models import number_unnamed
@@ -255,8 +261,7 @@ def _parse_inner(
     if other is not None:
         backward = _parse_layer(cast("Mapping[str, object]", other), dialect)
     else:
-        turned = not forward.config.get("go_backwards", False)
-        backward = replace(forward, config={**forward.config, "go_backwards": turned})
+        backward = replace(forward, config=backward_config(forward.config, dialect))
     return {"forward_layer": forward, "backward_layer": backward}
 
 

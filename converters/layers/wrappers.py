@@ -8,7 +8,7 @@ from dataclasses import replace
 from converters.errors import UnsupportedError
 from converters.graph import Layer
 from converters.layers.recurrent import STATES, mask_of, zeroed
-from converters.masking import masks_of
+from converters.masking import mask_use, masks_of
 from converters.nested_steps import Placed, place_steps
 from converters.registry import (
     Example,
@@ -32,6 +32,10 @@ _MERGES = {
 }
 _REPEATING = (*STATES, "RNN", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D")
 """Layers that run over time."""
+_SKIPPING = (*STATES, "RNN", "Bidirectional", "GlobalAveragePooling1D", "Softmax")
+"""Layers that leave out what a mask says."""
+_MERGING = ("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Concatenate")
+"""Layers that hand the masks of their inputs on together; those of one time step are all the same."""
 MOVING = ("BatchNormalization", "SpectralNormalization")
 """Layers that change weights in the forward pass of a training."""
 MAX_TIME_STEPS = 64
@@ -266,6 +270,21 @@ def _one_by_one(layer: Layer, inner: Layer, shape: Shape) -> tuple[list[TorchSte
     return steps, "stacked"
 
 
+def _goes_by_masks(inner: Layer, generation: int) -> bool:
+    """Return whether a wrapped layer computes something else with a mask; a model does if any of its layers might."""
+    if inner.graph is None:
+        return inner.class_name in _SKIPPING
+    harmless = _MERGING if generation == 3 else (*_MERGING, "BatchNormalization")
+    return any(
+        _goes_by_masks(part, generation)
+        if part.graph is not None
+        else part.class_name not in harmless
+        and mask_use(find_layer_rule(part.class_name)) not in ("pass", "drop")
+        for part in inner.graph.layers
+        if part.class_name != "InputLayer"
+    )
+
+
 def _frame_masks(layer: Layer, inner: Layer) -> tuple[list[TorchStep], list[TorchStep], str | None]:
     """Return steps that make the wrapped layer's mask, steps that make the wrapper's, and the name of the latter.
 
@@ -280,13 +299,7 @@ def _frame_masks(layer: Layer, inner: Layer) -> tuple[list[TorchStep], list[Torc
     if mask is None:
         return [], [], None
     shape = masks.shapes[mask]
-    skips = inner.graph is not None or inner.class_name in (
-        *STATES,
-        "RNN",
-        "Bidirectional",
-        "GlobalAveragePooling1D",
-        "Softmax",
-    )
+    skips = _goes_by_masks(inner, masks.generation)
     if len(shape) == 2:
         if skips:
             msg = (

@@ -114,7 +114,14 @@ def _take_numbers(
 def _take_own_number(
     body: list[ArrayInfo], dialect: Dialect, weights: Weights, split: Split
 ) -> None:
-    """Move the number that this kind of optimizer keeps into `split`: Keras 3 appends it, others put it first."""
+    """Move the number that this kind of optimizer keeps into `split`.
+
+    Keras 3 appends it, Keras 3.0 has it behind the averages (keras 3.0.5, optimizers/nadam.py, build), others put it first.
+    """
+    numbers = [place for place, variable in enumerate(body) if _is_number(variable)]
+    if len(numbers) == 1 and () not in (shape for _, shape in weights):
+        split.number = body.pop(numbers[0])
+        return
     position = -1 if dialect == "keras3" else 0
     if body and _is_number(body[position]) and weights[position][1] != ():
         split.number = body.pop(position)

@@ -236,3 +236,22 @@ def test_rules_hand_masks_on_where_keras_does() -> None:
         assert found(**kwargs).supports_masking == (mask_use(rule) != "drop"), name
         checked += 1
     assert checked > 60
+
+
+def test_wrapped_model_that_leaves_nothing_out_hands_the_mask_on() -> None:
+    part = Layer("part", "Dense", {"units": 3})
+    inside = Graph(
+        "inside",
+        "Sequential",
+        3,
+        (Layer("in", "InputLayer", {}), part),
+        (Call("part", 0, (TensorRef("in"),), {}, (Operand(0),)),),
+        (Input(TensorRef("in"), (None, 4), "float32"),),
+        (TensorRef("part"),),
+    )
+    model = Layer("inside", "Sequential", {}, graph=inside, inner={"part": part})
+    wrapper = Layer("each", "TimeDistributed", {}, inner={"layer": model})
+
+    found = operations((WORDS, ("x",)), (wrapper, ("words",)), (POOL, ("each",)))
+
+    assert found[-1] == "compat.masked_mean"

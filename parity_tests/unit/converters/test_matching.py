@@ -128,6 +128,24 @@ def test_a_number_behind_a_role_is_not_part_of_it() -> None:
     assert result["rnn:cell_1/kernel"] == "rnn/rnn/kernel_1"
 
 
+@pytest.mark.parametrize(
+    "numbers", [("", "_1", "_2"), ("", "_2", "_4")], ids=["all", "every other"]
+)
+def test_layers_of_a_wrapped_model_are_found_whatever_numbers_the_groups_have(
+    numbers: tuple[str, ...],
+) -> None:
+    parts = {name: dense(name) for name in ("a", "b", "c")}
+    model = Layer("model", "Functional", {}, graph=graph(*parts.values()), inner=parts)
+    wrapper = Layer("td", "TimeDistributed", {}, inner={"layer": model})
+    place = "layers/time_distributed/layer/layers/dense"
+
+    result = found(graph(wrapper), *[entry(f"{place}{n}", "0", "1") for n in reversed(numbers)])
+
+    assert [result[f"td:layer/{name}/kernel"] for name in parts] == [
+        f"{place}{number}/0" for number in numbers
+    ]
+
+
 def test_what_a_stateful_layer_remembered_is_left_out_with_the_reason() -> None:
     matched = match_arrays(
         graph(dense("a")), [entry("a", "kernel", "bias"), entry("layers/a/states", "0")]

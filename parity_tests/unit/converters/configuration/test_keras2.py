@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from converters.configuration.keras2 import backward_config, find_dialect
 from converters.configuration.models import parse_model_config
 from converters.graph import Graph
 
@@ -90,3 +91,18 @@ def test_only_keras_2_stores_the_axes_of_layer_normalization_as_written(
     graph = parse(sequential(layer("LayerNormalization", axis=[3, 1])), generation=generation)
 
     assert settings(graph, "layernormalization").get("axes_as_written") is stated
+
+
+@pytest.mark.parametrize(
+    ("version", "counted"),
+    [("2.0.8", False), ("2.1.6", False), ("2.2.0", True), ("2.2.4-tf", True), ("2.15.0", True)],
+)
+def test_penalty_of_the_backward_direction_counts_from_keras_2_2_on(
+    version: str, counted: bool
+) -> None:
+    forward = {"units": 3, "kernel_regularizer": {"class_name": "L2"}}
+
+    backward = backward_config(forward, find_dialect(2, version))
+
+    assert backward["go_backwards"] is True
+    assert (backward["kernel_regularizer"] is not None) is counted

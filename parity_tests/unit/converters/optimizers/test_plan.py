@@ -407,6 +407,12 @@ def test_nadam_of_keras_2_15_knows_the_turn_of_each_weight() -> None:
     assert plan.for_weights == {"turns": (0, 1, 2)}
 
 
+def test_nadam_of_keras_3_0_stores_its_product_before_its_slots() -> None:
+    plan = plan_optimizer(numbered(2, [(), *PAIRS], {"learning_rate": 0.5}, "Nadam"), WEIGHTS)
+    assert plan.numbers["mu_product"].name == "optimizer/vars/2"
+    assert numbers(plan, "exp_avg_sq") == [4, 6, 8]
+
+
 def test_nadam_of_keras_3_stores_its_product_last() -> None:
     plan = plan_optimizer(numbered(2, [*PAIRS, ()], {"learning_rate": 0.5}, "Nadam"), WEIGHTS)
     assert plan.numbers["mu_product"].name == "optimizer/vars/8"
