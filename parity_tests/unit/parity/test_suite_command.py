@@ -57,6 +57,22 @@ def test_command_trains_and_shows_a_table_per_cycle(
     assert "trained for 120 steps" in out
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("basis", "environment"),
+    [("sac", "Pendulum-v1"), ("td3", "Pendulum-v1"), ("ddpg", "Pendulum-v1"), ("dqn", "Catch")],
+)
+def test_ircr_trains_over_every_basis(
+    basis: str, environment: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiny = TINY.replace("Pendulum-v1", environment)
+
+    code, out, err = train(f"--alg ircr --basis_alg {basis} {tiny}", capsys)
+
+    assert (code, err) == (0, "")
+    assert "trained for 120 steps, 6 updates" in out
+
+
 def test_resuming_needs_the_run_folder_only(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
