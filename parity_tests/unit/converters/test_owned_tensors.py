@@ -51,6 +51,7 @@ def test_copy_is_dense_and_equal(
     assert not stored.numel() or copy.data_ptr() != stored.data_ptr()
 
 
+@pytest.mark.slow
 def test_loaded_module_does_not_change_with_its_file(tmp_path: Path) -> None:
     torchward.convert(MODEL, tmp_path / "m.pth")
     model = torchward.load(tmp_path / "m.pth")
