@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import importlib
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from converters.errors import UnsupportedError
+from converters.working_folder import searched_last
 
 
 def import_rules(modules: Sequence[str]) -> None:
@@ -16,13 +15,9 @@ def import_rules(modules: Sequence[str]) -> None:
     Raises:
         UnsupportedError: There is no module of a name. What else a module raises is its own, and goes on.
     """
-    here = str(Path.cwd())
-    sys.path.append(here)  # behind everything installed: no package of ours is replaced
-    try:
+    with searched_last():
         for module in modules:
             _import(module)
-    finally:
-        sys.path.remove(here)
 
 
 def _import(module: str) -> None:

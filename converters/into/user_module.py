@@ -13,6 +13,7 @@ from types import ModuleType
 from torch import nn
 
 from converters.errors import MismatchError, UnsupportedError
+from converters.working_folder import searched_last
 
 FILE_MARK = "@"
 """Parts the name of a file from what makes it unlike the names of other modules."""
@@ -90,11 +91,5 @@ def _import(place: str) -> ModuleType:
         spec.loader.exec_module(module)
         sys.modules[name] = module
         return module
-    here = str(Path.cwd())
-    if here in sys.path:
+    with searched_last():
         return importlib.import_module(place)
-    sys.path.append(here)  # behind everything installed: no package of ours is replaced
-    try:
-        return importlib.import_module(place)
-    finally:
-        sys.path.remove(here)
