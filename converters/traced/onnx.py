@@ -67,19 +67,22 @@ def write_onnx(file: OutputFile, content: Content) -> None:
 def _export(traced: Traced) -> onnx.ModelProto:
     import torch
 
+    from converters.traced.program import free_loops
+
     architecture = traced.model.architecture
     taken = {value.name for value in architecture.inputs}
     wanted = architecture.output_names or architecture.outputs
     try:
-        exported = torch.onnx.export(
-            traced.model,
-            traced.inputs,
-            dynamo=True,
-            dynamic_shapes=traced.dynamic_shapes,
-            input_names=[value.name for value in architecture.inputs],
-            output_names=[unique(name, taken) for name in wanted],
-            verbose=False,
-        )
+        with free_loops(traced.model, architecture):
+            exported = torch.onnx.export(
+                traced.model,
+                traced.inputs,
+                dynamo=True,
+                dynamic_shapes=traced.dynamic_shapes,
+                input_names=[value.name for value in architecture.inputs],
+                output_names=[unique(name, taken) for name in wanted],
+                verbose=False,
+            )
     except (torch.onnx.errors.OnnxExporterError, RuntimeError, ValueError) as error:
         msg = f"torch.onnx cannot translate the module: {str(error).strip().partition(chr(10))[0]}"
         raise UnsupportedError(msg, hint="convert to .pt2 or .pth") from error

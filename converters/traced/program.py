@@ -5,6 +5,7 @@ What was traced is run beside the module on other inputs of another batch size b
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,11 +17,17 @@ from torch.export import Dim, ExportedProgram
 from converters.architecture import Architecture, InputValue
 from converters.build import TEXT, ConvertedModel, build_model
 from converters.errors import ConversionError, UnsupportedError
+from converters.traced.loops import kept_loops
 from converters.writers.content import Content, OutputTensor
 
 TRACED_BATCH, CHECKED_BATCH = 2, 5
 """Sizes 0 and 1 are special to torch.export, so neither tells whether the batch is free."""
+LOOPED_ERROR = {"float64": 1e-13, "float32": 5e-6}
+"""A kept loop multiplies step by step with other kernels than an unrolled one: a few roundings of the largest value each."""
+_HALF_PRECISION_ERROR = 2e-2
 _FREE_IMAGE_SIZE, _FREE_SIZE = 64, 8
+_CHECKED_TIMES = 3
+"""Free axes are checked at as many times the size they were traced with: what a power of 2 divides, that divides, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,21 +62,37 @@ def trace(content: Content) -> Traced:
     inputs = tuple(_example(value, TRACED_BATCH, seed=0) for value in architecture.inputs)
     shapes = (tuple(_free_axes(value) for value in architecture.inputs),)
     try:
-        program = torch.export.export(model, inputs, dynamic_shapes=shapes, strict=False)
+        with free_loops(model, architecture):
+            program = torch.export.export(model, inputs, dynamic_shapes=shapes, strict=False)
     except (RuntimeError, ValueError, TypeError, AttributeError, AssertionError) as error:
         msg = f"torch.export cannot trace the module: {str(error).strip().partition(chr(10))[0]}"
         raise UnsupportedError(msg, hint="convert to .pth or .safetensors") from error
+    _check_free(program, architecture)
     for node in program.graph.nodes:
         node.meta.pop("stack_trace", None)  # names files of this machine
     traced = Traced(model, program, inputs, shapes)
     others = check_inputs(architecture)
-    compare("the exported program", traced, others, flat(program.module()(*others)), relative=0.0)
+    loops = any(node.target is torch.ops.higher_order.scan for node in program.graph.nodes)
+    allowed = LOOPED_ERROR.get(architecture.dtype, _HALF_PRECISION_ERROR) if loops else 0.0
+    compare("the exported program", traced, others, _run(program, others), relative=allowed)
     return traced
+
+
+def _run(program: ExportedProgram, inputs: Sequence[Tensor]) -> list[Tensor]:
+    """Return the outputs. Raises UnsupportedError: It takes other sizes only."""
+    try:
+        return flat(program.module()(*inputs))
+    except (AssertionError, RuntimeError) as error:
+        msg = f"torch.export fixes a size that is free in the model: {str(error).partition(chr(10))[0]}"
+        raise UnsupportedError(msg, hint="convert to .pth or .safetensors") from error
 
 
 def check_inputs(architecture: Architecture) -> tuple[Tensor, ...]:
     """Return inputs that were not traced, of another batch size."""
-    return tuple(_example(value, CHECKED_BATCH, seed=1) for value in architecture.inputs)
+    return tuple(
+        _example(value, CHECKED_BATCH, seed=1, times=_CHECKED_TIMES)
+        for value in architecture.inputs
+    )
 
 
 def compare(
@@ -121,9 +144,34 @@ def _free_axes(value: InputValue) -> dict[int, object]:
     return {0: Dim.DYNAMIC, **dict.fromkeys(free, Dim.AUTO)}
 
 
-def _example(value: InputValue, batch: int, *, seed: int) -> Tensor:
+def free_loops(
+    model: ConvertedModel, architecture: Architecture
+) -> contextlib.AbstractContextManager[None]:
+    """Return the context in which loops over axes of free length are kept, if there are such axes."""
+    free = any(None in _sizes(value)[1:] for value in architecture.inputs)
+    return kept_loops(model) if free else contextlib.nullcontext()
+
+
+def _check_free(program: ExportedProgram, architecture: Architecture) -> None:
+    """Raise UnsupportedError if the program takes one size where the model takes any."""
+    names = program.graph_signature.user_inputs
+    shapes = {
+        node.name: node.meta["val"].shape for node in program.graph.nodes if node.name in names
+    }
+    for name, value in zip(names, architecture.inputs, strict=True):
+        for axis, size in enumerate(_sizes(value)):
+            if size is None and isinstance(shapes[str(name)][axis], int):
+                fixed = shapes[str(name)][axis]
+                msg = (
+                    f"torch.export fixes axis {axis} of input '{value.name}' to the {fixed} it was traced with; "
+                    "in the model it is free"
+                )
+                raise UnsupportedError(msg, hint="convert to .pth or .safetensors")
+
+
+def _example(value: InputValue, batch: int, *, seed: int, times: int = 1) -> Tensor:
     sizes = _sizes(value)
-    free = _FREE_IMAGE_SIZE if len(sizes) > 3 else _FREE_SIZE
+    free = times * (_FREE_IMAGE_SIZE if len(sizes) > 3 else _FREE_SIZE)
     shape = [batch, *(free if size is None else size for size in sizes[1:])]
     if value.dtype == TEXT:
         msg = f"input '{value.name}' takes text; the traced formats take numbers only"

@@ -90,6 +90,19 @@ class ConvLSTM(nn.Module):
             masks = [
                 nn.functional.dropout(ones, self.recurrent_dropout) for _ in range(4)
             ]
+        y, h, cell = self._loop(projected, h, cell, masks)
+        if self.stateful:
+            self.state = (h.detach(), cell.detach())
+        y = y if self.return_sequences else h
+        return (y, h, cell) if self.return_state else y
+
+    def reset_state(self) -> None:
+        """Let the next call of a stateful layer start from zeros."""
+        self.state = ()
+
+    def _loop(
+        self, projected: Tensor, h: Tensor, cell: Tensor, masks: list[Tensor]
+    ) -> tuple[Tensor, Tensor, Tensor]:
         outputs = []
         for step in projected.unbind(1):
             gates = step + self._convolve_state(h, masks)
@@ -98,14 +111,7 @@ class ConvLSTM(nn.Module):
             cell = kept + self.recurrent_activation(i) * self.activation(c)
             h = self.recurrent_activation(o) * self.activation(cell)
             outputs.append(h)
-        if self.stateful:
-            self.state = (h.detach(), cell.detach())
-        y = torch.stack(outputs, dim=1) if self.return_sequences else h
-        return (y, h, cell) if self.return_state else y
-
-    def reset_state(self) -> None:
-        """Let the next call of a stateful layer start from zeros."""
-        self.state = ()
+        return torch.stack(outputs, dim=1), h, cell
 
     def _project(self, x: Tensor) -> Tensor:
         """Return the convolution of all time steps at once: (batch, time, 4 * filters, *space)."""
