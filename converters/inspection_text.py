@@ -39,7 +39,8 @@ def format_inspection(found: Inspection) -> list[str]:
         lines += [f"note            {note}" for note in found.notes]
         lines.append(f"converts        yes: torchward convert {found.file}")
     else:
-        lines.append(f"converts        no: {found.problem}")
+        first, *more = found.problem.splitlines()
+        lines += [f"converts        no: {first}", *(f"                {line}" for line in more)]
         lines += [f"hint            {found.hint}"] if found.hint else []
     return lines
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -79,6 +80,15 @@ def test_command_shows_what_does_not_convert_and_ends_with_0(
     assert "does not convert: a layer before it does not convert" in out
     assert "optimizer: Adam with 0 arrays  ->  keras_compat.Adam" in out
     assert "\n".join(format_inspection(inspect(with_code))) == out.rstrip("\n")
+
+
+def test_every_layer_that_does_not_convert_has_a_line_of_its_own(with_code: Path) -> None:
+    found = replace(inspect(with_code), problem="m.h5: 2 layers:\n  layer 'a'\n  layer 'b'")
+
+    lines = format_inspection(found)
+
+    place = lines.index("converts        no: m.h5: 2 layers:")
+    assert [line.strip() for line in lines[place + 1 : place + 3]] == ["layer 'a'", "layer 'b'"]
 
 
 def test_converting_the_same_file_ends_with_4(
