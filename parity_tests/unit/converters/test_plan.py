@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -309,3 +311,22 @@ def test_input_size_is_taken_from_the_first_kernel_where_nothing_states_it(
     plan = plan_of(write_model(config, {"hidden": configs.dense_arrays(4, 3)}, version="2.0.8"))
 
     assert plan.architecture.inputs[0].shape == (None, 4)
+
+
+def test_layer_made_frozen_trains_where_keras_3_0_has_slots_for_it(tmp_path: Path) -> None:
+    fixture = Path(__file__).parents[2] / "fixtures" / "k30_opt_sgd_momentum" / "model.keras"
+    path = tmp_path / "model.keras"
+    with zipfile.ZipFile(fixture) as given, zipfile.ZipFile(path, "w") as written:
+        for name in given.namelist():
+            content = given.read(name)
+            if name == "config.json":
+                config = json.loads(content)
+                dense = [x for x in config["config"]["layers"] if x["class_name"] == "Dense"]
+                dense[0]["config"]["trainable"] = False
+                content = json.dumps(config).encode()
+            written.writestr(name, content)
+
+    plan = plan_of(path)
+
+    assert len(plan.parameters) == 6
+    assert any("trainable=False too late: dense" in note for note in plan.notes)
