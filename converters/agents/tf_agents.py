@@ -60,10 +60,12 @@ def plan(
     Raises:
         UnsupportedError: Layers that are not dense, or a setting that is not known.
     """
-    unknown = sorted(set(facts.given) - set(GIVEN))
+    convolves = any(len(array.shape) == 4 for array in arrays.values())
+    known = [name for name in GIVEN if name != "strides" or convolves]
+    unknown = sorted(set(facts.given) - set(known))
     if unknown:
-        msg = f"--set {unknown[0]} says nothing of an agent of TF-Agents"
-        raise UnsupportedError(msg, hint=f"known: {', '.join(GIVEN)}")
+        msg = f"--set {unknown[0]} says nothing of this agent of TF-Agents"
+        raise UnsupportedError(msg, hint=f"known: {', '.join(known)}")
     agent = _Agent(AgentNetwork(arrays), facts)
     rule = agent.add()
     agent.check_all_used()
