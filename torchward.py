@@ -63,6 +63,7 @@ COMMANDS = {
     "verify": "converters.cli",
     "export": "converters.legacy_files.command",
     "support": "converters.cli",
+    "lint": "converters.lint_command",
     "parity": "parity_tests.cli",
     "train": "parity_tests.train_command",
     "play": "parity_tests.play_command",
