@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from torch import Tensor, nn, optim
+from torch.nn.parameter import is_lazy
 
 from torch_impl.keras_defaults import EMBEDDING_BOUND, KERNELS, RECURRENT, glorot_bound
 
@@ -115,7 +116,7 @@ LAYER_ROWS = (
                "None is the smallest step of the dtype, 1.2e-07 in float32"),
     DefaultRow((nn.LeakyReLU,), "negative_slope", 0.01, "LeakyReLU", "negative_slope", 0.3, 0.3,
                "negative inputs pass 30 times weaker, and so do their gradients"),
-    DefaultRow((nn.Softmax,), "dim", None, "Softmax", "axis", -1, -1, "None is axis 0 or 1 by the number of axes, not the last one"),
+    DefaultRow((nn.Softmax, nn.LogSoftmax), "dim", None, "Softmax", "axis", -1, -1, "None is axis 0 or 1 by the number of axes, not the last one"),
     DefaultRow((nn.RNNBase,), "batch_first", torch=False, keras_class="RNN", keras_setting=None, keras=True, wanted=True,
                reason=_STEPS),
     DefaultRow((nn.MultiheadAttention,), "batch_first", torch=False, keras_class="MultiHeadAttention", keras_setting=None,
@@ -202,12 +203,10 @@ def _of_rows(
 
 def _of_values(place: str, layer: nn.Module) -> Iterator[ChangedDefault]:
     """Yield the finding about a layer whose weights look as PyTorch drew them."""
-    arrays = {
-        name: value.detach()
-        for name, value in layer.named_parameters(recurse=False)
-        if not isinstance(value, nn.UninitializedParameter) and not value.is_meta
-    }
-    laws = _laws(layer, arrays) if arrays else None
+    arrays = dict(layer.named_parameters(recurse=False))
+    if not all(_has_values(value) for value in arrays.values()):
+        return
+    laws = _laws(layer, {name: value.detach() for name, value in arrays.items()})
     if laws is not None:
         reason = "the network begins elsewhere: signals and gradients have other sizes from layer to layer"
         yield ChangedDefault(
@@ -215,8 +214,15 @@ def _of_values(place: str, layer: nn.Module) -> Iterator[ChangedDefault]:
         )
 
 
+def _has_values(array: Tensor) -> bool:
+    """Return whether there is anything to look at: not in a lazy layer before its first call, nor on the meta device."""
+    return not is_lazy(array) and not array.is_meta and array.numel() > 0
+
+
 def _laws(layer: nn.Module, arrays: dict[str, Tensor]) -> tuple[str, str] | None:
     """Return the laws of the first values in PyTorch and in Keras, or None if they are not PyTorch's or do not differ."""
+    if not arrays:
+        return None
     if isinstance(layer, nn.PReLU):
         fresh = bool(layer.init) and bool((arrays["weight"] == layer.init).all())
         return (f"{layer.init:g}", "0") if fresh else None

@@ -150,4 +150,6 @@ def test_a_kernel_with_the_same_law_is_not_named() -> None:
 
 
 def test_arrays_without_values_are_passed_over() -> None:
-    assert fresh(nn.Sequential(nn.LazyLinear(3), nn.Linear(4, 3, device="meta"))) == []
+    without = [nn.LazyLinear(3), nn.Linear(4, 3, device="meta"), nn.Embedding(0, 4)]
+
+    assert fresh(nn.Sequential(*without)) == []
