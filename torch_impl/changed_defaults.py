@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from torch import Tensor, nn, optim
+from torch import Tensor, finfo, nn, optim
 from torch.nn.parameter import is_lazy
 
 from torch_impl.keras_defaults import EMBEDDING_BOUND, KERNELS, RECURRENT, glorot_bound
@@ -265,7 +265,8 @@ def _is_uniform(array: Tensor | None, bound: float) -> bool:
         return False
     largest = float(array.abs().max())
     share: float = _MISSED_DRAWS ** (1 / array.numel())
-    return bound * share <= largest <= bound * (1 + 1e-6)
+    rounded_up = bound * (1 + 2 * finfo(array.dtype).eps)
+    return bound * share <= largest <= rounded_up
 
 
 def _is_normal(table: Tensor) -> bool:

@@ -136,6 +136,10 @@ def test_attention_is_named_with_its_output() -> None:
     assert fresh(init_like_keras(layer)) == []
 
 
+def test_values_in_half_precision_are_named() -> None:
+    assert fresh(nn.Linear(400, 300, dtype=torch.bfloat16)) == ["Linear"]
+
+
 def test_trained_values_are_not_named() -> None:
     layer = nn.Linear(4, 3)
     with torch.no_grad():
