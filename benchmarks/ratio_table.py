@@ -6,41 +6,61 @@ python -m benchmarks.ratio_table --update docs/converted-modules.md
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from pathlib import Path
-from statistics import median
 
+from benchmarks.compare import compare
+from benchmarks.measure import summarize
+from benchmarks.report import format_spread, format_value
 from benchmarks.results import BenchResult, Measurement, WorkloadResult, read_result
 from parity_tests.page_tables import NOT_STORED, fill_page
 
 STORED = Path(__file__).parents[1] / "docs" / "results" / "converted.json"
+COLUMNS = {
+    "converted": "converted",
+    "by-hand": "written by hand",
+    "keras-torch": "Keras on torch",
+}
+"""Headings of the variants whose times are shown."""
+RATIOS = (("converted", "by-hand"), ("keras-torch", "converted"))
+"""How many times as long the first of each pair takes as the second."""
+_BUSY = re.compile(r"([\d.]+) processes on (\d+) cores")
 
 
-def format_ratios(result: BenchResult, name: str, subject: str, reference: str) -> list[str]:
-    """Return the lines of a table: for every case the medians of both variants, and the median of their ratios.
+def format_ratios(result: BenchResult, name: str) -> list[str]:
+    """Return the lines of a table: for every case the times of the variants, and the ratios of `RATIOS`.
 
-    Values at the same place were measured next to each other, so each round gives a ratio of its own.
+    Each cell is a median with the middle half behind it. Values at the same place were measured next to each other, so each
+    round gives a ratio of its own. Where others used all cores only the ratios are shown: they meet both sides.
 
     Args:
         result: what was measured.
         name: of the workload.
-        subject: the variant that is judged.
-        reference: what it is judged by.
 
     Raises:
-        ValueError: The result lacks the workload, or one of the two was not measured in a case.
+        ValueError: The result lacks the workload, or one of `COLUMNS` was not measured in a case.
     """
-    found = [workload for workload in result.workloads if workload.name == name]
-    if not found:
+    workload = result.find(name)
+    if workload is None:
         msg = f"the result has no workload '{name}'"
         raise ValueError(msg)
-    lines = ["| network | converted | written by hand | ratio |", "|---|---|---|---|"]
-    for case in found[0].cases():
-        ours, theirs = (_measured(found[0], variant, case) for variant in (subject, reference))
-        ratios = [x / y for x, y in zip(ours.values, theirs.values, strict=True)]
-        cells = [case, _seconds(ours), _seconds(theirs), f"{median(ratios):.2f}"]
-        lines.append(f"| {' | '.join(cells)} |")
+    shown = () if was_busy(result) else tuple(COLUMNS)
+    ratios = [f"{COLUMNS[subject]} / {COLUMNS[reference]}" for subject, reference in RATIOS]
+    head = ["network", *(COLUMNS[variant] for variant in shown), *ratios]
+    lines = [_row(head), _row(["---"] * len(head))]
+    for case in workload.cases():
+        found = {variant: _measured(workload, variant, case) for variant in COLUMNS}
+        times = [_time(found[variant], workload.unit) for variant in shown]
+        factors = [_ratio(found[subject], found[reference]) for subject, reference in RATIOS]
+        lines.append(_row([case, *times, *factors]))
     return lines
+
+
+def was_busy(result: BenchResult) -> bool:
+    """Return whether more processes than cores wanted to run when the measuring began."""
+    found = _BUSY.match(result.environment.get("busy at start", ""))
+    return found is not None and float(found[1]) > int(found[2])
 
 
 def converted_tables(path: Path) -> dict[str, list[str]]:
@@ -48,7 +68,9 @@ def converted_tables(path: Path) -> dict[str, list[str]]:
     if not path.exists():
         return {"converted": NOT_STORED}
     result = read_result(path)
-    lines = format_ratios(result, "converted", "converted", "by-hand")
+    lines = format_ratios(result, "converted")
+    if was_busy(result):
+        lines += ["", "Ratios only: others were using the machine, which makes times say nothing."]
     environment = ", ".join(f"{name} {value}" for name, value in result.environment.items())
     return {"converted": [*lines, "", f"{environment}."]}
 
@@ -73,13 +95,35 @@ def main(arguments: list[str] | None = None) -> int:
 def _measured(workload: WorkloadResult, variant: str, case: str) -> Measurement:
     found = workload.of(variant, case)
     if found is None or not found.values:
-        msg = f"'{variant}' was not measured in '{case}'"
+        reason = f" ({found.problem})" if found is not None and found.problem else ""
+        msg = f"'{variant}' was not measured in '{case}'{reason}"
         raise ValueError(msg)
     return found
 
 
-def _seconds(measurement: Measurement) -> str:
-    return f"{1000 * median(measurement.values):.3g} ms"
+def _time(measurement: Measurement, unit: str) -> str:
+    spread = summarize(measurement.values)
+    return _with_spread(format_value(spread.median, unit), format_spread(spread, unit))
+
+
+def _ratio(subject: Measurement, reference: Measurement) -> str:
+    spread = compare(subject, reference, better="lower")
+    if spread is None:
+        msg = f"'{subject.variant}' or '{reference.variant}' has no values"
+        raise ValueError(msg)
+    digits = 2 if spread.median < 10 else 1
+    middle = (
+        "" if spread.low == spread.high else f"{spread.low:.{digits}f} to {spread.high:.{digits}f}"
+    )
+    return _with_spread(f"{spread.median:.{digits}f}", middle)
+
+
+def _with_spread(median: str, middle: str) -> str:
+    return f"{median} ({middle})" if middle else median
+
+
+def _row(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 if __name__ == "__main__":

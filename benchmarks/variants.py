@@ -158,6 +158,14 @@ VARIANTS: dict[str, Variant] = {
                 ("by-hand", "PyTorch, written by hand"),
             )
         ),
+        Variant(
+            "keras-torch",
+            "other",
+            "Keras on torch",
+            "benchmarks.subjects.keras_on_torch:KerasOnTorch",
+            agent=False,
+            process="keras-torch",
+        ),
     )
 }
 

@@ -1,16 +1,18 @@
-"""A converted network, and the same network written by hand: forward passes and training steps on the CPU."""
+"""A converted network, and the same network written by hand: forward passes and training steps on the CPU.
+
+Before anything is timed, its outputs are compared with those of the network written by hand in float64.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
 
 from benchmarks.subjects import Prepared
 from benchmarks.subjects.keras_networks import (
-    CLASSES,
     CONFIGURATIONS,
     FEATURES,
     IMAGE_SIZE,
@@ -19,16 +21,26 @@ from benchmarks.subjects.keras_networks import (
     WIDTH,
 )
 from benchmarks.subjects.plain_networks import NETWORKS, copy_weights
+from benchmarks.subjects.transitions import ACTIONS, OBSERVATION_SIZE
 from converters.build import ConvertedModel
 from converters.configuration.models import parse_model_config
 from converters.lowering import Lowering, lower_model
 from converters.passes.input_layout import change_input_layout
+from parity_tests.tolerances import find_tolerance
 
 SHAPES = {
+    "dqn": (OBSERVATION_SIZE,),
     "resnet": (3, IMAGE_SIZE, IMAGE_SIZE),
     "lstm": (TIME, FEATURES),
     "transformer": (TOKENS, WIDTH),
 }
+LABELS = ACTIONS
+"""Every network has at least as many outputs."""
+LEARNING_RATE = 1e-3
+COMPARED = 4
+"""Examples of a batch whose outputs are compared: enough to see another function, quick for ResNet50 in float64."""
+DIFFERENCE = "off from float64 by"
+"""Name of the detail that says how the outputs compare."""
 
 
 def build_converted(name: str) -> ConvertedModel:
@@ -53,6 +65,42 @@ def build_plain(name: str) -> nn.Module:
     return network
 
 
+def draw_inputs(name: str, batch: int) -> tuple[Tensor, Tensor]:
+    """Return what every subject computes on: inputs, images with channels first, and (batch,) labels."""
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(batch, *SHAPES[name], generator=generator)
+    return x, torch.randint(0, LABELS, (batch,), generator=generator)
+
+
+def check_outputs(name: str, compute: Callable[[Tensor], Tensor], x: Tensor) -> str:
+    """Compare a network at inference with the one written by hand in float64, which has the same weights.
+
+    Args:
+        name: of the network.
+        compute: the network that is going to be timed.
+        x: its inputs, images with channels first; the first `COMPARED` are taken.
+
+    Returns:
+        The worst difference, relative to the largest output, as text.
+
+    Raises:
+        ValueError: It is more than rounding explains: another function would be timed.
+    """
+    x = x[:COMPARED]
+    exact = build_plain(name).double().eval()
+    with torch.inference_mode():
+        wanted, found = exact(x.double()), compute(x)
+    if found.shape != wanted.shape:
+        message = f"{name}: found outputs {tuple(found.shape)}, needed {tuple(wanted.shape)}"
+        raise ValueError(message)
+    worst = float((found - wanted).abs().max() / wanted.abs().max())
+    allowed = find_tolerance("deep_forward", "float32").relative
+    if not worst <= allowed:  # NaN is no agreement
+        message = f"{name} computes another function: outputs off by {worst:.1e} of the largest, allowed {allowed:.1e}"
+        raise ValueError(message)
+    return f"{worst:.1e}"
+
+
 class NetworkSubject:
     """One of the networks as a task "resnet forward 32" or "lstm train 32".
 
@@ -66,16 +114,20 @@ class NetworkSubject:
         self._build = build_converted if converted else build_plain
 
     def prepare(self, task: str) -> Prepared:
-        """Return a forward pass or a training step of a network, ready to be timed."""
+        """Return a forward pass or a training step of a network, ready to be timed.
+
+        Raises:
+            ValueError: The network computes something else than the one written by hand.
+        """
         name, kind, batch = task.split()
         network = self._build(name)
-        generator = torch.Generator().manual_seed(1)
-        x = torch.randn(int(batch), *SHAPES[name], generator=generator)
-        labels = torch.randint(0, CLASSES, (int(batch),), generator=generator)
+        x, labels = draw_inputs(name, int(batch))
+        details = {DIFFERENCE: check_outputs(name, network.eval(), x)}
         if kind == "forward":
-            return Prepared(lambda count: _forward(network.eval(), x, count))
-        optimizer = torch.optim.SGD(network.parameters(), lr=1e-3)
-        return Prepared(lambda count: _train(network.train(), optimizer, x, labels, count))
+            return Prepared(lambda count: _forward(network, x, count), details=details)
+        network.train()
+        optimizer = torch.optim.SGD(network.parameters(), lr=LEARNING_RATE)
+        return Prepared(lambda count: _train(network, optimizer, x, labels, count), details=details)
 
     def sizes(self, folder: str) -> Iterable[tuple[str, int]]:
         """Return nothing: these networks are not written."""

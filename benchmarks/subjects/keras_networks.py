@@ -1,4 +1,4 @@
-"""Three networks as Keras configurations, in the form `model.to_json` writes: what converted modules are measured on.
+"""Networks as Keras configurations, in the form `model.to_json` writes: what converted modules are measured on.
 
 Their counterparts written by hand are in `benchmarks.subjects.plain_networks`, in the same order of layers.
 """
@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+
+from benchmarks.subjects.transitions import ACTIONS, OBSERVATION_SIZE
 
 IMAGE_SIZE, CLASSES = 64, 10
 TIME, FEATURES, UNITS = 32, 24, 64
@@ -119,4 +121,16 @@ def transformer() -> Mapping[str, object]:
     return model.configuration("transformer", model.add("Dense", "logits", [x], units=CLASSES))
 
 
-CONFIGURATIONS = {"resnet": resnet, "lstm": lstm, "transformer": transformer}
+def dqn() -> Mapping[str, object]:
+    """Return the guide's network 12-128-64-32-5 with its two dropouts."""
+    model = _Model()
+    shape = [None, OBSERVATION_SIZE]
+    x = model.add("InputLayer", "observation", [], batch_shape=shape, dtype="float32")
+    for index, units in enumerate((128, 64, 32), start=1):
+        x = model.add("Dense", f"hidden_{index}", [x], units=units, activation="relu")
+        if index < 3:
+            x = model.add("Dropout", f"dropout_{index}", [x], rate=0.2)
+    return model.configuration("dqn", model.add("Dense", "q_values", [x], units=ACTIONS))
+
+
+CONFIGURATIONS = {"dqn": dqn, "resnet": resnet, "lstm": lstm, "transformer": transformer}

@@ -5,10 +5,13 @@ Stock layers only, parameters in the same order; images come in with channels fi
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from benchmarks.subjects.handwritten import make_network
 from benchmarks.subjects.keras_networks import (
     CLASSES,
     DEPTH,
@@ -128,7 +131,8 @@ class Transformer(nn.Module):
         return logits
 
 
-NETWORKS: dict[str, type[nn.Module]] = {
+NETWORKS: dict[str, Callable[[], nn.Module]] = {
+    "dqn": make_network,
     "resnet": ResNet,
     "lstm": Lstm,
     "transformer": Transformer,
