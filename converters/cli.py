@@ -198,8 +198,31 @@ def _without_threads() -> None:
 def verify(
     source: Source,
     converted: Annotated[
-        Path, typer.Argument(metavar="CONVERTED", help="The converted file.", show_default=False)
+        Path,
+        typer.Argument(
+            metavar="CONVERTED",
+            help="The converted file; or a module of your own, my_file.py:Net or my_package.my_module:Net, whose code "
+            "is run then.",
+            show_default=False,
+        ),
     ],
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            help="State dict for your own module, .pth or .safetensors; by default the legacy file's arrays.",
+            show_default=False,
+        ),
+    ] = None,
+    map: Annotated[
+        Path | None,
+        typer.Option(
+            help="TOML table for your own module: legacy layer = module.", show_default=False
+        ),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="name=value, may be repeated: argument for your own module."),
+    ] = None,
     expected: Annotated[
         Path | None,
         typer.Option(
@@ -218,12 +241,22 @@ def verify(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Check a converted file against its source, and recorded outputs.
+    """Check a converted file against its source, and recorded outputs; or a module that you wrote yourself.
+
+    A module of your own is compared in outputs, gradients and updates with what the file holds. Its code is run,
+    because you name it; nothing in the legacy file is.
 
     Example: torchward verify agent.h5 agent.pth --expected expected.npz
+
+    Example: torchward verify actor.h5 actor.py:Actor --weights actor.pth
     """
     from converters.errors import VerificationError
+    from converters.verify import names_module
     from converters.verify import verify as verify_file
+
+    if (weights or map or settings) and not names_module(converted):
+        msg = f"--weights, --map and --set are for a module of your own, my_file.py:Net, not for {converted}"
+        raise typer.BadParameter(msg)
 
     report = verify_file(
         source,
@@ -234,6 +267,9 @@ def verify(
         rules=rules or (),
         layers=parse_layers(layer or ()),
         normalizer=normalizer,
+        weights=weights,
+        names=map,
+        settings=parse_settings(settings or ()),
     )
     if as_json:
         print_lines([json.dumps(report.to_data())])

@@ -10,9 +10,11 @@ from converters.printing import format_shape, format_size
 
 if TYPE_CHECKING:
     from converters.report import ConversionReport
-    from converters.verify import VerificationReport
+    from converters.verify import Check, VerificationReport
 
 _SHOWN_TENSORS = 4
+_WIDE = 34
+"""Column of what was compared; a longer reason why nothing was stands alone."""
 
 
 def format_conversion(
@@ -137,12 +139,23 @@ def format_verification(report: VerificationReport) -> list[str]:
     """Return the lines that `torchward verify` prints."""
     lines = []
     for check in report.checks:
-        figures = (
-            ""
-            if check.tolerance == 0
-            else f"max rel {check.worst:.1e}   tolerance {check.tolerance:.0e}"
-        )
+        if check.skipped and check.absolute is None and len(check.compared) > _WIDE:
+            lines.append(f"{check.name:18}  {check.compared}  -")
+            continue
         verdict = "-" if check.skipped else "ok" if check.passed else f"FAIL  {check.problem}"
-        lines.append(f"{check.name:18}  {check.compared:34}  {figures:36}  {verdict}")
-    lines.append("PASS   the two files hold the same model" if report.passed else "FAIL")
+        lines.append(f"{check.name:18}  {check.compared:34}  {_figures(check):36}  {verdict}")
+        if check.name == "forward" and report.first_difference:
+            lines.append(f"{'':18}  first difference: {report.first_difference}")
+            lines += [f"{'':18}  likely: {cause}" for cause in report.likely]
+            lines += [f"hint{'':14}  {hint}" for hint in report.hints]
+    lines += [f"note{'':14}  {note}" for note in report.notes]
+    lines.append(f"PASS   {report.verdict}" if report.passed else "FAIL")
     return lines
+
+
+def _figures(check: Check) -> str:
+    """Return "max |diff| 2.4e-07   max rel 1.9e-06   tolerance 1e-05"; nothing where none was measured."""
+    if check.tolerance == 0 or check.worst == float("inf"):
+        return ""
+    absolute = "" if check.absolute is None else f"max |diff| {check.absolute:.1e}   "
+    return f"{absolute}max rel {check.worst:.1e}   tolerance {check.tolerance:.0e}"

@@ -1,11 +1,12 @@
 """Check a converted file against its source, and against what the original framework recorded.
 
 Values are compared bit for bit after the layout change; outputs and continued training against arrays that were
-recorded in the original framework. Nothing is trusted from the conversion run: both files are read again.
+recorded in the original framework; a module that the user wrote with both (`converters.own_pair`). Nothing is trusted from the conversion run: both files are read again.
 """
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from converters.own_layers import with_own_layers
 from converters.plan import Plan, plan_conversion
 from converters.programs import stored_choice, with_program
 from converters.readers import read_checkpoint
+from converters.rule_modules import import_rules
 from torch_impl.keras_compat.keras_optimizer import KerasOptimizer
 
 OUTPUT_TOLERANCE = {"float64": 1e-12, "float32": 1e-5, "float16": 1e-2, "bfloat16": 5e-2}
@@ -35,6 +37,7 @@ OUTPUT_TOLERANCE = {"float64": 1e-12, "float32": 1e-5, "float16": 1e-2, "bfloat1
 of summation differs by a few 1e-7; 1e-5 is what the recordings themselves promise."""
 CONTINUATION_FACTOR = 10
 """Continued training may differ by this many output tolerances: rounding grows over the updates."""
+NOTHING_RECORDED = "the recorded arrays hold no x0, ... with y0, ..."
 
 Arrays = Mapping[str, NDArray]  # type: ignore[type-arg]  # recorded arrays of any dtype
 
@@ -50,6 +53,7 @@ class Check:
         tolerance: what was allowed.
         problem: what is wrong, or None.
         skipped: nothing was compared; `compared` says why.
+        absolute: largest difference as such, where it was measured.
     """
 
     name: str
@@ -58,6 +62,7 @@ class Check:
     tolerance: float
     problem: str | None = None
     skipped: bool = False
+    absolute: float | None = None
 
     @property
     def passed(self) -> bool:
@@ -67,11 +72,26 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class VerificationReport:
-    """All checks of one verification."""
+    """All checks of one verification.
+
+    Attributes:
+        source: the legacy file.
+        converted: the file or module that was compared with it.
+        first_difference: of a module of the user's: the layer after which it departs.
+        likely: what explains that, if something does.
+        hints: what to do about it, one for each of `likely`.
+        notes: what a user should know.
+        verdict: what it means that all checks passed.
+    """
 
     source: str
     converted: str
     checks: tuple[Check, ...]
+    first_difference: str = ""
+    likely: tuple[str, ...] = ()
+    hints: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    verdict: str = "the two files hold the same model"
 
     @property
     def passed(self) -> bool:
@@ -88,20 +108,32 @@ class VerificationReport:
                 {
                     "name": check.name,
                     "compared": check.compared,
-                    "worst": check.worst,
+                    "worst": check.worst if math.isfinite(check.worst) else None,
                     "tolerance": check.tolerance,
                     "passed": check.passed,
                     "skipped": check.skipped,
                     "problem": check.problem,
+                    **(
+                        {}
+                        if check.absolute is None
+                        else {
+                            "max_difference": check.absolute
+                            if math.isfinite(check.absolute)
+                            else None
+                        }
+                    ),
                 }
                 for check in self.checks
             ],
+            **({"first_difference": self.first_difference} if self.first_difference else {}),
+            **({"likely": list(self.likely), "hints": list(self.hints)} if self.likely else {}),
+            **({"notes": list(self.notes)} if self.notes else {}),
         }
 
 
 def verify(
     source: str | os.PathLike[str],
-    converted: str | os.PathLike[str],
+    converted: str | os.PathLike[str] | nn.Module,
     *,
     expected: str | os.PathLike[str] | None = None,
     architecture: str | os.PathLike[str] | None = None,
@@ -109,12 +141,16 @@ def verify(
     rules: Sequence[str] = (),
     layers: Mapping[str, object] | None = None,
     normalizer: str | os.PathLike[str] | None = None,
+    weights: str | os.PathLike[str] | None = None,
+    names: str | os.PathLike[str] | Mapping[str, object] | None = None,
+    settings: Mapping[str, object] | None = None,
 ) -> VerificationReport:
-    """Compare a converted file with its source, and with recorded arrays if there are some.
+    """Compare a converted file with its source, and with recorded arrays if there are some; or a module of your own.
 
     Args:
         source: the legacy file.
-        converted: the .pth or .safetensors made from it.
+        converted: the .pth or .safetensors made from it; or your own torch module, or its name,
+            "my_package.my_module:Net" or "my_file.py:Net", which is imported (docs/own-module.md).
         expected: .npz with inputs `x0`, `x1`, ... and the outputs `y0`, `y1`, ... the original framework gave. With
             targets `t0`, ..., `resume_loss` and `yafter0`, ... the continued training is compared as well.
         architecture: as for `convert`.
@@ -122,14 +158,40 @@ def verify(
         rules: as for `convert`.
         layers: as for `convert`.
         normalizer: as for `convert`, where it was given there.
+        weights: of your own module: its state dict, .pth or .safetensors; by default the legacy file's arrays are put
+            into it, as `convert(into=...)` does.
+        names: of your own module: as for `convert`.
+        settings: of your own module: arguments of its class.
 
     Raises:
         ConversionError: A file cannot be read.
+        ValueError: An argument for a module of your own is given for a file.
     """
-    path, result = Path(source), Path(converted)
+    path = Path(source)
     checkpoint = read_checkpoint(
         path, architecture=None if architecture is None else Path(architecture)
     )
+    if layers:
+        checkpoint = with_own_layers(checkpoint, layers)
+    if isinstance(converted, nn.Module) or names_module(converted):
+        import_rules(rules)
+        from converters.own_pair.verify import (
+            verify_own_module,  # which makes a report of this module
+        )
+
+        return verify_own_module(
+            checkpoint,
+            converted if isinstance(converted, nn.Module) else os.fspath(converted),
+            expected=None if expected is None else Path(expected),
+            tolerance=tolerance,
+            weights=None if weights is None else Path(weights),
+            names=names if names is None or isinstance(names, Mapping) else Path(names),
+            settings=settings or {},
+        )
+    if weights is not None or names is not None or settings:
+        msg = f"weights, names and settings are for a module of your own, my_file.py:Net, not for {converted}"
+        raise ValueError(msg)
+    result = Path(converted)
     metadata = read_converted(result).metadata
     checkpoint = with_statements(
         checkpoint,
@@ -137,15 +199,13 @@ def verify(
         normalizer=None if normalizer is None else Path(normalizer),
         limits=Limits(),
     )
-    if layers:
-        checkpoint = with_own_layers(checkpoint, layers)
     inputs, outputs = stored_choice(metadata)
     plan = plan_conversion(with_program(checkpoint, inputs, outputs))
     # Recorded inputs are the legacy model's, so images go in as it takes them.
     model = load(result, input_layout=plan.input_layout, rules=rules, layers=layers)
     checks = [_compare_values(plan, model), *_compare_slots(plan, result)]
     if expected is not None:
-        recorded = _read_recorded(Path(expected))
+        recorded = read_recorded(Path(expected))
         limit = tolerance or OUTPUT_TOLERANCE.get(plan.architecture.dtype, 1e-5)
         checks.append(_compare_outputs(model, recorded, limit))
         if plan.optimizer is not None and "resume_loss" in recorded:
@@ -153,6 +213,14 @@ def verify(
                 result, recorded, limit * CONTINUATION_FACTOR, rules, layers
             )
     return VerificationReport(path.name, result.name, tuple(checks))
+
+
+def names_module(converted: str | os.PathLike[str]) -> bool:
+    """Return whether this is the name of a module of the user's, "my_file.py:Net", and no file."""
+    place, colon, name = os.fspath(converted).rpartition(":")
+    dotted = place.endswith(".py") or all(part.isidentifier() for part in place.split("."))
+    named = all(part.isidentifier() for part in name.split("."))
+    return bool(colon) and dotted and named and not Path(converted).exists()
 
 
 def _compare_values(plan: Plan, model: ConvertedModel) -> Check:
@@ -198,7 +266,8 @@ def _identical(move: Move, tensor: Tensor | None) -> bool:
     )
 
 
-def _read_recorded(path: Path) -> Arrays:
+def read_recorded(path: Path) -> Arrays:
+    """Return the arrays of an .npz. Raises UnreadableFileError if it is none."""
     try:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
@@ -211,7 +280,8 @@ def _read_recorded(path: Path) -> Arrays:
         raise UnreadableFileError(msg) from error
 
 
-def _numbered(recorded: Arrays, letter: str) -> list[NDArray]:  # type: ignore[type-arg]
+def numbered(recorded: Arrays, letter: str) -> list[NDArray]:  # type: ignore[type-arg]
+    """Return the arrays `x0`, `x1`, ... of a letter in order."""
     names = [name for name in recorded if name.startswith(letter) and name[len(letter) :].isdigit()]
     return [recorded[name] for name in sorted(names, key=lambda name: int(name[len(letter) :]))]
 
@@ -247,10 +317,9 @@ def _verdict(name: str, compared: str, differences: Sequence[float], tolerance: 
 
 
 def _compare_outputs(model: ConvertedModel, recorded: Arrays, tolerance: float) -> Check:
-    inputs, wanted = _numbered(recorded, "x"), _numbered(recorded, "y")
+    inputs, wanted = numbered(recorded, "x"), numbered(recorded, "y")
     if not inputs or not wanted:
-        msg = "the recorded arrays hold no x0, ... with y0, ..."
-        raise MismatchError(msg)
+        raise MismatchError(NOTHING_RECORDED)
     with torch.no_grad():
         found = _outputs(model, inputs)
     if len(found) != len(wanted):
@@ -272,7 +341,7 @@ def _compare_continuation(
 ) -> list[Check]:
     """Train on as the original framework did: same batch, dropout off, and compare losses and outputs."""
     loss = loss_of(read_converted(converted))
-    targets, after = _numbered(recorded, "t"), _numbered(recorded, "yafter")
+    targets, after = numbered(recorded, "t"), numbered(recorded, "yafter")
     if loss is None or not targets or not after:
         why = (
             "the stored loss is not known here"
@@ -284,7 +353,7 @@ def _compare_continuation(
     for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.eval()  # the recordings were made with dropout off, but with moving statistics
-    inputs = _numbered(recorded, "x")
+    inputs = numbered(recorded, "x")
     wanted = [torch.from_numpy(np.array(target)) for target in targets]
     losses = []
     for _ in recorded["resume_loss"]:
