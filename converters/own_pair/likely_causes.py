@@ -67,11 +67,19 @@ class Cause:
 
 @dataclass(frozen=True, slots=True)
 class Suspicion:
-    """A cause with the change that would put it right: to the result of which call, and what it becomes."""
+    """A cause with the change that would put it right.
+
+    Attributes:
+        cause: in words.
+        number: of the call whose result becomes another.
+        correction: what it becomes.
+        reach: how many calls more must agree then: 2 where the result is one that agreed already.
+    """
 
     cause: Cause
     number: int
     correction: Correction
+    reach: int = 1
 
 
 Changes = dict[int, list[Correction]]
@@ -90,24 +98,35 @@ def find_causes(run: Trace, known: Sequence[Tensor]) -> list[Cause]:
     found: list[Cause] = []
     calls, agree = run(changes)
     while not agree and len(found) < MAX_CAUSES:
-        place = find_first_difference(calls, known)
-        for suspicion in _suspicions(place):
-            trial = {**changes}
-            trial[suspicion.number] = [*trial.get(suspicion.number, []), suspicion.correction]
-            try:
-                new_calls, agree = run(trial)
-            except (RuntimeError, ValueError, IndexError):  # shapes do not fit: not this
-                continue
-            if agree or (
-                len(new_calls) == len(calls)
-                and find_first_difference(new_calls, known).number > place.number
-            ):
-                changes, calls = trial, new_calls
-                found.append(suspicion.cause)
-                break
-        else:
+        trial = _best_trial(run, find_first_difference(calls, known), changes, known)
+        if trial is None:
             return []
+        changes, calls, agree, cause = trial
+        found.append(cause)
     return _joined(found) if agree else []
+
+
+def _best_trial(
+    run: Trace, place: Difference, changes: Changes, known: Sequence[Tensor]
+) -> tuple[Changes, list[Call], bool, Cause] | None:
+    """Return the changes with one more, after which the modules agree the farthest; None if none helps."""
+    best = None
+    reached = place.number
+    for suspicion in _suspicions(place):
+        trial = {**changes}
+        trial[suspicion.number] = [*trial.get(suspicion.number, []), suspicion.correction]
+        try:
+            calls, agree = run(trial)
+        except (RuntimeError, ValueError, IndexError):  # shapes do not fit: not this
+            continue
+        if agree:
+            return trial, calls, True, suspicion.cause
+        if len(calls) != len(place.calls):
+            continue
+        number = find_first_difference(calls, known).number
+        if number > reached and number >= place.number + suspicion.reach:
+            reached, best = number, (trial, calls, False, suspicion.cause)
+    return best
 
 
 def _joined(causes: Sequence[Cause]) -> list[Cause]:
@@ -337,6 +356,12 @@ def _activations(place: Difference) -> Iterator[Suspicion]:
     if call is not None and _is_elementwise(call):
         here = _label(call)
         at = call.name if call.module is not None else f"{call.name} (layer {number + 1})"
+        cause = Cause(
+            f"activation. The legacy model has none where this module has {here}.",
+            (at,),
+            "leave it out",
+        )
+        yield Suspicion(cause, number, lambda each: each.input, reach=2)
         for name, function in ACTIVATIONS.items():
             cause = Cause(
                 f"activation. The legacy model has {name}; this module has {here}.",
@@ -344,12 +369,6 @@ def _activations(place: Difference) -> Iterator[Suspicion]:
                 "use the legacy model's activation, with its slope or approximation",
             )
             yield Suspicion(cause, number, partial(_applied, function))
-        cause = Cause(
-            f"activation. The legacy model has none where this module has {here}.",
-            (at,),
-            "leave it out",
-        )
-        yield Suspicion(cause, number, lambda each: each.input)
     sources = dict.fromkeys(call.sources if call is not None else [len(calls) - 1])
     for source in (source for source in sources if source >= 0):
         for name, function in ACTIVATIONS.items():
