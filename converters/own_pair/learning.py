@@ -36,9 +36,13 @@ def gradients_of(
     """Return the gradients of a fixed random weighting of the outputs, by stored array and in its layout."""
     module.zero_grad()
     _loss(module, inputs, keys).backward()  # type: ignore[no-untyped-call]
-    return _stored_form(
-        plan, {name: p.grad for name, p in module.named_parameters() if p.grad is not None}
-    )
+    # What the outputs do not depend on, because it was detached, has a gradient of zero.
+    found = {
+        name: torch.zeros_like(p) if p.grad is None else p.grad
+        for name, p in module.named_parameters()
+        if p.requires_grad
+    }
+    return _stored_form(plan, found)
 
 
 def values_of(plan: Plan, module: nn.Module) -> Values:

@@ -14,6 +14,9 @@ from converters.own_pair.tracing import tensors_in
 MAX_ELEMENTS = 4_000_000
 """Numbers that go in at a time: the images of a thousand observations do not fit into a small machine at once."""
 
+CODE_ERRORS = (RuntimeError, TypeError, ValueError, IndexError, AttributeError)
+"""What the user's code may raise for inputs, number types or a watch that it was not written for."""
+
 
 class Distance(NamedTuple):
     """Largest difference, and the same relative to the largest value, which counts as 1 if it is less."""

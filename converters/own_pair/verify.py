@@ -32,6 +32,7 @@ from converters.own_pair.learning import (
 from converters.own_pair.likely_causes import Cause, Changes, find_causes
 from converters.own_pair.models import Names, Pair, make_pair
 from converters.own_pair.outputs import (
+    CODE_ERRORS,
     Distance,
     distance,
     flat_outputs,
@@ -119,7 +120,11 @@ def verify_own_module(
         checks.append(_compare_recorded(run, *recorded, limit))
     difference, causes = "", list[Cause]()
     if checks[0].problem is not None:
-        difference, causes = _explain(run, drawn)
+        try:
+            difference, causes = _explain(run, drawn)
+        except CODE_ERRORS as error:
+            why = " ".join(str(error).split())[:160]
+            notes.append(f"where it begins to differ cannot be watched: {why}")
     checks += _compare_learning(run, drawn)
     checks += _compare_actions(run, legacy, found, limit)
     return VerificationReport(
@@ -167,7 +172,7 @@ def _forward(
         run = _Run(pair, legacy_inputs, inputs, keys)
         try:
             found = run_in_parts(pair.own, inputs, keys)
-        except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        except CODE_ERRORS as error:
             errors.append(" ".join(str(error).split())[:200])
             continue
         far = float("inf") if shape_problem(legacy, found) else distance(legacy, found).relative
@@ -217,7 +222,7 @@ def _in_double(run: _Run, drawn: Sequence[Tensor]) -> _Run:
         given = channels_first(inputs) if turned else inputs
         try:
             run_in_parts(double.own, [x[:TRACED] for x in given], run.keys)
-        except (RuntimeError, TypeError):  # a number type is written into its code
+        except CODE_ERRORS:  # a number type is written into its code
             pass
         else:
             return _Run(double, inputs, given, run.keys)
@@ -256,7 +261,7 @@ def _compare_learning(run: _Run, drawn: Sequence[Tensor]) -> list[Check]:
     try:
         legacy = gradients_of(plan, small.pair.legacy, small.legacy, small.keys)
         found = gradients_of(own_plan, small.pair.own, small.own, small.keys)
-    except (RuntimeError, ValueError) as error:
+    except CODE_ERRORS as error:
         why = f"not compared: {' '.join(str(error).split())[:160]}"
         return [
             Check("gradients", why, 0.0, 0.0, skipped=True),

@@ -47,7 +47,7 @@ class Net(nn.Module):
 
 @pytest.fixture
 def source(configs: Any, write_model: WriteModel) -> Path:
-    """Return a file of 4 -> 5 -> 5 -> 5 -> 3 less one: two hidden layers of one size, so shapes do not tell them apart."""
+    """Return a file of 4 -> 5 -> 5 -> 3, relu between."""
     layers = [configs.dense("a", 5, "relu"), configs.dense("b", 5, "relu"), configs.dense("c", 3)]
     sizes = {"a": (4, 5), "b": (5, 5), "c": (5, 3)}
     arrays = {name: configs.dense_arrays(*sizes[name], seed) for seed, name in enumerate(sizes)}
@@ -77,6 +77,7 @@ def test_own_module_in_a_file_passes_with_all_probes(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_command_ends_with_5_for_another_function(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -177,6 +178,7 @@ def test_what_cannot_be_matched_is_not_compared(source: Path, tmp_path: Path) ->
     assert report.verdict == "the two models are the same function"
 
 
+@pytest.mark.slow
 def test_second_bias_that_trains_fails_the_update_alone() -> None:
     class Recurrent(nn.Module):
         def __init__(self) -> None:
@@ -214,6 +216,33 @@ def test_frozen_layer_fails_the_update(source: Path) -> None:
     assert "trains in the legacy model, not here" in str(failed["update"])
 
 
+def test_detached_layer_fails_gradients_and_update(source: Path) -> None:
+    class Detached(Net):
+        def forward(self, x: Tensor) -> Tensor:
+            return self.three(self.two(self.one(x).relu().detach()).relu())
+
+    report = torchward.verify(source, Detached())
+
+    failed = [name for name, problem in problems(report).items() if problem]
+    assert failed == ["gradients", "update"]
+
+
+def test_what_cannot_be_watched_is_said(source: Path) -> None:
+    class Shy(Net):
+        """Takes no tensors of a watched call."""
+
+        def forward(self, x: Tensor) -> Tensor:
+            if len(x) < 10:
+                message = "too few"
+                raise ValueError(message)
+            return super().forward(x) * 2
+
+    report = torchward.verify(source, Shy())
+
+    assert report.first_difference == ""
+    assert report.notes == ("where it begins to differ cannot be watched: too few",)
+
+
 def test_other_shape_of_outputs_fails(source: Path) -> None:
     class Wide(Net):
         def forward(self, x: Tensor) -> Tensor:
@@ -227,7 +256,9 @@ def test_other_shape_of_outputs_fails(source: Path) -> None:
     assert json.loads(json.dumps(report.to_data(), allow_nan=False))["checks"][0]["worst"] is None
 
 
-def test_outputs_by_name_are_compared_in_any_order(configs: Any, write_model: WriteModel) -> None:
+def test_module_with_two_outputs_is_compared_in_order(
+    configs: Any, write_model: WriteModel
+) -> None:
     config = configs.functional(
         {"x": (None, 4)},
         [(configs.dense("policy", 3), ["x"]), (configs.dense("value", 2), ["x"])],
