@@ -41,6 +41,7 @@ from converters.own_pair.outputs import (
 )
 from converters.own_pair.tracing import Call, trace
 from converters.plan import plan_conversion
+from converters.programs import with_program
 from converters.verify import (
     NOTHING_RECORDED,
     OUTPUT_TOLERANCE,
@@ -110,7 +111,7 @@ def verify_own_module(
     else:
         module, name = make_user_module(converted, settings), converted
     recorded = None if expected is None else _read_outputs(expected)
-    plan = plan_conversion(checkpoint)
+    plan = plan_conversion(with_program(checkpoint))
     pair = make_pair(checkpoint, plan, module, weights=weights, names=names)
     limit = tolerance or OUTPUT_TOLERANCE.get(plan.architecture.dtype, 1e-5)
     drawn = draw_inputs(plan.architecture, COUNT, seed=SEED)

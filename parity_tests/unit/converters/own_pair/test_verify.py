@@ -336,3 +336,20 @@ def test_options_of_own_modules_are_refused_for_files(source: Path, tmp_path: Pa
 
     with pytest.raises(ValueError, match="module of your own"):
         torchward.verify(source, tmp_path / "own.pth", weights=tmp_path / "other.pth")
+
+
+def test_graph_of_tensorflow_is_a_reference_too() -> None:
+    class Hidden(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.h = nn.Linear(5, 8)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.h(x).tanh()
+
+    # The graph's output is that of layer h; the head and the counter of steps are left out.
+    names = {"": "", "y": ""}
+
+    report = torchward.verify(FIXTURES / "tf1_opt_adam" / "m.ckpt-4", Hidden(), names=names)
+
+    assert "has relu; this module has tanh" in report.likely[0]
