@@ -24,9 +24,10 @@ FIRST_SCALED_VARIANCE = (1, 4)
 """Scales the variance of a batch by n / (n - 1 - epsilon) before it is averaged."""
 DEBIASED_AVERAGES = ((1, 3), (3, 0))
 """From the first to before the second, moving averages took the weight of their start away."""
-FIRST_PENALTY_OF_BOTH = (2, 0)
-"""Counts the regularizers of both directions of a `Bidirectional`; 2.0 and 2.1 asked only the layer that was given, which
-shares its losses with the forward copy (keras 2.1.6, layers/wrappers.py, `Wrapper.get_losses_for`)."""
+PENALTY_OF_ONE = ((0, 3), (2, 0))
+"""From the first to before the second, a `Bidirectional` counts the regularizers of the layer that was given, which shares
+its losses with the forward copy, but none of the backward one's (keras 2.1.6, layers/wrappers.py,
+`Wrapper.get_losses_for`)."""
 ACTIVATION_SETTINGS = ("activation", "recurrent_activation")
 
 
@@ -97,7 +98,7 @@ def backward_config(forward: Mapping[str, object], dialect: Dialect) -> dict[str
     """Return the settings of the copy of a layer that a `Bidirectional` runs backwards."""
     config = {**forward, "go_backwards": not forward.get("go_backwards", False)}
     release = dialect.standalone
-    if release is not None and release < FIRST_PENALTY_OF_BOTH:
+    if release is not None and PENALTY_OF_ONE[0] <= release < PENALTY_OF_ONE[1]:
         config |= {key: None for key in config if key.endswith("_regularizer")}
     return config
 

@@ -15,6 +15,7 @@ from typing import cast
 from converters.configuration.call_nodes import Node, parse_node
 from converters.configuration.call_order import call_offsets, shift_ref, sort_calls
 from converters.configuration.call_structure import describe_structure, parse_structure
+from converters.configuration.counted_penalties import settle_penalties
 from converters.configuration.keras1 import rename_class
 from converters.configuration.keras1_merge import join_models, joined_models, settle_merge
 from converters.configuration.keras2 import (
@@ -73,7 +74,7 @@ def parse_model_config(
         dialect = find_dialect(generation, version)
         if generation == 1:
             dialect = replace(dialect, channels_first=is_channels_first(data))
-        return _parse_model(data, dialect)
+        return settle_penalties(_parse_model(data, dialect), version)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         msg = f"the model configuration is not readable: {type(error).__name__}: {error}"
         raise UnreadableFileError(msg) from error
