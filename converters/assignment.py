@@ -53,10 +53,15 @@ def _by_place(entry: LayerArrays, weights: Sequence[Weight]) -> dict[str, ArrayI
     result: dict[str, ArrayInfo] = {}
     for weight in weights:
         places = [f"/{place}" for place in (weight.role, weight.place) if place]
-        fitting = [info for name, info in stored.items() if name.endswith(tuple(places))]
+        fitting = [name for name in stored if name.endswith(tuple(places))]
+        # A wrapper's name for what it holds, and those of models inside, are not in what TensorFlow calls a weight.
+        inner = weight.role.partition("/")[2]
+        while not fitting and "/" in inner:
+            fitting = [name for name in stored if name.endswith(f"/{inner}")]
+            inner = inner.partition("/")[2]
         if len(fitting) != 1:
             return None
-        result[weight.role] = fitting[0]
+        result[weight.role] = stored.pop(fitting[0])
     return result
 
 

@@ -169,20 +169,25 @@ def _plan_optimizer(
 ) -> tuple[Graph, OptimizerPlan | None, list[str]]:
     """Return what becomes of the optimizer, and notes; for networks that were assumed, only what is beyond doubt.
 
-    The graph comes back with the layers as trainable as the optimizer's slots show them to be.
+    A state that fits nothing stays behind: the weights have been matched by then, and convert without it. The graph comes back with the layers as trainable as the optimizer's slots show them to be.
     """
     try:
         optimizer, notes = plan_optimizer_state(checkpoint, graph, arrays)
     except MismatchError as error:
         if (found := _plan_thawed(checkpoint, graph, arrays)) is not None:
             return found
-        if sure:
-            raise
-        reason = str(error).partition("\n")[0]
-        return graph, None, [f"the optimizer state is not converted: {reason}"]
+        return graph, None, [_left_behind(error)]
+    except ConversionError as error:
+        return graph, None, [_left_behind(error)]
     if sure or optimizer is None or optimizer.learning_rate is not None:
         return graph, optimizer, notes
     return graph, None, [_NO_OPTIMIZER]
+
+
+def _left_behind(error: ConversionError) -> str:
+    """Return the note on a state that is not converted, with the first of what does not fit."""
+    reason = str(error).partition("\n")[0]
+    return f"the optimizer state is not converted: {reason}"
 
 
 def _plan_thawed(

@@ -146,6 +146,22 @@ def test_layers_of_a_wrapped_model_are_found_whatever_numbers_the_groups_have(
     ]
 
 
+def test_layers_of_a_wrapped_model_are_found_by_what_tensorflow_calls_their_weights() -> None:
+    inner = graph(dense("z"), dense("a"))
+    held = Layer("net", "Functional", {}, graph=inner, inner={x.name: x for x in inner.layers})
+    model = graph(Layer("td", "TimeDistributed", {}, inner={"layer": held}))
+    stored = arrays("a/kernel", "a/bias", "z/kernel", "z/bias", layer="td")
+
+    matched = match_arrays(model, [LayerArrays("layers/td", "td", stored)]).arrays[("td",)]
+
+    assert {role: info.name for role, info in matched.items()} == {
+        "layer/z/kernel": "td/z/kernel",
+        "layer/z/bias": "td/z/bias",
+        "layer/a/kernel": "td/a/kernel",
+        "layer/a/bias": "td/a/bias",
+    }
+
+
 def test_what_a_stateful_layer_remembered_is_left_out_with_the_reason() -> None:
     matched = match_arrays(
         graph(dense("a")), [entry("a", "kernel", "bias"), entry("layers/a/states", "0")]

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import json
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from converters.checkpoint import ArrayInfo, OptimizerState
 from converters.errors import (
     ConversionError,
     MismatchError,
@@ -330,3 +332,21 @@ def test_layer_made_frozen_trains_where_keras_3_0_has_slots_for_it(tmp_path: Pat
 
     assert len(plan.parameters) == 6
     assert any("trainable=False too late: dense" in note for note in plan.notes)
+
+
+@pytest.mark.parametrize("kind", ["Adam", "Adafactor", "NoSuchOptimizer"])
+def test_an_optimizer_that_fits_nothing_never_keeps_the_weights_from_converting(
+    small_model: Path, kind: str
+) -> None:
+    checkpoint = read_checkpoint(small_model)
+    weights = plan_conversion(checkpoint).moves
+    odd = ArrayInfo("Adam/m/other:0", (7,), np.dtype("float32"), lambda: np.zeros(7, "float32"))
+    state = OptimizerState(kind, {"learning_rate": 0.1}, [odd], False, 2)
+
+    plan = plan_conversion(replace(checkpoint, optimizer=state))
+
+    assert plan.moves == weights
+    assert plan.optimizer is None
+    assert plan.slots == ()
+    assert any("the optimizer state is not converted: " in note for note in plan.notes)
+    assert [name for name, reason in plan.ignored if "optimizer" in reason] == ["Adam/m/other:0"]
