@@ -173,6 +173,8 @@ def _plan_optimizer(
     """
     try:
         optimizer, notes = plan_optimizer_state(checkpoint, graph, arrays)
+        if optimizer is not None:
+            optimizer.read_iterations()
     except MismatchError as error:
         if (found := _plan_thawed(checkpoint, graph, arrays)) is not None:
             return found

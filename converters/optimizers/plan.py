@@ -7,6 +7,7 @@ hands both to the torch class (`KerasOptimizer.load_slots`).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -91,8 +92,18 @@ class OptimizerPlan:
         return dict(self.options) if rate is None else {"learning_rate": rate, **self.options}
 
     def read_iterations(self) -> int:
-        """Return the number of updates done."""
-        return self.iterations if isinstance(self.iterations, int) else int(self.iterations.read())
+        """Return the number of updates done.
+
+        Raises:
+            UnsupportedError: What is stored is NaN or infinite: Keras 1 and 2 counted in floating point.
+        """
+        if isinstance(self.iterations, int):
+            return self.iterations
+        stored = float(self.iterations.read())
+        if not math.isfinite(stored):
+            msg = f"its counter '{self.iterations.name}' is {stored}"
+            raise UnsupportedError(msg)
+        return int(stored)
 
     def read_groups(self) -> list[Mapping[str, object]]:
         """Return the parameter groups if there are several, as a `state_dict` has them."""

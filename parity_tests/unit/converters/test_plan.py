@@ -350,3 +350,19 @@ def test_an_optimizer_that_fits_nothing_never_keeps_the_weights_from_converting(
     assert plan.slots == ()
     assert any("the optimizer state is not converted: " in note for note in plan.notes)
     assert [name for name, reason in plan.ignored if "optimizer" in reason] == ["Adam/m/other:0"]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_counter_that_is_no_number_leaves_the_optimizer_behind_and_not_the_weights(
+    small_model: Path, value: float
+) -> None:
+    counter = ArrayInfo(
+        "SGD/iterations:0", (), np.dtype("float32"), lambda: np.array(value, "float32")
+    )
+    state = OptimizerState("SGD", {"lr": 0.1}, [counter], True, 2)
+
+    plan = plan_conversion(replace(read_checkpoint(small_model), optimizer=state))
+
+    assert len(plan.moves) == 4
+    assert plan.optimizer is None
+    assert f"its counter 'SGD/iterations:0' is {value}" in plan.notes[0]
