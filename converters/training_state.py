@@ -26,6 +26,8 @@ Arrays = Mapping[Path, Mapping[str, ArrayInfo]]
 """Stored arrays by layer and role."""
 SQUARES = frozenset({"exp_avg_sq", "square_avg", "sum", "accumulator"})
 """Slots that hold averages or sums of squared gradients."""
+CLIPPING = ("clipvalue", "clipnorm", "global_clipnorm")
+"""Options that bound gradients."""
 MAX_FROZEN_CHOICES = 200
 """Sets of nested models that are tried as the frozen ones of a file that does not say: they double with each model."""
 REGULARIZERS = ("L1L2", "L1", "L2", "WeightRegularizer", "L1L2Regularizer")
@@ -262,10 +264,11 @@ def parameter_options(
 
 
 def _note_repeated_rows(plan: OptimizerPlan, graph: Graph, lowering: Lowering) -> list[str]:
-    """Return a note where Keras 3 squares gradients of a table's rows that come more than once in a batch.
+    """Return a note where Keras squares or clips gradients of a table's rows that come more than once in a batch.
 
-    On TensorFlow they are slices there, one for each time a row is looked up, and keras 3.15.1 squares them before they
-    are added (optimizers/adam.py on an IndexedSlices); its other backends, Keras 2 and torch add them first.
+    On TensorFlow they are slices, one for each time a row is looked up. Keras 3.15.1 squares them before they are added
+    (optimizers/adam.py on an IndexedSlices); its other backends, Keras 2 and torch add them first. `clip_by_value` and
+    the norms clip the slices before that, too (tensorflow 1.15.5 and 2.21, python/ops/clip_ops.py).
     """
     layers = dict(leaves(graph))
     tables = [
@@ -273,11 +276,15 @@ def _note_repeated_rows(plan: OptimizerPlan, graph: Graph, lowering: Lowering) -
         for path, _ in (lowering.params[key] for key in lowering.trainable)
         if layers[path].class_name == "Embedding"
     ]
-    if graph.generation < 3 or not tables or not SQUARES.intersection({*plan.slots, *plan.partial}):
+    squares = graph.generation > 2 and SQUARES.intersection({*plan.slots, *plan.partial})
+    clips = any(plan.options.get(name) for name in CLIPPING)
+    done = " and ".join(word for word, holds in (("clips", clips), ("squares", squares)) if holds)
+    if not tables or not done:
         return []
+    alike = ", as Keras 2 did as a package of its own" if graph.generation == 2 else ""
     note = (
-        f"rows of {', '.join(tables)} that come more than once in a batch: Keras on TensorFlow squares the gradient of "
-        "each time by itself, torch that of their sum"
+        f"rows of {', '.join(tables)} that come more than once in a batch: Keras on TensorFlow {done} the gradient of "
+        f"each time by itself, torch that of their sum{alike}"
     )
     return [note]
 

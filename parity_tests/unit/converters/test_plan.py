@@ -366,3 +366,19 @@ def test_a_counter_that_is_no_number_leaves_the_optimizer_behind_and_not_the_wei
     assert len(plan.moves) == 4
     assert plan.optimizer is None
     assert f"its counter 'SGD/iterations:0' is {value}" in plan.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("option", "expected"), [("clipvalue", True), ("clipnorm", True), ("decay", False)]
+)
+def test_clipping_of_rows_that_repeat_is_noted(
+    write_model: Any, configs: Any, option: str, expected: bool
+) -> None:
+    table = configs.layer("Embedding", "table", input_dim=3, output_dim=2, input_length=1)
+    rows = np.zeros((3, 2), "float32")
+    path = write_model(configs.sequential(table), {"table": {"embeddings": rows}})
+    state = OptimizerState("SGD", {"learning_rate": 0.1, option: 0.5}, [], True, 2)
+
+    plan = plan_conversion(replace(read_checkpoint(path), optimizer=state))
+
+    assert any("clips the gradient of each time" in note for note in plan.notes) == expected
