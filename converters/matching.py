@@ -342,11 +342,8 @@ def _container_keys(graph: Graph, children: Mapping[str, Sequence[LayerArrays]])
     for layer in graph.layers:
         if layer.name in keys or not _has_weights(layer):
             continue
-        waiting = [
-            key
-            for key in by_class.get(snake_case(layer.class_name), [])
-            if key not in keys.values()
-        ]
+        written_as = "rnn" if "cell" in layer.config else snake_case(layer.class_name)
+        waiting = [key for key in by_class.get(written_as, []) if key not in keys.values()]
         if waiting:
             keys[layer.name] = waiting[0]
     return keys

@@ -234,7 +234,7 @@ def _parse_layer(entry: Mapping[str, object], dialect: Dialect) -> Layer:
 def _unfold_cell(
     class_name: str, config: Mapping[str, object], dialect: Dialect
 ) -> tuple[str, Mapping[str, object]]:
-    """Return RNN(LSTMCell(...)) as the LSTM it is; the other cells likewise."""
+    """Return RNN(LSTMCell(...)) as the LSTM it is, with the cell's class: files name its arrays after the RNN."""
     cell = config.get("cell")
     if class_name != "RNN" or not isinstance(cell, Mapping) or cell.get("class_name") not in CELLS:
         return class_name, config
@@ -243,7 +243,8 @@ def _unfold_cell(
     trainable = bool(inner.get("trainable", True))
     if dialect.generation < 3:  # as with other wrappers
         trainable = trainable and bool(config.get("trainable", True))
-    return CELLS[str(cell["class_name"])], {**inner, **around, "trainable": trainable}
+    kind = str(cell["class_name"])
+    return CELLS[kind], {**inner, **around, "trainable": trainable, "cell": kind}
 
 
 def _parse_inner(

@@ -49,7 +49,7 @@ NEUTRAL: Mapping[str, Mapping[str, object]] = {
     "MultiHeadAttention": {"query_shape": ANY, "key_shape": ANY, "value_shape": ANY},
     "Attention": {"causal": False},
     "AdditiveAttention": {"causal": False},
-    **{name: {"implementation": ANY, "time_major": False} for name in RECURRENT},
+    **{name: {"implementation": ANY, "time_major": False, "cell": ANY} for name in RECURRENT},
     **{name: {"groups": 1} for name in _WITHOUT_GROUPS},
     **{name: {"groups": 1, **_KERNEL} for name in _OTHER_KERNELS},
     **{name: {"groups": 1, "filters": None, **_KERNEL} for name in _OTHER_KERNELS[:2]},

@@ -73,6 +73,18 @@ def test_containers_are_counted_in_the_order_of_the_configuration() -> None:
     assert kernels == ["layers/dense/0", "layers/dense_2/0", "layers/dense_10/0"]
 
 
+def test_a_cell_that_was_unfolded_is_found_under_the_name_of_its_rnn() -> None:
+    around_cell = Layer("a", "GRU", {"units": 1, "cell": "GRUCell"})
+    entries = [entry(f"layers/{kind}/cell", "0", "1", "2") for kind in ("gru", "rnn")]
+
+    result = found(graph(around_cell, Layer("b", "GRU", {"units": 1})), *entries)
+
+    assert {name[0]: path.split("/")[1] for name, path in result.items()} == {
+        "a": "rnn",
+        "b": "gru",
+    }
+
+
 def test_stated_names_win_over_counting() -> None:
     result = found(
         graph(dense("x"), dense("y")),

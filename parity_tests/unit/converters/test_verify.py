@@ -9,7 +9,11 @@ import pytest
 import torch
 
 import torchward
+from converters.checkpoint import ArrayInfo
 from converters.errors import MismatchError, UnreadableFileError
+from converters.layouts import Layout
+from converters.moves import Move
+from converters.verify import _identical
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 CASE = FIXTURES / "k315_mlp_named"
@@ -52,6 +56,18 @@ def test_recorded_model_is_verified_with_all_checks(case: str, file: str, tmp_pa
     names = [check.name for check in report.checks]
     assert names[:3] == ["values", "optimizer", "outputs"]
     assert json.loads(json.dumps(report.to_data()))["passed"] is True
+
+
+def test_a_kernel_of_one_input_is_compared_whatever_its_strides(tmp_path: Path) -> None:
+    kernel = np.arange(3, dtype=np.float32).reshape(1, 3)
+    weight = torch.from_numpy(kernel).T
+    source = ArrayInfo("kernel", kernel.shape, kernel.dtype, lambda: kernel)
+    move = Move(source, "weight", Layout.parse("in out -> out in"))
+
+    assert weight.is_contiguous()
+    assert weight.stride() != (1, 1)
+    assert _identical(move, weight)
+    assert not _identical(move, weight + 1)
 
 
 def test_training_is_continued_with_moving_statistics_and_all_losses(tmp_path: Path) -> None:

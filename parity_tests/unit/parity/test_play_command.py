@@ -109,7 +109,7 @@ def test_the_table_is_drawn(name: str, tmp_path: Path) -> None:
         (["ur", "--scoring", "best"], 2, "--scoring best: needed faithful"),
         (["ur", "--weights", "none.json", "--games", "1"], 3, "none.json"),
         (["ur", "--weights", "w.json", "--against", "random"], 2, "give --games too"),
-        (["ur", "--player", "random", "--games", "0"], 2, "greater than or equal to 1"),
+        (["ur", "--player", "random", "--games", "0"], 2, "--games"),
     ],
 )
 def test_wrong_use_ends_with_one_line(
