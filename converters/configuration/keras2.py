@@ -41,6 +41,9 @@ class Dialect:
     )  # (0, 8) for Keras 2.0.8 as a package of its own; None: tf.keras or Keras 3
     fused_ranks: tuple[int, ...]  # of the inputs that TensorFlow's fused kernel normalized
     channels_first: bool = False  # the order of Keras 1's layers that do not state theirs
+    is_of_either_tensorflow: bool = (
+        False  # "2.2.4-tf": tf.keras of TensorFlow 1 or of 2.0 and 2.1, the file does not say
+    )
 
 
 def find_dialect(generation: int, version: str | None) -> Dialect:
@@ -50,8 +53,9 @@ def find_dialect(generation: int, version: str | None) -> Dialect:
         return Dialect(generation, standalone, ())
     if standalone is not None:
         return Dialect(generation, standalone, (4,) if standalone >= FIRST_KEPT_STATISTICS else ())
-    # tf.keras of TensorFlow 1 and of the first 2.x ("2.2.4-tf") fused images only, later ones volumes as well.
-    return Dialect(generation, None, (4,) if (version or "").endswith("-tf") else (4, 5))
+    if (version or "").endswith("-tf"):  # fused images only, later ones volumes as well
+        return Dialect(generation, None, (4,), is_of_either_tensorflow=True)
+    return Dialect(generation, None, (4, 5))
 
 
 def _standalone(version: str | None) -> tuple[int, int] | None:
@@ -121,6 +125,8 @@ def _settle_normalization(settings: dict[str, object], dialect: Dialect) -> None
         # Only tf.keras 2 stops to normalize by the batch when a layer is frozen.
         kept = release is not None and release >= FIRST_KEPT_STATISTICS
         settings["statistics_when_frozen"] = "kept" if kept else "moved"
+    elif dialect.is_of_either_tensorflow:
+        settings["statistics_when_frozen"] = "used or kept"
     if dtype_of(settings, "float32") != "float64" and settings.get("virtual_batch_size") is None:
         settings["fused_ranks"] = dialect.fused_ranks  # the kernel has no float64
     axis = settings.get("axis", -1)

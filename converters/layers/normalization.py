@@ -100,7 +100,7 @@ def _moving(layer: Layer, shape: Shape, axis: int) -> dict[str, Plain]:
         kwargs["debiased_updates"] = integer(layer, "training_iterations")
     if not layer.trainable:
         frozen = text(layer, "statistics_when_frozen", "used")
-        if frozen == "used":
+        if frozen in ("used", "used or kept"):
             kwargs["frozen"] = True
         elif frozen == "kept":
             kwargs["moves"] = False

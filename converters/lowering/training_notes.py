@@ -68,7 +68,7 @@ def mode_notes(layer: Layer, call: Call, *, generation: int) -> list[str]:
 
 
 def idle_layers(layer: Layer, call: Call, *, known: Sequence[str]) -> list[str]:
-    """Return a note for layers that change what Keras trains on, and nothing here; each once, `known` are given already."""
+    """Return a note for layers that act otherwise in training in Keras, or may; each once, `known` are given already."""
     notes: list[str] = []
     for part in _parts(layer):
         if part.class_name == "InputLayer" or call.kwargs.get("training") is False:
@@ -84,6 +84,12 @@ def idle_layers(layer: Layer, call: Call, *, known: Sequence[str]) -> list[str]:
             note = (
                 f"'{part.name}' ({part.class_name}) adds a penalty on its outputs to the loss in Keras; the converted "
                 "loss is without it: add it where you train on"
+            )
+            notes += [] if note in known or note in notes else [note]
+        if not part.trainable and part.config.get("statistics_when_frozen") == "used or kept":
+            note = (
+                f"'{part.name}' ({part.class_name}) is frozen: in training, TensorFlow 2 normalizes by the moving averages and "
+                "so does the module; TensorFlow 1 by the batch, and the file does not say which wrote it"
             )
             notes += [] if note in known or note in notes else [note]
     return notes

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 
+from converters.configuration.keras2 import find_dialect, settle_settings
 from converters.graph import Call, Layer
 from converters.lowering.training_notes import idle_layers
 
@@ -37,3 +38,23 @@ def test_penalty_on_outputs_is_noted_once(
 @pytest.mark.parametrize("setting", [None, {}], ids=["none", "empty"])
 def test_layer_without_penalty_has_no_note(setting: object) -> None:
     assert notes_on(Layer("d", "Dense", {"activity_regularizer": setting}), []) == []
+
+
+@pytest.mark.parametrize(("trainable", "count"), [(False, 1), (True, 0)])
+def test_frozen_statistics_are_noted_where_two_releases_of_tensorflow_may_be_meant(
+    trainable: bool, count: int
+) -> None:
+    settings = settle_settings("BatchNormalization", {}, find_dialect(2, "2.2.4-tf"))
+    layer = Layer("bn", "BatchNormalization", settings, trainable=trainable)
+
+    notes = notes_on(layer, [])
+
+    assert len(notes) == count
+    assert all(note.startswith("'bn' (BatchNormalization) is frozen") for note in notes)
+
+
+@pytest.mark.parametrize("version", ["2.2.4", "2.4.0"])
+def test_frozen_statistics_are_not_noted_where_the_release_says_what_it_does(version: str) -> None:
+    settings = settle_settings("BatchNormalization", {}, find_dialect(2, version))
+
+    assert notes_on(Layer("bn", "BatchNormalization", settings, trainable=False), []) == []
