@@ -169,7 +169,8 @@ def _plan_optimizer(
 ) -> tuple[Graph, OptimizerPlan | None, list[str]]:
     """Return what becomes of the optimizer, and notes; for networks that were assumed, only what is beyond doubt.
 
-    A state that fits nothing stays behind: the weights have been matched by then, and convert without it. The graph comes back with the layers as trainable as the optimizer's slots show them to be.
+    A state that fits nothing stays behind: the weights have been matched by then, and convert without it. The graph comes
+    back with the layers as trainable as the optimizer's slots show them to be.
     """
     try:
         optimizer, notes = plan_optimizer_state(checkpoint, graph, arrays)
@@ -188,8 +189,9 @@ def _plan_optimizer(
 
 def _left_behind(error: ConversionError) -> str:
     """Return the note on a state that is not converted, with the first of what does not fit."""
-    reason = str(error).partition("\n")[0]
-    return f"the optimizer state is not converted: {reason}"
+    reason, *details = str(error).splitlines()
+    first = f": {' '.join(details[0].split())}" if details else ""
+    return f"the optimizer state is not converted: {reason}{first}"
 
 
 def _plan_thawed(
