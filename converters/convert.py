@@ -145,7 +145,8 @@ def convert(
     warnings = [*plan.assumed, *(_refuse_non_finite(plan) if strict else [])]
     describe = partial(make_report, checkpoint, plan, format=writer.format, warnings=warnings)
     content = make_content(plan, lambda: {**describe().metadata(), **facts})
-    if into is not None or not plan.architecture.steps:
+    is_agent_alone = plan.agent is not None and not plan.architecture.steps
+    if into is not None or is_agent_alone:
         content = replace(content, architecture=None)  # the module is not made from one
     with contextlib.ExitStack() as stack:
         output = stack.enter_context(OutputFile(target))
