@@ -44,7 +44,7 @@ test-fast: $(STAMP) ## tests without TensorFlow, under a minute
 	$(MAKE) $(SIDE_BY_SIDE) test-fast-converters test-fast-others
 
 # Two halves that take about as long as each other.
-CONVERSION := parity_tests/unit/converters parity_tests/test_recorded.py parity_tests/test_rl_libraries.py
+CONVERSION := parity_tests/unit/converters parity_tests/test_recorded.py
 
 test-fast-converters: $(STAMP)
 	$(PYTEST) $(FAST) $(CONVERSION)

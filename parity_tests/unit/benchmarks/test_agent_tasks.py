@@ -215,6 +215,7 @@ def test_an_offline_agent_draws_from_recorded_transitions_and_does_not_act() -> 
         prepare_task("training", build, scenario=scenario)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pair", ["sac", "discrete_cql"])
 def test_memory_is_that_of_updates_where_the_training_loop_is_of_no_use(pair: str) -> None:
     pytest.importorskip("torch")

@@ -55,6 +55,7 @@ def test_json_on_standard_output_is_the_file(command: typer.Typer, tmp_path: Pat
     assert output == (tmp_path / "bench-results/bench.json").read_text()
 
 
+@pytest.mark.slow
 def test_quiet_prints_nothing(command: typer.Typer) -> None:
     assert run(command, "size", "--quiet") == ""
 

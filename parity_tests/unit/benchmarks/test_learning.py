@@ -85,6 +85,7 @@ def test_who_learns_nothing_is_held_to_what_others_learnt_in_the_task() -> None:
     assert bounds["SAC"].bound == pytest.approx(10)
 
 
+@pytest.mark.slow
 def test_decomposition_is_compared_with_its_basis_on_each_framework() -> None:
     alone = curves([1, 2, 3], [1, 2, 3])
     decomposed = curves([11, 12, 13], [1, 2, 3], algorithm="RRD-DQN")
@@ -161,6 +162,7 @@ def test_a_figure_of_its_own_knows_its_colours_and_names() -> None:
     assert used <= defined
 
 
+@pytest.mark.slow
 def test_the_report_shows_every_task() -> None:
     pytest.importorskip("matplotlib")
     pytest.importorskip("jinja2")
@@ -228,6 +230,7 @@ def test_every_image_of_the_page_is_stored() -> None:
     )
 
 
+@pytest.mark.slow
 def test_return_decomposition_wins_clearly_in_the_stored_runs() -> None:
     gains = [
         gain for gain in summarize_gains(read_result(STORED).curves) if gain.algorithm == "RRD-SAC"

@@ -50,6 +50,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
+@pytest.mark.slow
 def test_a_turn_goes_on_until_its_time_is_over(clock: Clock) -> None:
     counts: list[int] = []
 
@@ -67,6 +68,7 @@ def test_a_turn_goes_on_until_its_time_is_over(clock: Clock) -> None:
     assert (seconds, done) == (pytest.approx(0.024), 24)
 
 
+@pytest.mark.slow
 def test_without_a_time_the_operation_is_called_once() -> None:
     counts: list[int] = []
 
@@ -76,6 +78,7 @@ def test_without_a_time_the_operation_is_called_once() -> None:
     assert done == 5
 
 
+@pytest.mark.slow
 def test_garbage_collection_is_off_only_while_timing() -> None:
     states: list[bool] = []
 
@@ -85,6 +88,7 @@ def test_garbage_collection_is_off_only_while_timing() -> None:
     assert gc.isenabled()
 
 
+@pytest.mark.slow
 def test_garbage_collection_comes_back_after_a_failure() -> None:
     def fail(count: int) -> None:
         raise ZeroDivisionError(count)
@@ -95,6 +99,7 @@ def test_garbage_collection_comes_back_after_a_failure() -> None:
     assert gc.isenabled()
 
 
+@pytest.mark.slow
 def test_warm_up_ends_with_a_multiple_of_what_one_call_takes(clock: Clock) -> None:
     count = warm_up(clock.pass_by, 0.1, multiple=16)
 

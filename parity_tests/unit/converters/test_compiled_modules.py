@@ -78,6 +78,7 @@ def test_compiled_module_trains(model: ConvertedModel) -> None:
     assert any(float(parameter.grad.abs().max()) > 0 for parameter in trained)  # type: ignore[union-attr]
 
 
+@pytest.mark.slow
 def test_module_is_exported_with_a_free_batch(model: ConvertedModel) -> None:
     free = {0: torch.export.Dim.DYNAMIC}
     inputs = inputs_of(model, 2)

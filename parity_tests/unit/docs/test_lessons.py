@@ -184,6 +184,7 @@ def test_three_ways_of_linear_regression_agree() -> None:
     torch.testing.assert_close(exact, torch.tensor([2.0, -1.0, 0.5]).double(), atol=0.03, rtol=0)
 
 
+@pytest.mark.slow
 def test_a_bottleneck_passes_a_plane_and_no_noise() -> None:
     program = practice("autoencoder")
 

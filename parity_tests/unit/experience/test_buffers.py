@@ -35,6 +35,7 @@ def contents(memory: ReplayMemory) -> Batch:
     return Batch(*(field[order] for field in batch))
 
 
+@pytest.mark.slow
 @given(capacity=st.integers(1, 12), rows=st.integers(0, 40))
 @settings(max_examples=60, deadline=None, derandomize=True)
 def test_the_last_transitions_stay_whole(capacity: int, rows: int) -> None:

@@ -61,6 +61,7 @@ def test_a_converted_agent_acts_as_d3rlpy_did(converted: dict[str, Path], name: 
     np.testing.assert_allclose(actions, expected["predict"], rtol=0, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["dqn", "double_dqn", "discrete_cql", "discrete_bcq"])
 def test_values_of_all_actions_are_those_of_d3rlpy(converted: dict[str, Path], name: str) -> None:
     expected = _expected(name)

@@ -164,6 +164,7 @@ def test_half_precision_is_written_in_the_type_of_the_legacy_file(
     )
 
 
+@pytest.mark.slow
 def test_long_lists_of_names_are_split_as_keras_does(
     write_model: WriteModel, configs: Configs, tmp_path: Path
 ) -> None:

@@ -84,6 +84,7 @@ def test_graph_that_goes_in_a_circle_is_refused(tmp_path: Path) -> None:
         convert(tmp_path, text, ["b:0"])
 
 
+@pytest.mark.slow
 def test_long_chain_of_nodes_does_not_exhaust_the_stack(tmp_path: Path) -> None:
     chain = "".join(node(f"n{i + 1}", "Relu", f"n{i}") for i in range(1500))
 

@@ -123,6 +123,7 @@ def test_mock_t1d_is_truncated_after_480_steps() -> None:
     assert not episode.terminations.any()
 
 
+@pytest.mark.slow
 def test_with_meals_policies_differ_by_more_than_twice() -> None:
     def react(observation: np.ndarray, _: np.random.Generator) -> int:
         return 2 if observation[0] > 1.4 else 1 if observation[0] > 1.1 else 0

@@ -161,6 +161,7 @@ def test_every_truncation_is_refused() -> None:
             read_pickle(data[:size])
 
 
+@pytest.mark.slow
 def test_damaged_pickles_are_read_or_refused_quickly() -> None:
     rng = np.random.default_rng(5)
     pickles = [pickle.dumps([PLAIN, ARRAYS["matrix"], Plain()], protocol) for protocol in PROTOCOLS]
