@@ -40,7 +40,7 @@ test-unit: $(STAMP)
 test-comparisons: $(STAMP)
 	$(PYTEST) --durations=10 --ignore=parity_tests/unit
 
-test-fast: $(STAMP) ## tests without TensorFlow, under a minute
+test-fast: $(STAMP) ## tests without TensorFlow, about a minute
 	$(MAKE) $(SIDE_BY_SIDE) test-fast-converters test-fast-others
 
 # Two halves that take about as long as each other.
