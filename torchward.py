@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from converters.convert import convert
     from converters.inspection import inspect
     from converters.legacy_files.export import export
-    from converters.load import load
-    from converters.load_losses import load_loss, load_metrics
-    from converters.save import save
+    from converters.live.load import load
+    from converters.live.load_losses import load_loss, load_metrics
+    from converters.live.save import save
     from converters.verify import verify
 
 __all__ = [
@@ -51,19 +51,19 @@ _API = {
     "convert": "converters.convert",
     "export": "converters.legacy_files.export",
     "inspect": "converters.inspection",
-    "load": "converters.load",
-    "load_loss": "converters.load_losses",
-    "load_metrics": "converters.load_losses",
-    "save": "converters.save",
+    "load": "converters.live.load",
+    "load_loss": "converters.live.load_losses",
+    "load_metrics": "converters.live.load_losses",
+    "save": "converters.live.save",
     "verify": "converters.verify",
 }
 COMMANDS = {
-    "inspect": "converters.cli",
-    "convert": "converters.cli",
-    "verify": "converters.cli",
+    "inspect": "converters.commands.cli",
+    "convert": "converters.commands.cli",
+    "verify": "converters.commands.cli",
     "export": "converters.legacy_files.command",
-    "support": "converters.cli",
-    "lint": "converters.lint_command",
+    "support": "converters.commands.cli",
+    "lint": "converters.commands.lint",
     "parity": "parity_tests.cli",
     "train": "parity_tests.train_command",
     "play": "parity_tests.play_command",

@@ -124,7 +124,7 @@ def convert(
         limits=limits or Limits(),
     )
     if layers:
-        own_layers = importlib.import_module("converters.own_layers")  # only this needs torch
+        own_layers = importlib.import_module("converters.live.own_layers")  # only this needs torch
         checkpoint = own_layers.with_own_layers(checkpoint, layers)
     if into is None:
         checkpoint = with_statements(

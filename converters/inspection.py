@@ -10,7 +10,7 @@ from pathlib import Path as FilePath
 from converters.checkpoint import ArrayInfo, Checkpoint, OptimizerState
 from converters.errors import ConversionError
 from converters.graph import Graph, Layer
-from converters.matching import Path
+from converters.matching.groups import Path
 from converters.optimizers.rules import RULES
 from converters.plan import Plan, plan_conversion
 from converters.preview import Outlook, find_arrays, preview_layers

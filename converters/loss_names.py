@@ -1,6 +1,6 @@
 """The losses and metrics of Keras by the names that files give them: a closed table, without torch.
 
-The functions are in `torch_impl/keras_compat/losses.py`, `metrics.py` and `running_metrics.py`; `converters.losses` makes them live.
+The functions are in `torch_impl/keras_compat/losses.py`, `metrics.py` and `running_metrics.py`; `converters.live.losses` makes them live.
 """
 
 from __future__ import annotations

@@ -19,21 +19,21 @@ from converters.json_text import parse_json
 from converters.layouts import Layout
 from converters.limits import Limits
 from converters.lowering import Lowering, lower_model, with_input_shape
-from converters.matching import Path, all_thawed, leaves, match_arrays, thawed
+from converters.matching.groups import Path, all_thawed, leaves, match_arrays, thawed
+from converters.matching.parts_of_models import only_named_part
+from converters.matching.stored_forms import settle_forms
 from converters.moves import Move
 from converters.names import class_identifier
 from converters.optimizers.plan import OptimizerPlan
-from converters.parts_of_models import only_named_part
-from converters.passes.input_layout import CHANNELS_FIRST, CHANNELS_LAST, has_images
-from converters.registry import find_layer_rule
-from converters.stacks import assume_stack
-from converters.stored_forms import settle_forms
-from converters.training_state import (
+from converters.optimizers.training_state import (
     groups_in_order,
     parameter_options,
     plan_optimizer_state,
     plan_slots,
 )
+from converters.passes.input_layout import CHANNELS_FIRST, CHANNELS_LAST, has_images
+from converters.registry import find_layer_rule
+from converters.stacks import assume_stack
 
 
 @dataclass(frozen=True, slots=True)

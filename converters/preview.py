@@ -13,7 +13,7 @@ from converters.checkpoint import ArrayInfo, LayerArrays
 from converters.errors import ConversionError
 from converters.graph import Graph, Layer
 from converters.lowering import Lowering, lower_model, with_input_shape
-from converters.matching import Path, leaves, match_arrays
+from converters.matching.groups import Path, leaves, match_arrays
 from converters.registry import Shape, find_layer_rule
 
 WAITS = "a layer before it does not convert"

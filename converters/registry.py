@@ -172,7 +172,7 @@ class LayerRule:
 LAYERS: dict[str, LayerRule] = {}
 """Every rule by Keras class name; filled by importing `converters.layers`."""
 OWN_LAYERS: dict[str, LayerRule] = {}
-"""Rules of single layers that a user's own code computes (`converters.own_layers`), by the name of that code."""
+"""Rules of single layers that a user's own code computes (`converters.live.own_layers`), by the name of that code."""
 
 
 def layer(

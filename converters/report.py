@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 
 from converters.checkpoint import Checkpoint
-from converters.matching import leaves
+from converters.matching.groups import leaves
 from converters.moves import Move
 from converters.plan import Plan
 

@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from converters.agents.statements import stated_settings, with_statements
-from converters.build import ConvertedModel
 from converters.errors import MismatchError, UnreadableFileError
 from converters.limits import Limits
-from converters.load import load, read_converted
-from converters.load_losses import loss_of
+from converters.live.build import ConvertedModel
+from converters.live.load import load, read_converted
+from converters.live.load_losses import loss_of
+from converters.live.own_layers import with_own_layers
 from converters.moves import Move
-from converters.own_layers import with_own_layers
 from converters.plan import Plan, plan_conversion
 from converters.programs import stored_choice, with_program
 from converters.readers import read_checkpoint

@@ -14,7 +14,7 @@ from experience.recording import Observation, Policy, greedy_policy, random_poli
 if TYPE_CHECKING:
     from gymnasium import Env
 
-    from converters.acting import ConvertedAgent
+    from converters.live.acting import ConvertedAgent
 
 RANDOM = "random"
 
@@ -62,8 +62,8 @@ def _network_policy(path: Path, environment: Env[Any, Any]) -> Policy:
     import gymnasium
     import torch
 
-    from converters.acting import ConvertedAgent
-    from converters.load import load
+    from converters.live.acting import ConvertedAgent
+    from converters.live.load import load
 
     network = load(path)
     if isinstance(network, ConvertedAgent):

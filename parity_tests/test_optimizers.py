@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 import torchward
-from converters.load import read_converted
+from converters.live.load import read_converted
 from torch_impl.checkpoints import TorchCheckpoint
 from torch_impl.keras_compat.keras_optimizer import KerasOptimizer
 

@@ -23,10 +23,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import torchward
-from converters.build import ConvertedModel
 from converters.errors import UnsupportedError
-from converters.losses import find_loss
-from converters.own_layers import with_own_layers
+from converters.live.build import ConvertedModel
+from converters.live.losses import find_loss
+from converters.live.own_layers import with_own_layers
 from converters.plan import Plan, plan_conversion
 from converters.readers import read_checkpoint
 from converters.readers.files.places import main_file

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 import torchward
-from converters.acting import ConvertedAgent
+from converters.live.acting import ConvertedAgent
 
 FIXTURES = Path(__file__).parent / "fixtures"
 FORMATS = (

@@ -26,9 +26,9 @@ from converters.configuration.keras2 import (
     settle_settings,
 )
 from converters.configuration.keras3 import OWN_NAMES, is_operation
+from converters.configuration.keras_rl import dueling_graph, dueling_kind
 from converters.configuration.spatial_words import is_channels_first
 from converters.configuration.unnamed_models import number_unnamed
-from converters.cudnn import as_plain_layer
 from converters.errors import UnreadableFileError, UnsupportedError
 from converters.graph import (
     CODE_CLASSES,
@@ -41,9 +41,9 @@ from converters.graph import (
     TensorRef,
 )
 from converters.json_text import parse_json
-from converters.keras_rl import dueling_graph, dueling_kind
 from converters.limits import Limits
-from converters.quantization import settle_quantization
+from converters.matching.cudnn import as_plain_layer
+from converters.matching.quantization import settle_quantization
 
 CELLS = {"LSTMCell": "LSTM", "GRUCell": "GRU", "SimpleRNNCell": "SimpleRNN"}
 """Cells that RNN repeats over time, and the layer that is the two together."""

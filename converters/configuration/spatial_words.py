@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from converters.stored_forms import CHANNELS_FIRST
+from converters.matching.stored_forms import CHANNELS_FIRST
 
 RENAMED_CLASSES = {f"Convolution{rank}D": f"Conv{rank}D" for rank in (1, 2, 3)}
 """Keras 1 names; later ones write the short ones."""

@@ -21,9 +21,9 @@ from converters.agents.stable_baselines.agent import family_of
 from converters.agents.stable_baselines.off_policy import ddpg_value, stated_range
 from converters.agents.stable_baselines.settings import DEFAULT_ACTIVATION, Policy, read_policy
 from converters.agents.unnamed import named_agent
-from converters.build import build_model
 from converters.checkpoint import ArrayInfo, Checkpoint
 from converters.errors import MismatchError, UnsupportedError
+from converters.live.build import build_model
 from converters.plan import Plan
 from converters.stable_baselines3.chains import Chain, read_dense, scaled
 from converters.stable_baselines3.running_statistics import clip_of, returns_of

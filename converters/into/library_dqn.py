@@ -13,9 +13,9 @@ from converters.agents.spaces import BOX
 from converters.agents.stable_baselines.agent import family_of
 from converters.agents.stable_baselines.settings import DEFAULT_ACTIVATION, read_policy
 from converters.agents.unnamed import named_agent
-from converters.build import build_model
 from converters.checkpoint import ArrayInfo, Checkpoint
 from converters.errors import UnsupportedError
+from converters.live.build import build_model
 from converters.plan import Plan
 from converters.stable_baselines3.chains import (
     Chain,

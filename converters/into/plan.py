@@ -17,7 +17,7 @@ from converters.into.names import NameTable, format_names
 from converters.into.order import trainable_order
 from converters.into.places import find_places
 from converters.layouts import Layout
-from converters.matching import SEED_STATE, leaves, match_arrays, stored_weights
+from converters.matching.groups import SEED_STATE, leaves, match_arrays, stored_weights
 from converters.moves import Move
 from converters.optimizers.plan import OptimizerPlan, plan_optimizer
 from converters.plan import Plan

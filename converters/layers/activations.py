@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from converters.errors import UnsupportedError
 from converters.graph import Layer
-from converters.masking import masks_of
+from converters.lowering.masking import masks_of
 from converters.registry import (
     Example,
     Lowered,

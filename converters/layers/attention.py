@@ -7,8 +7,7 @@ from dataclasses import replace
 
 from converters.errors import UnsupportedError
 from converters.graph import Layer, Operand
-from converters.masking import masks_of
-from converters.operations import call_of
+from converters.lowering.masking import masks_of
 from converters.registry import (
     Example,
     Lowered,
@@ -19,6 +18,7 @@ from converters.registry import (
     Weight,
     layer,
 )
+from converters.rule_parts.operations import call_of
 from converters.settings import flag, integer, integers, number, unsupported
 
 _PARTS = {

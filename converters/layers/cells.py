@@ -12,8 +12,7 @@ from dataclasses import replace
 from converters.errors import UnsupportedError
 from converters.graph import Layer
 from converters.layers.recurrent import STATES
-from converters.masking import masks_of
-from converters.nested_steps import place_steps
+from converters.lowering.masking import masks_of
 from converters.registry import (
     Lowered,
     Shape,
@@ -22,6 +21,7 @@ from converters.registry import (
     find_layer_rule,
     layer,
 )
+from converters.rule_parts.nested_steps import place_steps
 from converters.settings import flag
 
 CELL_LAYERS = {"LSTMCell": "LSTM", "GRUCell": "GRU", "SimpleRNNCell": "SimpleRNN"}

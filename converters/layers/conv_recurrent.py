@@ -9,11 +9,10 @@ from __future__ import annotations
 from converters.errors import UnsupportedError
 from converters.graph import Layer
 from converters.layers.activations import activation_argument
-from converters.masking import masks_of
+from converters.lowering.masking import masks_of
+from converters.matching.stored_forms import kernel_param
 from converters.registry import Example, Lowered, Param, Plain, Shape, TorchStep, Weight, layer
-from converters.settings import flag, integer, number, text, unsupported
-from converters.stored_forms import kernel_param
-from converters.windows import (
+from converters.rule_parts.windows import (
     SPATIAL_AXES,
     Frame,
     dilated,
@@ -22,6 +21,7 @@ from converters.windows import (
     pad_argument,
     same_padding,
 )
+from converters.settings import flag, integer, number, text, unsupported
 
 _WEIGHTS = (Weight("kernel"), Weight("recurrent_kernel"), Weight("bias", when="use_bias"))
 _LINE = ((4, 6, 2),)

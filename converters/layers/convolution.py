@@ -10,10 +10,9 @@ from collections.abc import Sequence
 
 from converters.graph import Layer
 from converters.layers.activations import activation_steps
+from converters.matching.stored_forms import kernel_param
 from converters.registry import Example, Param, Plain, Shape, TorchStep, Weight, layer
-from converters.settings import flag, integer, text
-from converters.stored_forms import kernel_param
-from converters.windows import (
+from converters.rule_parts.windows import (
     SPATIAL_AXES,
     Frame,
     compact,
@@ -22,6 +21,7 @@ from converters.windows import (
     output_sizes,
     padding_steps,
 )
+from converters.settings import flag, integer, text
 
 KERNEL = (Weight("kernel"), Weight("bias", when="use_bias"))
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from converters.graph import Layer
 from converters.layers.activations import activation_steps
 from converters.layers.convolution import convolution_arguments, kernel_and_bias
+from converters.matching.stored_forms import kernel_param
 from converters.registry import Example, Plain, Shape, TorchStep, Weight, layer
-from converters.settings import flag, integer, text
-from converters.stored_forms import kernel_param
-from converters.windows import (
+from converters.rule_parts.windows import (
     SPATIAL_AXES,
     Frame,
     compact,
@@ -17,6 +16,7 @@ from converters.windows import (
     output_sizes,
     padding_steps,
 )
+from converters.settings import flag, integer, text
 
 
 def _depthwise(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from converters.graph import Layer
 from converters.registry import Example, Plain, Shape, TorchStep, layer
+from converters.rule_parts.windows import Frame, extents
 from converters.settings import flag, integer, number, text, unsupported
-from converters.windows import Frame, extents
 
 KERNELS = ("bilinear", "bicubic", "lanczos3", "lanczos5", "gaussian", "mitchellcubic", "area")
 """Interpolations besides "nearest". Keras 3 has the first four, Keras 2 all."""

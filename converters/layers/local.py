@@ -7,8 +7,8 @@ import math
 from converters.graph import Layer
 from converters.layers.activations import activation_steps
 from converters.registry import Param, Plain, Shape, TorchStep, Weight, layer
+from converters.rule_parts.windows import SPATIAL_AXES, Frame, extents, output_sizes
 from converters.settings import flag, integer, text, unsupported
-from converters.windows import SPATIAL_AXES, Frame, extents, output_sizes
 
 MAX_CELLS = 2**16
 """Along one axis of a kernel, which are counted one by one."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from converters.errors import UnsupportedError
 from converters.graph import Layer
-from converters.masking import masks_of
+from converters.lowering.masking import masks_of
 from converters.registry import Example, Lowered, Plain, Shape, TorchStep, layer
 from converters.settings import flag, integer, integers, unsupported
 

@@ -9,8 +9,8 @@ from dataclasses import replace
 
 from converters.errors import UnreadableFileError, UnsupportedError
 from converters.graph import Call, Layer, TensorRef
-from converters.nested_steps import place_steps
 from converters.registry import Lowered, Shape, TorchStep, find_layer_rule, layer
+from converters.rule_parts.nested_steps import place_steps
 
 
 @layer("Sequential", "Functional", "Model")

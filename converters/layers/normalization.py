@@ -8,7 +8,7 @@ from dataclasses import replace
 from converters.errors import UnsupportedError
 from converters.graph import Layer
 from converters.layers.keras1_layers import normalization_mode
-from converters.masking import masks_of
+from converters.lowering.masking import masks_of
 from converters.registry import Example, Lowered, Param, Plain, Shape, TorchStep, Weight, layer
 from converters.settings import flag, integer, integers, number, text, unsupported
 

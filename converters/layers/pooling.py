@@ -6,10 +6,10 @@ from dataclasses import replace
 
 from converters.errors import UnsupportedError
 from converters.graph import Layer
-from converters.masking import masks_of
+from converters.lowering.masking import masks_of
 from converters.registry import Example, Lowered, Plain, Shape, TorchStep, layer
+from converters.rule_parts.windows import Frame, compact, extents, output_sizes, stock_padding
 from converters.settings import flag, text, unsupported
-from converters.windows import Frame, compact, extents, output_sizes, stock_padding
 
 
 def _pooling(layer: Layer, shape: Shape, rank: int, kind: str) -> list[TorchStep]:

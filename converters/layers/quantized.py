@@ -8,8 +8,8 @@ from dataclasses import replace
 from converters.graph import Layer
 from converters.layers.activations import activation_steps
 from converters.layers.dense import bias_shape, einsum_sizes
-from converters.operations import call_of
 from converters.registry import Example, Lowered, Param, Plain, Shape, TorchStep, Weight, layer
+from converters.rule_parts.operations import call_of
 from converters.settings import flag, integer, optional_number, text, unsupported
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from converters.errors import UnsupportedError
 from converters.graph import Layer
 from converters.layers.activations import activation_argument
-from converters.masking import masks_of
+from converters.lowering.masking import masks_of
 from converters.registry import (
     Example,
     Lowered,

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from converters.graph import Layer
 from converters.layers.images import resize_step
 from converters.registry import Example, Plain, Shape, TorchStep, layer
+from converters.rule_parts.windows import Frame, compact, extents, pad_argument
 from converters.settings import text, unsupported
-from converters.windows import Frame, compact, extents, pad_argument
 
 
 def _pairs(layer: Layer, key: str, rank: int) -> list[tuple[int, int]]:

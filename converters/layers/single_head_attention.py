@@ -9,7 +9,7 @@ from dataclasses import replace
 from converters.errors import UnsupportedError
 from converters.graph import Layer
 from converters.layers.attention import asks_for_scores, inputs_of_call
-from converters.masking import masks_of
+from converters.lowering.masking import masks_of
 from converters.registry import (
     Example,
     Lowered,

@@ -7,7 +7,6 @@ from dataclasses import replace
 from converters.errors import UnsupportedError
 from converters.graph import Layer
 from converters.layouts import Layout
-from converters.nested_steps import place_steps
 from converters.registry import (
     Example,
     Lowered,
@@ -19,6 +18,7 @@ from converters.registry import (
     find_layer_rule,
     layer,
 )
+from converters.rule_parts.nested_steps import place_steps
 from converters.settings import integer, unsupported
 
 _KERNELS = ("kernel", "embeddings")

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 from converters.graph import Layer
 from converters.registry import Example, Param, Plain, Shape, TorchStep, Weight, layer
+from converters.rule_parts.windows import Frame, output_sizes
 from converters.settings import flag, integer, number, text, unsupported
-from converters.windows import Frame, output_sizes
 
 MODES = ("log", "magnitude", "psd", "real", "imag", "angle", "stft")
 

@@ -9,10 +9,9 @@ from converters.errors import UnsupportedError
 from converters.graph import Layer
 from converters.layers.activations import activation_steps
 from converters.layers.convolution import KERNEL, convolution_arguments, kernel_and_bias
+from converters.matching.stored_forms import kernel_param
 from converters.registry import Example, Plain, Shape, TorchStep, layer
-from converters.settings import flag, integer, integers, text, unsupported
-from converters.stored_forms import kernel_param
-from converters.windows import (
+from converters.rule_parts.windows import (
     SPATIAL_AXES,
     Frame,
     compact,
@@ -20,6 +19,7 @@ from converters.windows import (
     extents,
     pad_argument,
 )
+from converters.settings import flag, integer, integers, text, unsupported
 
 
 def _added_cells(

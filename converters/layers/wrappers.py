@@ -8,8 +8,7 @@ from dataclasses import replace
 from converters.errors import UnsupportedError
 from converters.graph import Layer
 from converters.layers.recurrent import STATES, mask_of, zeroed
-from converters.masking import mask_use, masks_of
-from converters.nested_steps import Placed, place_steps
+from converters.lowering.masking import mask_use, masks_of
 from converters.registry import (
     Example,
     Lowered,
@@ -20,6 +19,7 @@ from converters.registry import (
     find_layer_rule,
     layer,
 )
+from converters.rule_parts.nested_steps import Placed, place_steps
 from converters.settings import flag, text, unsupported
 
 _SEQUENCE = ((5, 4),)

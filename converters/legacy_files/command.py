@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from converters.command_options import AsJson, Quiet, Rules
-from converters.printing import format_size, print_lines
+from converters.commands.options import AsJson, Quiet, Rules
+from converters.commands.printing import format_size, print_lines
 
 if TYPE_CHECKING:
     from converters.legacy_files.export import ExportReport

@@ -27,7 +27,7 @@ from converters.legacy_files.restore import (
 )
 from converters.legacy_files.ur_weights import convert_ur_json, write_ur_json
 from converters.limits import MAX_ARRAY_BYTES
-from converters.load import read_converted
+from converters.live.load import read_converted
 from converters.plan import plan_conversion
 from converters.readers import read_checkpoint
 from converters.readers.files.natural_order import natural_key

@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from converters.checkpoint import ArrayInfo
-from converters.keras1_gates import JOINT
 from converters.legacy_files.keras_trees import read_layout
 from converters.legacy_files.record import OPTIMIZER_GROUPS, LegacyRecord
 from converters.legacy_files.restore import Origin, Restored, number_array
+from converters.matching.keras1_gates import JOINT
 from converters.optimizers.rules import find_rule
 from converters.optimizers.stored_order import AVERAGE
-from converters.training_state import trainable_arrays
+from converters.optimizers.training_state import trainable_arrays
 
 
 def add_new_slots(origin: Origin, restored: Restored) -> LegacyRecord:

@@ -11,17 +11,17 @@ from collections.abc import Mapping, Sequence
 from converters.checkpoint import ArrayInfo
 from converters.errors import ConversionError, UnsupportedError
 from converters.graph import Graph
-from converters.keras1_gates import JOINT
 from converters.legacy_files.keras3_config import HINT, keras3_model
 from converters.legacy_files.keras_texts import archive_texts, stored_training
 from converters.legacy_files.keras_trees import Arrays, layers_tree, read_layout
 from converters.legacy_files.record import LegacyRecord
 from converters.legacy_files.restore import Origin, Restored, number_array
 from converters.loss_names import LOSSES, METRICS, REDUCTIONS, find_function
+from converters.matching.keras1_gates import JOINT
 from converters.optimizers.options import EMA, SCHEDULES, SHARED
 from converters.optimizers.rules import OptimizerRule, find_rule
 from converters.optimizers.stored_order import AVERAGE
-from converters.training_state import trainable_arrays
+from converters.optimizers.training_state import trainable_arrays
 from converters.writers.keras_files import KerasTree
 
 Json = dict[str, object]

@@ -1,7 +1,7 @@
 """Restored arrays arranged as a Keras file has them: as the legacy file was, or in another of Keras's formats.
 
 The legacy layout groups arrays by layer name and lists their names in attributes; the container of Keras 3 groups
-them by class name and counter, in the order of the configuration (`converters.matching` reads both).
+them by class name and counter, in the order of the configuration (`converters.matching.groups` reads both).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from converters.legacy_files.keras_texts import archive_members, h5_attributes
 from converters.legacy_files.record import OPTIMIZER_GROUPS, LegacyRecord
 from converters.legacy_files.restore import Restored
 from converters.limits import Limits
-from converters.matching import Path, leaves, match_arrays, snake_case, stored_weights
+from converters.matching.groups import Path, leaves, match_arrays, snake_case, stored_weights
 from converters.names import unique
 from converters.readers.files.keras_settings import parse_architecture
 from converters.readers.files.natural_order import natural_key

@@ -19,11 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.checkpoint import ArrayInfo, Checkpoint, StoredFile
-from converters.cudnn import is_unfolded
 from converters.errors import UnreadableFileError
-from converters.keras1_gates import JOINT
 from converters.limits import MAX_ARRAY_BYTES
-from converters.matching import KEPT_TWICE
+from converters.matching.cudnn import is_unfolded
+from converters.matching.groups import KEPT_TWICE
+from converters.matching.keras1_gates import JOINT
 from converters.optimizers.stored_names import dialect_of
 from converters.plan import Plan
 

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from converters.checkpoint import ArrayInfo
 from converters.errors import MismatchError, UnreadableFileError, UnsupportedError
-from converters.keras1_gates import JOINT
 from converters.layouts import Layout
 from converters.legacy_files.record import OPTIMIZER_GROUPS, LegacyRecord
+from converters.matching.keras1_gates import JOINT
 
 Array = NDArray[Any]  # any dtype that a file may have
 MAX_LISTED = 8

@@ -8,7 +8,7 @@ from dataclasses import replace
 from converters.errors import UnsupportedError
 from converters.graph import Graph, Layer
 from converters.lowering.state import Lowering
-from converters.matching import leaves
+from converters.matching.groups import leaves
 from converters.registry import LAYERS, LayerRule
 
 PRECISION = ("bfloat16", "float16", "float32", "float64")

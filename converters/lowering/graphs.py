@@ -19,7 +19,6 @@ from converters.errors import (
     UnreadableFileError,
     UnsupportedError,
 )
-from converters.execution_order import in_order
 from converters.graph import Call, Graph, Layer, TensorRef
 from converters.lowering.dtypes import (
     PRECISION,
@@ -30,10 +29,8 @@ from converters.lowering.dtypes import (
     variable_dtype,
     with_text,
 )
-from converters.lowering.state import Lowering
-from converters.lowering.steps import add_step, block_name, cast_arguments
-from converters.lowering.training_notes import fixed_mode, idle_layers, mode_notes
-from converters.masking import (
+from converters.lowering.execution_order import in_order
+from converters.lowering.masking import (
     Value,
     check_masks,
     mask_use,
@@ -47,7 +44,10 @@ from converters.masking import (
     with_given_masks,
     with_masks,
 )
-from converters.matching import Path
+from converters.lowering.state import Lowering
+from converters.lowering.steps import add_step, block_name, cast_arguments
+from converters.lowering.training_notes import fixed_mode, idle_layers, mode_notes
+from converters.matching.groups import Path
 from converters.names import class_identifier, identifier, unique
 from converters.passes.blocks import depth_first, name_blocks
 from converters.passes.channels import settle_channels

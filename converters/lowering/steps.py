@@ -9,10 +9,10 @@ from converters.architecture import MAX_NESTED_BLOCKS, Step
 from converters.errors import UnsupportedError
 from converters.graph import Layer
 from converters.lowering.dtypes import module_dtype, needs_floats, variable_dtype
+from converters.lowering.masking import Value
 from converters.lowering.state import Lowering
 from converters.lowering.training_notes import acts_in_training
-from converters.masking import Value
-from converters.matching import Path, stored_weights
+from converters.matching.groups import Path, stored_weights
 from converters.names import identifier, unique
 from converters.registry import Shape, TorchStep
 from converters.targets import TARGETS

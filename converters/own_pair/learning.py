@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 
 from converters.convert import make_content
 from converters.errors import ConversionError
-from converters.load import load_optimizer
+from converters.live.load import load_optimizer
 from converters.own_pair.models import Pair, tensor_of
 from converters.own_pair.outputs import outputs_of
 from converters.plan import Plan

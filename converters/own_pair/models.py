@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from converters.build import ConvertedModel, build_model
 from converters.checkpoint import Checkpoint
 from converters.errors import ConversionError, MismatchError, UnsupportedError
 from converters.into.match import Filling, fit
@@ -23,7 +22,8 @@ from converters.into.places import find_places
 from converters.into.plan import legacy_layers
 from converters.into.prepare import plan_user_module
 from converters.layouts import Layout
-from converters.load import read_converted
+from converters.live.build import ConvertedModel, build_model
+from converters.live.load import read_converted
 from converters.moves import Move
 from converters.plan import Plan
 

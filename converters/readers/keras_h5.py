@@ -15,8 +15,8 @@ from converters.checkpoint import ArrayInfo, Checkpoint, LayerArrays, StoredFile
 from converters.configuration.unnamed_models import name_unnamed
 from converters.errors import UnreadableFileError
 from converters.graph import Graph
-from converters.keras1_matching import ROLE
 from converters.limits import Limits
+from converters.matching.keras1_groups import ROLE
 from converters.readers.files.keras_settings import (
     Architecture,
     major_version,

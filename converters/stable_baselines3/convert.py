@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from converters.acting import ConvertedAgent
-from converters.build import build_model as build_module
 from converters.checkpoint import Checkpoint
 from converters.convert import check_outputs
 from converters.errors import UnsupportedError, VerificationError, placed
+from converters.live.acting import ConvertedAgent
+from converters.live.build import build_model as build_module
 from converters.plan import Plan, plan_conversion
 from converters.report import ConversionReport, make_report
 from converters.stable_baselines3.agent import Counterpart, plan_counterpart

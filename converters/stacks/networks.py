@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from converters.checkpoint import ArrayInfo, Checkpoint, LayerArrays
+from converters.configuration.keras_rl import dueling_graph
 from converters.graph import Call, Graph, Input, Layer, Operand, TensorRef
-from converters.keras_rl import dueling_graph
 from converters.stacks.dense import Dense
 
 _NUMBERED = re.compile(r"layer_with_weights-(\d+)")

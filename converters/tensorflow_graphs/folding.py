@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from converters.readers.tensorflow.attributes import Attributes
-from converters.strided_slices import MASKS, slice_index
+from converters.rule_parts.strided_slices import MASKS, slice_index
 from converters.tensorflow_graphs.values import AnyArray
 
 MAX_FOLDED_NUMBERS = 1 << 22

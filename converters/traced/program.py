@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.export import Dim, ExportedProgram
 
 from converters.architecture import Architecture, InputValue
-from converters.build import TEXT, ConvertedModel, build_model
 from converters.errors import ConversionError, UnsupportedError
+from converters.live.build import TEXT, ConvertedModel, build_model
 from converters.traced.loops import kept_loops
 from converters.writers.content import Content, OutputTensor
 

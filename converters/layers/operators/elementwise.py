@@ -6,8 +6,8 @@ import math
 from typing import cast
 
 from converters.graph import Layer, Operand
-from converters.operations import Operation, broadcast, dtype_of, refused
 from converters.registry import Plain, Shape, TorchStep, layer
+from converters.rule_parts.operations import Operation, broadcast, dtype_of, refused
 from converters.settings import integer, optional_number
 
 INFIX = {

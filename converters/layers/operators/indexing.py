@@ -6,7 +6,8 @@ import itertools
 from collections.abc import Sequence
 
 from converters.graph import Constant, Layer, Operand
-from converters.operations import (
+from converters.registry import Lowered, Plain, Shape, TorchStep, layer
+from converters.rule_parts.operations import (
     Operation,
     axis_of,
     dtype_of,
@@ -15,7 +16,6 @@ from converters.operations import (
     refused,
     shape_of,
 )
-from converters.registry import Lowered, Plain, Shape, TorchStep, layer
 from converters.settings import flag, integer, integers, unsupported
 
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from converters.graph import Layer
 from converters.layers.activations import ACTIVATIONS
-from converters.operations import Operation, axis_of, refused
 from converters.registry import Lowered, Plain, Shape, TorchStep, find_layer_rule, layer
+from converters.rule_parts.operations import Operation, axis_of, refused
 from converters.settings import flag, integers, number, unsupported
 
 PLAIN_ACTIVATIONS = {

@@ -6,8 +6,16 @@ import math
 
 from converters.graph import Layer
 from converters.layers.operators.reductions import reduced
-from converters.operations import Operation, axes_of, axis_of, broadcast, call_of, flat, refused
 from converters.registry import Plain, Shape, TorchStep, layer
+from converters.rule_parts.operations import (
+    Operation,
+    axes_of,
+    axis_of,
+    broadcast,
+    call_of,
+    flat,
+    refused,
+)
 from converters.settings import flag, number, text, unsupported
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from converters.graph import Layer
-from converters.operations import Operation, axes_of, axis_of, dtype_of, refused
 from converters.registry import Lowered, Plain, Shape, TorchStep, layer
+from converters.rule_parts.operations import Operation, axes_of, axis_of, dtype_of, refused
 from converters.settings import flag, integer, number, text, unsupported
 
 REDUCTIONS: dict[str, tuple[str, dict[str, Plain]]] = {

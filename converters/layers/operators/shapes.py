@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import cast
 
 from converters.graph import Layer
-from converters.operations import Operation, axes_of, axis_of, broadcast, flat, refused
 from converters.registry import Plain, Shape, TorchStep, layer
+from converters.rule_parts.operations import Operation, axes_of, axis_of, broadcast, flat, refused
+from converters.rule_parts.windows import pad_argument
 from converters.settings import integer, integers, text, unsupported
-from converters.windows import pad_argument
 
 
 @layer("ops.Reshape", takes_call=True)

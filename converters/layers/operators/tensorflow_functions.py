@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 
 from converters.errors import UnsupportedError
 from converters.graph import Call, Layer
-from converters.operations import call_of, refused
 from converters.registry import Lowered, Shape, TorchStep, find_layer_rule, layer, nearest
+from converters.rule_parts.operations import call_of, refused
 
 NAMESPACES = (
     *("", "math", "nn", "linalg", "image", "bitwise", "__operators__", "keras.activations"),

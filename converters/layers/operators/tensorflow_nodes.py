@@ -17,9 +17,9 @@ from converters.graph import Call, Layer
 from converters.json_text import parse_json
 from converters.layers.operators.tensorflow_functions import Function, settle_arguments
 from converters.limits import Limits
-from converters.operations import call_of, refused
 from converters.registry import Lowered, Shape, TorchStep, find_layer_rule, layer, nearest
-from converters.strided_slices import MASKS, slice_index
+from converters.rule_parts.operations import call_of, refused
+from converters.rule_parts.strided_slices import MASKS, slice_index
 
 TYPES = {
     "DT_FLOAT": "float32",

@@ -18,7 +18,7 @@ from benchmarks.subjects.keras_on_torch import import_keras, write_model_file
 from benchmarks.variants import VARIANTS
 from benchmarks.worker import Worker
 from converters.convert import convert
-from converters.load import load
+from converters.live.load import load
 
 VARIANT = VARIANTS["keras-torch"]
 

@@ -9,8 +9,8 @@ from typing import Any, Protocol
 import pytest
 
 import torchward
+from converters.commands.inspection_text import format_inspection
 from converters.inspection import Inspection, LayerLine, inspect
-from converters.inspection_text import format_inspection
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 TRAINING = {"optimizer_config": {"class_name": "Adam", "config": {"learning_rate": 0.01}}}

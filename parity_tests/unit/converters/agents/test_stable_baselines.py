@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 
 import torchward
-from converters.acting import ConvertedAgent
 from converters.errors import AmbiguousTargetError, ConversionError, MismatchError, UnsupportedError
+from converters.live.acting import ConvertedAgent
 from parity_tests.stable_baselines_files import (
     Named,
     box,

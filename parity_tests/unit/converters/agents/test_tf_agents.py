@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from converters.agents.facts import AgentFacts
 from converters.agents.tf_agents import plan
-from converters.build import build_model
 from converters.errors import UnsupportedError
+from converters.live.build import build_model
 from converters.readers.pickles.holding import array_info
 
 RANDOM = np.random.default_rng(11)

@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from converters.architecture import Architecture, InputValue, Step
-from converters.build import build_model
 from converters.configuration.call_structure import (
     describe_structure,
     operands_by_key,
@@ -16,6 +15,7 @@ from converters.configuration.call_structure import (
 )
 from converters.errors import UnreadableFileError
 from converters.graph import Operand, TensorRef
+from converters.live.build import build_model
 
 A, B, C = ["a", 0, 0], ["b", 0, 0], ["c", 0, 0]
 

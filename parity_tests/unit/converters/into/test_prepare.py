@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 import torchward
 from converters.errors import AmbiguousTargetError, UnsupportedError
-from converters.load import load_optimizer, read_converted
+from converters.live.load import load_optimizer, read_converted
 
 FOLDER = Path(__file__).parents[3] / "fixtures" / "k315_subclassed_dqn"
 SOURCE = FOLDER / "model.weights.h5"

@@ -11,7 +11,7 @@ import torch
 
 import torchward
 from converters.errors import MismatchError, UnsupportedError
-from converters.quantization import settle_quantization
+from converters.matching.quantization import settle_quantization
 
 pytestmark = pytest.mark.tf
 

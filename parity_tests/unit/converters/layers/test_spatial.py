@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from converters.build import ConvertedModel
 from converters.errors import ConversionError
 from converters.graph import Call, Graph, Input, Layer, TensorRef
+from converters.live.build import ConvertedModel
 from converters.lowering import Lowering, lower_model
 
 SPATIAL = [

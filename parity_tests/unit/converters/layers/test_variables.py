@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from converters.architecture import Architecture, InputValue, Step
-from converters.build import build_model
 from converters.graph import Layer
+from converters.live.build import build_model
 from converters.registry import find_layer_rule
 
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from converters.architecture import Architecture, InputValue, Step
-from converters.build import build_model
 from converters.emit import emit_source
+from converters.live.build import build_model
 
 
 def dense(

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
+from converters.live.losses import find_loss
 from converters.loss_names import LOSSES
-from converters.losses import find_loss
 from torch_impl.keras_compat import losses
 from torch_impl.keras_compat.compiled_loss import CompiledLoss, KerasLoss, Term
 

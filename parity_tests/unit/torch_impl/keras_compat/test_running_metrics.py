@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
+from converters.live.metrics import find_metric
 from converters.loss_names import METRICS, METRICS_WITH_MEMORY
-from converters.metrics import find_metric
 from torch_impl.keras_compat.compiled_metric import KerasMetric
 from torch_impl.keras_compat.running_metrics import WITH_MEMORY
 

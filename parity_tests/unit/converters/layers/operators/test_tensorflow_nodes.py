@@ -11,9 +11,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from converters.build import build_model
 from converters.configuration.models import parse_model_config
 from converters.errors import UnsupportedError
+from converters.live.build import build_model
 from converters.lowering import Lowering, lower_model
 
 X = np.random.default_rng(1).normal(size=(3, 4, 6))

@@ -6,7 +6,7 @@ import numpy as np
 
 from converters.checkpoint import ArrayInfo
 from converters.configuration.models import parse_model_config
-from converters.matching import match_arrays
+from converters.matching.groups import match_arrays
 from converters.readers.tensorflow.keras_objects import Objects, keras_layers
 from converters.readers.tensorflow.object_graph import Node
 

@@ -1,0 +1,1 @@
+"""Converted files as live torch objects: modules, optimizers, losses, metrics; what needs torch to read a conversion."""

@@ -1,0 +1,1 @@
+"""What several rules of layers and operations share: windows, indices, steps inside steps."""

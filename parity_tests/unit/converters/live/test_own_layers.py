@@ -1,0 +1,163 @@
+"""Layers that hold code, computed by classes and functions of the user's own."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import typer
+from torch import Tensor, nn
+
+import torchward
+from converters.commands.options import parse_layers
+from converters.errors import MismatchError, UnreadableFileError, UnsupportedError
+from converters.targets import TARGETS
+
+FIXTURES = Path(__file__).parents[3] / "fixtures"
+NOISY = FIXTURES / "tf215_noisy_dense" / "model.keras"
+DUELING = FIXTURES / "tf215_dueling_lambda" / "model.h5"
+
+
+class WrongShapes(nn.Module):
+    """Has the arrays of the layer, transposed."""
+
+    def __init__(self, units: int, in_features: int) -> None:
+        super().__init__()
+        self.mu_w = nn.Parameter(torch.zeros(units, in_features))
+        self.sigma_w = nn.Parameter(torch.zeros(units, in_features))
+        self.mu_b = nn.Parameter(torch.zeros(units))
+        self.sigma_b = nn.Parameter(torch.zeros(units))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x @ self.mu_w.T
+
+
+class NeedsMore(nn.Module):
+    """Asks for something that no configuration has."""
+
+    def __init__(self, temperature: float) -> None:
+        super().__init__()
+        self.temperature = temperature
+
+
+class HoldsOthers(nn.Module):
+    """Keeps its weights in a module of its own."""
+
+    def __init__(self, units: int, in_features: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(in_features, units)
+
+
+def no_tensor(values: Tensor) -> float:
+    return 0.5
+
+
+def squares(values: Tensor) -> tuple[Tensor, Tensor]:
+    return values * values, values
+
+
+def before_the_layer(model: nn.Module, values: Tensor) -> Tensor:
+    """Return what reaches the Lambda of the recorded model, from (batch, 7)."""
+    first, second = model.get_submodule("dense"), model.get_submodule("dense_1")
+    result: Tensor = second(first(values).relu())
+    return result
+
+
+def test_a_layer_that_holds_code_is_refused_with_what_to_write(tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedError, match=r"'lambda'.*never run") as caught:
+        torchward.convert(DUELING, tmp_path / "model.pth")
+
+    assert "--layer lambda=my_layers.py:Lambda" in (caught.value.hint or "")
+
+
+def test_file_of_the_user_computes_the_layer_and_is_emitted_with_the_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "spread_layers", raising=False)
+    own = tmp_path / "spread_layers.py"
+    own.write_text("def spread(values):\n    return values[:, 1:] - values[:, :1]\n")
+    layers = {"lambda": f"{own}:spread"}
+
+    torchward.convert(
+        DUELING, tmp_path / "model.pth", layers=layers, source_code=tmp_path / "model.py"
+    )
+    model = torchward.load(tmp_path / "model.pth", layers=layers)
+
+    values = torch.randn(3, 7)
+    hidden = before_the_layer(model, values)
+    assert torch.equal(model(values), hidden[:, 1:] - hidden[:, :1])
+    assert "def spread(values):" in (tmp_path / "model.py").read_text()
+
+
+def test_converted_file_asks_for_the_users_layer_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torchward.convert(DUELING, tmp_path / "model.pth", layers={"lambda": squares})
+    monkeypatch.delitem(TARGETS, f"{__name__}.squares")  # as in a process that knows nothing of it
+
+    with pytest.raises(UnreadableFileError, match="squares") as caught:
+        torchward.load(tmp_path / "model.pth")
+
+    assert "layers=" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("own", "kind", "message"),
+    [
+        (WrongShapes, MismatchError, r"found \(12, 3\) +needed \(3, 12\)"),
+        (NeedsMore, UnsupportedError, "temperature"),
+        (HoldsOthers, UnsupportedError, r"linear\.weight"),
+        (NOISY, UnsupportedError, "no class or function"),
+        (dict, UnsupportedError, r"no torch\.nn\.Module"),
+        ("parity_tests.recorded_layers:Absent", UnsupportedError, "Absent"),
+    ],
+)
+def test_own_layer_that_does_not_fit_is_refused_and_leaves_nothing(
+    own: object, kind: type[Exception], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(kind, match=message):
+        torchward.convert(NOISY, tmp_path / "model.pth", layers={"noisy_dense": own})
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_own_function_that_gives_no_tensor_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(MismatchError, match=r"'lambda'.*gives a float"):
+        torchward.convert(DUELING, tmp_path / "model.pth", layers={"lambda": no_tensor})
+
+
+def test_name_that_no_layer_has_is_noted(tmp_path: Path) -> None:
+    layers = {"NoisyDense": "parity_tests.recorded_layers:NoisyDense", "noisy_dens": squares}
+
+    report = torchward.convert(NOISY, tmp_path / "model.pth", layers=layers)
+
+    assert "no layer is named 'noisy_dens'; nearest: noisy_dense" in " ".join(report.notes)
+
+
+def test_own_layer_may_give_several_tensors(tmp_path: Path) -> None:
+    # The recorded model ends in the layer and takes one output of it, the first.
+    torchward.convert(DUELING, tmp_path / "model.pth", layers={"lambda": squares})
+
+    model = torchward.load(tmp_path / "model.pth", layers={"lambda": squares})
+
+    values = torch.randn(2, 7)
+    hidden = before_the_layer(model, values)
+    assert torch.equal(model(values), hidden * hidden)
+
+
+def test_option_takes_the_name_up_to_its_last_equals_sign() -> None:
+    assert parse_layers(["a=b/scale=my_layers.py:Scale"]) == {"a=b/scale": "my_layers.py:Scale"}
+    with pytest.raises(typer.BadParameter, match="NAME="):
+        parse_layers(["my_layers.py:Scale"])
+
+
+def test_report_names_what_is_the_users_own(tmp_path: Path) -> None:
+    layers = {"NoisyDense": "parity_tests.recorded_layers:NoisyDense"}
+    torchward.convert(NOISY, tmp_path / "model.pth", layers=layers)
+
+    report = json.loads((tmp_path / "model.pth.json").read_text())
+
+    assert any("parity_tests.recorded_layers.NoisyDense" in note for note in report["notes"])
