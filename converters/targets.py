@@ -1,6 +1,6 @@
 """The closed table of torch operations a converted model may consist of.
 
-Rules name an operation by its key; `converters.live.build` looks up what to construct, `converters.emit` how it is
+Rules name an operation by its key; `converters.live.operations` looks up what to construct, `converters.emit` how it is
 written. Whatever a .pth asks for must be in this table, with these arguments. No torch in here: paths are resolved
 when a module is built.
 """

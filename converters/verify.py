@@ -21,9 +21,9 @@ from torch import Tensor, nn
 from converters.agents.statements import stated_settings, with_statements
 from converters.errors import MismatchError, UnreadableFileError
 from converters.limits import Limits
-from converters.live.build import ConvertedModel
 from converters.live.load import load, read_converted
 from converters.live.load_losses import loss_of
+from converters.live.model import ConvertedModel
 from converters.live.own_layers import with_own_layers
 from converters.moves import Move
 from converters.plan import Plan, plan_conversion

@@ -24,8 +24,8 @@ from torch import Tensor, nn
 
 import torchward
 from converters.errors import UnsupportedError
-from converters.live.build import ConvertedModel
 from converters.live.losses import find_loss
+from converters.live.model import ConvertedModel
 from converters.live.own_layers import with_own_layers
 from converters.plan import Plan, plan_conversion
 from converters.readers import read_checkpoint

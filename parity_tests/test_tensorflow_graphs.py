@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 import torchward
-from converters.live.build import ConvertedModel
+from converters.live.model import ConvertedModel
 
 pytestmark = pytest.mark.tf
 Arrays = dict[str, NDArray[Any]]

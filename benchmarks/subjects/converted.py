@@ -23,7 +23,7 @@ from benchmarks.subjects.keras_networks import (
 from benchmarks.subjects.plain_networks import NETWORKS, copy_weights
 from benchmarks.subjects.transitions import ACTIONS, OBSERVATION_SIZE
 from converters.configuration.models import parse_model_config
-from converters.live.build import ConvertedModel
+from converters.live.model import ConvertedModel
 from converters.lowering import Lowering, lower_model
 from converters.passes.input_layout import change_input_layout
 from parity_tests.tolerances import find_tolerance

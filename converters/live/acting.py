@@ -12,7 +12,8 @@ from torch import Tensor
 
 from converters.architecture import Architecture, Step
 from converters.errors import MismatchError
-from converters.live.build import ConvertedModel, find_target, order_inputs, step_function
+from converters.live.model import ConvertedModel, order_inputs
+from converters.live.operations import find_target, step_function
 
 Observation = Tensor | NDArray[np.generic]
 Action = Tensor | NDArray[np.generic]

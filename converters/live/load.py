@@ -15,7 +15,8 @@ from converters.architecture import Architecture
 from converters.errors import MismatchError, UnreadableFileError, UnsupportedError
 from converters.json_text import parse_json
 from converters.limits import Limits
-from converters.live.build import ConvertedModel, build_model
+from converters.live.build import build_model
+from converters.live.model import ConvertedModel
 from converters.live.own_layers import register_own_layers
 from converters.live.owned_tensors import owned_tensor
 from converters.optimizers.by_name import SEVERAL

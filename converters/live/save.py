@@ -11,8 +11,8 @@ from torch import nn
 from torch.optim import Optimizer
 
 from converters.errors import MismatchError, OutputError, UnsupportedError
-from converters.live.build import ConvertedModel
 from converters.live.load import METADATA_ATTRIBUTE, read_converted
+from converters.live.model import ConvertedModel
 from torch_impl.checkpoints import CheckpointError, write_checkpoint
 from torch_impl.keras_compat.keras_optimizer import KerasOptimizer
 

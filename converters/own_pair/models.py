@@ -22,8 +22,9 @@ from converters.into.places import find_places
 from converters.into.plan import legacy_layers
 from converters.into.prepare import plan_user_module
 from converters.layouts import Layout
-from converters.live.build import ConvertedModel, build_model
+from converters.live.build import build_model
 from converters.live.load import read_converted
+from converters.live.model import ConvertedModel
 from converters.moves import Move
 from converters.plan import Plan
 

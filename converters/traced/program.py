@@ -16,7 +16,8 @@ from torch.export import Dim, ExportedProgram
 
 from converters.architecture import Architecture, InputValue
 from converters.errors import ConversionError, UnsupportedError
-from converters.live.build import TEXT, ConvertedModel, build_model
+from converters.live.build import build_model
+from converters.live.model import TEXT, ConvertedModel
 from converters.traced.loops import kept_loops
 from converters.writers.content import Content, OutputTensor
 

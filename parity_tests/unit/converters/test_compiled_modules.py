@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 import torchward
-from converters.live.build import ConvertedModel
+from converters.live.model import ConvertedModel
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 CASES = {

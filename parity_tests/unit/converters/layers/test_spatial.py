@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from converters.errors import ConversionError
 from converters.graph import Call, Graph, Input, Layer, TensorRef
-from converters.live.build import ConvertedModel
+from converters.live.model import ConvertedModel
 from converters.lowering import Lowering, lower_model
 
 SPATIAL = [

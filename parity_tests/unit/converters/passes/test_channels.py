@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from converters.architecture import Architecture, InputValue, Step
-from converters.live.build import ConvertedModel
+from converters.live.model import ConvertedModel
 from converters.passes.channels import moved_pads, settle_channels
 from converters.registry import Plain
 
