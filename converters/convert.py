@@ -6,7 +6,7 @@ import contextlib
 import importlib
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,17 +18,18 @@ from converters.agents.output import agent_extras, check_agent_output
 from converters.agents.statements import STATED, with_statements
 from converters.checkpoint import Checkpoint
 from converters.emit import emit_source
-from converters.errors import OutputError, UnsupportedError
+from converters.errors import UnsupportedError
 from converters.legacy_files.record import make_record
 from converters.limits import Limits
-from converters.plan import Plan, plan_conversion
+from converters.plan import plan_conversion
 from converters.plan_options import with_input_layout, without_training
+from converters.planned import Plan
 from converters.programs import chosen_tensors, with_program
 from converters.readers import read_checkpoint
 from converters.report import ConversionReport, make_report
 from converters.rule_modules import import_rules
 from converters.writers.content import Content, OptimizerContent, output_tensor
-from converters.writers.output_file import OutputFile
+from converters.writers.output_file import OutputFile, check_outputs
 from converters.writers.registry import Writer, find_writer, writer_for
 
 if TYPE_CHECKING:
@@ -284,28 +285,6 @@ def _destination(source: Path, destination: PathLike | None, writer: Writer) -> 
         return source.with_name(f"{source.name}{writer.suffix}")  # a folder, or a prefix: ckpt-1.5
     target = Path(destination)
     return target / f"{source.stem}{writer.suffix}" if target.is_dir() else target
-
-
-def check_outputs(targets: Iterable[Path], source: Path, *, force: bool) -> None:
-    """Raise OutputError for outputs that exist, cannot exist or would replace the source or each other."""
-    places: set[Path] = set()
-    for target in targets:
-        if target.absolute() in places:
-            msg = f"{target}: is named for two outputs"
-            raise OutputError(msg, hint="choose another name for one of them")
-        places.add(target.absolute())
-        if not target.parent.is_dir():
-            msg = f"{target}: the folder {target.parent} does not exist"
-            raise OutputError(msg, hint=f"mkdir -p {target.parent}")
-        if target.exists() and source.exists() and target.samefile(source):
-            msg = f"{target}: the output would replace the input"
-            raise OutputError(msg, hint="choose another name with -o")
-        if target.exists() and not target.is_file():
-            msg = f"{target}: exists and is not a file"
-            raise OutputError(msg, hint="choose another name with -o")
-        if target.exists() and not force:
-            msg = f"{target}: exists already"
-            raise OutputError(msg, hint="add --force to replace it, or choose another name with -o")
 
 
 def _write_text(file: OutputFile, text: str) -> OutputFile:

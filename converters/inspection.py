@@ -12,7 +12,8 @@ from converters.errors import ConversionError
 from converters.graph import Graph, Layer
 from converters.matching.groups import Path
 from converters.optimizers.rules import RULES
-from converters.plan import Plan, plan_conversion
+from converters.plan import plan_conversion
+from converters.planned import Plan
 from converters.preview import Outlook, find_arrays, preview_layers
 from converters.programs import tensor_candidates, with_program
 from converters.readers import read_checkpoint

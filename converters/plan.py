@@ -7,9 +7,8 @@ of the module is filled once, every shape fits. All problems of a file are repor
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from converters.agents.parts import AgentParts
 from converters.agents.saved_policies import POLICY, as_policy
 from converters.architecture import Architecture
 from converters.checkpoint import ArrayInfo, Checkpoint
@@ -32,47 +31,9 @@ from converters.optimizers.training_state import (
     plan_slots,
 )
 from converters.passes.input_layout import CHANNELS_FIRST, CHANNELS_LAST, has_images
+from converters.planned import Plan
 from converters.registry import find_layer_rule
 from converters.stacks import assume_stack
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """All of a conversion, as data.
-
-    Attributes:
-        architecture: the torch module.
-        moves: model state, in the order of the module's state dict.
-        optimizer: what becomes of the optimizer; None: the file has none, or the reason is in `notes`.
-        slots: optimizer state: one mapping of torch state key to move for every trainable parameter, in the order
-            of the module's parameters.
-        parameters: names of the trainable parameters, in the same order.
-        ignored: stored arrays that are not converted, with the reason.
-        notes: what a user should know.
-        origins: for every step of the architecture, the path of the layer it comes from.
-        input_layout: "nhwc" or "nchw": how images come in; None: no input is an image.
-        agent: for checkpoints of whole agents, what belongs to them beside their networks.
-        assumed: what the file does not say and a user has to check.
-    """
-
-    architecture: Architecture
-    moves: tuple[Move, ...]
-    optimizer: OptimizerPlan | None
-    slots: tuple[Mapping[str, Move], ...]
-    parameters: tuple[str, ...]
-    ignored: tuple[tuple[str, str], ...]
-    notes: tuple[str, ...]
-    origins: tuple[Path, ...]
-    roles: Mapping[str, tuple[Path, str]]  # state key to layer path and role of the legacy weight
-    input_layout: str | None = None
-    agent: AgentParts | None = None  # of a whole agent: `architecture` may be empty then
-    assumed: tuple[str, ...] = ()
-
-    def moves_of(self, path: Path) -> list[tuple[str, Move]]:
-        """Return the moves of one layer with the role of each array."""
-        found = ((self.roles[move.target], move) for move in self.moves)
-        return [(role, move) for (origin, role), move in found if origin == path]
-
 
 _NO_OPTIMIZER = (
     "the optimizer state is not converted: neither its class nor its learning rate is in the file"
@@ -92,15 +53,14 @@ def plan_conversion(checkpoint: Checkpoint) -> Plan:
 
 def _plan(checkpoint: Checkpoint) -> Plan:
     if checkpoint.provenance.format == "d3rlpy-model":
-        from converters.agents.d3rlpy import plan_agent as plan_d3rlpy_agent  # which makes a Plan
+        # Here and not above, as the other: few files are agents, and what reads them takes its time.
+        from converters.agents.d3rlpy import plan_agent as plan_d3rlpy_agent
 
         return plan_d3rlpy_agent(checkpoint)
     if checkpoint.graph is None and (
         checkpoint.agent is not None or checkpoint.provenance.format == "tf1-checkpoint"
     ):
-        from converters.agents.libraries import (
-            plan_agent,  # which makes a Plan: imported at the top, it would be a circle
-        )
+        from converters.agents.libraries import plan_agent
 
         return plan_agent(checkpoint)
     return _plan_graph(checkpoint)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from converters.errors import UnsupportedError
 from converters.fixed_modes import fixed_modes
 from converters.passes.input_layout import CHANNELS_FIRST, CHANNELS_LAST, change_input_layout
-from converters.plan import Plan
+from converters.planned import Plan
 
 _AXES = {
     CHANNELS_LAST: "(batch, height, width, channels)",

@@ -45,7 +45,7 @@ def with_program(checkpoint: Checkpoint, inputs: Names = None, outputs: Names = 
 
 def _unknown_agent(checkpoint: Checkpoint) -> ConversionError | None:
     """Return why a checkpoint of TensorFlow 1 is none of the agents whose names are known; None if it is one."""
-    from converters.agents.libraries import plan_agent  # which makes a Plan; circular at the top
+    from converters.agents.libraries import plan_agent
 
     try:
         plan_agent(checkpoint)

@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from converters.checkpoint import Checkpoint
 from converters.matching.groups import leaves
 from converters.moves import Move
-from converters.plan import Plan
+from converters.planned import Plan
 
 REPORT_VERSION = 1
 

@@ -6,12 +6,9 @@ recorded in the original framework; a module that the user wrote with both (`con
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -19,116 +16,32 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from converters.agents.statements import stated_settings, with_statements
-from converters.errors import MismatchError, UnreadableFileError
+from converters.errors import MismatchError
 from converters.limits import Limits
 from converters.live.load import load, read_converted
 from converters.live.load_losses import loss_of
 from converters.live.model import ConvertedModel
 from converters.live.own_layers import with_own_layers
 from converters.moves import Move
-from converters.plan import Plan, plan_conversion
+from converters.own_pair.verify import verify_own_module
+from converters.plan import plan_conversion
+from converters.planned import Plan
 from converters.programs import stored_choice, with_program
 from converters.readers import read_checkpoint
 from converters.rule_modules import import_rules
+from converters.verification import (
+    NOTHING_RECORDED,
+    OUTPUT_TOLERANCE,
+    Arrays,
+    Check,
+    VerificationReport,
+    numbered,
+    read_recorded,
+)
 from torch_impl.keras_compat.keras_optimizer import KerasOptimizer
 
-OUTPUT_TOLERANCE = {"float64": 1e-12, "float32": 1e-5, "float16": 1e-2, "bfloat16": 5e-2}
-"""Largest difference to a recorded output, relative to the largest output. A float32 forward pass in another order
-of summation differs by a few 1e-7; 1e-5 is what the recordings themselves promise."""
 CONTINUATION_FACTOR = 10
 """Continued training may differ by this many output tolerances: rounding grows over the updates."""
-NOTHING_RECORDED = "the recorded arrays hold no x0, ... with y0, ..."
-
-Arrays = Mapping[str, NDArray]  # type: ignore[type-arg]  # recorded arrays of any dtype
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One line of a verification.
-
-    Attributes:
-        name: what was compared: "values", "outputs", ...
-        compared: how much, in words.
-        worst: largest difference, relative to the largest value; 0 for bit-identical.
-        tolerance: what was allowed.
-        problem: what is wrong, or None.
-        skipped: nothing was compared; `compared` says why.
-        absolute: largest difference as such, where it was measured.
-    """
-
-    name: str
-    compared: str
-    worst: float
-    tolerance: float
-    problem: str | None = None
-    skipped: bool = False
-    absolute: float | None = None
-
-    @property
-    def passed(self) -> bool:
-        """True if nothing is wrong."""
-        return self.problem is None
-
-
-@dataclass(frozen=True, slots=True)
-class VerificationReport:
-    """All checks of one verification.
-
-    Attributes:
-        source: the legacy file.
-        converted: the file or module that was compared with it.
-        first_difference: of a module of the user's: the layer after which it departs.
-        likely: what explains that, if something does.
-        hints: what to do about it, one for each of `likely`.
-        notes: what a user should know.
-        verdict: what it means that all checks passed.
-    """
-
-    source: str
-    converted: str
-    checks: tuple[Check, ...]
-    first_difference: str = ""
-    likely: tuple[str, ...] = ()
-    hints: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-    verdict: str = "the two files hold the same model"
-
-    @property
-    def passed(self) -> bool:
-        """True if every check passed."""
-        return all(check.passed for check in self.checks)
-
-    def to_data(self) -> dict[str, object]:
-        """Return plain data for --json."""
-        return {
-            "source": self.source,
-            "converted": self.converted,
-            "passed": self.passed,
-            "checks": [
-                {
-                    "name": check.name,
-                    "compared": check.compared,
-                    "worst": check.worst if math.isfinite(check.worst) else None,
-                    "tolerance": check.tolerance,
-                    "passed": check.passed,
-                    "skipped": check.skipped,
-                    "problem": check.problem,
-                    **(
-                        {}
-                        if check.absolute is None
-                        else {
-                            "max_difference": check.absolute
-                            if math.isfinite(check.absolute)
-                            else None
-                        }
-                    ),
-                }
-                for check in self.checks
-            ],
-            **({"first_difference": self.first_difference} if self.first_difference else {}),
-            **({"likely": list(self.likely), "hints": list(self.hints)} if self.likely else {}),
-            **({"notes": list(self.notes)} if self.notes else {}),
-        }
 
 
 def verify(
@@ -175,10 +88,6 @@ def verify(
         checkpoint = with_own_layers(checkpoint, layers)
     if isinstance(converted, nn.Module) or names_module(converted):
         import_rules(rules)
-        from converters.own_pair.verify import (
-            verify_own_module,  # which makes a report of this module
-        )
-
         return verify_own_module(
             checkpoint,
             converted if isinstance(converted, nn.Module) else os.fspath(converted),
@@ -261,26 +170,6 @@ def _identical(move: Move, tensor: Tensor | None) -> bool:
     found = torch.empty(tensor.numel(), dtype=tensor.dtype).copy_(tensor.detach().reshape(-1))
     little = wanted.astype(wanted.dtype.newbyteorder("<"), copy=False)
     return bool(little.tobytes() == found.view(torch.uint8).numpy().tobytes())
-
-
-def read_recorded(path: Path) -> Arrays:
-    """Return the arrays of an .npz. Raises UnreadableFileError if it is none."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except OSError as error:
-        msg = f"{path}: cannot be read: {error.strerror or error}"
-        raise UnreadableFileError(msg) from error
-    except (ValueError, BadZipFile, EOFError, AttributeError) as error:
-        # numpy takes what is no archive for one array or a pickle, and says how to run the pickle.
-        msg = f"{path}: is no .npz of recorded arrays"
-        raise UnreadableFileError(msg) from error
-
-
-def numbered(recorded: Arrays, letter: str) -> list[NDArray]:  # type: ignore[type-arg]
-    """Return the arrays `x0`, `x1`, ... of a letter in order."""
-    names = [name for name in recorded if name.startswith(letter) and name[len(letter) :].isdigit()]
-    return [recorded[name] for name in sorted(names, key=lambda name: int(name[len(letter) :]))]
 
 
 def _outputs(model: ConvertedModel, inputs: Sequence[NDArray]) -> list[Tensor]:  # type: ignore[type-arg]

@@ -27,7 +27,8 @@ from converters.errors import UnsupportedError
 from converters.live.losses import find_loss
 from converters.live.model import ConvertedModel
 from converters.live.own_layers import with_own_layers
-from converters.plan import Plan, plan_conversion
+from converters.plan import plan_conversion
+from converters.planned import Plan
 from converters.readers import read_checkpoint
 from converters.readers.files.places import main_file
 from converters.report import ConversionReport

@@ -28,7 +28,7 @@ from converters.architecture import Architecture
 from converters.checkpoint import ArrayInfo, Checkpoint
 from converters.errors import MismatchError, UnsupportedError
 from converters.moves import Move
-from converters.plan import Plan
+from converters.planned import Plan
 from experience.offline_settings import d3rlpy_defaults
 
 Key = tuple[str, str]

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from converters.agents.facts import OWN, GraphHints
 from converters.readers.tensorflow.graph_def import GraphFile, Node
 from converters.tensorflow_graphs.updates import trained_names
 
@@ -27,65 +27,13 @@ ACTIVATIONS: Mapping[str, str] = {
     "Softsign": "softsign",
 }
 """Operation to the function that makes it."""
-OWN = "of the user's own"
-"""In the place of a function that computes more than one operation."""
 _ARITHMETIC = ("Mul", "Add", "AddV2", "Sub", "RealDiv", "Maximum", "Minimum", "Pow")
 _LEAKY_SLOPE = 0.2
 """Default of tf.nn.leaky_relu, the only slope that its name stands for."""
-_ANY = re.compile(r"[^/]+")
 _NORM = re.compile(r"/batchnorm$")
 _GRADIENTS = re.compile(r"(?:^|/)gradients(?:_\d+)?/")
 _SUMS, _LAST = ("Add", "AddV2", "BiasAdd"), ("add", "add_1", "BiasAdd")
 """What a layer of weights or normalization ends with: operation, and the last part of its name."""
-
-
-@dataclass(frozen=True, slots=True)
-class GraphHints:
-    """Facts of a graph.
-
-    Attributes:
-        activations: scope of a layer to the function of what it gives; `OWN` for any other.
-        convolutions: scope of a convolution to its stride and padding.
-        placeholders: name to shape (None: open) and type.
-        one_hots: scope to the sizes of what becomes one-hot in it, in stored order.
-        scalings: scope to what is subtracted there and then divided by.
-        splits: scope to the sizes of the parts into which something is cut there.
-        choices: scope to the operations that choose in it: "ArgMax", "Round".
-        clips: scope of `tf.clip_by_value` to its bounds.
-        trained: names of the variables that an optimizer of the graph trains.
-    """
-
-    activations: Mapping[str, str] = field(default_factory=dict)
-    convolutions: Mapping[str, tuple[int, str]] = field(default_factory=dict)
-    placeholders: Mapping[str, tuple[tuple[int | None, ...], str]] = field(default_factory=dict)
-    one_hots: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    scalings: Mapping[str, tuple[NDArray[np.generic], NDArray[np.generic]]] = field(
-        default_factory=dict
-    )
-    splits: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    choices: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    clips: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    trained: frozenset[str] = frozenset()
-
-    def activation(self, *scopes: str, layers: re.Pattern[str] = _ANY) -> str | None:
-        """Return the only activation behind the layers right in the first of these scopes that has one.
-
-        Args:
-            scopes: to look in.
-            layers: fits the names of the layers that are meant, below the scope.
-
-        Returns:
-            None: there is none, or several.
-        """
-        for scope in scopes:
-            found = {
-                function
-                for layer, function in self.activations.items()
-                if layer.startswith(f"{scope}/") and layers.fullmatch(layer[len(scope) + 1 :])
-            }
-            if found:
-                return found.pop() if len(found) == 1 else None
-        return None
 
 
 def read_hints(graph: GraphFile) -> GraphHints:

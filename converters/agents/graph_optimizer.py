@@ -13,7 +13,7 @@ from converters.architecture import Step
 from converters.errors import UnsupportedError
 from converters.moves import Move
 from converters.optimizers.by_name import plan_named
-from converters.plan import Plan
+from converters.planned import Plan
 from converters.readers.tensorflow.graph_def import GraphFile
 from converters.readers.tensorflow.program import Program
 from converters.tensorflow_graphs.optimizers import plan_named_optimizers

@@ -11,6 +11,7 @@ from converters.agents.facts import AgentFacts
 from converters.agents.graph_hints import read_hints
 from converters.agents.graph_optimizer import with_optimizer
 from converters.agents.network import AgentNetwork
+from converters.agents.rrd import plan_agent as plan_rrd_agent
 from converters.agents.training import (
     STATED,
     Training,
@@ -22,7 +23,7 @@ from converters.agents.training import (
 from converters.architecture import ActionRule
 from converters.checkpoint import ArrayInfo, Checkpoint
 from converters.errors import UnsupportedError
-from converters.plan import Plan
+from converters.planned import Plan
 
 LIBRARIES: Mapping[str, str] = {
     "stable-baselines": "converters.agents.stable_baselines.agent",
@@ -95,8 +96,6 @@ def plan_agent(checkpoint: Checkpoint) -> Plan:
         program = checkpoint.program()
         facts = replace(facts, graph=read_hints(program.graph))
         return with_optimizer(plan_library_agent(checkpoint, facts), program)
-    from converters.agents.rrd import plan_agent as plan_rrd_agent
-
     return plan_rrd_agent(checkpoint)
 
 

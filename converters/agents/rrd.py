@@ -21,7 +21,7 @@ from converters.checkpoint import ArrayInfo, Checkpoint
 from converters.errors import MismatchError, UnsupportedError
 from converters.layouts import Layout
 from converters.moves import Move
-from converters.plan import Plan
+from converters.planned import Plan
 from converters.readers.tensorflow.meta_graph import GraphFacts, Update
 from converters.readers.tensorflow.named_variables import GRAPH
 

@@ -10,7 +10,7 @@ from converters.commands.printing import format_shape, format_size
 
 if TYPE_CHECKING:
     from converters.report import ConversionReport
-    from converters.verify import Check, VerificationReport
+    from converters.verification import Check, VerificationReport
 
 _SHOWN_TENSORS = 4
 _WIDE = 34

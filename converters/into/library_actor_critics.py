@@ -24,7 +24,7 @@ from converters.agents.unnamed import named_agent
 from converters.checkpoint import ArrayInfo, Checkpoint
 from converters.errors import MismatchError, UnsupportedError
 from converters.live.build import build_model
-from converters.plan import Plan
+from converters.planned import Plan
 from converters.stable_baselines3.chains import Chain, read_dense, scaled
 from converters.stable_baselines3.running_statistics import clip_of, returns_of
 from experience.actor_critics import plain_arguments

@@ -10,12 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from converters.checkpoint import Checkpoint
-from converters.convert import check_outputs
 from converters.errors import VerificationError, placed
 from converters.into import library_actor_critics, library_dqn
-from converters.plan import Plan, plan_conversion
+from converters.plan import plan_conversion
+from converters.planned import Plan
 from converters.report import ConversionReport, make_report
-from converters.writers.output_file import OutputFile
+from converters.writers.output_file import OutputFile, check_outputs
 from torch_impl.actor_critic import ActorCritic
 from torch_impl.dqn import DQNAgent
 

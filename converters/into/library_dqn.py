@@ -16,7 +16,7 @@ from converters.agents.unnamed import named_agent
 from converters.checkpoint import ArrayInfo, Checkpoint
 from converters.errors import UnsupportedError
 from converters.live.build import build_model
-from converters.plan import Plan
+from converters.planned import Plan
 from converters.stable_baselines3.chains import (
     Chain,
     Dense,

@@ -20,7 +20,7 @@ from converters.layouts import Layout
 from converters.matching.groups import SEED_STATE, leaves, match_arrays, stored_weights
 from converters.moves import Move
 from converters.optimizers.plan import OptimizerPlan, plan_optimizer
-from converters.plan import Plan
+from converters.planned import Plan
 
 OWN_VALUE = "(the module's own value)"
 ZERO = "(zero)"

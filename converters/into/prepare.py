@@ -10,7 +10,7 @@ from converters.errors import MismatchError
 from converters.into.names import NameTable, parse_names, read_names
 from converters.into.plan import plan_into, write_proposal
 from converters.into.user_module import make_user_module
-from converters.plan import Plan
+from converters.planned import Plan
 
 
 def plan_user_module(

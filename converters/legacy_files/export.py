@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
-from converters.convert import check_outputs
 from converters.errors import UnreadableFileError, UnsupportedError
 from converters.legacy_files.first_step import add_new_slots
 from converters.legacy_files.keras3_archive import keras3_archive
@@ -35,7 +34,7 @@ from converters.readers.hdf5.header import SIGNATURE
 from converters.report import make_report
 from converters.rule_modules import import_rules
 from converters.writers.keras_files import KerasTree, write_keras_file
-from converters.writers.output_file import OutputFile
+from converters.writers.output_file import OutputFile, check_outputs
 from torch_impl.checkpoints import TorchCheckpoint
 
 PathLike = str | os.PathLike[str]

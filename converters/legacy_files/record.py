@@ -25,7 +25,7 @@ from converters.matching.cudnn import is_unfolded
 from converters.matching.groups import KEPT_TWICE
 from converters.matching.keras1_gates import JOINT
 from converters.optimizers.stored_names import dialect_of
-from converters.plan import Plan
+from converters.planned import Plan
 
 MAX_KEPT_BYTES = 256 * 1024
 """Of all arrays that are kept as they are, together; the way back needs the legacy file itself for larger ones."""

@@ -20,7 +20,7 @@ from converters.errors import ConversionError
 from converters.live.load import load_optimizer
 from converters.own_pair.models import Pair, tensor_of
 from converters.own_pair.outputs import outputs_of
-from converters.plan import Plan
+from converters.planned import Plan
 from torch_impl.checkpoints import TorchCheckpoint
 from torch_impl.keras_compat.optimizers import Adam
 

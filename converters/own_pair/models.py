@@ -26,7 +26,7 @@ from converters.live.build import build_model
 from converters.live.load import read_converted
 from converters.live.model import ConvertedModel
 from converters.moves import Move
-from converters.plan import Plan
+from converters.planned import Plan
 
 Names = Path | Mapping[str, object] | None
 

@@ -42,7 +42,7 @@ from converters.own_pair.outputs import (
 from converters.own_pair.tracing import Call, trace
 from converters.plan import plan_conversion
 from converters.programs import with_program
-from converters.verify import (
+from converters.verification import (
     NOTHING_RECORDED,
     OUTPUT_TOLERANCE,
     Check,

@@ -14,15 +14,15 @@ import torch
 from numpy.typing import NDArray
 
 from converters.checkpoint import Checkpoint
-from converters.convert import check_outputs
 from converters.errors import UnsupportedError, VerificationError, placed
 from converters.live.acting import ConvertedAgent
 from converters.live.build import build_model as build_module
-from converters.plan import Plan, plan_conversion
+from converters.plan import plan_conversion
+from converters.planned import Plan
 from converters.report import ConversionReport, make_report
 from converters.stable_baselines3.agent import Counterpart, plan_counterpart
 from converters.stable_baselines3.write import Model, build_model, model_bytes, sample_observations
-from converters.writers.output_file import OutputFile
+from converters.writers.output_file import OutputFile, check_outputs
 
 FORMAT = "sb3"
 SUFFIX = "_sb3.zip"

@@ -11,6 +11,7 @@ import hashlib
 import os
 import queue
 import threading
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Self
@@ -149,3 +150,25 @@ class OutputFile:
 
     def _failure(self, error: OSError) -> OutputError:
         return OutputError(f"{self.target}: cannot be written: {error.strerror or error}")
+
+
+def check_outputs(targets: Iterable[Path], source: Path, *, force: bool) -> None:
+    """Raise OutputError for outputs that exist, cannot exist or would replace the source or each other."""
+    places: set[Path] = set()
+    for target in targets:
+        if target.absolute() in places:
+            msg = f"{target}: is named for two outputs"
+            raise OutputError(msg, hint="choose another name for one of them")
+        places.add(target.absolute())
+        if not target.parent.is_dir():
+            msg = f"{target}: the folder {target.parent} does not exist"
+            raise OutputError(msg, hint=f"mkdir -p {target.parent}")
+        if target.exists() and source.exists() and target.samefile(source):
+            msg = f"{target}: the output would replace the input"
+            raise OutputError(msg, hint="choose another name with -o")
+        if target.exists() and not target.is_file():
+            msg = f"{target}: exists and is not a file"
+            raise OutputError(msg, hint="choose another name with -o")
+        if target.exists() and not force:
+            msg = f"{target}: exists already"
+            raise OutputError(msg, hint="add --force to replace it, or choose another name with -o")

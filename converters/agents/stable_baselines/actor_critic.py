@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from converters.agents.action_rules import binary, gaussian, greedy, several_categories
-from converters.agents.graph_hints import GraphHints
+from converters.agents.facts import GraphHints
 from converters.agents.network import VECTOR, AgentNetwork, Parameter
 from converters.agents.observations import flat
 from converters.agents.spaces import BOX, DISCRETE, MULTI_BINARY, MULTI_DISCRETE, Space

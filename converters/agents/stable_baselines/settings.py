@@ -6,8 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from converters.agents.facts import AgentFacts
-from converters.agents.graph_hints import OWN, GraphHints
+from converters.agents.facts import OWN, AgentFacts, GraphHints
 from converters.agents.spaces import Space, read_space
 from converters.agents.stable_baselines.user_classes import OwnClass, read_class
 from converters.errors import UnsupportedError

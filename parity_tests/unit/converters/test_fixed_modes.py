@@ -14,7 +14,8 @@ import torchward
 from converters.architecture import Architecture, InputValue, Step
 from converters.errors import UnreadableFileError, UnsupportedError
 from converters.fixed_modes import fixed_modes
-from converters.plan import Plan, plan_conversion
+from converters.plan import plan_conversion
+from converters.planned import Plan
 from converters.readers import read_checkpoint
 
 STATISTICS = {

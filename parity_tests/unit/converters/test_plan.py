@@ -16,7 +16,8 @@ from converters.errors import (
     UnreadableFileError,
     UnsupportedError,
 )
-from converters.plan import Plan, plan_conversion
+from converters.plan import plan_conversion
+from converters.planned import Plan
 from converters.readers import read_checkpoint
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from converters.agents.graph_hints import OWN, GraphHints, read_hints
+from converters.agents.facts import OWN, GraphHints
+from converters.agents.graph_hints import read_hints
 from converters.readers.tensorflow.graph_def import parse_graph
 
 pytestmark = pytest.mark.tf

@@ -12,7 +12,7 @@ import pytest
 from converters.agents.rrd import count_steps, plan_agent
 from converters.checkpoint import ArrayInfo, Checkpoint, LayerArrays, Provenance
 from converters.errors import MismatchError, UnsupportedError
-from converters.plan import Plan
+from converters.planned import Plan
 from converters.readers.tensorflow.meta_graph import GraphFacts, Update
 from converters.readers.tensorflow.named_variables import GRAPH
 

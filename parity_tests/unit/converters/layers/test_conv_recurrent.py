@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 import torchward
 from converters.errors import UnsupportedError
-from converters.plan import Plan, plan_conversion
+from converters.plan import plan_conversion
+from converters.planned import Plan
 from converters.readers import read_checkpoint
 
 WriteModel = Callable[..., Path]

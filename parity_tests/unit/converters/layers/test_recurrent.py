@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 import torchward
 from converters.errors import ConversionError, MismatchError, UnsupportedError
-from converters.plan import Plan, plan_conversion
+from converters.plan import plan_conversion
+from converters.planned import Plan
 from converters.readers import read_checkpoint
 
 Arrays = dict[str, NDArray[np.float32]]

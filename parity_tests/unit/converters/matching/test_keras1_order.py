@@ -8,7 +8,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from converters.plan import Plan, plan_conversion
+from converters.plan import plan_conversion
+from converters.planned import Plan
 from converters.readers import read_checkpoint
 
 Arrays = dict[str, NDArray[np.float32]]
