@@ -17,7 +17,7 @@ from converters.agents.facts import AgentFacts
 from converters.graph import Graph
 
 if TYPE_CHECKING:
-    from converters.readers.tensorflow.program import Program
+    from converters.readers.tensorflow.graph_def import GraphFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +109,21 @@ class NamedOptimizer:
     learning_rate: float | None
     iterations: int
     slots: Mapping[str, Mapping[str, ArrayInfo]]
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A graph with the arrays of its variables.
+
+    Attributes:
+        graph: as the file holds it.
+        arrays: by stored name.
+        notes: what a user should know of where the graph was found.
+    """
+
+    graph: GraphFile
+    arrays: Mapping[str, ArrayInfo] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from converters.architecture import Step
+from converters.checkpoint import Program
 from converters.errors import UnsupportedError
 from converters.moves import Move
 from converters.optimizers.by_name import plan_named
 from converters.planned import Plan
 from converters.readers.tensorflow.graph_def import GraphFile
-from converters.readers.tensorflow.program import Program
 from converters.tensorflow_graphs.optimizers import plan_named_optimizers
 from converters.tensorflow_graphs.updates import trained_names
 from converters.tensorflow_graphs.variables import Variables

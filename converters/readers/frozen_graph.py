@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from converters.checkpoint import Checkpoint, Provenance
+from converters.checkpoint import Checkpoint, Program, Provenance
 from converters.errors import UnreadableFileError, placed
 from converters.limits import Limits
 from converters.readers.files.keras_settings import Architecture
 from converters.readers.files.source import Source
 from converters.readers.tensorflow.graph_def import (
     GraphFile,
+    graph_bytes,
     parse_graph,
     parse_meta_graph,
     parse_node,
 )
 from converters.readers.tensorflow.graph_text import graph_from_text, looks_like_graph_text
-from converters.readers.tensorflow.program import Program, graph_bytes
 from converters.readers.tensorflow.protobuf import BYTES, fields, read_varint
 
 

@@ -20,6 +20,7 @@ from converters.checkpoint import (
     Checkpoint,
     LayerArrays,
     OptimizerState,
+    Program,
     Provenance,
 )
 from converters.errors import placed
@@ -32,10 +33,9 @@ from converters.readers.files.keras_settings import (
 )
 from converters.readers.files.source import Source
 from converters.readers.tensorflow.bundle import Bundle, read_bundle
-from converters.readers.tensorflow.graph_def import parse_saved_model
+from converters.readers.tensorflow.graph_def import graph_bytes, parse_saved_model
 from converters.readers.tensorflow.keras_objects import generation_of, stored_optimizer
 from converters.readers.tensorflow.object_graph import KEY
-from converters.readers.tensorflow.program import Program, graph_bytes
 from converters.readers.tensorflow.protobuf import content, fields, text
 from converters.readers.tf_checkpoint import object_checkpoint, object_graph, with_stored
 

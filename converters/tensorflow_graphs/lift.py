@@ -13,10 +13,9 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
-from converters.checkpoint import ArrayInfo, Checkpoint, LayerArrays, NamedOptimizer
+from converters.checkpoint import ArrayInfo, Checkpoint, LayerArrays, NamedOptimizer, Program
 from converters.errors import ConversionError, UnsupportedError, placed
 from converters.graph import Graph
-from converters.readers.tensorflow.program import Program
 from converters.tensorflow_graphs.builder import GraphBuilder
 from converters.tensorflow_graphs.choose import Choice, ChosenInput, Names, choose
 from converters.tensorflow_graphs.conditions import settle_conditions

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from converters.errors import UnreadableFileError
 from converters.limits import MAX_ARRAY_BYTES
-from converters.readers.tensorflow.bundle import DTYPES, MAX_DIMENSIONS, STRING
+from converters.readers.tensorflow.dtypes import DTYPES, MAX_DIMENSIONS, STRING
 from converters.readers.tensorflow.protobuf import (
     BYTES,
     VARINT,

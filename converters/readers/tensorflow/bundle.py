@@ -23,6 +23,7 @@ from converters.errors import UnreadableFileError, placed
 from converters.limits import Limits
 from converters.readers.files.source import OpenFile, Source, quote
 from converters.readers.tensorflow.crc32c import crc32c, mask
+from converters.readers.tensorflow.dtypes import DTYPES, MAX_DIMENSIONS, STRING
 from converters.readers.tensorflow.protobuf import (
     Field,
     content,
@@ -34,13 +35,6 @@ from converters.readers.tensorflow.protobuf import (
 from converters.readers.tensorflow.table import read_table
 
 MAX_SHARDS = 10_000
-MAX_DIMENSIONS = 32
-DTYPES = {
-    1: "float32", 2: "float64", 3: "int32", 4: "uint8", 5: "int16", 6: "int8", 8: "complex64", 9: "int64",
-    10: "bool", 14: "bfloat16", 17: "uint16", 18: "complex128", 19: "float16", 22: "uint32", 23: "uint64",
-}  # fmt: skip
-"""Numbers of tensorflow.DataType that hold plain numbers."""
-STRING = 7
 _UNREAD = {20: "resource", 21: "variant", 11: "qint8", 12: "quint8", 13: "qint32"}
 
 AnyArray = NDArray[np.generic]

@@ -13,11 +13,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from converters.errors import UnreadableFileError
+from converters.limits import Limits
+from converters.readers.files.source import OpenFile, quote
 from converters.readers.tensorflow.attributes import Attributes, Shape, parse_shape
 from converters.readers.tensorflow.protobuf import Field, content, fields, integer, text
 
 MAX_NODES = 1_000_000
 """Nodes of one graph with its functions; the largest published networks have about 100,000."""
+MAX_GRAPH_BYTES = 2 * 1024**3
+"""What protocol buffers can hold; frozen graphs carry their weights."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,3 +257,14 @@ def _decoded(value: memoryview) -> str:
     except UnicodeDecodeError as error:
         text_ = "a name in a function is not UTF-8 text"
         raise UnreadableFileError(text_) from error
+
+
+def graph_bytes(file: OpenFile, limits: Limits) -> bytes:
+    """Return a file with a graph. Raises UnreadableFileError if it is larger than any can be."""
+    largest = min(MAX_GRAPH_BYTES, limits.max_array_bytes)
+    if file.size > largest:
+        message = (
+            f"{quote(file.path.name)} has {file.size:,} bytes; a graph has at most {largest:,}"
+        )
+        raise UnreadableFileError(message, hint="raise the limit with --max-size")
+    return file.read(0, file.size)

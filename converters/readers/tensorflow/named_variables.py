@@ -10,14 +10,13 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from converters.checkpoint import ArrayInfo, Checkpoint, LayerArrays, Provenance
+from converters.checkpoint import ArrayInfo, Checkpoint, LayerArrays, Program, Provenance
 from converters.errors import placed
 from converters.limits import Limits
 from converters.readers.files.source import Source
 from converters.readers.tensorflow.bundle import Bundle
-from converters.readers.tensorflow.graph_def import parse_meta_graph
+from converters.readers.tensorflow.graph_def import graph_bytes, parse_meta_graph
 from converters.readers.tensorflow.meta_graph import GraphFacts, read_graph_facts
-from converters.readers.tensorflow.program import Program, graph_bytes
 
 FORMAT = "tf1-checkpoint"
 GRAPH = "graph"
