@@ -234,6 +234,7 @@ class OfflineAgent(ABC):
         while left > 0:
             length = self._updates.best_count(left)
             batches = buffer.gather(buffer.sample_indices(size, generator, count=length))
+            self._check(Batch(*(field[0] for field in batches)))  # they are alike
             drawn = [self.draw_noise(size) for _ in range(length)]
             noise = {name: self._tensor(np.stack([d[name] for d in drawn])) for name in drawn[0]}
             figures = self._updates.take_several(self._transfer(batches), noise)
@@ -368,19 +369,22 @@ class OfflineAgent(ABC):
 
     def _tensors(self, batch: Batch) -> TensorBatch:
         """Return a checked batch as tensors."""
+        self._check(batch)
+        return self._transfer(batch)
+
+    def _check(self, batch: Batch) -> None:
+        """Raise ValueError where the shapes of a batch do not fit."""
         for rows in (batch.observation, batch.next_observation):
             check_rows(rows, self.obs_dim, self.dtype)
         size = len(batch.reward)
         needed = {"action": (size,) if self.discrete else (size, self.action_dim)}
         needed |= {"reward": (size,), "terminated": (size,)}
         check_shapes("batch fields", {name: getattr(batch, name) for name in needed}, needed)
-        if self.discrete:
-            check_actions(np.asarray(batch.action), self.action_dim)
-        return self._transfer(batch)
 
     def _transfer(self, batch: Batch) -> TensorBatch:
         """Return the fields as tensors, whatever axes come before those of one transition."""
         if self.discrete:
+            check_actions(np.asarray(batch.action), self.action_dim)
             action = torch.from_numpy(np.array(batch.action, dtype=np.int64)).to(self.device)
         else:
             action = self._tensor(self._scaling.to_unit(np.asarray(batch.action)))

@@ -85,6 +85,21 @@ def test_wrong_batches_are_refused() -> None:
         make("IQL").update(batch)
 
 
+def test_a_buffer_of_other_transitions_is_refused() -> None:
+    agent, rng = make("DQN"), np.random.default_rng(0)
+    others = {
+        "actions from 3 to 3; needed 0 to 2": (4, np.full(30, 3)),
+        r"observation of shape \(11, 5\); needed": (5, np.zeros(30, int)),
+    }
+
+    for message, (size, actions) in others.items():
+        episode = make_episode(
+            np.zeros((31, size)), actions, np.zeros(30), np.zeros(30), np.zeros(30)
+        )
+        with pytest.raises(ValueError, match=message):
+            agent.update_many(ReplayBuffer([episode]), 2, rng)
+
+
 # CQL is left out: its policy and temperature move what its critics are measured by.
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "CQL"])
 def test_updates_lower_the_loss_of_a_fixed_batch(name: str) -> None:
