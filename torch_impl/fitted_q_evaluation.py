@@ -80,12 +80,12 @@ class FittedQEvaluation:
             msg = f"the policy acts with {following.shape} for {len(buffer)} rows; the data have {data.action.shape}"
             raise ValueError(msg)
         count = int(data.action.max()) + 1 if actions is None and self._numbered else actions or 1
-        if (
-            self._numbered
-            and not 0 <= min(data.action.min(), following.min()) <= following.max() < count
-        ):
-            msg = f"the policy takes actions up to {following.max()}, of {count}; say actions=..."
-            raise ValueError(msg)
+        if self._numbered:
+            least = min(data.action.min(), following.min())
+            most = max(data.action.max(), following.max())
+            if not 0 <= least <= most < count:
+                msg = f"policy and data take actions up to {most}, of {count}; say actions=..."
+                raise ValueError(msg)
         inputs = int(np.prod(data.observation.shape[1:]))
         size = inputs if self._numbered else inputs + int(np.prod(data.action.shape[1:]))
         self.q_network, self._target = (

@@ -93,6 +93,8 @@ def test_a_policy_of_other_actions_than_the_data_is_refused(chain: ReplayBuffer)
         FittedQEvaluation(lambda rows: np.zeros((len(rows), 2)), chain)
     with pytest.raises(ValueError, match=r"say actions=\.\.\."):
         FittedQEvaluation(lambda rows: np.full(len(rows), 7), chain)
+    with pytest.raises(ValueError, match="actions up to 1, of 1"):
+        FittedQEvaluation(lambda rows: np.zeros(len(rows), np.int64), chain, actions=1)
     with pytest.raises(ValueError, match="gamma 2"):
         FittedQEvaluation(_go_on, chain, gamma=2)
 
