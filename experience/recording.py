@@ -173,12 +173,13 @@ def record_episodes(
 def _play(
     policy: Policy, environment: Env[Any, Any], seed: int, rng: np.random.Generator
 ) -> Episode:
-    observation, _ = environment.reset(seed=seed)
-    observations, actions, rewards, terminations, truncations = [observation], [], [], [], []
+    # Copies: an environment may show the same array in every step, with other numbers in it.
+    observations = [np.array(environment.reset(seed=seed)[0])]
+    actions, rewards, terminations, truncations = [], [], [], []
     for _ in range(MAX_STEPS):
-        action = policy(np.asarray(observation), rng)
+        action = policy(observations[-1], rng)
         observation, reward, terminated, truncated, _ = environment.step(action)
-        observations.append(observation)
+        observations.append(np.array(observation))
         actions.append(action)
         rewards.append(float(reward))
         terminations.append(bool(terminated))

@@ -7,6 +7,7 @@ two episodes is small and a resumed run equals an uninterrupted one.
 
 from __future__ import annotations
 
+import copy
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -210,17 +211,19 @@ class _Run:
     def play_episode(self) -> EpisodeFigures:
         """Play and learn until the environment ends the episode."""
         agent, counters, settings = self.agent, self.counters, self.settings
-        observation, _ = self.environment.reset(seed=int(self.rng.integers(2**31 - 1)))
+        shown, _ = self.environment.reset(seed=int(self.rng.integers(2**31 - 1)))
         total, length, losses = 0.0, 0, list[float]()
         ended = False
         while not ended:
+            # The environment may put the next observation into the same array.
+            observation = copy.copy(shown)
             if settings.exploration is not None and self.exploring is not None:
                 self.exploring.epsilon = settings.exploration(counters.step)
             action = int(agent.act(observation, self.rng, explore=True))
-            next_observation, reward, terminated, truncated, _ = self.environment.step(action)
+            shown, reward, terminated, truncated, _ = self.environment.step(action)
             # A time limit is no end of the task: the value of the next state still counts.
-            agent.remember(observation, action, float(reward), next_observation, bool(terminated))
-            observation, ended = next_observation, bool(terminated or truncated)
+            agent.remember(observation, action, float(reward), shown, bool(terminated))
+            ended = bool(terminated or truncated)
             total += float(reward)
             length += 1
             counters.step += 1

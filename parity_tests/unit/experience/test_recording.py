@@ -46,6 +46,20 @@ def test_an_episode_has_one_observation_more_than_actions_and_its_real_end() -> 
     assert recording.steps == 8
 
 
+def test_an_environment_may_show_the_same_array_again_with_other_numbers() -> None:
+    environment, shown = _Counting(), np.zeros(1, np.float32)
+    outcome = environment.step
+
+    def step(action: int) -> tuple[Any, float, bool, bool, dict]:
+        shown[:], *others = outcome(action)
+        return (shown, *others)
+
+    environment.step = step  # type: ignore[method-assign]
+    [episode] = record_episodes(lambda *_: 6, environment, episodes=1, seed=30).episodes
+
+    assert episode.observations[:, 0].tolist() == [0, 1, 2, 3, 4]
+
+
 def test_episode_i_is_reset_with_the_seed_plus_i() -> None:
     environment = _Counting()
 

@@ -120,6 +120,18 @@ class Notes:
         self.evaluations.append(figures)
 
 
+class ReusingWalk(Walk):
+    """The same walk, which shows one array again and again with other numbers in it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shown = np.zeros(2, np.float32)
+
+    def _observe(self) -> NDArray[np.float32]:
+        self.shown[:] = super()._observe()
+        return self.shown
+
+
 SETTINGS = TrainingSettings(target_every=3, evaluate_every=60, checkpoint_every=40)
 
 
@@ -378,3 +390,13 @@ def test_a_run_without_a_budget_is_refused() -> None:
 def test_a_setting_out_of_range_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         TrainingSettings(**wrong)
+
+
+def test_an_environment_may_show_the_same_array_again_with_other_numbers() -> None:
+    agents = [LinearAgent(), LinearAgent()]
+
+    for agent, environment in zip(agents, (Walk(), ReusingWalk()), strict=True):
+        train(agent, environment, rng=np.random.default_rng(0), episodes=3)
+
+    stored = [agent.memory.state_dict()["observation"].tolist() for agent in agents]
+    assert stored[0] == stored[1]
