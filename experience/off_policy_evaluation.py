@@ -191,8 +191,7 @@ def softmax_probabilities(
 
     def probabilities(observations: NDArray[Any], taken: NDArray[Any]) -> NDArray[np.floating]:
         rows = np.asarray(logits(observations), np.float64)
-        rows -= rows.max(axis=1, keepdims=True)
-        chances = np.exp(rows)
+        chances = np.exp(rows - rows.max(axis=1, keepdims=True))
         found: NDArray[np.floating] = chances[np.arange(len(rows)), taken] / chances.sum(axis=1)
         return found
 

@@ -151,6 +151,8 @@ def test_a_greedy_policy_shares_epsilon_between_all_actions() -> None:
 
 
 def test_a_cloned_policy_has_the_softmax_of_its_logits() -> None:
-    policy = softmax_probabilities(lambda rows: np.log([[1.0, 3.0], [1000.0, 1000.0]]))
+    logits = np.log([[1.0, 3.0], [1000.0, 1000.0]])
+    policy = softmax_probabilities(lambda rows: logits)
 
     assert policy(np.zeros((2, 1)), np.array([1, 0])).tolist() == pytest.approx([0.75, 0.5])
+    assert logits[0].tolist() == np.log([1.0, 3.0]).tolist()  # the caller's own stay as they are
