@@ -358,6 +358,7 @@ TARGETS: dict[str, Target] = {
     "compat.keep_all": Target(f"{COMPAT}.masks:keep_all"),
     "compat.zero_masked": Target(f"{COMPAT}.masks:zero_masked"),
     "compat.masked_mean": Target(f"{COMPAT}.masks:masked_mean", ("dim", "keepdim")),
+    "compat.joint_softmax": Target(f"{COMPAT}.masks:joint_softmax", ("dim",)),
     "compat.masked_softmax": Target(f"{COMPAT}.masks:masked_softmax", ("dim",)),
     "compat.average": Target(f"{COMPAT}.merging:average"),
     "compat.masked_merge": Target(f"{COMPAT}.merging:masked_merge", ("kind", "masked")),

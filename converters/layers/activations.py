@@ -196,25 +196,30 @@ def thresholded_relu(layer: Layer, *_shapes: Shape) -> list[TorchStep]:
     return [TorchStep("compat.thresholded_relu", {"theta": number(layer, "theta", 1.0)})]
 
 
-@layer("Softmax", examples=(Example({}, ((6,),)), Example({"axis": 1}, ((5, 4),))), mask="use")
+@layer(
+    "Softmax",
+    examples=(
+        Example({}, ((6,),)),
+        Example({"axis": 1}, ((5, 4),)),
+        Example({"axis": [1, 2]}, ((5, 4),)),
+    ),
+    mask="use",
+)
 def softmax(layer: Layer, *shapes: Shape) -> list[TorchStep] | Lowered:
-    """Return the softmax over one axis, of the elements that a mask keeps; behind it the mask is the same."""
+    """Return the softmax over one axis or several, of the elements that a mask keeps; behind it the mask is the same."""
     axes = integers(layer, "axis") if layer.config.get("axis") is not None else (-1,)
-    if len(axes) != 1:
-        raise unsupported(layer, "axis", needed="one axis")
+    over: dict[str, Plain] = {"dim": axes[0] if len(axes) == 1 else axes}
     masks = masks_of(layer)
     mask = masks.of_input()
     if mask is None:
-        return [TorchStep("F.softmax", {"dim": axes[0]})]
-    if len(masks.shapes[mask]) != len(shapes[0]):
+        return [TorchStep("F.softmax" if len(axes) == 1 else "compat.joint_softmax", over)]
+    if len(masks.shapes[mask]) > len(shapes[0]):
         msg = (
-            f"layer '{layer.name}' (Softmax): its mask {masks.shapes[mask]} needs as many axes as its input "
+            f"layer '{layer.name}' (Softmax): its mask {masks.shapes[mask]} has more axes than its input "
             f"{shapes[0]}"
         )
         raise UnsupportedError(msg)
-    step = TorchStep(
-        "compat.masked_softmax", {"dim": axes[0]}, inputs=("input_0", mask), results=("y",)
-    )
+    step = TorchStep("compat.masked_softmax", over, inputs=("input_0", mask), results=("y",))
     return Lowered((step,), ("y",), masks=(mask,))
 
 

@@ -32,7 +32,14 @@ def masked_mean(
     return total / keep.to(x.dtype).sum(dim, keepdim=keepdim)
 
 
-def masked_softmax(x: Tensor, mask: Tensor, *, dim: int = -1) -> Tensor:
+def joint_softmax(x: Tensor, *, dim: tuple[int, ...]) -> Tensor:
+    """Return the softmax over several axes at once: all elements along them sum to 1."""
+    return (x - x.logsumexp(dim, keepdim=True)).exp()
+
+
+def masked_softmax(x: Tensor, mask: Tensor, *, dim: int | tuple[int, ...] = -1) -> Tensor:
     """Return the softmax over the elements that the mask keeps, and 0 elsewhere; a mask of numbers keeps those above 0.5."""
     keep = mask if mask.dtype == torch.bool else mask > 0.5
-    return torch.where(keep, torch.where(keep, x, -1e9).softmax(dim), 0.0)
+    kept = torch.where(keep, x, -1e9)
+    of_kept = kept.softmax(dim) if isinstance(dim, int) else joint_softmax(kept, dim=dim)
+    return torch.where(keep, of_kept, 0.0)

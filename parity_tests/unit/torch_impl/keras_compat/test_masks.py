@@ -15,6 +15,7 @@ from torch_impl.keras_compat.attention import (
     MultiHeadAttention,
 )
 from torch_impl.keras_compat.masks import (
+    joint_softmax,
     keep_all,
     mask_steps,
     masked_mean,
@@ -216,6 +217,19 @@ def test_mean_and_softmax_leave_masked_elements_out() -> None:
     assert masked_softmax(x, mask)[0, 2] == 0
     assert torch.equal(masked_softmax(x, mask), masked_softmax(x, mask.float()))
     assert not masked_softmax(x, ~keep_all(x.unsqueeze(-1))).any()
+
+
+def test_softmax_over_several_axes_is_one_over_all_their_elements() -> None:
+    x = torch.linspace(-2, 3, 12).reshape(2, 3, 2)
+    keep = torch.tensor([[True, True], [True, False], [True, True]])
+
+    joint = joint_softmax(x, dim=(1, 2))
+    masked = masked_softmax(x, keep, dim=(1, 2))  # a mask may have fewer axes than what it is for
+
+    torch.testing.assert_close(joint, x.flatten(1).softmax(1).view_as(x))
+    wanted = torch.zeros_like(x)
+    wanted[:, keep] = x[:, keep].softmax(1)
+    torch.testing.assert_close(masked, wanted)
 
 
 def test_masked_outputs_become_0() -> None:
