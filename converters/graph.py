@@ -109,10 +109,12 @@ class Graph:
     structure: str = "single"
     output_names: tuple[str, ...] = ()
     nesting: object = None
+    _by_name: Mapping[str, Layer] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        by_name = {layer.name: layer for layer in self.layers}
+        object.__setattr__(self, "_by_name", by_name)
 
     def layer(self, name: str) -> Layer:
         """Return the layer of that name. Raises KeyError."""
-        for layer in self.layers:
-            if layer.name == name:
-                return layer
-        raise KeyError(name)
+        return self._by_name[name]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import keyword
 import re
 import unicodedata
+from collections.abc import Iterable
 
 # Attributes every nn.Module has, and names the emitted source uses; a layer named like one gets an underscore.
 # The list is compared with the installed torch by a test.
@@ -92,12 +93,26 @@ def identifier(text: str, *, default: str = "layer") -> str:
     return name
 
 
-def unique(name: str, taken: set[str]) -> str:
-    """Return `name`, or `name_2`, `name_3`, ... whichever is first not taken, and take it."""
-    candidate, number = name, 2
+Taken = dict[str, int]
+"""Names that are taken, each with the last number that was tried behind it."""
+
+
+def taken_names(names: Iterable[str] = ()) -> Taken:
+    """Return names as taken."""
+    return dict.fromkeys(names, 1)
+
+
+def unique(name: str, taken: Taken) -> str:
+    """Return `name`, or `name_2`, `name_3`, ... whichever is first not taken, and take it.
+
+    Files have thousands of one name, so that counting goes on where it ended.
+    """
+    candidate, number = name, taken.get(name, 1)
     while candidate in taken:
-        candidate, number = f"{name}_{number}", number + 1
-    taken.add(candidate)
+        number += 1
+        candidate = f"{name}_{number}"
+    taken[name] = number
+    taken[candidate] = taken.get(candidate, 1)
     return candidate
 
 

@@ -15,7 +15,7 @@ from converters.checkpoint import ArrayInfo
 from converters.errors import MismatchError, UnsupportedError
 from converters.layouts import Layout
 from converters.moves import Move
-from converters.names import identifier, unique
+from converters.names import identifier, taken_names, unique
 from converters.registry import Plain
 
 LINEAR = "in out -> out in"
@@ -70,7 +70,7 @@ class AgentNetwork:
             str, object
         ] = {}  # the optimizer's settings, as far as the library fixes them
         self._blocks: tuple[str, ...] = ()
-        self._names: set[str] = set()
+        self._names = taken_names()
 
     @contextmanager
     def block(self, name: str) -> Iterator[None]:
@@ -87,7 +87,7 @@ class AgentNetwork:
     ) -> str:
         """Return a new input; `shape` is without the batch."""
         sizes = None if shape is None else (None, *shape)
-        self._names.add(name)
+        self._names |= taken_names([name])
         self.inputs.append(InputValue(name, sizes, dtype, None, default))
         return name
 

@@ -34,20 +34,30 @@ def shift_ref(ref: TensorRef, offsets: Mapping[str, int]) -> TensorRef:
 
 
 def sort_calls(calls: Sequence[Call], sources: set[str]) -> list[Call]:
-    """Return the calls in an order that can be computed, otherwise as stored."""
+    """Return the calls in an order that can be computed: as stored, those that have to wait in further rounds.
+
+    Raises:
+        UnreadableFileError: Some wait for themselves, or for what is not there.
+    """
     ready = {(name, 0) for name in sources}
-    waiting, done = list(calls), []
-    while waiting:
-        rest = []
-        for call in waiting:
-            if all((ref.layer, ref.call) in ready for ref in call.inputs):
-                ready.add((call.layer, call.call))
-                done.append(call)
-            else:
-                rest.append(call)
-        if len(rest) == len(waiting):
-            stuck = ", ".join(f"'{call.layer}'" for call in rest[:5])
-            msg = f"the graph has a cycle or a missing layer; cannot be computed: {stuck}"
-            raise UnreadableFileError(msg)
-        waiting = rest
-    return done
+    takers: dict[tuple[str, int], list[int]] = {}
+    missing = []
+    for place, call in enumerate(calls):
+        needed = {(ref.layer, ref.call) for ref in call.inputs} - ready
+        missing.append(len(needed))
+        for each in needed:
+            takers.setdefault(each, []).append(place)
+    rounds = [0] * len(calls)
+    done = [place for place, count in enumerate(missing) if not count]
+    for place in done:  # which grows meanwhile
+        for taker in takers.pop((calls[place].layer, calls[place].call), ()):
+            rounds[taker] = max(rounds[taker], rounds[place] + (taker < place))
+            missing[taker] -= 1
+            if not missing[taker]:
+                done.append(taker)
+    if len(done) < len(calls):
+        waiting = [f"'{call.layer}'" for call, count in zip(calls, missing, strict=True) if count]
+        stuck = ", ".join(waiting[:5])
+        msg = f"the graph has a cycle or a missing layer; cannot be computed: {stuck}"
+        raise UnreadableFileError(msg)
+    return [calls[place] for place in sorted(done, key=lambda place: (rounds[place], place))]

@@ -75,7 +75,7 @@ def parse_model_config(
         if generation == 1:
             dialect = replace(dialect, channels_first=is_channels_first(data))
         return settle_penalties(_parse_model(data, dialect), version)
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         msg = f"the model configuration is not readable: {type(error).__name__}: {error}"
         raise UnreadableFileError(msg) from error
 
@@ -259,12 +259,24 @@ def _parse_inner(
     if class_name != "Bidirectional":
         return {"layer": _with_parts(_parse_layer(wrapped, dialect))}
     forward = _parse_layer(wrapped, dialect)
+    if _holds(
+        forward, class_name
+    ):  # the weights of each would be four of the inner one's, and so on inside
+        msg = f"layer '{config.get('name')}' (Bidirectional) wraps what is Bidirectional itself"
+        raise UnsupportedError(msg)
     other = config.get("backward_layer")
     if other is not None:
         backward = _parse_layer(cast("Mapping[str, object]", other), dialect)
     else:
         backward = replace(forward, config=backward_config(forward.config, dialect))
     return {"forward_layer": forward, "backward_layer": backward}
+
+
+def _holds(layer: Layer, class_name: str) -> bool:
+    """Return whether a layer is of a class, or wraps one that is."""
+    return layer.class_name == class_name or any(
+        _holds(part, class_name) for part in layer.inner.values()
+    )
 
 
 def _with_parts(layer: Layer) -> Layer:

@@ -17,7 +17,7 @@ from converters.legacy_files.record import OPTIMIZER_GROUPS, LegacyRecord
 from converters.legacy_files.restore import Restored
 from converters.limits import Limits
 from converters.matching.groups import Path, leaves, match_arrays, snake_case, stored_weights
-from converters.names import unique
+from converters.names import taken_names, unique
 from converters.readers.files.keras_settings import parse_architecture
 from converters.readers.files.natural_order import natural_key
 from converters.readers.hdf5.client import Hdf5Index
@@ -176,7 +176,7 @@ def _legacy_file(
         ]
         # Keras lists what trains before what does not.
         weights.sort(key=lambda item: not item[2])
-        taken: set[str] = set()
+        taken = taken_names()
         found = {
             unique("/".join((*path, weight.role)), taken) + colon: arrays[path][weight.role]
             for path, weight, _ in weights

@@ -17,6 +17,7 @@ from converters.errors import (
     ConversionError,
     MismatchError,
     UnreadableFileError,
+    UnsafeFileError,
     UnsupportedError,
 )
 from converters.graph import Call, Graph, Layer, TensorRef
@@ -48,13 +49,16 @@ from converters.lowering.state import Lowering
 from converters.lowering.steps import add_step, block_name, cast_arguments
 from converters.lowering.training_notes import fixed_mode, idle_layers, mode_notes
 from converters.matching.groups import Path
-from converters.names import class_identifier, identifier, unique
+from converters.names import class_identifier, identifier, taken_names, unique
 from converters.passes.blocks import depth_first, name_blocks
 from converters.passes.channels import settle_channels
 from converters.passes.masks import settle_masks
 from converters.registry import Lowered, Plain, Shape, find_layer_rule
 from converters.targets import piece_names
 
+MAX_CALLS = 200_000
+"""Calls of layers, those inside of a model as often as it is called; a file of 20 kB can nest 2**40. The largest networks
+have some thousands."""
 _NONSENSE = (LookupError, ValueError, TypeError, ArithmeticError)
 
 
@@ -75,7 +79,15 @@ def with_input_shape(graph: Graph, arrays: Mapping[Path, Mapping[str, ArrayInfo]
 
 
 def lower_model(graph: Graph, lowering: Lowering) -> Architecture:
-    """Return the torch module of a graph; what each parameter comes from is noted in `lowering`."""
+    """Return the torch module of a graph; what each parameter comes from is noted in `lowering`.
+
+    Raises:
+        UnsafeFileError: Its models call each other too often.
+        ConversionError: As a whole it cannot be computed; problems of single layers are among those of `lowering`.
+    """
+    if (count := _count_calls(graph)) > MAX_CALLS:
+        msg = f"the architecture calls {count:,} layers, models inside of it included; the limit is {MAX_CALLS:,}"
+        raise UnsafeFileError(msg)
     values: dict[TensorRef, Value] = {}
     inputs = []
     dtype = parameter_dtype(graph, lowering)
@@ -110,7 +122,7 @@ def lower_model(graph: Graph, lowering: Lowering) -> Architecture:
     )
     _make_blocks(lowering)
     return Architecture(
-        name=unique(class_identifier(graph.name), piece_names()),
+        name=unique(class_identifier(graph.name), taken_names(piece_names())),
         inputs=tuple(inputs),
         outputs=outputs,
         steps=tuple(lowering.steps),
@@ -119,6 +131,11 @@ def lower_model(graph: Graph, lowering: Lowering) -> Architecture:
         dtype=dtype,
         nesting=cast("Plain", graph.nesting),
     )
+
+
+def _count_calls(graph: Graph) -> int:
+    inside = {layer.name: _count_calls(layer.graph) for layer in graph.layers if layer.graph}
+    return sum(1 + inside.get(call.layer, 0) for call in graph.calls)
 
 
 def _read_text(value: Value, ref: TensorRef, lowering: Lowering) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from converters.architecture import Step
 from converters.errors import ConversionError
 from converters.matching.groups import Path
+from converters.names import Taken, taken_names
 from converters.registry import Param, Shape
 from converters.targets import piece_names
 
@@ -34,8 +35,10 @@ class Lowering:
     steps: list[Step] = field(default_factory=list)
     origins: list[Path] = field(default_factory=list)
     attributes: dict[tuple[Path, str], str] = field(default_factory=dict)
-    values: set[str] = field(default_factory=piece_names)  # no variable may hide a function
-    taken: set[str] = field(default_factory=set)
+    values: Taken = field(
+        default_factory=lambda: taken_names(piece_names())
+    )  # no variable may hide a function
+    taken: Taken = field(default_factory=taken_names)
     blocks: tuple[tuple[str, int], ...] = ()  # the nested models that are being walked
     calls: Counter[Path] = field(default_factory=Counter)  # of nested models
     params: dict[str, tuple[Path, Param]] = field(

@@ -7,6 +7,7 @@ the configuration. Nothing is matched by shape: shapes are checked afterwards (`
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -332,20 +333,19 @@ def _container_keys(graph: Graph, children: Mapping[str, Sequence[LayerArrays]])
         for entry in entries
         if entry.name and not entry.path
     }
-    by_class: dict[str, list[str]] = {}
+    keys = {layer.name: named[layer.name] for layer in graph.layers if layer.name in named}
+    used = set(keys.values())
+    by_class: dict[str, deque[str]] = {}
     for key in sorted(children, key=_natural):
-        by_class.setdefault(re.sub(r"_\d+$", "", key), []).append(key)
-    keys: dict[str, str] = {}
-    for layer in graph.layers:
-        if layer.name in named:
-            keys[layer.name] = named[layer.name]
+        if key not in used:
+            by_class.setdefault(re.sub(r"_\d+$", "", key), deque()).append(key)
     for layer in graph.layers:
         if layer.name in keys or not _has_weights(layer):
             continue
         written_as = "rnn" if "cell" in layer.config else snake_case(layer.class_name)
-        waiting = [key for key in by_class.get(written_as, []) if key not in keys.values()]
+        waiting = by_class.get(written_as)
         if waiting:
-            keys[layer.name] = waiting[0]
+            keys[layer.name] = waiting.popleft()
     return keys
 
 

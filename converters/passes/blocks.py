@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from converters.architecture import MAX_NESTED_BLOCKS, Step
-from converters.names import identifier, unique
+from converters.names import Taken, identifier, unique
 
 Path = tuple[str, ...]
 Level = tuple[str, ...]  # names of the submodules around a step
@@ -34,7 +34,7 @@ class _Group:
 
 
 def name_blocks(
-    steps: Sequence[Step], origins: Sequence[Path], taken: set[str]
+    steps: Sequence[Step], origins: Sequence[Path], taken: Taken
 ) -> tuple[list[Step], dict[str, str]]:
     """Return the steps with repeated blocks as submodules, and the new name of every attribute that changed.
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from converters.architecture import Architecture, InputValue, Step
 from converters.errors import UnsupportedError
-from converters.names import unique
+from converters.names import taken_names, unique
 from converters.passes.channels import settle_channels
 
 Path = tuple[str, ...]
@@ -44,8 +44,8 @@ def change_input_layout(
         raise UnsupportedError(msg, hint=f"layouts: {', '.join(LAYOUTS)}")
     if wanted == legacy or not has_images(architecture):
         return architecture, list(origins)
-    taken = {value.name for value in architecture.inputs}
-    taken.update(name for step in architecture.steps for name in step.results)
+    taken = taken_names(value.name for value in architecture.inputs)
+    taken |= taken_names(name for step in architecture.steps for name in step.results)
     inputs, moves, renamed = [], [], {}
     for value in architecture.inputs:
         if not _is_image(value):

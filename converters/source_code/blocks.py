@@ -11,7 +11,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from converters.architecture import Architecture, Step
-from converters.names import class_identifier, unique
+from converters.names import class_identifier, taken_names, unique
 from converters.registry import Plain
 from converters.source_code.statements import Item
 from converters.targets import TARGETS
@@ -229,7 +229,7 @@ class _Arrangement:
                     continue
                 if repr(column) not in columns:
                     free = key if key not in parameters else f"{same[0].name}_{key}"
-                    parameter = unique(free, set(parameters))
+                    parameter = unique(free, taken_names(parameters))
                     columns[repr(column)] = parameter, column
                     parameters[parameter] = _annotation(column)
                 named.setdefault(same[0].name, {})[key] = columns[repr(column)][0]

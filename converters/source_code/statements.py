@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from converters.architecture import Step
-from converters.names import identifier, unique
+from converters.names import Taken, identifier, taken_names, unique
 from converters.source_code.expressions import function_call
 from converters.source_code.lines import LINE, fitted
 from converters.targets import TARGETS
@@ -57,7 +57,7 @@ class _Variables:
     last_use: Mapping[str, int]
     kept: frozenset[str]  # values that get a name of their own
     names: dict[str, str]
-    taken: set[str]
+    taken: Taken
     holders: dict[str, str] = field(default_factory=dict)  # variable to the value it holds
 
     def name(self, value: str, inputs: Sequence[str], place: int, own: str) -> str:
@@ -109,7 +109,9 @@ def write_statements(
         for value in statement.first.inputs:
             last_use.setdefault(value, place)
     kept = frozenset(outputs) if named_outputs else frozenset()
-    variables = _Variables(last_use, kept, dict(inputs), {*taken, *VARIABLES, *inputs.values()})
+    variables = _Variables(
+        last_use, kept, dict(inputs), taken_names([*taken, *VARIABLES, *inputs.values()])
+    )
     variables.holders.update({name: value for value, name in inputs.items()})
     lines: list[str] = []
     comments = _comments(items)

@@ -16,6 +16,7 @@ from converters.checkpoint import ArrayInfo, LayerArrays, Moved
 from converters.errors import UnsupportedError
 from converters.graph import Call, Constant, Graph, Input, Layer, Operand, TensorRef
 from converters.layers.operators.tensorflow_functions import Function, settle_arguments
+from converters.names import Taken, taken_names, unique
 from converters.registry import Lowered, Shape, TorchStep, find_layer_rule
 from converters.tensorflow_graphs.folding import MAX_FOLDED_NUMBERS
 from converters.tensorflow_graphs.sizes import filled_tensor, refused_size, size_tensor
@@ -68,23 +69,11 @@ class GraphBuilder:
     row_of: dict[TensorRef, str] = field(default_factory=dict)
     merged: dict[TensorRef, Tensor] = field(default_factory=dict)
     followed: int = 0
-    _taken: set[str] = field(default_factory=set)
-    _numbers: dict[str, int] = field(default_factory=dict)
-
-    def _unique(self, name: str) -> str:
-        """Return a name that no layer has; graphs have thousands of one name, so that counting starts where it ended."""
-        number = self._numbers.get(name, 0)
-        candidate = name if number == 0 else f"{name}_{number + 1}"
-        while candidate in self._taken:
-            number += 1
-            candidate = f"{name}_{number + 1}"
-        self._numbers[name] = number + 1
-        self._taken.add(candidate)
-        return candidate
+    _taken: Taken = field(default_factory=taken_names)
 
     def input(self, name: str, shape: Shape | None, dtype: str, key: str) -> Tensor:
         """Add an input of the network."""
-        name = self._unique(name)
+        name = unique(name, self._taken)
         self.layers[name] = _Layer("InputLayer", {"name": name}, {}, trainable=True)
         self.inputs.append(Input(TensorRef(name), shape, dtype, key))
         return Tensor(TensorRef(name), shape or (), dtype)
@@ -115,7 +104,7 @@ class GraphBuilder:
         )
         known = self.keys.get(key) if weights else None
         if known is None:
-            known = self._unique(name)
+            known = unique(name, self._taken)
             trainable = all(
                 weight.trainable
                 for role, weight in weights.items()
@@ -163,7 +152,7 @@ class GraphBuilder:
         """
         inputs: list[Tensor] = []
         plain = {key: self._argument(value, inputs) for key, value in arguments.items()}
-        name = self._unique(name)
+        name = unique(name, self._taken)
         layer = Layer(name, f"ops.{operation}", {"name": name})
         shapes = tuple(each.shape or () for each in inputs)
         settle_arguments(layer, Function(operation, {}), plain, shapes)

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from converters.errors import UnsupportedError
-from converters.names import unique
+from converters.names import taken_names, unique
 from converters.writers.content import Content
 from converters.writers.output_file import OutputFile
 from converters.writers.registry import writer
@@ -70,7 +70,7 @@ def _export(traced: Traced) -> onnx.ModelProto:
     from converters.traced.program import free_loops
 
     architecture = traced.model.architecture
-    taken = {value.name for value in architecture.inputs}
+    taken = taken_names(value.name for value in architecture.inputs)
     wanted = architecture.output_names or architecture.outputs
     try:
         with free_loops(traced.model, architecture):

@@ -6,7 +6,14 @@ import keyword
 import pytest
 import torch
 
-from converters.names import MODULE_ATTRIBUTES, SOURCE_NAMES, class_identifier, identifier, unique
+from converters.names import (
+    MODULE_ATTRIBUTES,
+    SOURCE_NAMES,
+    class_identifier,
+    identifier,
+    taken_names,
+    unique,
+)
 
 HOSTILE = [
     "x'; import os #",
@@ -102,10 +109,40 @@ def test_class_names_are_cap_words(text: str, name: str) -> None:
 
 
 def test_taken_names_are_numbered_and_a_number_in_the_way_is_skipped() -> None:
-    taken = {"q", "q_2"}
+    taken = taken_names(["q", "q_2"])
 
     assert [unique("q", taken), unique("q", taken), unique("p", taken)] == ["q_3", "q_4", "p"]
-    assert taken == {"q", "q_2", "q_3", "q_4", "p"}
+    assert set(taken) == {"q", "q_2", "q_3", "q_4", "p"}
+
+
+def test_a_numbered_name_is_numbered_like_any_other() -> None:
+    taken = taken_names(["q"])
+
+    assert [unique(name, taken) for name in ("q", "q_2", "q_2", "q")] == [
+        "q_2",
+        "q_2_2",
+        "q_2_3",
+        "q_3",
+    ]
+
+
+class Counted(dict[str, int]):
+    """Taken names that count how often they are asked."""
+
+    asked = 0
+
+    def __contains__(self, name: object) -> bool:
+        self.asked += 1
+        return super().__contains__(name)
+
+
+def test_many_layers_of_one_name_are_named_in_a_time_that_grows_with_their_number() -> None:
+    taken = Counted()
+
+    for _ in range(500):
+        unique("layer", taken)
+
+    assert taken.asked < 3 * 500
 
 
 def test_emitted_classes_shadow_no_builtin_that_their_source_calls() -> None:

@@ -86,6 +86,49 @@ def test_calls_are_put_into_an_order_that_can_be_computed() -> None:
     assert [each.name for each in graph.layers] == ["x", "last", "first"]
 
 
+def test_what_has_to_wait_comes_behind_all_that_could_be_computed_before_it() -> None:
+    layers = [
+        entry("InputLayer", "x", []),
+        entry("ReLU", "third", [[["second", 0, 0, {}]]]),
+        entry("ReLU", "second", [[["first", 0, 0, {}]]]),
+        entry("ReLU", "first", [[["x", 0, 0, {}]]]),
+        entry("ReLU", "behind_first", [[["first", 0, 0, {}]]]),
+    ]
+
+    graph = parse(functional(layers, [["x", 0, 0]], [["third", 0, 0]]), generation=2)
+
+    assert [call.layer for call in graph.calls] == ["first", "behind_first", "second", "third"]
+
+
+def test_cycle_is_refused_with_what_waits_in_it() -> None:
+    layers = [
+        entry("InputLayer", "x", []),
+        entry("ReLU", "apart", [[["x", 0, 0, {}]]]),
+        entry("Add", "one", [[["x", 0, 0, {}], ["other", 0, 0, {}]]]),
+        entry("ReLU", "other", [[["one", 0, 0, {}]]]),
+    ]
+
+    with pytest.raises(UnreadableFileError, match=r"cannot be computed: 'one', 'other'$"):
+        parse(functional(layers, [["x", 0, 0]], [["other", 0, 0]]), generation=2)
+
+
+def test_bidirectional_layer_inside_of_another_is_refused() -> None:
+    wrapped = layer("LSTM", units=2)
+    for depth in range(90):  # each would double the weights
+        wrapped = layer("Bidirectional", layer=wrapped)
+        wrapped["config"]["name"] = f"level_{depth}"
+
+    with pytest.raises(UnsupportedError, match=r"'level_1' .* wraps what is Bidirectional itself"):
+        parse(sequential(wrapped))
+
+
+def test_number_larger_than_any_is_no_size() -> None:
+    text = json.dumps(sequential(layer("InputLayer", batch_shape=[None, 4]))).replace("4", "1e999")
+
+    with pytest.raises(UnreadableFileError, match="not readable"):
+        parse_model_config(text, generation=3)
+
+
 def test_nested_model_whose_first_call_was_not_stored_is_found() -> None:
     inner = functional(KERAS_2, [["x", 0, 0]], [["sum", 0, 0]])
     inner.update(name="inner", inbound_nodes=[[["y", 0, 0, {}]]])

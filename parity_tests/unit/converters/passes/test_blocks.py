@@ -23,7 +23,7 @@ def origins(steps: list[Step]) -> list[tuple[str, ...]]:
 def test_layers_named_alike_become_submodules() -> None:
     steps = [*block("block_1", "x", 4), *block("block_2", "block_1", 5)]
 
-    found, renamed = name_blocks(steps, origins(steps), set())
+    found, renamed = name_blocks(steps, origins(steps), {})
 
     assert renamed == {
         "block_1_1_dense": "block_1.dense_1",
@@ -50,7 +50,7 @@ def test_layers_named_alike_become_submodules() -> None:
     ids=["once", "other activation", "without numbers", "interleaved"],
 )
 def test_what_does_not_repeat_stays_as_it_is(steps: list[Step]) -> None:
-    found, renamed = name_blocks(steps, origins(steps), set())
+    found, renamed = name_blocks(steps, origins(steps), {})
 
     assert not renamed
     assert found == steps
@@ -60,7 +60,7 @@ def test_layer_that_others_call_too_stays_outside() -> None:
     steps = [*block("block_1", "x", 4), *block("block_2", "block_1", 4)]
     again = Step("nn.Linear", ("block_2",), "y", "block_1_1_dense", state=("weight", "bias"))
 
-    _, renamed = name_blocks([*steps, again], [*origins(steps), ("block_1_1_dense",)], set())
+    _, renamed = name_blocks([*steps, again], [*origins(steps), ("block_1_1_dense",)], {})
 
     assert not renamed
 
@@ -68,7 +68,7 @@ def test_layer_that_others_call_too_stays_outside() -> None:
 def test_submodule_does_not_take_a_name_that_is_taken() -> None:
     steps = [*block("block_1", "x", 4), *block("block_2", "block_1", 5)]
 
-    _, renamed = name_blocks(steps, origins(steps), {"block_1"})
+    _, renamed = name_blocks(steps, origins(steps), {"block_1": 1})
 
     assert renamed["block_1_1_dense"] == "block_1_2.dense_1"
 
@@ -83,7 +83,7 @@ def test_submodules_of_another_level_are_within_their_model() -> None:
         ("encoder", (step.attribute or step.output).removeprefix("encoder.")) for step in steps
     ]
 
-    found, renamed = name_blocks(steps, paths, {"encoder"})
+    found, renamed = name_blocks(steps, paths, {"encoder": 1})
 
     assert renamed["encoder.b1_1_dense"] == "encoder.b1.dense_1"
     assert found[0].blocks == (("encoder", 0), ("b1", 0))
@@ -104,7 +104,7 @@ def test_names_are_in_the_order_in_which_torch_lists_them() -> None:
 def test_a_name_of_thousand_numbers_costs_nothing() -> None:
     step = Step("F.relu", ("x",), "y")
 
-    found, renamed = name_blocks([step] * 2, [("1_" * 100_000,)] * 2, set())
+    found, renamed = name_blocks([step] * 2, [("1_" * 100_000,)] * 2, {})
 
     assert len(found) == 2
     assert not renamed
