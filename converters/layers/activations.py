@@ -213,11 +213,10 @@ def softmax(layer: Layer, *shapes: Shape) -> list[TorchStep] | Lowered:
     mask = masks.of_input()
     if mask is None:
         return [TorchStep("F.softmax" if len(axes) == 1 else "compat.joint_softmax", over)]
-    if len(masks.shapes[mask]) > len(shapes[0]):
-        msg = (
-            f"layer '{layer.name}' (Softmax): its mask {masks.shapes[mask]} has more axes than its input "
-            f"{shapes[0]}"
-        )
+    given = masks.shapes[mask]
+    sizes = zip(reversed(given), reversed(shapes[0]), strict=False)
+    if len(given) > len(shapes[0]) or not all(m in (1, None, n) or n is None for m, n in sizes):
+        msg = f"layer '{layer.name}' (Softmax): its mask {given} does not fit its input {shapes[0]}"
         raise UnsupportedError(msg)
     step = TorchStep("compat.masked_softmax", over, inputs=("input_0", mask), results=("y",))
     return Lowered((step,), ("y",), masks=(mask,))

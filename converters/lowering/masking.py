@@ -27,12 +27,44 @@ class Value:
     mask: tuple[str, Shape] | None = None
 
 
-def split_masks(call: Call) -> tuple[Call, dict[str, TensorRef]]:
+_SECOND = ("Attention", "AdditiveAttention", "GlobalAveragePooling1D", "Softmax")
+_THIRD = (
+    *("SimpleRNN", "GRU", "LSTM", "RNN", "Bidirectional"),
+    *("ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"),
+    *("BatchNormalization", "TimeDistributed"),
+)
+_HEADS = ("MultiHeadAttention", "GroupQueryAttention")
+MASK_PLACES: dict[str, dict[int, str]] = {
+    **{name: {1: "mask"} for name in _SECOND},
+    **{name: {2: "mask"} for name in _THIRD},
+    **{name: {3: "query_mask", 4: "value_mask", 5: "key_mask"} for name in _HEADS},
+}
+"""Where Keras 3 takes masks that are not named, by the order of the arguments of `call`."""
+
+
+def _with_named_masks(call: Call, class_name: str) -> Call:
+    """Return the call with masks that are given by their place as arguments of their names."""
+    names = {
+        place: name
+        for place, name in MASK_PLACES.get(class_name, {}).items()
+        if len(call.args) > place and isinstance(call.args[place], Operand)
+    }
+    if not names:
+        return call
+    args = [None if place in names else value for place, value in enumerate(call.args)]
+    while args[-1] is None:
+        args.pop()
+    kwargs = {name: call.args[place] for place, name in names.items()}
+    return replace(call, args=tuple(args), kwargs={**call.kwargs, **kwargs})
+
+
+def split_masks(call: Call, class_name: str) -> tuple[Call, dict[str, TensorRef]]:
     """Return the call without its masks, and those by the names that steps know (`registry.Masks`).
 
     Raises:
         UnsupportedError: A mask is not a tensor, or masks lie deeper than in one list.
     """
+    call = _with_named_masks(call, class_name)
     found: dict[str, Operand] = {}
     for argument in ARGUMENTS:
         given = call.kwargs.get(argument)

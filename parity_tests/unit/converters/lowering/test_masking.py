@@ -176,7 +176,7 @@ def test_unknown_use_of_masks_is_an_error() -> None:
 
 
 REFUSED: dict[str, tuple[Layer, str]] = {
-    "softmax over features": (Layer("s", "Softmax", {}), "as many axes as its input"),
+    "softmax over features": (Layer("s", "Softmax", {}), "does not fit its input"),
     "time steps of one number": (
         Layer(
             "t",
@@ -204,22 +204,40 @@ def call(args: tuple[object, ...], kwargs: Mapping[str, object], count: int) -> 
 def test_masks_are_taken_out_of_a_call_and_the_rest_is_renumbered() -> None:
     given = call((Operand(0),), {"mask": Operand(1), "initial_state": (Operand(2), Operand(3))}, 4)
 
-    found, masks = split_masks(given)
+    found, masks = split_masks(given, "LSTM")
 
     assert masks == {"mask": TensorRef("t1")}
     assert found.inputs == (TensorRef("t0"), TensorRef("t2"), TensorRef("t3"))
     assert found.kwargs == {"initial_state": (Operand(1), Operand(2))}
 
 
+@pytest.mark.parametrize(
+    ("class_name", "args"),
+    [
+        ("Attention", ((Operand(0), Operand(1)), Operand(2))),
+        ("GRU", (Operand(0), Operand(1), Operand(2))),
+    ],
+    ids=["second", "third"],
+)
+def test_mask_without_a_name_is_found_by_its_place(
+    class_name: str, args: tuple[object, ...]
+) -> None:
+    found, masks = split_masks(call(args, {}, 3), class_name)
+
+    assert masks == {"mask": TensorRef("t2")}
+    assert found.args == args[:-1]
+    assert found.inputs == (TensorRef("t0"), TensorRef("t1"))
+
+
 def test_masks_of_a_list_are_numbered() -> None:
     given = call(((Operand(0), Operand(1)),), {"mask": (None, Operand(2))}, 3)
 
-    assert split_masks(given)[1] == {"mask_given_1": TensorRef("t2")}
+    assert split_masks(given, "LSTM")[1] == {"mask_given_1": TensorRef("t2")}
 
 
 def test_mask_that_is_no_tensor_is_refused() -> None:
     with pytest.raises(UnsupportedError, match="mask=True; needed is a tensor"):
-        split_masks(call((Operand(0),), {"mask": True}, 1))
+        split_masks(call((Operand(0),), {"mask": True}, 1), "LSTM")
 
 
 @pytest.mark.tf
@@ -231,7 +249,7 @@ def test_rules_hand_masks_on_where_keras_does() -> None:
         if found is None or mask_use(rule) is None or not rule.examples:
             continue
         kwargs = rule.examples[0].kwargs
-        if any(isinstance(value, Mapping) for value in kwargs.values()) or name == "Embedding":
+        if any(isinstance(value, Mapping) for value in kwargs.values()) or "Embedding" in name:
             continue
         assert found(**kwargs).supports_masking == (mask_use(rule) != "drop"), name
         checked += 1
