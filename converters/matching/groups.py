@@ -39,6 +39,9 @@ MADE_OF_LAYERS = (
 KEPT_TWICE = "the kernel of the wrapped layer, which is stored there as well"
 LOOKED_UP_TWICE = "the weights of the words, which the layer around the table stores as well"
 LAYER_STATE = "what a stateful layer remembered of its last batch; the converted one starts anew"
+INNER_OPTIMIZER = (
+    "the optimizer of a nested model, compiled by itself; the whole is trained by its own"
+)
 SEED_STATE = "the state of a Keras seed generator; torch draws from its own"
 
 
@@ -237,6 +240,7 @@ def _match_containers(
                     f"layer '{layer.name}': the file has no arrays for it, needed {listed_roles(needed)}"
                 )
         elif layer.graph:
+            inside = _without_optimizer(inside, ignored)
             _match_containers(layer.graph, inside, path, found, problems, ignored)
         else:
             arrays = {
@@ -256,6 +260,15 @@ def _match_containers(
         for key, left in children.items()
         if any(entry.arrays for entry in left)
     ]
+
+
+def _without_optimizer(
+    entries: Sequence[LayerArrays], ignored: list[tuple[str, str]]
+) -> list[LayerArrays]:
+    """Return the groups of a nested model without those of its own optimizer, which lie beside its layers."""
+    own = [entry for entry in entries if entry.path.split("/")[0] == "optimizer"]
+    ignored += [(i.name, INNER_OPTIMIZER) for entry in own for i in entry.arrays.values()]
+    return [entry for entry in entries if entry not in own]
 
 
 def _once(

@@ -105,6 +105,22 @@ def test_state_of_a_seed_generator_is_left_out_with_the_reason() -> None:
     assert "seed generator" in matched.ignored[0][1]
 
 
+def test_optimizer_of_a_nested_model_is_left_out_with_the_reason() -> None:
+    inner = Layer("inner", "Functional", {}, graph=graph(dense("d"), name="inner"))
+    stored = [
+        entry("layers/functional", name="inner"),
+        entry("layers/functional/layers/dense", "0", "1"),
+        entry("layers/functional/optimizer", "0", "1", "2"),
+    ]
+
+    matched = match_arrays(graph(inner), stored)
+
+    assert list(matched.arrays) == [("inner", "d")]
+    assert [name for name, _ in matched.ignored] == [
+        f"layers/functional/optimizer/{index}" for index in range(3)
+    ]
+
+
 def test_nested_model_in_one_group_has_trainable_weights_first() -> None:
     normalization = Layer("bn", "BatchNormalization", {"scale": True, "center": True})
     inner = Layer("inner", "Functional", {}, graph=graph(normalization, dense("d"), name="inner"))
