@@ -119,9 +119,9 @@ MASK_USES = ("pass", "drop", "end", "use")
 without a warning; the rule computes with it."""
 
 
-NUMBERS = ("whole", "kept", "multiplied")
-"""What becomes of whole numbers in a layer: it gives such; it gives what it takes, in another arrangement; its kernel
-multiplies them, which torch does with floating ones only. Where nothing is said, a layer computes with floating ones."""
+NUMBERS = ("whole", "kept", "places")
+"""What becomes of whole numbers in a layer: it gives such; it gives what it takes, in another arrangement; they are
+places in a table. Where nothing is said, weights multiply them, and the layer computes with floating ones."""
 
 
 @dataclass(frozen=True, slots=True)

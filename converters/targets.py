@@ -260,7 +260,7 @@ TARGETS: dict[str, Target] = {
     ),
     "compat.ReversibleEmbedding": _module(
         f"{COMPAT}.quantized:ReversibleEmbedding",
-        *("tied", "soft_cap"),
+        *("tied", "soft_cap", "reverse_dtype"),
         unnamed=("num_embeddings", "embedding_dim"),
     ),
     "compat.EinsumDense": _module(

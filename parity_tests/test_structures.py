@@ -147,6 +147,56 @@ def test_vocabularies_that_a_layer_learned_are_read_from_the_archive(
         np.testing.assert_allclose(found, wanted, rtol=1e-6)
 
 
+@pytest.mark.parametrize("wrapped", [False, True], ids=["plain", "wrapped"])
+def test_weights_multiply_whole_numbers_as_floats_and_tables_keep_them(
+    keras: Any, tmp_path: Path, *, wrapped: bool
+) -> None:
+    x = keras.Input((4, 3), dtype="int32")
+    gru = keras.layers.GRU(2)
+    table = keras.layers.Embedding(5, 2)
+    looked_up = keras.layers.TimeDistributed(table)(x) if wrapped else table(x)
+    model = keras.Model(x, [keras.layers.Bidirectional(gru)(x) if wrapped else gru(x), looked_up])
+    numbers = np.arange(24, dtype="int32").reshape(2, 4, 3) % 5
+
+    legacy, found, emitted = both_sides(model, tmp_path, numbers)
+
+    for values in (found, emitted):
+        for wanted, value in zip(legacy, values, strict=True):
+            np.testing.assert_allclose(value, wanted, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("inner", "outer"), [((3,), (3, 1)), ((3, 1), (3,))], ids=["lost", "added"]
+)
+def test_nested_model_is_called_with_one_last_axis_of_1_more_or_less(
+    keras: Any, tmp_path: Path, inner: tuple[int, ...], outer: tuple[int, ...]
+) -> None:
+    x, y = keras.Input(inner), keras.Input(outer)
+    model = keras.Model(y, keras.Model(x, keras.layers.Dense(2)(x))(y))
+    numbers = np.random.default_rng(3).normal(size=(2, *outer)).astype("float32")
+
+    [legacy], [found], [emitted] = both_sides(model, tmp_path, numbers)
+
+    np.testing.assert_allclose(found, legacy, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(emitted, found)
+
+
+def both_sides(
+    model: Any, folder: Path, x: np.ndarray
+) -> tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray]]:
+    """Return the outputs of a Keras model, of what it converts to, and of the emitted source."""
+    model.save(folder / "model.keras")
+    torchward.convert(
+        folder / "model.keras", folder / "model.pth", source_code=folder / "network.py"
+    )
+    converted = torchward.load(folder / "model.pth")
+    emitted = runpy.run_path(str(folder / "network.py"))[converted.architecture.name]()
+    emitted.load_state_dict(converted.state_dict())
+    with torch.no_grad():
+        found, source = (flat(network(torch.from_numpy(x))) for network in (converted, emitted))
+    return [np.asarray(value) for value in flat(model(x))], found, source
+
+
 @pytest.mark.parametrize("structure", ["single", "dictionary"])
 def test_loss_of_a_single_output_may_be_given_by_its_name(
     structure: str, keras: Any, tmp_path: Path

@@ -19,7 +19,6 @@ from converters.settings import flag, integer, text, unsupported
         Example({"units": 5, "activation": "relu"}, ((7, 4),)),
     ),
     mask="pass",
-    numbers="multiplied",
 )
 def dense(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     """Return `nn.Linear` and the activation. y = activation(x kernel + bias) on the last axis."""
@@ -60,7 +59,6 @@ def _has_bias(config: Mapping[str, object]) -> bool:
         Example({"equation": "...x,xy->...y", "output_shape": 3, "bias_axes": "y"}, ((2, 5, 4),)),
         Example({"equation": "ab...,bc->ac...", "output_shape": 3, "bias_axes": "c"}, ((4, 2),)),
     ),
-    numbers="multiplied",
 )
 def einsum_dense(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     """Return `an einsum with a weight, and the activation."""

@@ -18,6 +18,7 @@ from converters.settings import flag, integer
         ),
     ),
     mask="use",
+    numbers="places",
 )
 def embedding(layer: Layer, *shapes: Shape) -> Lowered:
     """Return `nn.Embedding`. Keras takes indices of any type and cuts off their fraction; a mask is made before that."""

@@ -131,12 +131,17 @@ def quantized_einsum_dense(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     return [step, *activation_steps(layer, layer.config.get("activation"))]
 
 
-@layer("QuantizedEmbedding", weights=_stored("embeddings", None), mask="use")
+@layer("QuantizedEmbedding", weights=_stored("embeddings", None), mask="use", numbers="places")
 def quantized_embedding(layer: Layer, *shapes: Shape) -> Lowered:
     """Return a table that stays int8 or int4; the mask is made as by Embedding."""
+    return _looked_up(layer, _table(layer, shapes[0], reverse=False))
+
+
+def _looked_up(layer: Layer, table: TorchStep) -> Lowered:
+    """Return the rows of a table at whole numbers of any type, and the mask that leaves out 0 where one is made."""
     steps = (
         TorchStep("compat.as_indices", inputs=("input_0",), results=("indices",)),
-        replace(_table(layer, shapes[0], reverse=False), inputs=("indices",), results=("vectors",)),
+        replace(table, inputs=("indices",), results=("vectors",)),
     )
     if not flag(layer, "mask_zero", default=False):
         return Lowered(steps, ("vectors",), masks=(None,))
@@ -145,8 +150,6 @@ def quantized_embedding(layer: Layer, *shapes: Shape) -> Lowered:
 
 
 def _table(layer: Layer, shape: Shape, *, reverse: bool) -> TorchStep:
-    if layer.class_name != "QuantizedEmbedding" and flag(layer, "mask_zero", default=False):
-        raise unsupported(layer, "mask_zero", needed="false where weights are quantized")
     size, width = integer(layer, "input_dim"), integer(layer, "output_dim")
     kwargs = {"num_embeddings": size, "embedding_dim": width, **_settings(layer, width)}
     if layer.class_name == "QuantizedEmbedding":
@@ -177,16 +180,9 @@ def _reverse_params(size: int, packed: int, groups: Plain) -> list[Param]:
 
 
 def _reverse(layer: Layer) -> bool:
-    """Return whether a call goes from vectors to rows.
-
-    Raises:
-        UnsupportedError: It also casts them.
-    """
+    """Return whether a call goes from vectors to rows."""
     call = call_of(layer)
-    found = call.kwargs.get("reverse", call.args[1] if len(call.args) > 1 else False)
-    if layer.config.get("reverse_dtype") is not None:
-        raise unsupported(layer, "reverse_dtype", needed="null")
-    return found is True
+    return call.kwargs.get("reverse", call.args[1] if len(call.args) > 1 else False) is True
 
 
 def _untied(config: Mapping[str, object]) -> bool:
@@ -205,26 +201,35 @@ def _untied_groups(config: Mapping[str, object]) -> bool:
         Weight("reverse_embeddings_scale", when=_untied, trainable=False),
         Weight("reverse_embeddings_zero", when=_untied_groups, trainable=False),
     ),
+    mask="use",
+    numbers="places",
     takes_call=True,
 )
-def quantized_reversible_embedding(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+def quantized_reversible_embedding(layer: Layer, *shapes: Shape) -> list[TorchStep] | Lowered:
     """Return the same table for both directions."""
     reverse = _reverse(layer)
+    if reverse and layer.config.get("reverse_dtype") is not None:
+        raise unsupported(layer, "reverse_dtype", needed="null where weights are quantized")
     step = _table(layer, shapes[0], reverse=reverse)
-    return [step] if reverse else [TorchStep("compat.as_indices"), step]
+    return [step] if reverse else _looked_up(layer, step)
 
 
 @layer(
     "ReversibleEmbedding",
     weights=(Weight("embeddings"), Weight("reverse_embeddings", when=_untied)),
-    examples=(Example({"input_dim": 7, "output_dim": 3}, ((4,),), below=7),),
+    examples=(
+        Example({"input_dim": 7, "output_dim": 3}, ((4,),), below=7),
+        Example(
+            {"input_dim": 3, "output_dim": 2, "mask_zero": True}, ((6,),), below=3, pooled=True
+        ),
+    ),
+    mask="use",
+    numbers="places",
     takes_call=True,
 )
-def reversible_embedding(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+def reversible_embedding(layer: Layer, *shapes: Shape) -> list[TorchStep] | Lowered:
     """Return a table with both directions in one module: whole numbers are looked up, vectors compared with the rows."""
     size, width = integer(layer, "input_dim"), integer(layer, "output_dim")
-    if layer.class_name != "QuantizedEmbedding" and flag(layer, "mask_zero", default=False):
-        raise unsupported(layer, "mask_zero", needed="false")
     reverse = _reverse(layer)
     kwargs: dict[str, Plain] = {"num_embeddings": size, "embedding_dim": width}
     params = [Param("weight", "embeddings", "row out -> row out", (size, width))]
@@ -233,6 +238,14 @@ def reversible_embedding(layer: Layer, *shapes: Shape) -> list[TorchStep]:
         params.append(Param("reverse", "reverse_embeddings", "out row -> row out", (width, size)))
     if (cap := optional_number(layer, "logit_soft_cap")) is not None:
         kwargs["soft_cap"] = cap
+    if (dtype := layer.config.get("reverse_dtype")) is not None:
+        kwargs["reverse_dtype"] = _floating(layer, dtype)
     shape = (*shapes[0][:-1], size) if reverse else (*shapes[0], width)
     step = TorchStep("compat.ReversibleEmbedding", kwargs, tuple(params), shape=shape)
-    return [step] if reverse else [TorchStep("compat.as_indices"), step]
+    return [step] if reverse else _looked_up(layer, step)
+
+
+def _floating(layer: Layer, dtype: object) -> str:
+    if dtype not in ("bfloat16", "float16", "float32", "float64"):
+        raise unsupported(layer, "reverse_dtype", needed="a floating type")
+    return str(dtype)

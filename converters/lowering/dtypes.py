@@ -51,8 +51,15 @@ def gives_words(layer: Layer) -> bool:
 
 
 def needs_floats(layer: Layer, argument: str, lowering: Lowering) -> bool:
-    """Tell whether an argument is of whole numbers that a kernel multiplies."""
-    return _numbers(layer) == "multiplied" and argument in lowering.whole
+    """Tell whether an argument is of whole numbers that weights multiply, which torch does with floating ones only."""
+    return argument in lowering.whole and _multiplies(layer)
+
+
+def _multiplies(layer: Layer) -> bool:
+    if layer.inner:  # a wrapper does what the layer in it does
+        return _multiplies(next(iter(layer.inner.values())))
+    rule = LAYERS.get(layer.class_name)
+    return rule is not None and bool(rule.weights) and rule.numbers is None
 
 
 def _numbers(layer: Layer) -> str | None:

@@ -53,7 +53,7 @@ from converters.names import class_identifier, identifier, taken_names, unique
 from converters.passes.blocks import depth_first, name_blocks
 from converters.passes.channels import settle_channels
 from converters.passes.masks import settle_masks
-from converters.registry import Lowered, Plain, Shape, find_layer_rule
+from converters.registry import Lowered, Plain, Shape, TorchStep, find_layer_rule
 from converters.targets import piece_names
 
 MAX_CALLS = 200_000
@@ -192,7 +192,7 @@ def _lower_calls(
             lowering.mode = fixed_mode(layer, call, generation=graph.generation, around=around)
             lowering.notes += rivals(graph, call, arguments)
             if not layer.is_operation:
-                call, given = split_masks(call)
+                call, given = split_masks(call, layer.class_name)
                 arguments = [_carried(values[ref], lowering) for ref in call.inputs]
             masks = named_masks(arguments, {name: values[ref] for name, ref in given.items()})
             layer = with_masks(layer, masks, graph.generation)
@@ -227,6 +227,24 @@ def _by_key(graph: Graph, call: Call, arguments: Sequence[Value]) -> Sequence[Va
     return [arguments[places[key]] for key in keys]
 
 
+def _with_rank_of(
+    shape: Shape | None, argument: Value, layer: Layer, path: Path, lowering: Lowering
+) -> Value:
+    """Return what a nested model is called with; a last axis of 1 that its input has or lacks comes or goes.
+
+    Source: keras 3.15.1, models/functional.py, `_adjust_input_rank`.
+    """
+    given = argument.shape
+    if shape is None or abs(len(shape) - len(given)) != 1 or max(shape, given, key=len)[-1] != 1:
+        return argument
+    step = TorchStep("torch.unsqueeze" if len(shape) > len(given) else "torch.squeeze", {"dim": -1})
+    wanted = (*given, 1) if len(shape) > len(given) else given[:-1]
+    [(name, _)] = add_step(
+        replace(step, shape=wanted), layer, path, [(argument.name, given)], lowering
+    )
+    return replace(argument, name=name, shape=wanted)
+
+
 def _lower_nested(
     layer: Layer,
     graph: Graph,
@@ -242,7 +260,8 @@ def _lower_nested(
         )
         raise UnreadableFileError(msg)
     inner = {
-        entry.tensor: argument for entry, argument in zip(graph.inputs, arguments, strict=True)
+        entry.tensor: _with_rank_of(entry.shape, argument, layer, path, lowering)
+        for entry, argument in zip(graph.inputs, arguments, strict=True)
     }
     around = lowering.blocks
     if len(around) < MAX_NESTED_BLOCKS:

@@ -37,9 +37,13 @@ def joint_softmax(x: Tensor, *, dim: tuple[int, ...]) -> Tensor:
     return (x - x.logsumexp(dim, keepdim=True)).exp()
 
 
-def masked_softmax(x: Tensor, mask: Tensor, *, dim: int | tuple[int, ...] = -1) -> Tensor:
+def masked_softmax(
+    x: Tensor, mask: Tensor, *, dim: int | tuple[int, ...] = -1
+) -> Tensor:
     """Return the softmax over the elements that the mask keeps, and 0 elsewhere; a mask of numbers keeps those above 0.5."""
     keep = mask if mask.dtype == torch.bool else mask > 0.5
     kept = torch.where(keep, x, -1e9)
-    of_kept = kept.softmax(dim) if isinstance(dim, int) else joint_softmax(kept, dim=dim)
+    of_kept = (
+        kept.softmax(dim) if isinstance(dim, int) else joint_softmax(kept, dim=dim)
+    )
     return torch.where(keep, of_kept, 0.0)

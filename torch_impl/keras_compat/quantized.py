@@ -243,6 +243,7 @@ class ReversibleEmbedding(nn.Module):
         embedding_dim: size of a row.
         tied: the other direction uses the same table; otherwise one of its own.
         soft_cap: limit of the results of the other direction: soft_cap tanh(y / soft_cap).
+        reverse_dtype: what the other direction computes in and gives; None: as the vectors are.
 
     Source: keras 3.15.1, layers/core/reversible_embedding.py.
     """
@@ -254,9 +255,13 @@ class ReversibleEmbedding(nn.Module):
         *,
         tied: bool = True,
         soft_cap: float | None = None,
+        reverse_dtype: str | None = None,
     ) -> None:
         super().__init__()
         self.soft_cap = soft_cap
+        self.reverse_dtype = (
+            None if reverse_dtype is None else getattr(torch, reverse_dtype)
+        )
         self.weight = nn.Parameter(torch.zeros(num_embeddings, embedding_dim))
         self.reverse = (
             None if tied else nn.Parameter(torch.zeros(num_embeddings, embedding_dim))
@@ -266,7 +271,10 @@ class ReversibleEmbedding(nn.Module):
         """Return (..., embedding_dim) for whole numbers, (..., num_embeddings) for vectors."""
         if not x.is_floating_point():
             return nn.functional.embedding(x, self.weight)
-        y = x @ (self.weight if self.reverse is None else self.reverse).T
+        table: Tensor = self.weight if self.reverse is None else self.reverse
+        if self.reverse_dtype is not None:
+            x, table = x.to(self.reverse_dtype), table.to(self.reverse_dtype)
+        y = x @ table.T
         return (
             y
             if self.soft_cap is None

@@ -40,6 +40,7 @@ LAYERS: dict[str, tuple[tuple[int, ...], Callable[..., Any]]] = {
     "embedding": ((4,), lambda keras, x: keras.layers.Embedding(7, 5)(x)),
     "reversible": ((4,), reversible),
     "untied": ((4,), lambda keras, x: reversible(keras, x, tie_weights=False)),
+    "masked": ((4,), lambda keras, x: reversible(keras, x, mask_zero=True)),
     "soft-cap": ((4,), lambda keras, x: reversible(keras, x, logit_soft_cap=0.5)),
 }
 MODES = ("int8", "int4", "int4-columns", "int4-blocks")
@@ -55,7 +56,7 @@ def configuration(keras: Any, mode: str) -> Any:
 def save_model(keras: Any, name: str, mode: str, path: Path) -> tuple[Any, np.ndarray]:
     keras.utils.clear_session(free_memory=False)
     shape, build = LAYERS[name]
-    indices = name in ("embedding", "reversible", "untied", "soft-cap")
+    indices = name in ("embedding", "reversible", "untied", "masked", "soft-cap")
     inputs = keras.Input(shape, dtype="int32" if indices else "float32")
     model = keras.Model(inputs, build(keras, inputs))
     draws = np.random.default_rng(5)
