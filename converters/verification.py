@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import zlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from zipfile import BadZipFile
@@ -118,7 +119,7 @@ def read_recorded(path: Path) -> Arrays:
     except OSError as error:
         msg = f"{path}: cannot be read: {error.strerror or error}"
         raise UnreadableFileError(msg) from error
-    except (ValueError, BadZipFile, EOFError, AttributeError) as error:
+    except (ValueError, TypeError, EOFError, NotImplementedError, BadZipFile, zlib.error) as error:
         # numpy takes what is no archive for one array or a pickle, and says how to run the pickle.
         msg = f"{path}: is no .npz of recorded arrays"
         raise UnreadableFileError(msg) from error
@@ -128,3 +129,16 @@ def numbered(recorded: Arrays, letter: str) -> list[NDArray]:  # type: ignore[ty
     """Return the arrays `x0`, `x1`, ... of a letter in order."""
     names = [name for name in recorded if name.startswith(letter) and name[len(letter) :].isdigit()]
     return [recorded[name] for name in sorted(names, key=lambda name: int(name[len(letter) :]))]
+
+
+def relative_difference(found: NDArray[np.generic], wanted: NDArray[np.generic]) -> float:
+    """Return the largest difference of two arrays of one shape, relative to the largest value wanted or 1; NaN if one is."""
+    if not wanted.size:
+        return 0.0
+    wide = np.asarray(wanted, np.float64)
+    return float(np.abs(np.asarray(found, np.float64) - wide).max() / max(1.0, np.abs(wide).max()))
+
+
+def largest(differences: Sequence[float]) -> float:
+    """Return the largest difference; NaN if one is, which `max` passes over."""
+    return float(np.max(differences, initial=0.0))

@@ -35,8 +35,10 @@ from converters.verification import (
     Arrays,
     Check,
     VerificationReport,
+    largest,
     numbered,
     read_recorded,
+    relative_difference,
 )
 from torch_impl.keras_compat.keras_optimizer import KerasOptimizer
 
@@ -189,14 +191,11 @@ def _difference(found: Tensor, wanted: NDArray, where: str) -> float:  # type: i
     if values.shape != wanted.shape:
         msg = f"{where}: found shape {values.shape}, recorded {wanted.shape}"
         raise MismatchError(msg)
-    if values.size == 0:
-        return 0.0
-    scale = max(1.0, float(np.abs(wanted).max()))
-    return float(np.abs(values - wanted.astype(np.float64)).max()) / scale
+    return relative_difference(values, wanted)
 
 
 def _verdict(name: str, compared: str, differences: Sequence[float], tolerance: float) -> Check:
-    worst = max(differences, default=0.0)
+    worst = largest(differences)
     # "not <=" so that NaN fails.
     problem = None if worst <= tolerance else f"differs by {worst:.2e}, allowed {tolerance:.0e}"
     return Check(name, compared, worst, tolerance, problem)

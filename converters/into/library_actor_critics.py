@@ -23,10 +23,11 @@ from converters.agents.stable_baselines.settings import DEFAULT_ACTIVATION, Poli
 from converters.agents.unnamed import named_agent
 from converters.checkpoint import ArrayInfo, Checkpoint
 from converters.errors import MismatchError, UnsupportedError
-from converters.live.build import build_model
+from converters.live.build import build_planned
 from converters.planned import Plan
 from converters.stable_baselines3.chains import Chain, read_dense, scaled
 from converters.stable_baselines3.running_statistics import clip_of, returns_of
+from converters.verification import largest, relative_difference
 from experience.actor_critics import plain_arguments
 from experience.arguments import choose_defaults
 from torch_impl.actor_critic import ActorCritic
@@ -89,16 +90,12 @@ def build_actor_critic(checkpoint: Checkpoint, kind: str) -> tuple[ActorCritic, 
 
 def compare_agents(plan: Plan, agent: ActorCritic) -> float:
     """Return how far actions and values of both are apart, relative to the largest."""
-    state = {
-        move.target: torch.from_numpy(np.array(move.layout.apply(move.source.read()), order="C"))
-        for move in plan.moves
-    }
     rng = np.random.default_rng(0)
     [size], [count] = agent.args.obs_dims, agent.args.acts_dims
     rows = rng.standard_normal((COMPARED, size)).astype(np.float32)
     actions = torch.from_numpy(rng.uniform(-1, 1, (COMPARED, count)).astype(np.float32))
     with torch.no_grad():
-        old = build_model(plan.architecture, state)(torch.from_numpy(rows), actions)
+        old = build_planned(plan)(torch.from_numpy(rows), actions)
         seen = torch.from_numpy(rows)
         seen = seen if agent.normalizer is None else agent.normalizer.normalize(seen)
         critics = [
@@ -109,10 +106,8 @@ def compare_agents(plan: Plan, agent: ActorCritic) -> float:
         values = [agent.networks[name](seen, actions).numpy() for name in critics]
     found = [agent.get_actions(rows), *values]
     wanted = [old["deterministic_action"], old["q1"], *([old["q2"]] if "q2" in old else [])]
-    return max(
-        float(np.abs(one - other.numpy()).max() / max(1.0, float(other.abs().max())))
-        for one, other in zip(found, wanted, strict=True)
-    )
+    pairs = zip(found, wanted, strict=True)
+    return largest([relative_difference(one, other.numpy()) for one, other in pairs])
 
 
 def _check(arrays: Mapping[str, ArrayInfo], policy: Policy, kind: str) -> None:

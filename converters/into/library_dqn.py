@@ -15,7 +15,7 @@ from converters.agents.stable_baselines.settings import DEFAULT_ACTIVATION, read
 from converters.agents.unnamed import named_agent
 from converters.checkpoint import ArrayInfo, Checkpoint
 from converters.errors import UnsupportedError
-from converters.live.build import build_model
+from converters.live.build import build_planned
 from converters.planned import Plan
 from converters.stable_baselines3.chains import (
     Chain,
@@ -24,6 +24,7 @@ from converters.stable_baselines3.chains import (
     hidden_sizes,
     read_dense,
 )
+from converters.verification import relative_difference
 from torch_impl.dqn import DQNAgent
 
 COMPARED = 256
@@ -125,12 +126,8 @@ def _suffix(number: int) -> str:
 
 def compare_values(plan: Plan, agent: DQNAgent) -> float:
     """Return how far the values of both are apart, relative to the largest."""
-    state = {
-        move.target: torch.from_numpy(np.array(move.layout.apply(move.source.read()), order="C"))
-        for move in plan.moves
-    }
     rows = np.random.default_rng(0).standard_normal((COMPARED, agent.state_size)).astype(np.float32)
     with torch.no_grad():
-        expected = build_model(plan.architecture, state)(torch.from_numpy(rows))["q_values"].numpy()
+        expected = build_planned(plan)(torch.from_numpy(rows))["q_values"].numpy()
     found = agent.get_q_values(rows)
-    return float(np.abs(found - expected).max() / max(1.0, np.abs(expected).max()))
+    return relative_difference(found, expected)

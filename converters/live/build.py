@@ -1,9 +1,10 @@
-"""An `Architecture` and its state made live: the module of a network, or of an agent that acts."""
+"""An `Architecture` and its state, or a whole plan, made live: the module of a network, or of an agent that acts."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -11,6 +12,8 @@ from converters.architecture import Architecture
 from converters.errors import MismatchError
 from converters.live.acting import ConvertedAgent
 from converters.live.model import ConvertedModel
+from converters.moves import Move
+from converters.planned import Plan
 
 
 def build_model(architecture: Architecture, state: Mapping[str, Tensor]) -> ConvertedModel:
@@ -31,3 +34,14 @@ def build_model(architecture: Architecture, state: Mapping[str, Tensor]) -> Conv
         msg = f"the model's state does not fit its architecture: {error}"
         raise MismatchError(msg) from error
     return model.eval()
+
+
+def build_planned(plan: Plan) -> ConvertedModel:
+    """Return the module of a plan, with what its moves make of the stored arrays."""
+    return build_model(plan.architecture, {move.target: tensor_of(move) for move in plan.moves})
+
+
+def tensor_of(move: Move) -> Tensor:
+    """Return the tensor that a move makes."""
+    array = np.asarray(move.layout.apply(move.source.read()))
+    return torch.from_numpy(np.array(array, dtype=array.dtype.newbyteorder("="), order="C"))

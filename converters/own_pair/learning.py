@@ -17,8 +17,9 @@ from torch.optim import Optimizer
 
 from converters.convert import make_content
 from converters.errors import ConversionError
+from converters.live.build import tensor_of
 from converters.live.load import load_optimizer
-from converters.own_pair.models import Pair, tensor_of
+from converters.own_pair.models import Pair
 from converters.own_pair.outputs import outputs_of
 from converters.planned import Plan
 from torch_impl.checkpoints import TorchCheckpoint

@@ -22,10 +22,9 @@ from converters.into.places import find_places
 from converters.into.plan import legacy_layers
 from converters.into.prepare import plan_user_module
 from converters.layouts import Layout
-from converters.live.build import build_model
+from converters.live.build import build_model, build_planned, tensor_of
 from converters.live.load import read_converted
 from converters.live.model import ConvertedModel
-from converters.moves import Move
 from converters.planned import Plan
 
 Names = Path | Mapping[str, object] | None
@@ -103,22 +102,17 @@ def make_pair(
 
 def build_legacy(plan: Plan, *, double: bool = False) -> ConvertedModel:
     """Return the converted module of a plan, in evaluation mode."""
+    if not double:
+        return build_planned(plan)
     state = {move.target: tensor_of(move) for move in plan.moves}
-    architecture = plan.architecture
-    if double:
-        state = {name: x.double() if x.is_floating_point() else x for name, x in state.items()}
-        inputs = tuple(
-            replace(value, dtype="float64") if "float" in value.dtype else value
-            for value in architecture.inputs
-        )
-        architecture = replace(architecture, inputs=inputs, dtype="float64")
-    return build_model(architecture, state)
-
-
-def tensor_of(move: Move) -> Tensor:
-    """Return the tensor that a move makes."""
-    array = np.asarray(move.layout.apply(move.source.read()))
-    return torch.from_numpy(np.array(array, dtype=array.dtype.newbyteorder("="), order="C"))
+    inputs = tuple(
+        replace(value, dtype="float64") if "float" in value.dtype else value
+        for value in plan.architecture.inputs
+    )
+    return build_model(
+        replace(plan.architecture, inputs=inputs, dtype="float64"),
+        {name: x.double() if x.is_floating_point() else x for name, x in state.items()},
+    )
 
 
 def _load(module: nn.Module, state: Mapping[str, Tensor], source: str) -> None:

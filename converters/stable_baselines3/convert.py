@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import replace
@@ -16,12 +17,13 @@ from numpy.typing import NDArray
 from converters.checkpoint import Checkpoint
 from converters.errors import UnsupportedError, VerificationError, placed
 from converters.live.acting import ConvertedAgent
-from converters.live.build import build_model as build_module
+from converters.live.build import build_planned
 from converters.plan import plan_conversion
 from converters.planned import Plan
 from converters.report import ConversionReport, make_report
 from converters.stable_baselines3.agent import Counterpart, plan_counterpart
 from converters.stable_baselines3.write import Model, build_model, model_bytes, sample_observations
+from converters.verification import relative_difference
 from converters.writers.output_file import OutputFile, check_outputs
 
 FORMAT = "sb3"
@@ -96,8 +98,8 @@ def compare_actions(plan: Plan, agent: Counterpart, model: Model) -> str:
     old = np.asarray(module.act(observations))
     new, _ = model.predict(observations, deterministic=True)
     if new.dtype.kind == "f":
-        worst = float(np.abs(new - old).max() / max(1.0, np.abs(old).max()))
-        if worst > TOLERANCE or new.shape != old.shape:
+        worst = relative_difference(new, old) if new.shape == old.shape else math.inf
+        if not worst <= TOLERANCE:  # so that NaN fails
             msg = f"{agent.algorithm} of stable_baselines3 acts otherwise: off by {worst:.1e}; nothing was written"
             raise VerificationError(msg)
         return f"both agents act alike on {COMPARED} observations, within {worst:.1e}"
@@ -122,11 +124,7 @@ def _ties(module: ConvertedAgent, observations: NDArray[np.generic]) -> int:
 
 
 def _old_agent(plan: Plan) -> ConvertedAgent:
-    state = {}
-    for move in plan.moves:
-        array = move.layout.apply(move.source.read())
-        state[move.target] = torch.from_numpy(np.array(array, order="C"))
-    module = build_module(plan.architecture, state)
+    module = build_planned(plan)
     if not isinstance(module, ConvertedAgent):
         msg = "the file holds no agent that acts"
         raise UnsupportedError(msg)

@@ -155,6 +155,39 @@ def test_recorded_arrays_of_another_model_are_refused(
         torchward.verify(small_model, tmp_path / "m.pth", expected=tmp_path / "other.npz")
 
 
+def test_nan_in_a_later_output_fails_the_check(tmp_path: Path) -> None:
+    case = FIXTURES / "k315_actor_critic"
+    torchward.convert(case / "model.keras", tmp_path / "m.pth")
+    with np.load(case / "expected.npz") as file:
+        arrays = {name: file[name] for name in ("x0", "y0", "y1")}
+    arrays["y1"].flat[0] = np.nan
+    np.savez(tmp_path / "other.npz", **arrays)
+
+    found = checks_of(case / "model.keras", tmp_path / "m.pth", expected=tmp_path / "other.npz")
+
+    assert not found["outputs"]
+
+
+@pytest.mark.parametrize("damage", ["one array", "compression", "method"])
+def test_file_of_no_readable_arrays_is_one_error(
+    damage: str, converted: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "other.npz"
+    np.savez_compressed(path, x0=np.random.default_rng(0).normal(size=1000))
+    data = bytearray(path.read_bytes())
+    if damage == "compression":
+        data[200:260] = bytes([255] * 60)
+    else:
+        data[data.rfind(b"PK\x01\x02") + 10] = 99
+    path.write_bytes(data)
+    if damage == "one array":
+        with path.open("wb") as file:
+            np.save(file, np.zeros(3))
+
+    with pytest.raises(UnreadableFileError, match=r"other\.npz: is no \.npz of recorded arrays"):
+        torchward.verify(CASE / "model.keras", converted, expected=path)
+
+
 def test_recorded_objects_are_not_unpickled(converted: Path, tmp_path: Path) -> None:
     np.savez(tmp_path / "objects.npz", x0=np.array([{}], dtype=object))
 
