@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -41,7 +40,18 @@ OWN_AGENTS = {
     for name, own in (("DQNAgent", "dqn"), ("SAC", "sac"), ("TD3", "td3"), ("DDPG", "ddpg"))
     for module in ("torch_impl", f"torch_impl.{own}")
 }
-"""Names of our own DQN for `into`, which takes the agents of libraries too."""
+"""Names of our own agents for `into`, which takes the agents of libraries too."""
+SB3 = "sb3"
+OWN = "--into one of our agents"
+_OF_WHOLE_MODELS = ("--source-code", "--input-layout", "--inputs", "--outputs")
+_OF_FILES_READ_ANEW = ("--architecture", "--format", "--strict", "--rules", "--layer", "--map")
+_USELESS = {
+    "": ("--map",),
+    "--into": (*_OF_WHOLE_MODELS, "--normalizer"),
+    OWN: (*_OF_WHOLE_MODELS, *_OF_FILES_READ_ANEW, "--normalizer"),
+    "--to": (*_OF_WHOLE_MODELS, *_OF_FILES_READ_ANEW, "--into"),
+}
+"""Way of converting to the options that say nothing to it."""
 
 
 def convert(
@@ -78,7 +88,7 @@ def convert(
         format: name of an output format (`torchward support`); by default the one `destination` ends with, or "pth".
         input_layout: "nhwc" or "nchw": how images come into the module; by default as in the legacy model.
         force: replace existing outputs.
-        strict: refuse arrays with NaN or infinity instead of noting them.
+        strict: refuse arrays with NaN or infinity.
         rules: modules of your own with layer rules, imported by name.
         layers: layers that hold code or are of a class of the user's, by name or class, with your own class or
             function that computes them: {"scale": "my_layers.py:Scale"} (docs/own-module.md).
@@ -100,21 +110,38 @@ def convert(
     Raises:
         ConversionError: One of its kinds, with the exit code the command ends with. Nothing was written then.
     """
-    path = Path(source)
-    if to is not None:
-        return _convert_to(
-            to, path, destination, settings or {}, normalizer, force=force, limits=limits
-        )
-    if into in OWN_AGENTS and is_library_agent(path, limits or Limits()):
-        kind = OWN_AGENTS[into]
-        stated = settings or {}
-        return _convert_to(kind, path, destination, stated, None, force=force, limits=limits)
+    path, limits, stated = Path(source), limits or Limits(), settings or {}
+    normalizer = None if normalizer is None else Path(normalizer)
+    if to not in (None, SB3):
+        msg = f"'{to:.40}' is no library that agents are written for"
+        raise UnsupportedError(msg, hint=f"--to {SB3}")
+    agent = to or _own_agent(into, path, limits)
+    options: dict[str, object] = {
+        "--source-code": source_code,
+        "--input-layout": input_layout,
+        "--inputs": inputs,
+        "--outputs": outputs,
+        "--architecture": architecture,
+        "--format": format,
+        "--strict": strict,
+        "--rules": rules,
+        "--layer": layers,
+        "--map": names,
+        "--into": into,
+        "--normalizer": normalizer,
+    }
+    way = "--to" if to else OWN if agent else "--into" if into is not None else ""
+    _refuse_useless(way, options)
+    if agent is not None:
+        checkpoint = read_checkpoint(path, limits=limits)
+        checkpoint = with_statements(checkpoint, stated, normalizer=normalizer, limits=limits)
+        return _convert_agent(checkpoint, agent, path, destination, force=force)
     writer = (
         writer_for(None if destination is None else Path(destination))
         if format is None
         else find_writer(format)
     )
-    target = _destination(path, destination, writer)
+    target = _destination(path, destination, writer.suffix)
     code = None if source_code is None else Path(source_code)
     report_path = target.with_name(f"{target.name}.json")
     check_outputs([target, report_path, *([code] if code else [])], path, force=force)
@@ -122,29 +149,22 @@ def convert(
     checkpoint = read_checkpoint(
         path,
         architecture=None if architecture is None else Path(architecture),
-        limits=limits or Limits(),
+        limits=limits,
     )
     if layers:
         own_layers = importlib.import_module("converters.live.own_layers")  # only this needs torch
         checkpoint = own_layers.with_own_layers(checkpoint, layers)
     if into is None:
-        checkpoint = with_statements(
-            checkpoint,
-            settings or {},
-            normalizer=None if normalizer is None else Path(normalizer),
-            limits=limits or Limits(),
-        )
+        checkpoint = with_statements(checkpoint, stated, normalizer=normalizer, limits=limits)
         checkpoint = with_program(checkpoint, inputs, outputs)
         plan, facts = _plan_whole(checkpoint, writer, code=code, input_layout=input_layout)
-        stated = {STATED: dict(settings)} if settings else {}
-        facts = {**facts, **chosen_tensors(inputs, outputs), **stated}
+        noted = {STATED: dict(stated)} if stated else {}
+        facts = {**facts, **chosen_tensors(inputs, outputs), **noted}
     else:
-        if code is not None:
-            msg = "--source-code writes the converted module as source; with --into the module is your own"
-            raise UnsupportedError(msg, hint="leave one of the two out")
-        plan, facts = _plan_into(checkpoint, into, names, settings or {}), {}
-    warnings = [*plan.assumed, *(_refuse_non_finite(plan) if strict else [])]
-    describe = partial(make_report, checkpoint, plan, format=writer.format, warnings=warnings)
+        plan, facts = _plan_into(checkpoint, into, names, stated), {}
+    if strict:
+        _refuse_non_finite(plan)
+    describe = partial(make_report, checkpoint, plan, format=writer.format)
     content = make_content(plan, lambda: {**describe().metadata(), **facts})
     is_agent_alone = plan.agent is not None and not plan.architecture.steps
     if into is not None or is_agent_alone:
@@ -158,58 +178,45 @@ def convert(
         if code is not None:
             origin = f"{checkpoint.provenance.file} (sha256 {checkpoint.provenance.sha256[:8]})"
             text = emit_source(plan.architecture, origin=origin, weights=target.name)
-            files.append(_write_text(stack.enter_context(OutputFile(code)), text))
+            files.append(stack.enter_context(OutputFile(code)).with_text(text))
             report = report.with_source_code(code.name)
-        text = json.dumps(report.to_data(), indent=1, sort_keys=True, ensure_ascii=True) + "\n"
-        files.append(_write_text(stack.enter_context(OutputFile(report_path)), text))
+        files.append(stack.enter_context(OutputFile(report_path)).with_text(report.to_text()))
         for file in files:
             file.commit()
     return report
 
 
-def is_library_agent(source: Path, limits: Limits) -> bool:
-    """Tell whether a file is an agent of an RL library."""
-    return source.is_file() and read_checkpoint(source, limits=limits).agent is not None
+def _own_agent(into: object, source: Path, limits: Limits) -> str | None:
+    """Return which of our agents is meant, if `into` names one and the file is an agent of an RL library."""
+    kind = OWN_AGENTS.get(into) if isinstance(into, str) else None
+    if kind is None or not source.is_file():
+        return None
+    return None if read_checkpoint(source, limits=limits).agent is None else kind
 
 
-def _convert_to(
-    library: str,
-    source: Path,
-    destination: PathLike | None,
-    settings: Mapping[str, object],
-    normalizer: PathLike | None,
-    *,
-    force: bool,
-    limits: Limits | None,
+def _refuse_useless(way: str, options: Mapping[str, object]) -> None:
+    """Raise UnsupportedError for options that would be passed over."""
+    useless = [name for name in _USELESS[way] if options[name]]
+    if useless:
+        msg = (
+            f"{', '.join(useless)}: without a meaning {f'with {way}' if way else 'without --into'}"
+        )
+        raise UnsupportedError(msg, hint="leave it out")
+
+
+def _convert_agent(
+    checkpoint: Checkpoint, kind: str, source: Path, destination: PathLike | None, *, force: bool
 ) -> ConversionReport:
-    """Write an agent as a file of another library. Only this needs that library, and torch."""
-    if library in OWN_AGENTS.values():
-        into_agents = importlib.import_module("converters.into.library_agents")
-        own = source.with_suffix(".pth") if destination is None else Path(destination)
-        checkpoint = read_checkpoint(source, limits=limits or Limits())
-        checkpoint = with_statements(
-            checkpoint, settings, normalizer=None, limits=limits or Limits()
-        )
-        made: ConversionReport = into_agents.convert_into_agent(
-            checkpoint, source, own, kind=library, force=force
-        )
-        return made
-    if library != "sb3":
-        msg = f"'{library:.40}' is no library that agents are written for"
-        raise UnsupportedError(msg, hint="--to sb3")
-    target_library = importlib.import_module("converters.stable_baselines3.convert")
-    checkpoint = with_statements(
-        read_checkpoint(source, limits=limits or Limits()),
-        settings,
-        normalizer=None if normalizer is None else Path(normalizer),
-        limits=limits or Limits(),
-    )
-    target = target_library.default_target(source) if destination is None else Path(destination)
-    if target.is_dir():
-        target /= target_library.default_target(source).name
-    report: ConversionReport = target_library.convert_to_sb3(
-        checkpoint, source, target, force=force
-    )
+    """Write an agent as a file of another library, or as one of our own. Only this needs that library, and torch."""
+    report: ConversionReport
+    if kind == SB3:
+        library = importlib.import_module("converters.stable_baselines3.convert")
+        target = _destination(source, destination, library.SUFFIX)
+        report = library.convert_to_sb3(checkpoint, source, target, force=force)
+    else:
+        own_agents = importlib.import_module("converters.into.library_agents")
+        target = _destination(source, destination, ".pth")
+        report = own_agents.convert_into_agent(checkpoint, source, target, kind=kind, force=force)
     return report
 
 
@@ -266,28 +273,21 @@ def make_content(plan: Plan, metadata: Callable[[], Mapping[str, object]]) -> Co
     )
 
 
-def _refuse_non_finite(plan: Plan) -> list[str]:
+def _refuse_non_finite(plan: Plan) -> None:
+    moves = [*plan.moves, *(move for slots in plan.slots for move in slots.values())]
     bad = [
         move.source.name
-        for move in plan.moves
+        for move in moves
         if move.source.dtype.kind == "f" and not np.isfinite(move.source.read()).all()
     ]
     if bad:
         msg = f"arrays with NaN or infinity: {', '.join(bad[:5])}{' ...' if len(bad) > 5 else ''}"
         raise UnsupportedError(msg, hint="convert without --strict to keep them")
-    return []
 
 
-def _destination(source: Path, destination: PathLike | None, writer: Writer) -> Path:
+def _destination(source: Path, destination: PathLike | None, suffix: str) -> Path:
     if destination is None:
-        if source.is_file():
-            return source.with_suffix(writer.suffix)
-        return source.with_name(f"{source.name}{writer.suffix}")  # a folder, or a prefix: ckpt-1.5
+        # A folder, or a prefix like ckpt-1.5, has no suffix of its own.
+        return source.with_name(f"{source.stem if source.is_file() else source.name}{suffix}")
     target = Path(destination)
-    return target / f"{source.stem}{writer.suffix}" if target.is_dir() else target
-
-
-def _write_text(file: OutputFile, text: str) -> OutputFile:
-    file.write(text.encode("ascii"))
-    file.finish()
-    return file
+    return target / f"{source.stem}{suffix}" if target.is_dir() else target

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 
@@ -116,10 +117,12 @@ class ConversionReport:
             "warnings": list(self.warnings),
         }
 
+    def to_text(self) -> str:
+        """Return the text of the sidecar file."""
+        return json.dumps(self.to_data(), indent=1, sort_keys=True, ensure_ascii=True) + "\n"
 
-def make_report(
-    checkpoint: Checkpoint, plan: Plan, *, format: str, warnings: Sequence[str]
-) -> ConversionReport:
+
+def make_report(checkpoint: Checkpoint, plan: Plan, *, format: str) -> ConversionReport:
     """Return the report of a plan, before anything is written."""
     kinds: dict[str, int] = {}
     if checkpoint.graph is not None:
@@ -145,7 +148,7 @@ def make_report(
         training=_plain_training(checkpoint),
         ignored=plan.ignored,
         notes=plan.notes,
-        warnings=tuple(warnings),
+        warnings=plan.assumed,
         format=format,
         input_layout=plan.input_layout,
         agent=None if plan.agent is None else plan.agent.summary(),

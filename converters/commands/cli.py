@@ -133,8 +133,19 @@ def convert(
     if source.is_dir() and _is_batch(source, jobs):
         from converters.batch.command import convert_batch, parse_jobs
 
-        if source_code is not None or into is not None or map is not None or settings:
-            msg = f"{source} is a folder; --source-code, --into, --map and --set are for one file"
+        of_one_file = {
+            "--source-code": source_code,
+            "--into": into,
+            "--map": map,
+            "--set": settings,
+            "--normalizer": normalizer,
+            "--to": to,
+            "--inputs": inputs,
+            "--outputs": outputs,
+        }
+        given = [name for name, value in of_one_file.items() if value]
+        if given:
+            msg = f"{source} is a folder; {', '.join(given)}: only for one file"
             raise typer.BadParameter(msg)
         convert_batch(
             source,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
@@ -62,12 +61,9 @@ def convert_into_agent(
         output.write((folder / "agent.pth").read_bytes())
         output.finish()
         summary = {"class": kind, "optimizers": "none", "loader": LOADERS[kind]}
-        report = replace(make_report(checkpoint, plan, format="pth", warnings=[]), agent=summary)
+        report = replace(make_report(checkpoint, plan, format="pth"), agent=summary)
         report = report.with_output(target.name, output.sha256, output.size)
-        beside = stack.enter_context(OutputFile(report_path))
-        text = json.dumps(report.to_data(), indent=1, sort_keys=True, ensure_ascii=True)
-        beside.write(f"{text}\n".encode("ascii"))
-        beside.finish()
+        beside = stack.enter_context(OutputFile(report_path)).with_text(report.to_text())
         for file in (output, beside):
             file.commit()
     return report

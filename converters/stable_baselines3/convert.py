@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -65,25 +63,15 @@ def convert_to_sb3(
         output = stack.enter_context(OutputFile(target))
         output.write(model_bytes(model))
         output.finish()
-        report = make_report(checkpoint, plan, format=FORMAT, warnings=[])
+        report = make_report(checkpoint, plan, format=FORMAT)
         loader = f"stable_baselines3.{agent.algorithm}"
         summary = {"class": agent.algorithm, "optimizers": "none", "loader": loader}
         report = replace(report, agent=summary)
         report = report.with_output(target.name, output.sha256, output.size)
-        text = (
-            json.dumps(report.to_data(), indent=1, sort_keys=True, ensure_ascii=True) + os.linesep
-        )
-        beside = stack.enter_context(OutputFile(report_path))
-        beside.write(text.encode("ascii"))
-        beside.finish()
+        beside = stack.enter_context(OutputFile(report_path)).with_text(report.to_text())
         for file in (output, beside):
             file.commit()
     return report
-
-
-def default_target(source: Path) -> Path:
-    """Return where the file goes if nothing else is said."""
-    return source.with_name(f"{source.stem}{SUFFIX}")
 
 
 def compare_actions(plan: Plan, agent: Counterpart, model: Model) -> str:

@@ -78,6 +78,12 @@ class OutputFile:
             self._announce()
         return view.nbytes
 
+    def with_text(self, text: str) -> Self:
+        """Return the file, finished, with an ASCII text. Raises OutputError."""
+        self.write(text.encode("ascii"))
+        self.finish()
+        return self
+
     def tell(self) -> int:
         """Return the number of bytes written."""
         return self._written

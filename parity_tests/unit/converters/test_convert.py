@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -178,7 +179,7 @@ def test_folder_without_permission_is_an_output_error(small_model: Path, tmp_pat
         torchward.convert(small_model, folder / "out.pth")
 
 
-def test_nan_is_kept_and_told_and_refused_when_strict(
+def test_nan_is_kept_and_refused_when_strict(
     write_model: Any, configs: Any, tmp_path: Path
 ) -> None:
     arrays = configs.dense_arrays(4, 3)
@@ -192,6 +193,51 @@ def test_nan_is_kept_and_told_and_refused_when_strict(
     assert caught.value.exit_code == 4
     assert not (tmp_path / "strict.pth").exists()
     assert torchward.load(tmp_path / "kept.pth").state_dict()["hidden.weight"][2, 1].isnan()
+
+
+def test_infinity_in_the_state_of_an_optimizer_is_refused_when_strict(tmp_path: Path) -> None:
+    path = tmp_path / "model.h5"
+    shutil.copyfile(FIXTURES / "k315_actor_critic" / "model.h5", path)
+    with h5py.File(path, "r+") as file:
+        momentum = []
+        file["optimizer_weights"].visititems(
+            lambda _, entry: momentum.append(entry) if getattr(entry, "ndim", 0) else None
+        )
+        momentum[0][0] = np.inf
+
+    with pytest.raises(UnsupportedError, match="NaN or infinity: adam/common_bias"):
+        torchward.convert(path, tmp_path / "strict.pth", strict=True)
+    torchward.convert(path, tmp_path / "kept.pth")
+
+
+@pytest.mark.parametrize(
+    ("options", "useless"),
+    [
+        ({"names": {"a": "b"}}, "--map: without a meaning without --into"),
+        ({"into": "net:Net", "inputs": ["s:0"]}, "--inputs: without a meaning with --into"),
+        ({"into": "net:Net", "source_code": "a.py"}, "--source-code: without a meaning with"),
+        ({"to": "sb3", "strict": True}, "--strict: without a meaning with --to"),
+        ({"to": "sb3", "into": "net:Net", "format": "pth"}, "--format, --into: without a meaning"),
+        (
+            {"into": "torch_impl:DQNAgent", "strict": True, "normalizer": "n.pkl"},
+            "--strict, --normalizer: without a meaning with --into one of our agents",
+        ),
+    ],
+)
+def test_options_that_another_way_of_converting_would_pass_over_are_refused(
+    options: Any, useless: str, tmp_path: Path
+) -> None:
+    agent = FIXTURES / "sb_dqn_mlp_cartpole" / "model.zip"
+
+    with pytest.raises(UnsupportedError, match=f"^{useless}"):
+        torchward.convert(agent, tmp_path / "new.pth", **options)
+
+
+def test_only_known_libraries_are_written_for(tmp_path: Path) -> None:
+    agent = FIXTURES / "sb_dqn_mlp_cartpole" / "model.zip"
+
+    with pytest.raises(UnsupportedError, match="'DQNAgent' is no library"):
+        torchward.convert(agent, tmp_path / "new.pth", to="DQNAgent")
 
 
 @pytest.mark.parametrize(("number", "accepted"), [(10**600, True), (10**700, False)])

@@ -93,13 +93,16 @@ def test_process_that_dies_takes_no_other_file_along(
     ] * 2
 
 
+@pytest.mark.parametrize(
+    ("option", "value"), [("--set", "actions=4"), ("--to", "sb3"), ("--normalizer", "vec.pkl")]
+)
 def test_option_for_one_file_is_refused_for_a_folder(
-    folder: Path, capsys: pytest.CaptureFixture[str]
+    option: str, value: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code = run(folder, "--set", "actions=4")
+    code = run(folder, option, value)
 
     assert code == 2
-    assert "--set are for one file" in " ".join(capsys.readouterr().err.split())
+    assert f"is a folder; {option}: only for one file" in " ".join(capsys.readouterr().err.split())
 
 
 @pytest.mark.slow  # starts processes
