@@ -179,7 +179,7 @@ TARGETS: dict[str, Target] = {
     "compat.SharedDropout": _module(f"{COMPAT}.noise:SharedDropout", "p", "axes"),
     "compat.SharedAlphaDropout": _module(f"{COMPAT}.noise:SharedAlphaDropout", "p", "axes"),
     "compat.ChannelScale": _module(f"{COMPAT}.scaling:ChannelScale", unnamed=("channels",)),
-    "compat.Variable": _module(f"{COMPAT}.variables:Variable", "shape", "constant"),
+    "compat.Variable": _module(f"{COMPAT}.variables:Variable", "shape", "constant", "dtype"),
     "compat.Normalization": _module(
         f"{COMPAT}.preprocessing:Normalization", "shape", "axes", "invert"
     ),

@@ -90,6 +90,7 @@ OPERATIONS: dict[str, tuple[str, ...]] = {
     "multi_hot_along": ("classes", "axis", "dtype"),
     "product_over": ("dim", "keepdim"),
     "sort_along": ("dim",),
+    "top_k": ("k",),
     "take_places": ("indices", "dim"),
     "gather_places": ("dim",),
     "moments": ("dim", "keepdim"),

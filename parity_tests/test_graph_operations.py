@@ -153,9 +153,54 @@ def fused_layer_norm(tf1: Any, x: Any) -> Mapping[str, Any]:
     return results
 
 
+def chosen(tf1: Any, x: Any) -> Mapping[str, Any]:
+    """Whole rows chosen by constants in TensorFlow 1, elements in 2; also where the graph is constant."""
+    columns = tf1.reshape(x, [-1, 4, 6])[0, :, :4]
+    mask = np.array([True, False, False, True])
+    square = tf1.constant(np.arange(16, dtype=np.float32).reshape(4, 4))
+    return {
+        "rows": tf1.where(mask, columns, -columns),
+        "elements": tf1.where_v2(mask, columns, -columns),
+        "rows_of_constants": tf1.where(tf1.constant(mask), square, -square) + columns,
+        "elements_of_constants": tf1.where_v2(tf1.constant(mask), square, -square) + columns,
+    }
+
+
+def ties(tf1: Any, x: Any) -> Mapping[str, Any]:
+    steps = tf1.round(x)
+    values, places = tf1.nn.top_k(steps, 20)
+    return {"values": values, "places": tf1.cast(places, "int64"), "best": tf1.argmax(steps, 1)}
+
+
+def whole_numbers(tf1: Any, x: Any) -> Mapping[str, Any]:
+    steps = tf1.reshape(tf1.cast(x * 5, "int32"), [-1, 6, 4])
+    return {
+        "mean": tf1.reduce_mean(steps, 2),
+        "kept": tf1.reduce_mean(steps, [1, 2], keepdims=True),
+    }
+
+
+def wide(tf1: Any, x: Any) -> Mapping[str, Any]:
+    """Numbers of 64 bits stay such through poolings and beside whole numbers."""
+    images = tf1.cast(tf1.reshape(x, [-1, 4, 3, 2]), "float64") / 3
+    table = tf1.constant(np.arange(12.0).reshape(3, 2, 2) / 3)
+    return {
+        "pooled": tf1.nn.avg_pool(images, [1, 2, 2, 1], [1, 1, 1, 1], "VALID"),
+        "rows": tf1.gather(table, tf1.cast(tf1.abs(x[:, 0]) % 1 * 3, "int32")),
+    }
+
+
+def outside_of_bands(tf1: Any, x: Any) -> Mapping[str, Any]:
+    endless = 1 / tf1.nn.relu(tf1.reshape(x, [-1, 4, 6]))
+    return {
+        "lower": tf1.linalg.band_part(endless, 1, 0),
+        "diagonal": tf1.linalg.diag(endless[:, :, 0]),
+    }
+
+
 BUILDERS = [
     *(resized, mirrored, gathered, open_sizes, matrices, losses, instance_norm, running),
-    fused_layer_norm,
+    *(fused_layer_norm, chosen, ties, whole_numbers, wide, outside_of_bands),
 ]
 
 
@@ -187,6 +232,7 @@ def test_operations_give_what_tensorflow_gives(build: Built, tmp_path: Path) -> 
             wanted, _ = frozen(build, tmp_path / "again.pb", values[:count])
         assert set(found) == set(wanted)
         for name, value in wanted.items():
+            assert found[name].dtype != torch.float32 or value.dtype == np.float32, name
             np.testing.assert_allclose(
                 found[name].numpy(), value, rtol=2e-6, atol=2e-6, err_msg=name
             )

@@ -21,6 +21,9 @@ def variable(layer: Layer, *_shapes: Shape) -> list[TorchStep]:
     kwargs: dict[str, Plain] = {"shape": shape}
     if layer.config.get("constant"):
         kwargs["constant"] = True
+        dtype = str(layer.config.get("dtype", "float32"))
+        if "float" not in dtype:
+            kwargs["dtype"] = dtype
     role = "constant" if layer.config.get("constant") else "value"
     param = Param("value", role, f"{axes} -> {axes}", shape)
     return [TorchStep("compat.Variable", kwargs, (param,), shape=shape)]

@@ -100,7 +100,8 @@ def literal(value: Plain) -> str:
 def _whole(argument: str) -> str:
     """Return an expression in brackets if what follows would bind to its last part only."""
     node = ast.parse(argument, mode="eval").body
-    return f"({argument})" if isinstance(node, (ast.BinOp, ast.UnaryOp)) else argument
+    bound = isinstance(node, (ast.Name, ast.Call, ast.Attribute, ast.Subscript))
+    return argument if bound else f"({argument})"
 
 
 def _index(value: Plain) -> str:

@@ -189,11 +189,9 @@ def one_hot(node: FlatNode, inputs: Sequence[Value], translation: Translation) -
 def select(node: FlatNode, inputs: Sequence[Value], translation: Translation) -> Value:
     """Return the first where the condition holds, else the second."""
     condition, *choices = inputs
-    if isinstance(condition, Tensor) and len(condition.shape) == 1 and node.op == "Select":
-        axes = max(rank_of(node, value) for value in choices) - 1
-        if axes > 0:
-            arguments: dict[str, object] = {"x": condition, "axis": tuple(range(1, axes + 1))}
-            condition = translation.operation(node, "ExpandDims", arguments)[0]
+    axes = max(rank_of(node, value) for value in choices) - 1
+    if node.op == "Select" and axes > 0 and rank_of(node, condition) == 1:
+        condition = _of_rows(node, condition, axes, translation)
     first, second = (_plain(value, translation, node) for value in choices)
     if isinstance(first, Filled | Known) and isinstance(second, Filled | Known):
         first = translation.tensor(node, first)
@@ -203,6 +201,15 @@ def select(node: FlatNode, inputs: Sequence[Value], translation: Translation) ->
         {"condition": condition, "x1": first, "x2": second, "condition_dtype": "bool"},
         dtype=choices[0].dtype,
     )[0]
+
+
+def _of_rows(node: FlatNode, condition: Value, axes: int, translation: Translation) -> Value:
+    """Return a condition of one element a row with more axes: TensorFlow 1 chooses whole rows by it."""
+    if isinstance(condition, Known):
+        return Known(condition.array.reshape(-1, *[1] * axes), condition.name)
+    x = translation.tensor(node, condition)
+    arguments: dict[str, object] = {"x": x, "axis": tuple(range(1, axes + 1))}
+    return translation.operation(node, "ExpandDims", arguments)[0]
 
 
 def _plain(value: Value, translation: Translation, node: FlatNode) -> Value:
@@ -218,7 +225,7 @@ def cast(node: FlatNode, inputs: Sequence[Value], translation: Translation) -> V
         return replace(inputs[0], dtype=dtype)
     if inputs[0].dtype == dtype and not isinstance(inputs[0], Sizes):
         return inputs[0]
-    return translation.operation(node, "Cast", {"x": inputs[0], "dtype": dtype}, dtype=dtype)[0]
+    return translation.cast(node, inputs[0], dtype)
 
 
 @graph_rule("Unpack", "Split", "SplitV")
@@ -309,10 +316,13 @@ def reduction(node: FlatNode, inputs: Sequence[Value], translation: Translation)
     x = translation.tensor(node, inputs[0])
     if not axes:
         return x
-    arguments: dict[str, object] = {"x": x, "axis": axes if len(axes) > 1 else axes[0]}
+    whole = node.op == "Mean" and "int" in x.dtype
+    operand = translation.cast(node, x, "float64") if whole else x
+    arguments: dict[str, object] = {"x": operand, "axis": axes if len(axes) > 1 else axes[0]}
     if node.attributes.flag("keep_dims"):
         arguments["keepdims"] = True
-    return translation.operation(node, node.op, arguments)[0]
+    result = translation.operation(node, node.op, arguments)[0]
+    return translation.cast(node, result, x.dtype) if whole else result
 
 
 @graph_rule(

@@ -110,7 +110,8 @@ class GraphBuilder:
                 for role, weight in weights.items()
                 if not role.startswith("moving_")
             )
-            stored = next((each.dtype for each in weights.values()), dtype or "float32")
+            computed = next((x.dtype for x in inputs if x.dtype.startswith("float")), "float32")
+            stored = next((each.dtype for each in weights.values()), dtype or computed)
             made = _Layer(
                 class_name, {"name": known, **config, "dtype": stored}, weights, trainable
             )
@@ -226,7 +227,9 @@ class GraphBuilder:
         if isinstance(value, Known):
             if value.array.ndim == 0:
                 return plain_number(value.array)
-            if value.array.size <= MAX_WRITTEN_NUMBERS and np.isfinite(value.array).all():
+            # A list in the source is float32 beside whole numbers.
+            written = value.dtype != "float64" and value.array.size <= MAX_WRITTEN_NUMBERS
+            if written and np.isfinite(value.array).all():
                 return Constant(plain_numbers(value.array), value.dtype)
         if isinstance(value, (Tensor, Weights, Known, Filled, Sizes)):
             tensor = self.tensor(value, value.name if isinstance(value, Known) else "")

@@ -146,8 +146,10 @@ def _squeeze(attributes: Attributes, x: AnyArray) -> AnyArray:
 
 
 def _gather(
-    _: Attributes, x: AnyArray, indices: AnyArray, axis: AnyArray | None = None
+    attributes: Attributes, x: AnyArray, indices: AnyArray, axis: AnyArray | None = None
 ) -> AnyArray:
+    if attributes.integer("batch_dims"):
+        raise NotFolded
     return np.take(x, indices.astype(np.int64), 0 if axis is None else int(axis))
 
 
@@ -182,8 +184,12 @@ def _one_hot(
 
 
 def _select(_: Attributes, condition: AnyArray, x: AnyArray, y: AnyArray) -> AnyArray:
-    if condition.ndim == 1 and x.ndim > 1:
+    if condition.ndim == 1 and x.ndim > 1:  # TensorFlow 1 chooses whole rows
         condition = condition.reshape(-1, *[1] * (x.ndim - 1))
+    return _select_v2(_, condition, x, y)
+
+
+def _select_v2(_: Attributes, condition: AnyArray, x: AnyArray, y: AnyArray) -> AnyArray:
     return np.where(condition, x, y).astype(x.dtype)
 
 
@@ -191,7 +197,8 @@ _RULES: dict[str, _Fold] = {
     "Cast": _cast, "Range": _range, "LinSpace": _lin_space, "MatMul": _matmul,
     "Where": lambda _, x: np.argwhere(x).astype(np.int64), "Fill": _fill, "Reshape": _reshape, "ConcatV2": _concat, "Pack": _pack,
     "Tile": _tile, "BroadcastTo": _broadcast, "Squeeze": _squeeze, "GatherV2": _gather, "Gather": _gather,
-    "StridedSlice": _strided_slice, "Slice": _slice, "OneHot": _one_hot, "Select": _select, "SelectV2": _select,
+    "StridedSlice": _strided_slice, "Slice": _slice, "OneHot": _one_hot, "Select": _select,
+    "SelectV2": _select_v2,
     "ExpandDims": lambda _, x, axis: np.expand_dims(x, int(axis)),
     "Transpose": lambda _, x, axes: np.transpose(x, [int(axis) for axis in axes]),
     "BroadcastArgs": lambda _, a, b: np.array(

@@ -91,15 +91,15 @@ def gather_nd(node: FlatNode, inputs: Sequence[Value], translation: Translation)
             node, f"takes elements of {x.shape}, whose sizes behind the first are open"
         )
     strides = [math.prod(each or 0 for each in inner[place:]) for place in range(depth)]
-    places = translation.operation(node, "Cast", {"x": places, "dtype": "int64"}, dtype="int64")[0]
+    places = translation.cast(node, places, "int64")
     factors = Known(np.array(strides, np.int64))
     scaled = translation.operation(node, "Multiply", {"x1": places, "x2": factors})[0]
     row = translation.operation(node, "Sum", {"x": scaled, "axis": -1}, dtype="int64")[0]
-    wanted = (-1, *x.shape[depth:])
-    if wanted.count(None):
-        raise refused_node(node, "takes parts of open size")
     flat = x
     if depth > 1:
+        wanted = (-1, *x.shape[depth:])
+        if None in wanted:
+            raise refused_node(node, "takes parts of open size")
         flat = translation.operation(node, "Reshape", {"x": x, "newshape": wanted})[0]
     return translation.operation(node, "Take", {"x": flat, "indices": row, "axis": 0})[0]
 
@@ -125,9 +125,7 @@ def sparse_cross_entropy(
     logs = translation.operation(node, "LogSoftmax", {"x": logits, "axis": -1})[0]
     places = translation.operation(node, "ExpandDims", {"x": labels, "axis": -1})[0]
     if places.dtype != "int64":
-        places = translation.operation(
-            node, "Cast", {"x": places, "dtype": "int64"}, dtype="int64"
-        )[0]
+        places = translation.cast(node, places, "int64")
     chosen = _along(node, logs, places, -1, translation)
     chosen = translation.operation(node, "Squeeze", {"x": chosen, "axis": -1})[0]
     return translation.operation(node, "Negative", {"x": chosen})[0]

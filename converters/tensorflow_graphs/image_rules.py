@@ -101,7 +101,7 @@ def resize(node: FlatNode, inputs: Sequence[Value], translation: Translation) ->
             node, f"resizes {x.shape} to {wanted}; fixed heights and widths are needed"
         )
     if node.op == "ResizeBilinear" and x.dtype != "float32":
-        x = translation.operation(node, "Cast", {"x": x, "dtype": "float32"}, dtype="float32")[0]
+        x = translation.cast(node, x, "float32")
     for axis in (2, 1):  # columns first, then rows
         size = x.shape[axis] or 0
         if size != wanted[axis - 1]:

@@ -14,7 +14,7 @@ from converters.tensorflow_graphs.rules import (
     shape_of,
     whole_number,
 )
-from converters.tensorflow_graphs.values import Filled, Known, Tensor, Value
+from converters.tensorflow_graphs.values import AnyArray, Filled, Known, Tensor, Value
 
 
 def _call(node: FlatNode, translation: Translation, operation: str, **arguments: object) -> Tensor:
@@ -54,11 +54,11 @@ def truncated(node: FlatNode, inputs: Sequence[Value], translation: Translation)
     x = translation.tensor(node, inputs[0])
     if x.dtype not in ("int8", "int16", "int32", "uint8"):
         raise refused_node(node, f"divides {x.dtype}; whole numbers of up to 32 bits are needed")
-    wide = translation.operation(node, "Cast", {"x": x, "dtype": "float64"}, dtype="float64")[0]
+    wide = translation.cast(node, x, "float64")
     quotient = _call(
         node, translation, "Trunc", x=_call(node, translation, "Divide", x1=wide, x2=inputs[1])
     )
-    whole = translation.operation(node, "Cast", {"x": quotient, "dtype": x.dtype}, dtype=x.dtype)[0]
+    whole = translation.cast(node, quotient, x.dtype)
     if node.op == "TruncateDiv":
         return whole
     product = _call(node, translation, "Multiply", x1=whole, x2=inputs[1])
@@ -80,11 +80,10 @@ def band(node: FlatNode, inputs: Sequence[Value], translation: Translation) -> V
         value = Known(np.broadcast_to(np.asarray(value.value, value.dtype), sizes), node.name)
     if isinstance(value, Known):
         return Known(np.where(inside, value.array, np.zeros((), value.array.dtype)), node.name)
-    mask = Known(inside.astype(value.dtype), "band")
-    if value.dtype != "bool":
-        return _call(node, translation, "Multiply", x1=value, x2=mask)
-    found = _call(node, translation, "LogicalAnd", x1=value, x2=mask)
-    return Tensor(found.ref, found.shape, "bool")
+    if value.dtype == "bool":
+        found = _call(node, translation, "LogicalAnd", x1=value, x2=Known(inside, "band"))
+        return Tensor(found.ref, found.shape, "bool")
+    return _where(node, translation, inside, value)
 
 
 @graph_rule("Cumsum", "Cumprod")
@@ -103,6 +102,14 @@ def running(node: FlatNode, inputs: Sequence[Value], translation: Translation) -
         x = _call(node, translation, "GetItem", x=x, key=kept)
     result = _call(node, translation, node.op, x=x, axis=axis)
     return _call(node, translation, "Flip", x=result, axis=axis) if backwards else result
+
+
+def _where(node: FlatNode, translation: Translation, inside: AnyArray, value: Value) -> Tensor:
+    """Return a value inside of a pattern and 0 outside of it, whatever stood there (0 * infinity is no 0)."""
+    chosen = {"condition": Known(inside, "pattern"), "x1": value, "x2": 0}
+    return translation.operation(
+        node, "Where", {**chosen, "condition_dtype": "bool"}, dtype=value.dtype
+    )[0]
 
 
 @graph_rule("L2Loss")
@@ -124,8 +131,7 @@ def diagonal_matrix(node: FlatNode, inputs: Sequence[Value], translation: Transl
             node, f"a diagonal of {x.shape} that is not the main one, or of open size"
         )
     spread = _call(node, translation, "ExpandDims", x=x, axis=-1)
-    unit = Known(np.eye(size, dtype=x.dtype), "unit")
-    return _call(node, translation, "Multiply", x1=spread, x2=unit)
+    return _where(node, translation, np.eye(size, dtype=bool), spread)
 
 
 @graph_rule("MatrixDiagPart", "MatrixDiagPartV2", "MatrixDiagPartV3")

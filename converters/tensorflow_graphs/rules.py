@@ -54,6 +54,10 @@ class Translation:
         """Add an operation of Keras 3 that is named after the node."""
         return self.builder.operation(self.name(node), operation, arguments, dtype=dtype)
 
+    def cast(self, node: FlatNode, value: Value, dtype: str) -> Tensor:
+        """Return a value in another type; whole numbers are cut towards zero."""
+        return self.operation(node, "Cast", {"x": value, "dtype": dtype}, dtype=dtype)[0]
+
     def tensor(self, node: FlatNode, value: Value) -> Tensor:
         """Return a value as something the network computes."""
         return self.builder.tensor(value, node.name)

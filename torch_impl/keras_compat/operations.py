@@ -82,6 +82,15 @@ def sort_along(x: Tensor, *, dim: int) -> Tensor:
     return torch.sort(x, dim=dim, stable=True).values
 
 
+def top_k(x: Tensor, *, k: int) -> tuple[Tensor, Tensor]:
+    """Return the k largest elements of the last axis, descending, and their places.
+
+    Of equal elements the first counts, as in TensorFlow; torch.topk promises no order.
+    """
+    values, places = torch.sort(x, dim=-1, descending=True, stable=True)
+    return values[..., :k], places[..., :k]
+
+
 def take_places(x: Tensor, *, indices: object, dim: int) -> Tensor:
     """Return the elements at fixed places of an axis; `indices` is a number or nested tuples of them."""
     places = torch.tensor(indices, device=x.device)

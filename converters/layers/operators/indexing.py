@@ -16,7 +16,7 @@ from converters.rule_parts.operations import (
     refused,
     shape_of,
 )
-from converters.settings import flag, integer, integers, unsupported
+from converters.settings import integer, integers, unsupported
 
 
 @layer("ops.GetItem", takes_call=True)
@@ -235,16 +235,14 @@ def unstack(layer: Layer, *shapes: Shape) -> Lowered:
 
 @layer("ops.TopK", takes_call=True)
 def top_k(layer: Layer, *shapes: Shape) -> Lowered:
-    """Return the largest elements of the last axis and where they are."""
+    """Return the largest elements of the last axis and where they are; of equal ones the first."""
     operation = Operation.of(layer, shapes, "x", "k", "sorted")
     operation.only("x")
     count = integer(operation.layer, "k")
-    kwargs: dict[str, Plain] = {"k": count, "dim": -1}
-    if not flag(operation.layer, "sorted", default=True):
-        kwargs["sorted"] = False
     shape = (*shapes[0][:-1], count)
+    results = ("values", "places")
     step = TorchStep(
-        "torch.topk", kwargs, shape=shape, results=("values", "places"), further_shapes=(shape,)
+        "compat.top_k", {"k": count}, shape=shape, results=results, further_shapes=(shape,)
     )
     return Lowered((step,), ("values", "places"))
 

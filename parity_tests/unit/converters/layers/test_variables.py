@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from converters.architecture import Architecture, InputValue, Step
 from converters.graph import Layer
 from converters.live.build import build_model
 from converters.registry import find_layer_rule
+from torch_impl.keras_compat.variables import Variable
 
 
 def model_with(*, constant: bool) -> torch.nn.Module:
@@ -36,3 +38,15 @@ def test_constant_is_a_buffer() -> None:
 
     assert not list(model.parameters())
     assert [name for name, _ in model.named_buffers()] == ["log_std.value"]
+
+
+@pytest.mark.parametrize("dtype", ["bool", "int64"])
+def test_constant_of_whole_numbers_takes_them_without_a_change_of_type(dtype: str) -> None:
+    values = torch.tensor([1, 0, 1], dtype=getattr(torch, dtype))
+    config = {"shape": (3,), "constant": True, "dtype": dtype}
+    [step] = list(find_layer_rule("Variable").lower(Layer("mask", "Variable", config)))
+
+    module = Variable(**step.kwargs)
+    module.load_state_dict({"value": values})
+
+    assert module().dtype == values.dtype
