@@ -13,7 +13,7 @@ from functools import partial
 import numpy as np
 
 from converters.checkpoint import ArrayInfo, LayerArrays, Moved
-from converters.errors import UnsupportedError
+from converters.errors import UnsafeFileError, UnsupportedError
 from converters.graph import Call, Constant, Graph, Input, Layer, Operand, TensorRef
 from converters.layers.operators.tensorflow_functions import Function, settle_arguments
 from converters.names import Taken, taken_names, unique
@@ -32,6 +32,9 @@ from converters.tensorflow_graphs.values import (
 
 MAX_WRITTEN_NUMBERS = 64
 """Numbers of a constant that are written into the network's source; larger ones become a part of its state."""
+
+MAX_MADE_NUMBERS = 1 << 25
+"""Of all results that are computed from constants together: the memory that a small file may take."""
 
 
 @dataclass(slots=True)
@@ -70,6 +73,7 @@ class GraphBuilder:
     merged: dict[TensorRef, Tensor] = field(default_factory=dict)
     followed: int = 0
     _taken: Taken = field(default_factory=taken_names)
+    _made: int = 0
 
     def input(self, name: str, shape: Shape | None, dtype: str, key: str) -> Tensor:
         """Add an input of the network."""
@@ -198,9 +202,7 @@ class GraphBuilder:
             return self.operation("full", "FullLike", full, dtype=value.dtype)[0]
         if isinstance(value, Filled) and value.shape is not None and None not in value.shape:
             sizes = tuple(size or 0 for size in value.shape)
-            if math.prod(sizes) > MAX_FOLDED_NUMBERS:
-                msg = f"node {like[:200]!r}: {math.prod(sizes):,} times the number {value.value}; at most {MAX_FOLDED_NUMBERS:,} are written"
-                raise UnsupportedError(msg)
+            self.count_made(math.prod(sizes), like)
             value = Known(np.full(sizes, value.value, value.dtype), like)
         if isinstance(value, Known):
             value = constant_weights(value, like or value.name or "constant")
@@ -219,6 +221,20 @@ class GraphBuilder:
         if made is None:
             raise refused_size(value, f"node {like[:200]!r}: " if like else "")
         return made
+
+    def count_made(self, count: int, name: str) -> None:
+        """Count numbers that a node makes of constants: a few bytes of a file can ask for any number of them.
+
+        Raises:
+            UnsupportedError: More than one result may have.
+            UnsafeFileError: More than all together may have.
+        """
+        self._made += count
+        what = f"node {name[:200]!r}: {{:,}} numbers are made of constants; at most {{:,}} are"
+        if count > MAX_FOLDED_NUMBERS:
+            raise UnsupportedError(what.format(count, MAX_FOLDED_NUMBERS))
+        if self._made > MAX_MADE_NUMBERS:
+            raise UnsafeFileError(what.format(self._made, MAX_MADE_NUMBERS))
 
     def _argument(self, value: object, inputs: list[Tensor]) -> object:
         """Return an argument as calls store it; tensors are added to `inputs`."""

@@ -39,7 +39,7 @@ def gather(node: FlatNode, inputs: Sequence[Value], translation: Translation) ->
     arguments: dict[str, object] = {"x": inputs[0], "indices": inputs[1], "axis": axis}
     if isinstance(inputs[1], Known):
         arguments["indices"] = plain_numbers(inputs[1].array)
-    return translation.operation(node, "Take", arguments)[0]
+    return translation.operation(node, "Take", arguments, dtype=inputs[0].dtype)[0]
 
 
 def _of_every_row(

@@ -81,6 +81,7 @@ def local_response(node: FlatNode, inputs: Sequence[Value], translation: Transla
         float(str(np.float32(node.attributes.number(key, default))))
         for key, default in (("alpha", 1.0), ("beta", 0.5), ("bias", 1.0))
     )
+    translation.builder.count_made(channels**2, node.name)
     places = np.arange(channels)
     near = abs(places[:, None] - places) <= radius
     band = Known((near * alpha).astype(x.dtype), "neighbours")
@@ -102,6 +103,7 @@ def resize(node: FlatNode, inputs: Sequence[Value], translation: Translation) ->
         )
     if node.op == "ResizeBilinear" and x.dtype != "float32":
         x = translation.cast(node, x, "float32")
+    translation.builder.count_made(sum(wanted), node.name)
     for axis in (2, 1):  # columns first, then rows
         size = x.shape[axis] or 0
         if size != wanted[axis - 1]:

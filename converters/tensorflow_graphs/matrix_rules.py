@@ -72,6 +72,7 @@ def band(node: FlatNode, inputs: Sequence[Value], translation: Translation) -> V
     lower, upper = (whole_number(node, value, "the width") for value in inputs[1:3])
     if rows is None or columns is None:
         raise refused_node(node, "matrices of open size")
+    translation.builder.count_made(rows * columns, node.name)
     below = np.arange(rows)[:, None] - np.arange(columns)
     inside = ((lower < 0) | (below <= lower)) & ((upper < 0) | (-below <= upper))
     value = inputs[0]
@@ -130,6 +131,7 @@ def diagonal_matrix(node: FlatNode, inputs: Sequence[Value], translation: Transl
         raise refused_node(
             node, f"a diagonal of {x.shape} that is not the main one, or of open size"
         )
+    translation.builder.count_made(size**2, node.name)
     spread = _call(node, translation, "ExpandDims", x=x, axis=-1)
     return _where(node, translation, np.eye(size, dtype=bool), spread)
 

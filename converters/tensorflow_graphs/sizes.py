@@ -6,6 +6,7 @@ that many rows, the rows' numbers and the size itself can be computed from x.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -156,6 +157,7 @@ def filled_tensor(builder: GraphBuilder, value: Filled) -> Tensor | None:
     if any(size is None and origin is None for size, origin in zip(shape, origins, strict=True)):
         return None
     dtype = "int32" if value.dtype == "bool" else value.dtype
+    builder.count_made(math.prod(1 if size is None else size for size in shape), "full")
     one = np.full([1 if size is None else size for size in shape], value.value, dtype)
     result: Value = Known(one if one.ndim > 1 or one.size > 1 else one.reshape(()), "full")
     for axis, (size, origin) in enumerate(zip(shape, origins, strict=True)):

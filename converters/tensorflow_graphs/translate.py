@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from converters.errors import ConversionError, MismatchError, UnsupportedError
+from converters.errors import ConversionError, MismatchError, UnsafeFileError, UnsupportedError
 from converters.layers.operators.tensorflow_nodes import NODES
 from converters.readers.tensorflow.graph_def import GraphFile
 from converters.registry import nearest
@@ -87,6 +87,7 @@ def translate(
 
     Raises:
         UnsupportedError: Operations without a rule or with settings that have no counterpart; all are listed.
+        UnsafeFileError: Constants that together make more numbers than a file may ask for.
     """
     translation = Translation(
         builder,
@@ -108,8 +109,11 @@ def translate(
             continue
         try:
             translate_node(node, translation)
+        except UnsafeFileError:
+            raise
         except ConversionError as error:
-            problems.append((node, error))
+            # Without the frames, which would keep the arrays in them.
+            problems.append((node, error.with_traceback(None)))
             failed.add(node.name)
         except _NONSENSE:
             # Rules trust that inputs fit an operation, as TensorFlow saw to; an edited file need not.
@@ -171,10 +175,13 @@ def _results(
         found = node.attributes.tensor("value")
         if not isinstance(found, np.ndarray):
             raise refused_node(node, "a constant that holds no numbers")
+        written = len(node.attributes.raw["value"])
+        if any(found.strides) and found.nbytes > written:  # the last number stands for the rest
+            translation.builder.count_made((found.nbytes - written) // found.itemsize, node.name)
         return Known(found, node.name)
     if node.op in VARIABLES:
         return translation.variables(node)
-    folded = _folded(node, inputs)
+    folded = _folded(node, inputs, translation.builder)
     if folded is not None:
         return folded
     moved = moved_weights(node, inputs)
@@ -186,7 +193,7 @@ def _results(
     return _by_table(node, inputs, translation)
 
 
-def _folded(node: FlatNode, inputs: Sequence[Value]) -> Value | None:
+def _folded(node: FlatNode, inputs: Sequence[Value], builder: GraphBuilder) -> Value | None:
     """Return what constants and sizes come to; None if it is computed from something else."""
     if not inputs or not all(isinstance(value, (Known, Sizes)) for value in inputs):
         return None
@@ -198,6 +205,9 @@ def _folded(node: FlatNode, inputs: Sequence[Value]) -> Value | None:
         ]
     except NotFolded:
         return None
+    given = [value.array for value in inputs if isinstance(value, Known)]
+    if not any(np.may_share_memory(results[0], array) for array in given):
+        builder.count_made(results[0].size, node.name)
     return stand.meaning(results, node.name)
 
 

@@ -18,6 +18,8 @@ from converters.readers.pickles.constructors import ObjectType
 
 WRAPPER = "joblib.numpy_pickle.NumpyArrayWrapper"
 _BLOCK_BYTES = 1024 * 1024
+_LZMA_MEMORY_BYTES = 256 * 1024**2
+"""The highest level that xz has takes 65 MB to unpack; a header may ask for 4 GB."""
 
 
 class _Decompressor(Protocol):
@@ -40,7 +42,7 @@ def _bzip2() -> _Decompressor:
 
 
 def _lzma() -> _Decompressor:
-    return cast("_Decompressor", lzma.LZMADecompressor())
+    return cast("_Decompressor", lzma.LZMADecompressor(memlimit=_LZMA_MEMORY_BYTES))
 
 
 MAGICS: Mapping[bytes, Callable[[], _Decompressor]] = {
@@ -107,16 +109,19 @@ def first_bytes(prefix: bytes, count: int = 16) -> bytes:
 
 def _pieces(decompressor: _Decompressor, data: bytes) -> Iterator[bytes]:
     """Yield the content in bounded pieces. Raises EOFError for a content that does not end."""
-    pending = data
-    while not decompressor.eof:
-        piece = decompressor.decompress(pending, _BLOCK_BYTES)
-        pending = getattr(
-            decompressor, "unconsumed_tail", b""
-        )  # others keep what is left themselves
-        if not piece and not pending and not decompressor.eof:
-            msg = "it is truncated"
-            raise EOFError(msg)
-        yield piece
+    for start in range(0, len(data), _BLOCK_BYTES):
+        # In blocks: zlib hands back all that it did not need yet, every time.
+        pending = data[start : start + _BLOCK_BYTES]
+        piece = b"the first"
+        while (piece or pending) and not decompressor.eof:
+            piece = decompressor.decompress(pending, _BLOCK_BYTES)
+            yield piece
+            # Others keep what is left themselves.
+            pending = getattr(decompressor, "unconsumed_tail", b"")
+        if decompressor.eof:
+            return
+    msg = "it is truncated"
+    raise EOFError(msg)
 
 
 def read_wrapped(

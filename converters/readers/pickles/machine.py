@@ -37,6 +37,8 @@ MAX_PICKLES_INSIDE = 10
 """joblib stores arrays of objects as pickles of their own."""
 _RECONSTRUCTORS = ("copyreg._reconstructor", "copy_reg._reconstructor")
 """What makes an object in protocols before 2; its first argument is the class."""
+_COPIED = (str, bytearray, list, tuple, dict)
+"""What constructors copy; bytes are viewed."""
 STOP = ord(".")
 MARK = object()
 """Stands on the stack where the items of a container begin."""
@@ -80,6 +82,7 @@ class Machine:
         self._memo_keys: dict[int, list[int]] = {}
         self._objects = 0
         self._text = 0
+        self._copied = 0
 
     def run(self) -> object:
         """Return the value at STOP."""
@@ -198,6 +201,7 @@ class Machine:
         path = function.path if isinstance(function, Reference) else ""
         constructor = self._settings.constructors.get(path)
         if constructor is not None and not keywords:
+            self._count_copied(arguments)
             self.push(constructor(*arguments))
             return
         if path in _RECONSTRUCTORS and arguments:
@@ -205,6 +209,14 @@ class Machine:
             path = function.path if isinstance(function, Reference) else path
         self._note(path)
         self.push(PickledObject(function, arguments, state=keywords or None), weight=4)
+
+    def _count_copied(self, values: object) -> None:
+        """Refuse to copy more than the file holds: what the memo gives again and again is small in the file."""
+        parts = values if isinstance(values, tuple) else ()
+        self._copied += sum(len(part) for part in parts if isinstance(part, _COPIED))
+        if self._copied > len(self.data):
+            msg = f"the pickle copies more than the {len(self.data):,} bytes it has; refused"
+            raise UnsafeFileError(msg)
 
     def _note(self, path: str) -> None:
         if path and path != WRAPPER and len(self.called) < MAX_NOTED_CALLS:
@@ -216,6 +228,7 @@ class Machine:
         target = self.pop()
         done: object = target
         if isinstance(target, Unready):
+            self._count_copied(state)
             done = finish_array(state)
         elif isinstance(target, (np.dtype, ObjectType)):
             done = finish_dtype(target, state)
@@ -242,10 +255,11 @@ class Machine:
             msg = f"pickles lie inside of each other more than {MAX_PICKLES_INSIDE} deep"
             raise ValueError(msg)
         inner = Machine(self.data, end, self._settings, depth=self._depth + 1)
-        inner._objects = self._objects  # one bound for both
+        inner._objects, inner._copied = self._objects, self._copied  # one bound for both
         value = inner.run()
         self.called.update(inner.called)
-        self.position, self._objects = inner.position, inner._objects
+        self.position = inner.position
+        self._objects, self._copied = inner._objects, inner._copied
         return value
 
     def append(self, values: list[object]) -> None:

@@ -247,6 +247,9 @@ def _filled(values: AnyArray, count: int, shape: tuple[int, ...]) -> AnyArray:
     if count * values.itemsize > _MAX_REPEATED_BYTES:
         text_ = f"a constant of shape {shape} is written as {values.size:,} numbers"
         raise UnreadableFileError(text_)
+    if values.size <= 1:  # a view: thousands of such constants are a small file
+        one = values[0] if values.size else np.zeros((), values.dtype)
+        return np.broadcast_to(one, (count,))
     result: AnyArray = np.zeros(count, values.dtype)
     if values.size:
         result[: values.size] = values

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from converters.errors import ConversionError, MismatchError, UnreadableFileError, UnsupportedError
+from converters.errors import (
+    ConversionError,
+    MismatchError,
+    UnreadableFileError,
+    UnsafeFileError,
+    UnsupportedError,
+)
 from converters.plan import plan_conversion
 from converters.programs import with_program
 from converters.readers import read_checkpoint
@@ -115,6 +123,52 @@ def test_numbers_without_end_are_not_folded(tmp_path: Path) -> None:
     text += node("f", "Fill", "s", "v") + node("y", "Add", "x", "f")
 
     with pytest.raises(ConversionError):
+        convert(tmp_path, text, ["y:0"])
+
+
+@pytest.mark.slow
+def test_many_small_nodes_cannot_make_numbers_without_end(tmp_path: Path) -> None:
+    size = "tensor { dtype: DT_INT32 tensor_shape { dim { size: 1 } } int_val: 4000000 }"
+    one = "tensor { dtype: DT_FLOAT tensor_shape { } float_val: 1 }"
+    text = X + node("s", "Const", value=size) + node("v0", "Const", value=one)
+    for turn in range(10):
+        text += node(f"f{turn}", "Fill", "s", f"v{turn}")
+        axis = "tensor { dtype: DT_INT32 tensor_shape { dim { size: 1 } } int_val: 0 }"
+        text += node(f"a{turn}", "Const", value=axis)
+        text += node(f"v{turn + 1}", "Max", f"f{turn}", f"a{turn}")
+    text += node("y", "Add", "x", "v10")
+
+    with pytest.raises(UnsafeFileError, match=r"node 'f8': 36,000,0\d\d numbers are made"):
+        convert(tmp_path, text, ["y:0"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("written", [1, 2], ids=["one number", "two numbers"])
+def test_constants_that_repeat_a_number_take_no_memory(written: int, tmp_path: Path) -> None:
+    numbers = " ".join(["float_val: 1"] * written)
+    shape = f"tensor {{ dtype: DT_FLOAT tensor_shape {{ dim {{ size: 12000000 }} }} {numbers} }}"
+    text = X
+    for turn in range(12):
+        text += node(f"c{turn}", "Const", value=shape) + node(f"p{turn}", "Shape", f"c{turn}")
+        text += node(f"z{turn}", "Cast", f"p{turn}", DstT="type: DT_FLOAT")
+    text += node("y", "AddN", "x", *(f"z{turn}" for turn in range(12)))
+    tracemalloc.start()
+
+    with contextlib.suppress(UnsupportedError):
+        convert(tmp_path, text, ["y:0"])
+
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 150_000_000
+
+
+def test_diagonal_of_a_long_vector_is_refused(tmp_path: Path) -> None:
+    shape = "shape { dim { size: -1 } dim { size: 100000000 } }"
+    text = node("x", "Placeholder", dtype="type: DT_FLOAT", shape=shape) + node(
+        "y", "MatrixDiag", "x"
+    )
+
+    with pytest.raises(UnsupportedError, match="numbers are made of constants"):
         convert(tmp_path, text, ["y:0"])
 
 

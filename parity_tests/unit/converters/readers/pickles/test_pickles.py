@@ -192,6 +192,23 @@ def test_bombs_cost_little(name: str) -> None:
     assert time.process_time() - started < 10
 
 
+COPIED = {
+    "list": (b"cbuiltins\nlist\n", b"(" + b"K\x01" * 1000 + b"l"),
+    "text": (b"c_codecs\nencode\n", b"X" + struct.pack("<I", 1000) + b"a" * 1000),
+}
+
+
+@pytest.mark.parametrize("name", COPIED)
+def test_what_the_memo_gives_again_is_not_copied_without_end(name: str) -> None:
+    function, argument = COPIED[name]
+    data = (
+        b"\x80\x04" + function + b"q\x01" + argument + b"q\x02(" + b"h\x01h\x02\x85R" * 500 + b"l."
+    )
+
+    with pytest.raises(UnsafeFileError, match="copies more than the"):
+        read_pickle(data)
+
+
 REFUSED = {
     "text longer than the file": b"\x80\x04\x8d" + struct.pack("<Q", 2**60) + b"a.",
     "negative length": b"\x80\x02T" + struct.pack("<i", -5) + b".",
@@ -237,7 +254,7 @@ def test_compressed_content_is_unpacked_up_to_a_limit(kind: str) -> None:
     import gzip
     import lzma
 
-    content = bytes(3_000_000)
+    content = np.random.default_rng(1).bytes(1_100_000) + bytes(100_000)
     pack = {"zlib": zlib, "gzip": gzip, "bz2": bz2, "lzma": lzma}[kind].compress
     packed = pack(content)
     assert decompress(packed, limit=len(content)) == content
