@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from benchmarks.results import WorkloadResult
-    from benchmarks.run import Progress, Settings
+    from benchmarks.settings import Progress, Settings
     from benchmarks.workloads import Workload
 
 SMALL, LARGE = "12,165 parameters", "500 MB"
@@ -40,7 +40,6 @@ def measure_reading(
     from benchmarks.commands import measure_commands
     from benchmarks.keras_file import LARGE_SIZES
     from benchmarks.results import Requirement
-    from benchmarks.run import result_of
 
     requirements = [
         Requirement("bundle", "load_checkpoint", SMALL, 10.0, "with the start of the process")
@@ -68,7 +67,7 @@ def measure_reading(
             requirements.append(
                 Requirement("bundle", "copy", LARGE, 0.5, "500 MB, at least half the speed of cp")
             )
-    return replace(result_of(workload, measurements), requirements=tuple(requirements))
+    return replace(workload.result(measurements), requirements=tuple(requirements))
 
 
 def read_command(prefix: Path) -> list[str]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from benchmarks.results import BenchResult, Curve
-    from benchmarks.run import Progress, Settings
+    from benchmarks.settings import Progress, Settings
     from benchmarks.workloads import Workload
 
 JSON_NAME, HTML_NAME, LOG_FOLDER = "bench.json", "bench.html", "logs"
@@ -168,7 +168,7 @@ def _settings(
     full_training: bool,
     large: bool,
 ) -> Settings:
-    from benchmarks.run import Settings
+    from benchmarks.settings import Settings
     from parity_tests.pairs import PAIRS, find_pair, load_pairs
 
     try:
@@ -236,8 +236,9 @@ def _measure(
     quick: bool,
 ) -> BenchResult:
     from benchmarks.environment import describe
+    from benchmarks.processes import Processes
     from benchmarks.results import BenchResult
-    from benchmarks.run import Processes, run_workload
+    from benchmarks.run import run_workload
 
     environment = describe(settings.threads)
     logs = output / LOG_FOLDER

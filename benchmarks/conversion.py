@@ -13,7 +13,7 @@ from pathlib import Path
 from benchmarks.commands import convert_command, imports_command, measure_commands
 from benchmarks.keras_file import GUIDE_SIZES, LARGE_SIZES, write_keras_file
 from benchmarks.results import Measurement, Requirement, WorkloadResult
-from benchmarks.run import Progress, Settings, result_of
+from benchmarks.settings import Progress, Settings
 from benchmarks.workloads import Workload
 
 SMALL, LARGE = "12,165 parameters", "500 MB"
@@ -67,7 +67,7 @@ def measure_conversion(
                 )
                 for name in COPIES
             ]
-    return replace(result_of(workload, measurements), requirements=tuple(requirements))
+    return replace(workload.result(measurements), requirements=tuple(requirements))
 
 
 LABELS = {

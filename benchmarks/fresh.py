@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from functools import partial
 
 from benchmarks.measure import interleave
-from benchmarks.processes import Worker, WorkerError
+from benchmarks.processes import Processes, Worker, WorkerError, problem_of
 from benchmarks.results import Measurement
-from benchmarks.run import Processes, Progress, Settings, measurement_of, problem_of
-from benchmarks.variants import VARIANTS, Variant
+from benchmarks.settings import Progress, Settings
+from benchmarks.variants import VARIANTS, Variant, measurement_of
 from benchmarks.workloads import Workload
 
 MEMORY_STEPS = 50

@@ -36,8 +36,8 @@ from benchmarks.report import (
     table_rows,
     unit_name,
 )
-from benchmarks.results import BenchResult, Curve, WorkloadResult
-from benchmarks.run import FULL_TRAINING_STEPS, OPERATIONS
+from benchmarks.results import OPERATIONS, BenchResult, Curve, WorkloadResult
+from benchmarks.settings import FULL_TRAINING_STEPS
 from benchmarks.workloads import GUIDE_PAIR, is_guides
 
 INSTALL_HINT = "the HTML report needs matplotlib and jinja2: pip install 'torchward[report]'"

@@ -1,4 +1,4 @@
-"""The parent's side of a measuring process: a clean environment, one conversation in JSON lines, captured noise.
+"""The parent's side of measuring processes: a clean environment, one conversation in JSON lines, captured noise.
 
 The child is `benchmarks.worker`. Its standard output carries only answers; everything that frameworks print goes to
 a log file, which is shown when something fails.
@@ -18,6 +18,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from benchmarks.settings import Settings
+from benchmarks.variants import Variant
+
 ANSWER_TIMEOUT_S = 900.0
 """One answer of a worker: the slowest is the first compilation on a busy machine, about a minute."""
 CLOSE_TIMEOUT_S = 10.0
@@ -28,6 +31,10 @@ KEPT_VARIABLES = (
     "LD_LIBRARY_PATH", "CC", "CXX", "TORCHINDUCTOR_CACHE_DIR",
 )  # fmt: skip
 """What a measuring process inherits: enough to find programs, libraries, the compiler and its cache."""
+
+
+LEFT_OUT = "left out"
+"""How the reason begins of a variant that means nothing for the pair."""
 
 
 class WorkerError(RuntimeError):
@@ -191,3 +198,78 @@ class Worker:
             "the process closed its output" if code is None else f"the process ended with {code}"
         )
         return f"{state}: {reason}"
+
+
+def worker_command_of(settings: Settings) -> Sequence[str]:
+    """Return the program that measures."""
+    return settings.command or worker_command()
+
+
+class Processes:
+    """The measuring processes of a run, started when first needed, stopped together.
+
+    A process that died is not started again: its variants carry the reason.
+    """
+
+    def __init__(self, settings: Settings, folder: Path) -> None:
+        self._settings = settings
+        self._folder = folder
+        self._workers: dict[str, Worker] = {}
+
+    def __enter__(self) -> Processes:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for worker in self._workers.values():
+            worker.stop()
+
+    def start(
+        self, name: str, extra: Mapping[str, str] | None = None, *, python: str | None = None
+    ) -> Worker:
+        """Return a new process; `name` is that of its log, `python` another interpreter. The caller stops it."""
+        environment = clean_environment(self._settings.threads, extra)
+        command = worker_command(python) if python else worker_command_of(self._settings)
+        return Worker(environment, self._folder / f"{name}.log", command=command)
+
+    def of(self, variant: Variant) -> Worker:
+        """Return the process that measures this variant in the timed workloads."""
+        name = process_name(variant, self._settings)
+        if name not in self._workers:
+            python = os.environ.get(variant.python) if variant.python else None
+            self._workers[name] = self.start(name, python=python)
+        return self._workers[name]
+
+    def load(self, variants: Sequence[Variant]) -> None:
+        """Start the processes of these variants and let all of them import at the same time (not timed)."""
+        missing = [
+            variant
+            for variant in variants
+            if process_name(variant, self._settings) not in self._workers
+        ]
+        started: list[Worker] = []
+        for variant in missing:
+            with contextlib.suppress(WorkerError):
+                worker = self.of(variant)
+                if worker not in started:
+                    worker.send(
+                        do="load", subject=variant.subject, options=self._settings.options(variant)
+                    )
+                    started.append(worker)
+        # What fails here fails again when it is opened, and says so then.
+        for worker in started:
+            with contextlib.suppress(WorkerError):
+                worker.receive()
+
+
+def process_name(variant: Variant, settings: Settings) -> str:
+    """Return the name of the process that measures this variant in the timed workloads."""
+    shared = settings.shared or variant.always_shared
+    return (variant.process or variant.framework) if shared else variant.name
+
+
+def problem_of(error: WorkerError) -> str:
+    """Return the line that stands in place of values."""
+    if isinstance(error, LeftOutError):
+        return f"{LEFT_OUT}: {error}"
+    kind = "not measured" if isinstance(error, MissingPackageError) else "failed"
+    return f"{kind}: {error}"

@@ -14,6 +14,8 @@ from typing import Self
 
 FORMAT = "torchward-bench"
 FORMAT_VERSION = 1
+OPERATIONS = "operations a round"
+"""Name of the detail that says how many operations the shortest round had."""
 
 
 class ResultFileError(ValueError):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+
+from benchmarks.results import Measurement
 
 LEGACY_AGENT = "benchmarks.subjects.legacy_agent:LegacyAgent"
 SUITE_AGENT = "benchmarks.subjects.suite_agent:SuiteAgent"
@@ -173,3 +175,22 @@ LEGACY_STYLES = ("legacy-fit", "legacy-batch", "legacy-function")
 TORCH_STYLES = ("torch-eager", "torch-compile")
 BOTH = LEGACY_STYLES + TORCH_STYLES
 SUITE = ("suite-legacy", "suite-eager", "suite-compiled", "suite-sb3")
+
+
+def measurement_of(
+    variant: Variant,
+    case: str,
+    values: Sequence[float],
+    details: Mapping[str, str | float | int] | None = None,
+    problem: str | None = None,
+) -> Measurement:
+    """Return a measurement that carries the variant's name, framework and label."""
+    return Measurement(
+        variant=variant.name,
+        framework=variant.framework,
+        label=variant.label,
+        case=case,
+        values=() if problem else tuple(values),
+        details=dict(details or {}),
+        problem=problem,
+    )

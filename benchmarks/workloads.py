@@ -6,11 +6,11 @@ A new measurement is one `Workload` and a task of the same name in the subjects.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from benchmarks.results import Requirement
+from benchmarks.results import Measurement, Requirement, WorkloadResult
 from benchmarks.variants import BOTH, LEGACY_STYLES, SUITE, VARIANTS
 
 Kind = Literal["timed", "startup", "memory", "size", "convert", "reading", "curves"]
@@ -39,6 +39,19 @@ class Workload:
     cases: Mapping[str, str]
     requirements: tuple[Requirement, ...] = ()
     notes: tuple[str, ...] = ()
+
+    def result(self, measurements: Sequence[Measurement]) -> WorkloadResult:
+        """Return the result of this workload from what was measured."""
+        return WorkloadResult(
+            name=self.name,
+            title=self.title,
+            what=self.what,
+            unit=self.unit,
+            better=self.better,
+            measurements=tuple(measurements),
+            requirements=self.requirements,
+            notes=self.notes,
+        )
 
 
 CONVERTED_CASES = {

@@ -10,7 +10,7 @@ import benchmarks.bundle_reading as reading
 from benchmarks.bundle_file import write_bundle
 from benchmarks.commands import run_command
 from benchmarks.processes import WorkerError, clean_environment
-from benchmarks.run import Settings
+from benchmarks.settings import Settings
 from benchmarks.workloads import WORKLOADS
 from converters.errors import UnreadableFileError
 

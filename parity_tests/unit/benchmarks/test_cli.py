@@ -8,7 +8,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-import benchmarks.run
+import benchmarks.processes
 from benchmarks.cli import BenchmarkUsageError, bench
 from benchmarks.html_report import INSTALL_HINT, ReportExtraError
 from benchmarks.results import BenchResult
@@ -23,7 +23,7 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> typer.Typer:
     monkeypatch.chdir(tmp_path)
     seconds = json.dumps({"torch-compile": 0.0001, "sb3": "pip install stable-baselines3"})
     monkeypatch.setattr(
-        benchmarks.run, "worker_command_of", lambda _: (sys.executable, str(FAKE), seconds)
+        benchmarks.processes, "worker_command_of", lambda _: (sys.executable, str(FAKE), seconds)
     )
     application = typer.Typer()
     application.command()(bench)
@@ -65,7 +65,7 @@ def test_a_stored_result_is_drawn_again_without_measuring(
 ) -> None:
     run(command, "updates", "--repeats", "1", "--quiet")
     first = (tmp_path / "bench-results/bench.html").read_bytes()
-    monkeypatch.setattr(benchmarks.run, "worker_command_of", lambda _: ("false",))
+    monkeypatch.setattr(benchmarks.processes, "worker_command_of", lambda _: ("false",))
 
     run(command, "--from-json", "bench-results/bench.json", "--html", "again.html", "--quiet")
 

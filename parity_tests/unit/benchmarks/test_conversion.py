@@ -8,7 +8,7 @@ import pytest
 import benchmarks.conversion as conversion
 from benchmarks.commands import run_command
 from benchmarks.processes import WorkerError, clean_environment
-from benchmarks.run import Settings
+from benchmarks.settings import Settings
 from benchmarks.workloads import WORKLOADS
 
 ALLOCATE = "block = bytearray(150_000_000); block[::4096] = b'x' * len(block[::4096])"

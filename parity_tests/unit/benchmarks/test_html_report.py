@@ -10,8 +10,14 @@ from pathlib import Path
 import pytest
 
 from benchmarks.html_report import guide_claims, parity_rows, render_html
-from benchmarks.results import BenchResult, Curve, Measurement, Requirement, WorkloadResult
-from benchmarks.run import OPERATIONS
+from benchmarks.results import (
+    OPERATIONS,
+    BenchResult,
+    Curve,
+    Measurement,
+    Requirement,
+    WorkloadResult,
+)
 
 pytest.importorskip("matplotlib")
 pytest.importorskip("jinja2")

@@ -10,8 +10,9 @@ from types import ModuleType, SimpleNamespace
 import pytest
 import torch
 
+from benchmarks.processes import Processes, process_name
 from benchmarks.processes import Worker as Process
-from benchmarks.run import Processes, Settings, process_name
+from benchmarks.settings import Settings
 from benchmarks.subjects import MissingExtraError
 from benchmarks.subjects.converted import DIFFERENCE, build_converted
 from benchmarks.subjects.keras_on_torch import import_keras, write_model_file

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.results import WorkloadResult
-from benchmarks.run import OPERATIONS, Processes, Settings, run_workload
+from benchmarks.processes import Processes
+from benchmarks.results import OPERATIONS, WorkloadResult
+from benchmarks.run import run_workload
+from benchmarks.settings import Settings
 from benchmarks.workloads import GUIDE_PAIR, WORKLOADS
 
 FAKE = Path(__file__).with_name("fake_worker.py")

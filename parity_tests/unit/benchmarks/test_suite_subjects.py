@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.run import Processes, Settings, run_workload
+from benchmarks.processes import Processes
+from benchmarks.run import run_workload
+from benchmarks.settings import Settings
 from benchmarks.subjects import MissingExtraError, NotApplicableError, Prepared
 from benchmarks.subjects.d3rlpy_sac import D3rlpySac
 from benchmarks.subjects.suite_agent import SuiteAgent
