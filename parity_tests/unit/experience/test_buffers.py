@@ -1,9 +1,9 @@
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from experience.agent import Batch
 from experience.buffers import ReplayMemory
@@ -35,9 +35,8 @@ def contents(memory: ReplayMemory) -> Batch:
     return Batch(*(field[order] for field in batch))
 
 
-@pytest.mark.slow
-@given(capacity=st.integers(1, 12), rows=st.integers(0, 40))
-@settings(max_examples=60, deadline=None, derandomize=True)
+@pytest.mark.parametrize("capacity", [1, 2, 7, 12])
+@pytest.mark.parametrize("rows", [0, 1, 6, 7, 8, 12, 13, 24, 40])
 def test_the_last_transitions_stay_whole(capacity: int, rows: int) -> None:
     memory = ReplayMemory(capacity, (2,))
 
@@ -49,13 +48,13 @@ def test_the_last_transitions_stay_whole(capacity: int, rows: int) -> None:
         np.testing.assert_array_equal(stored, needed)
 
 
-@given(capacity=st.integers(1, 9), sizes=st.lists(st.integers(0, 25), max_size=5))
-@settings(max_examples=60, deadline=None, derandomize=True)
-def test_a_batch_is_stored_like_its_rows(capacity: int, sizes: list[int]) -> None:
+@pytest.mark.parametrize("capacity", [1, 4, 9])
+@pytest.mark.parametrize("sizes", [*itertools.product([0, 3, 9, 25], repeat=2)], ids=str)
+def test_a_batch_is_stored_like_its_rows(capacity: int, sizes: tuple[int, ...]) -> None:
     by_row, by_batch = ReplayMemory(capacity, (2,)), ReplayMemory(capacity, (2,))
 
     first = 0
-    for size in sizes:
+    for size in (2, *sizes):
         fill(by_row, first, size)
         by_batch.add_batch(numbered(first, size))
         first += size
