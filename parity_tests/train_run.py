@@ -143,7 +143,9 @@ def _finish(
     if result.reason == "interrupted":
         return figures
     if result.best_path is not None:
-        agent = type(agent).load(result.best_path)
+        kind = type(agent)
+        machine, _ = machine_settings(plan, kind, pays_from=DQN_UPDATES_THAT_PAY)
+        agent = kind.load(result.best_path, **machine)
     agent.save(run_folder / "agent")
     figures["agent"] = sorted(str(path) for path in run_folder.glob("agent*"))
     figures |= evaluate_finally(agent, make, episodes=plan.final_episodes)

@@ -89,6 +89,20 @@ class Broken(Agent):
         sys.exit(9)
 
 
+class Placed(Agent):
+    devices = []  # that agents were made for
+
+    def __init__(self, state_size, action_size, *, device="auto", seed=0):
+        self.devices.append(device)
+        super().__init__(state_size, action_size, seed=seed)
+
+    @classmethod
+    def load(cls, path, **settings):
+        loaded, agent = Agent.load(path), cls(4, 2, **settings)
+        agent.__dict__.update(loaded.__dict__)
+        return agent
+
+
 class Episodic:  # learns from whole episodes: no memory, no exploration rate, no history, no target
     def __init__(self, state_size, action_size, *, rate=0.5, seed=0):
         self.weights, self.rate, self.steps = np.zeros(state_size), rate, []
@@ -128,6 +142,7 @@ PAIRS = (
     AgentPair("episodic", "table_agents:Episodic", "table_agents:Episodic", {}, (), "CartPole-v1"),
     AgentPair("table", "table_agents:Noisy", "table_agents:Agent", {}, (), "CartPole-v1"),
     AgentPair("mortal", "table_agents:Mortal", "table_agents:Mortal", {}, (), "CartPole-v1"),
+    AgentPair("placed", "table_agents:Placed", "table_agents:Placed", {}, (), "CartPole-v1"),
     AgentPair("broken", "table_agents:Broken", "table_agents:Broken", {}, (), "CartPole-v1"),
 )
 """

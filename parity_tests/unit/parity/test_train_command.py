@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,15 @@ def test_the_child_process_gives_what_this_one_gives(folder: Path) -> None:
         )
 
     assert read_run(folder / "torch") == read_run(folder / "tensorflow")
+
+
+def test_the_best_agent_is_evaluated_on_the_device_that_was_asked_for(folder: Path) -> None:
+    arguments = [*ARGUMENTS, "--episodes", "4", "--set", "evaluate_every=10", "--device", "cpu"]
+
+    assert train("placed", *arguments) == 0
+
+    # The one that is trained, and the best one, which the final figure is of.
+    assert sys.modules["table_agents"].Placed.devices == ["cpu", "cpu"]
 
 
 def test_the_last_words_of_a_dead_child_are_shown(
