@@ -65,13 +65,6 @@ def layer_shapes(outputs: int, hidden_sizes: Sequence[int]) -> dict[str, tuple[i
     return {f"fc{number}": shape for number, shape in enumerate(sizes, start=1)}
 
 
-def count_parameters(outputs: int, hidden_sizes: Sequence[int]) -> int:
-    """Return the numbers in all kernels and biases: 81,921 and 82,119 for the original's networks."""
-    return sum(
-        (1 + rows) * columns for rows, columns in layer_shapes(outputs, hidden_sizes).values()
-    )
-
-
 def mask_units(hidden_sizes: Sequence[int]) -> dict[str, int]:
     """Return "value/dropout1", ..., "policy/dropout4" to units: one dropout layer behind every hidden layer."""
     return {

@@ -7,9 +7,8 @@ that its result does not depend on the number of processes.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -126,39 +125,6 @@ def play_match(
         if on_progress is not None:
             on_progress(done)
     return MatchResult(wins, games)
-
-
-def play_round_robin(
-    players: Mapping[str, Player], games: int, *, seed: int = 0, workers: int = 1
-) -> dict[tuple[str, str], MatchResult]:
-    """Return the result of every pair of players, in both orders (the second is the first turned round).
-
-    Args:
-        players: by name.
-        games: of each pair.
-        seed: of the first pair; the others follow.
-        workers: processes.
-    """
-    results = {}
-    for number, (one, other) in enumerate(combinations(players, 2)):
-        result = play_match(
-            players[one], players[other], games, seed=seed + number, workers=workers
-        )
-        results[one, other] = result
-        results[other, one] = MatchResult(result.games - result.wins, result.games)
-    return results
-
-
-def format_round_robin(results: Mapping[tuple[str, str], MatchResult]) -> list[str]:
-    """Return a Markdown table: wins of the row against the column in percent."""
-    names = list(dict.fromkeys(one for one, _ in results))
-    lines = [f"| | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
-    for one in names:
-        cells = [
-            f"{100 * results[one, other].rate:.1f}" if one != other else "-" for other in names
-        ]
-        lines.append(f"| {one} | {' | '.join(cells)} |")
-    return lines
 
 
 def _play_batch(batch: _Batch) -> int:

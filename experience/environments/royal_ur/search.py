@@ -7,17 +7,16 @@ in the original), and return every move's score, positive for player 2.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 
 from experience.environments.royal_ur import faithful_search, packed_search
 from experience.environments.royal_ur.board import FINISHED, IS_ROSETTE, PIECES, TURN
-from experience.environments.royal_ur.evaluation import DEFAULT, Parameters, evaluate
+from experience.environments.royal_ur.evaluation import DEFAULT, Parameters
 from experience.environments.royal_ur.rules import (
     BLOCKED,
     State,
-    apply_move,
     find_moves,
     find_square,
     is_capture,
@@ -59,14 +58,6 @@ class SearchResult:
     nodes: int
     cache_hits: int
     cache_size: int
-
-
-class Search(Protocol):
-    """Either search."""
-
-    def search(self, state: State, depth: int) -> SearchResult:
-        """Return the best piece and the scores of all moves; the state is not changed."""
-        ...
 
 
 class FaithfulSearch:
@@ -131,25 +122,6 @@ class ExactSearch:
         used = int(np.count_nonzero(self._tables.keys >= 0))
         best = moves[0].piece if moves else None
         return SearchResult(best, moves, int(counters[0]), int(counters[1]), used)
-
-
-def make_search(mode: Mode, parameters: Parameters = DEFAULT) -> Search:
-    """Return a new search of that mode."""
-    return FaithfulSearch(parameters) if mode == "faithful" else ExactSearch(parameters)
-
-
-def choose_greedily(state: State, parameters: Parameters = DEFAULT) -> int | None:
-    """Return the piece whose move has the best static value for the mover, the first of equals; None without a move."""
-    sign = 1 if state[TURN] == 2 else -1
-    weights = parameters.to_array()
-    best, best_value = None, 0
-    for piece in find_moves(state).tolist():
-        child = state.copy()
-        apply_move(child, piece)
-        value = sign * evaluate(child, weights)
-        if best is None or value > best_value:
-            best, best_value = piece, value
-    return best
 
 
 def describe_move(state: State, piece: int, score: float) -> MoveScore:

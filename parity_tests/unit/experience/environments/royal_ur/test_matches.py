@@ -7,10 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from experience.environments.royal_ur.matches import (
-    MatchResult,
-    format_round_robin,
     play_match,
-    play_round_robin,
     wilson_interval,
 )
 from experience.environments.royal_ur.network_players import network_player
@@ -127,18 +124,6 @@ def test_progress_is_told_after_every_batch() -> None:
     play_match(RandomPlayer(), RandomPlayer(), 300, on_progress=seen.append)
 
     assert seen == [250, 300]
-
-
-def test_a_round_robin_has_every_pair_both_ways() -> None:
-    players = {"a": HeuristicPlayer(), "b": RandomPlayer(), "c": RandomPlayer()}
-
-    results = play_round_robin(players, 20, seed=2)
-
-    assert len(results) == 6
-    assert all(results[x, y].wins + results[y, x].wins == 20 for x, y in results)
-    assert format_round_robin({("a", "b"): MatchResult(3, 4), ("b", "a"): MatchResult(1, 4)}) == [
-        "| | a | b |", "|---|---|---|", "| a | - | 75.0 |", "| b | 25.0 | - |",
-    ]  # fmt: skip
 
 
 def test_a_piece_that_cannot_move_is_refused_with_the_player() -> None:

@@ -11,8 +11,14 @@ from experience.environments.royal_ur.players import (
     make_player,
 )
 from experience.environments.royal_ur.rules import find_moves, make_state
-from experience.environments.royal_ur.search import ExactSearch, FaithfulSearch, choose_greedily
-from parity_tests.unit.experience.environments.royal_ur.recorded import random_states
+from experience.environments.royal_ur.search import ExactSearch, FaithfulSearch
+from parity_tests.unit.experience.environments.royal_ur.recorded import (
+    plain_evaluation,
+    plain_move,
+    plain_moves,
+    random_states,
+    squares_of,
+)
 
 
 def test_chance_takes_every_move_alike() -> None:
@@ -32,7 +38,13 @@ def test_the_heuristic_takes_the_first_of_the_best() -> None:
     player, generator = HeuristicPlayer(), np.random.default_rng(0)
 
     for state in random_states(60, seed=5):
-        assert player.choose(state, find_moves(state), generator) == choose_greedily(state)
+        squares, own = squares_of(state), int(state[14])
+        values = {
+            piece: (2 * own - 3) * plain_evaluation(plain_move(squares, own, piece, target)[0])
+            for piece, target in plain_moves(squares, own, int(state[15]))
+        }
+        best = max(values, key=lambda piece: values[piece])
+        assert player.choose(state, find_moves(state), generator) == best
 
 
 @pytest.mark.slow

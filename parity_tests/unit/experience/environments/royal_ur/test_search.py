@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 
 from experience.environments.royal_ur.evaluation import EVOLVED
-from experience.environments.royal_ur.rules import make_state
+from experience.environments.royal_ur.players import HeuristicPlayer
+from experience.environments.royal_ur.rules import find_moves, make_state
 from experience.environments.royal_ur.search import (
     ExactSearch,
     FaithfulSearch,
-    choose_greedily,
     describe_move,
-    make_search,
 )
 from parity_tests.unit.experience.environments.royal_ur.recorded import (
     POSITIONS,
@@ -26,6 +25,8 @@ from parity_tests.unit.experience.environments.royal_ur.recorded import (
 )
 
 pytestmark = pytest.mark.slow  # compiles both searches
+
+SEARCHES = {"faithful": FaithfulSearch, "corrected": ExactSearch}
 
 
 @pytest.mark.parametrize("depth", range(5))
@@ -47,9 +48,12 @@ def test_the_faithful_search_is_the_original(position: dict[str, Any], depth: in
 
 @pytest.mark.parametrize("position", POSITIONS, ids=range(len(POSITIONS)))
 def test_the_heuristic_move_is_the_original_one(position: dict[str, Any]) -> None:
-    found = choose_greedily(state_of(position))
+    state, generator = state_of(position), np.random.default_rng(0)
+    moves = find_moves(state)
 
-    assert (-1 if found is None else found) == position["heuristic_move"]
+    found = HeuristicPlayer().choose(state, moves, generator) if len(moves) else -1
+
+    assert found == position["heuristic_move"]
 
 
 @pytest.mark.parametrize(("depth", "count"), [(1, 200), (2, 200), (3, 12)])
@@ -87,12 +91,10 @@ def test_only_the_faithful_cache_takes_other_seventh_pieces_for_the_same() -> No
         for last in (13, -1)
     ]
     changed = {}
-    for mode in ("faithful", "corrected"):
-        used = make_search(mode)
+    for mode, make in SEARCHES.items():
+        used = make()
         used.search(states[0], 3)
-        changed[mode] = (
-            used.search(states[1], 3).moves != make_search(mode).search(states[1], 3).moves
-        )
+        changed[mode] = used.search(states[1], 3).moves != make().search(states[1], 3).moves
 
     assert changed == {"faithful": True, "corrected": False}
 
@@ -100,7 +102,7 @@ def test_only_the_faithful_cache_takes_other_seventh_pieces_for_the_same() -> No
 def test_equal_unstarted_pieces_are_searched_once() -> None:
     state = make_state(roll=2)
 
-    faithful, exact = (make_search(m).search(state, 2) for m in ("faithful", "corrected"))
+    faithful, exact = (make().search(state, 2) for make in SEARCHES.values())
 
     assert [move.piece for move in faithful.moves] == list(range(7))
     assert [move.piece for move in exact.moves] == [0]
@@ -125,10 +127,10 @@ def test_a_won_move_is_worth_the_win() -> None:
 
 
 @pytest.mark.parametrize("depth", [-1, 5])
-@pytest.mark.parametrize("mode", ["faithful", "corrected"])
-def test_another_depth_is_refused(mode: Any, depth: int) -> None:
+@pytest.mark.parametrize("mode", SEARCHES)
+def test_another_depth_is_refused(mode: str, depth: int) -> None:
     with pytest.raises(ValueError, match="0 to 4 plies"):
-        make_search(mode).search(make_state(roll=1), depth)
+        SEARCHES[mode]().search(make_state(roll=1), depth)
 
 
 def test_a_piece_that_cannot_move_has_no_description() -> None:
