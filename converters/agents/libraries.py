@@ -129,7 +129,7 @@ def plan_library_agent(checkpoint: Checkpoint, facts: AgentFacts) -> Plan:
         ignored |= {array.name: "state of an optimizer" for array in checkpoint.optimizer.variables}
     ignored = {n: why for n, why in ignored.items() if plain_name(n) not in training.used}
     unread = (f"not read (code): {part}, {what}" for part, what in facts.unread)
-    notes = [*network.notes, *unread, *training.notes]
+    notes = [*checkpoint.notes, *network.notes, *unread, *training.notes]
     return Plan(
         architecture=architecture,
         moves=tuple(network.moves),

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from converters.agents.facts import AgentFacts
+from converters.agents.stable_baselines.normalizer import is_used
 from converters.checkpoint import Checkpoint, LayerArrays
 from converters.errors import MismatchError, UnsupportedError
 from converters.limits import Limits
@@ -73,6 +74,9 @@ def _normalized(checkpoint: Checkpoint, normalizer: Path, limits: Limits) -> Che
     if found.agent is None or found.agent.library != NORMALIZER:
         msg = f"{normalizer.name}: holds no statistics of VecNormalize"
         raise MismatchError(msg, hint="the file that VecNormalize.save wrote beside the agent")
+    if not is_used(found.agent.settings):
+        note = f"{normalizer.name} normalizes no observations (norm_obs=False) and is left out"
+        return replace(checkpoint, notes=(*checkpoint.notes, note))
     layers = [
         LayerArrays("vecnormalize", None, entry.arrays)
         for entry in found.layers

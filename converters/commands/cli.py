@@ -202,6 +202,7 @@ def convert(
         )
         given = [f" --architecture {architecture}"] if architecture else []
         given += [f" --layer {each}" for each in layer or ()]
+        given += [f" --normalizer {normalizer}"] if normalizer else []
         print_lines(format_next_step(report, source, written, given, own_module=into is not None))
 
 

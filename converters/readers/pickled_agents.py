@@ -139,11 +139,14 @@ def stable_baselines_pair(found: Pickle, limits: Limits) -> Content | None:
 
 
 def vec_normalize(found: Pickle, limits: Limits) -> Content | None:
-    """Statistics of stable-baselines' `VecNormalize.save`."""
+    """Statistics of stable-baselines' `VecNormalize`: of `save`, or those that `save_running_average` wrote."""
     value = found.value
-    if not isinstance(value, PickledObject) or not value.path.endswith(".VecNormalize"):
+    if not isinstance(value, PickledObject) or not value.path.endswith(
+        (".VecNormalize", ".RunningMeanStd")
+    ):
         return None
-    facts = value.attributes
+    # `save_running_average` wrote the statistics of observations alone, without bound and epsilon.
+    facts = value.attributes if value.path.endswith(".VecNormalize") else {"obs_rms": value}
     arrays: dict[str, ArrayInfo] = {}
     for name, key in (("observation", "obs_rms"), ("return", "ret_rms")):
         statistics = facts.get(key)
@@ -153,11 +156,16 @@ def vec_normalize(found: Pickle, limits: Limits) -> Content | None:
             if info is not None:
                 arrays[info.name] = info
     settings: dict[str, object] = {
-        key: facts[key] for key in ("clip_obs", "clip_reward", "epsilon", "gamma") if key in facts
+        key: facts[key]
+        for key in ("norm_obs", "clip_obs", "clip_reward", "epsilon", "gamma")
+        if key in facts
     }
     if "observation/mean" not in arrays or "observation/var" not in arrays:
         msg = "has no statistics of observations"
         raise UnsupportedError(msg)
+    if not arrays["observation/mean"].shape:
+        msg = "has the statistics of one number, the returns, which only training asks for"
+        raise UnsupportedError(msg, hint="those of observations are in obs_rms.pkl beside it")
     return Content(
         "stable-baselines-vecnormalize",
         "stable-baselines 2",

@@ -99,6 +99,11 @@ def plan(
         }[family](x)
     for prefix in ("oldpi/", "adversary/"):
         _leave_out(network, prefix)
+    if policy.action is None and not facts.given.get("actions") and _is_continuous(network):
+        left = "between -1 and 1" if family != "actor-critic" else "without clipping"
+        network.notes.append(
+            f"the file does not state the range of actions: act gives them as the policy does, {left}"
+        )
     name = _CLASS_NAMES[family] if algorithm == family else algorithm
     acts = "" if policy.action is None else f", acts in {policy.action.describe()}"
     network.notes.insert(0, f"{name}: takes {observation.describe()}{acts}")
@@ -118,6 +123,14 @@ def family_of(names: Collection[str]) -> str | None:
 def _trains_action_values(policy: Policy) -> bool:
     """Return whether the graph trains the head of action values, as only ACER does."""
     return policy.graph is not None and "model/q/w" in policy.graph.trained
+
+
+def _is_continuous(network: AgentNetwork) -> bool:
+    """Return whether the policy's actions are numbers of the environment's own range."""
+    return any(
+        name.startswith(("model/pi/logstd", "model/pi/dense/", "model/pi/pi/"))
+        for name in network.arrays
+    )
 
 
 def _takes_images(arrays: Mapping[str, ArrayInfo]) -> bool:
@@ -208,7 +221,7 @@ def _vec_normalized(network: AgentNetwork, x: str, observation: Space, policy: P
     parameters = [
         Parameter(f"vecnormalize/{name}", name, f"{axes} -> {axes}") for name in ("mean", "var")
     ]
-    numbers = normalizer_numbers(policy.settings)
+    numbers = normalizer_numbers(network, policy.settings)
     return network.layer(
         "agent.VecNormalize",
         "normalizer",

@@ -448,3 +448,37 @@ def test_damaged_archives_are_refused_in_one_line(tmp_path: Path) -> None:
         except ConversionError as error:
             first = str(error).splitlines()[0]
             assert first.startswith("bad.zip: "), first  # some still convert
+
+
+RECORDED = Path(__file__).parents[3] / "fixtures" / "sb_ppo2_norm_obs_off"
+
+
+def test_a_wrapper_that_normalizes_no_observations_leaves_them_alone(tmp_path: Path) -> None:
+    with np.load(RECORDED / "expected.npz") as known:
+        x, mean = known["x0"], known["mean"]
+    normalizer = RECORDED / "vecnormalize.pkl"
+
+    report = torchward.convert(
+        RECORDED / "model.zip", tmp_path / "agent.pth", normalizer=normalizer
+    )
+
+    close(outputs(torchward.load(tmp_path / "agent.pth"), x)["mean"], mean)
+    assert any("norm_obs=False" in note for note in report.notes)
+    with pytest.raises(UnsupportedError, match="norm_obs=False"):
+        torchward.convert(normalizer, tmp_path / "normalizer.pth")
+
+
+def test_statistics_of_save_running_average_normalize_with_the_wrappers_defaults(
+    tmp_path: Path,
+) -> None:
+    report = torchward.convert(RECORDED / "obs_rms.pkl", tmp_path / "normalizer.pth")
+    module = torchward.load(tmp_path / "normalizer.pth")
+    mean, variance = (module.state_dict()[f"normalizer.{name}"].numpy() for name in ("mean", "var"))
+    x = np.array([[0.5, -9.0, 80.0, 0.0, 1.0]], np.float32)
+
+    found = outputs(module, x)["normalized_obs"]
+
+    close(found, np.clip((x - mean) / np.sqrt(variance + 1e-8), -10, 10))
+    assert any("clip_obs=10" in note for note in report.notes)
+    with pytest.raises(UnsupportedError, match="returns"):
+        torchward.convert(RECORDED / "ret_rms.pkl", tmp_path / "returns.pth")
