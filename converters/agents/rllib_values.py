@@ -17,7 +17,13 @@ from collections.abc import Collection, Mapping, Sequence
 from converters.agents.action_rules import ACTION, greedy
 from converters.agents.facts import AgentFacts
 from converters.agents.network import AgentNetwork
-from converters.agents.rllib_models import EXPORT_HINT, Settings, has_images, image_features
+from converters.agents.rllib_models import (
+    EXPORT_HINT,
+    Settings,
+    has_images,
+    image_features,
+    read_settings,
+)
 from converters.agents.spaces import BOX, DISCRETE, Space, read_space
 from converters.architecture import ActionRule, Step
 from converters.errors import MismatchError, UnsupportedError
@@ -148,18 +154,24 @@ def add_ddpg(network: AgentNetwork, facts: AgentFacts, x: str) -> ActionRule:
     """Add policy, one or two critics, and their targets; a sigmoid brings actions to their bounds.
 
     Raises:
+        UnsupportedError: Normalized layers, or a network of images in front.
         MismatchError: The bounds of actions are not in the file.
     """
+    if has_images(network.arrays) or any("LayerNorm" in name for name in network.arrays):
+        what = "on images" if has_images(network.arrays) else "with add_layer_norm"
+        msg = f"a DDPG or TD3 of RLlib {what}"
+        raise UnsupportedError(msg, hint=EXPORT_HINT)
     space = read_space(facts.settings.get("action_space"))
     if space is None or space.kind != BOX or space.bounds is None or not space.is_bounded:
         msg = "the bounds of its actions are not in the file"
         raise MismatchError(msg, hint=EXPORT_HINT)
     low, high = space.bounds
+    seen_by = _state_features(network, facts, x)
     for suffix, prefix in (("", ""), ("_1", "target_")):
         if f"actor_out{suffix}/kernel" not in network.arrays:
             continue
         with network.block(f"{prefix}policy"):
-            latent = x
+            latent = seen_by[prefix]
             for name in _numbered(network, "actor_hidden", suffix, first=0):
                 latent = network.activation(_stated(facts, "actor"), _linear(network, latent, name))
             raw = _linear(network, latent, f"actor_out{suffix}")
@@ -175,7 +187,10 @@ def add_ddpg(network: AgentNetwork, facts: AgentFacts, x: str) -> ActionRule:
         network.outputs[f"{prefix}deterministic_action"] = action
     network.outputs["action_dist_inputs"] = network.outputs["deterministic_action"]
     network.input("action", (len(low),), "float32", default="absent")
-    joined = network.call("torch.cat", x, "action", dim=-1)
+    joined = {
+        prefix: network.call("torch.cat", features, "action", dim=-1)
+        for prefix, features in seen_by.items()
+    }
     seen: dict[str, int] = {}
     for name in network.arrays:
         match = _CRITIC.fullmatch(name)
@@ -189,12 +204,28 @@ def add_ddpg(network: AgentNetwork, facts: AgentFacts, x: str) -> ActionRule:
             _add_critic(
                 network,
                 f"{prefix}q{number}",
-                joined,
+                joined[prefix],
                 [*layers, name.removesuffix("/kernel")],
                 _stated(facts, "critic"),
             )
     network.outputs["q"] = network.outputs["q1"]
     return _to_environment(facts, space, noise=False)
+
+
+def _state_features(network: AgentNetwork, facts: AgentFacts, x: str) -> dict[str, str]:
+    """Return what policy and critics take, and their targets: observations, or `use_state_preprocessor`'s features of them."""
+    if "fc_out/kernel" not in network.arrays:
+        return {"": x, "target_": x}
+    activation = read_settings(network, facts).activation
+    for name in network.arrays:
+        if name.startswith("value_out"):
+            network.ignore(name, "the model's own value, which DDPG does not use")
+    found = {"": x, "target_": x}
+    for suffix, prefix in (("", ""), ("_1", "target_")):
+        if f"fc_out{suffix}/kernel" in network.arrays:
+            with network.block(f"{prefix}features"):
+                found[prefix] = _features(network, x, suffix, activation, last=activation)
+    return found
 
 
 def add_sac(network: AgentNetwork, facts: AgentFacts, x: str) -> ActionRule:

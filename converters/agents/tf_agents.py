@@ -193,9 +193,9 @@ class _Agent:
         categorical = any(key.startswith(f"{ROOT}{name}/_q_network/") for key in network.arrays)
         scope = f"{ROOT}{name}/_q_network" if categorical else f"{ROOT}{name}"
         with network.block(name.lstrip("_")):
-            features = add_features(self.layers, self.facts, name, x, scope)
-            heads = [head_of(self.layers, scope)]
-            values = self.layers.chain(name, features, heads, name=f"{prefix}q_values")
+            head = head_of(self.layers, scope)
+            features = add_features(self.layers, self.facts, name, x, scope, head=head)
+            values = self.layers.chain(name, features, [head], name=f"{prefix}q_values")
             if categorical:
                 shape = _actions_and_atoms(network.width(values))
                 if shape:

@@ -29,7 +29,14 @@ def is_recurrent(names: Collection[str], scope: str) -> bool:
 
 
 def add_features(
-    layers: Layers, facts: AgentFacts, name: str, x: str, scope: str, *, states: str = "state"
+    layers: Layers,
+    facts: AgentFacts,
+    name: str,
+    x: str,
+    scope: str,
+    *,
+    states: str = "state",
+    head: str = "",
 ) -> str:
     """Return what the layers before the heads make of observations.
 
@@ -40,16 +47,18 @@ def add_features(
         x: observations.
         scope: of the network's arrays.
         states: of an LSTM, what its inputs and outputs are called: "state" gives `state_in_0` and `state_out_0`.
+        head: a layer that is left out, since it is the head of a `Sequential`.
     """
     if is_recurrent(layers.network.arrays, scope):
         return _recurrent(layers, facts, name, x, scope, states)
-    return _encoded(layers, facts, name, x, layers.encoder(scope))
+    found = [layer for layer in layers.encoder(scope) if layer != head]
+    return _encoded(layers, facts, name, x, found)
 
 
 def head_of(layers: Layers, scope: str) -> str:
-    """Return the layer with the values of a Q-network: of its own, or the last one behind the LSTM."""
-    behind = layers.numbered(f"{scope}/_output_encoder")
-    return f"{scope}/_q_value_layer" if not behind else behind[-1]
+    """Return the layer with the values of a Q-network: of its own, or the last one of a `Sequential` or behind the LSTM."""
+    last = layers.numbered(f"{scope}/_output_encoder") or layers.sequential(scope)
+    return last[-1] if last else f"{scope}/_q_value_layer"
 
 
 def _encoded(layers: Layers, facts: AgentFacts, name: str, x: str, found: list[str]) -> str:

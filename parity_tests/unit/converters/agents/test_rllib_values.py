@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from gymnasium.spaces import Box
 
 import torchward
 from converters.errors import ConversionError, UnsupportedError
@@ -102,3 +103,50 @@ def test_layers_that_the_file_does_not_tell_apart_are_refused(setting: str, tmp_
 
     with pytest.raises(ConversionError, match=setting):
         torchward.convert(path, tmp_path / "agent.pth")
+
+
+DDPG = {
+    "fc_out": (3, 6), "value_out": (3, 1), "actor_hidden_0": (6, 5), "actor_out": (5, 2),
+    "sequential/q_hidden_0": (8, 4), "sequential/q_out": (4, 1), "fc_out_1": (3, 6),
+    "actor_hidden_0_1": (6, 5), "actor_out_1": (5, 2), "sequential_1/q_hidden_0": (8, 4),
+    "sequential_1/q_out": (4, 1),
+}  # fmt: skip
+
+
+def written_ddpg(folder: Path) -> tuple[Path, dict[str, Any]]:
+    """Write the state of a DDPG with `use_state_preprocessor`; return its weights, too."""
+    weights: dict[str, Any] = {}
+    for name, shape in DDPG.items():
+        weights[f"{name}/kernel"] = RANDOM.normal(size=shape).astype(np.float32)
+        weights[f"{name}/bias"] = RANDOM.normal(size=shape[1]).astype(np.float32)
+    config = {"model": {"fcnet_activation": "tanh"}, "actor_hidden_activation": "elu"}
+    bounds = np.array([-2.0, 0.0], np.float32), np.array([1.0, 3.0], np.float32)
+    space = Box(*bounds)
+    state = {
+        "weights": {f"default_policy/{name}": value for name, value in weights.items()},
+        "policy_spec": {"action_space": space, "config": config},
+    }
+    path = folder / "policy_state.pkl"
+    path.write_bytes(pickle.dumps(state, 4))
+    return path, weights
+
+
+def test_ddpg_acts_on_the_features_of_its_state_preprocessor(tmp_path: Path) -> None:
+    path, w = written_ddpg(tmp_path)
+    torchward.convert(path, tmp_path / "agent.pth")
+    x = RANDOM.normal(size=(2, 3)).astype(np.float32)
+    action = RANDOM.normal(size=(2, 2)).astype(np.float32)
+
+    found = torchward.load(tmp_path / "agent.pth")(torch.from_numpy(x), torch.from_numpy(action))
+
+    def dense(name: str, value: Any) -> Any:
+        return value @ w[f"{name}/kernel"] + w[f"{name}/bias"]
+
+    features = np.tanh(dense("fc_out", x))
+    hidden = dense("actor_hidden_0", features)
+    raw = dense("actor_out", np.where(hidden > 0, hidden, np.expm1(hidden)))
+    chosen = np.array([-2.0, 0.0]) + 3 / (1 + np.exp(-2 * raw))
+    joined = np.concatenate([features, action], axis=1)
+    value = dense("sequential/q_out", np.maximum(dense("sequential/q_hidden_0", joined), 0))
+    for name, by_hand in {"deterministic_action": chosen, "q1": value}.items():
+        np.testing.assert_allclose(found[name].detach().numpy(), by_hand, rtol=1e-4, atol=1e-5)

@@ -173,3 +173,30 @@ def test_bounds_of_unequal_length_are_refused(low: object) -> None:
 
     with pytest.raises(UnsupportedError, match="not two lists of as many numbers"):
         built(arrays, action_low=low, action_high=[1.0, 1.0])
+
+
+def test_the_last_layer_of_a_sequential_network_gives_the_action_values() -> None:
+    layers = "_q_network/_sequential_layers"
+    arrays = {
+        **dense(f"{layers}/0", 4, 6),
+        **dense(f"{layers}/2", 6, 5),
+        **dense(f"{layers}/3", 5, 3),
+    }
+    x = observations(4)
+
+    found = outputs(built(arrays), x)
+
+    for place in (0, 2):
+        x = np.maximum(apply(arrays, f"{layers}/{place}", x), 0)
+    by_hand = apply(arrays, f"{layers}/3", x)
+    np.testing.assert_allclose(found["q_values"], by_hand, rtol=1e-5, atol=1e-5)
+    assert found["deterministic_action"].tolist() == by_hand.argmax(axis=-1).tolist()
+
+
+def test_normalized_batches_in_a_sequential_network_are_refused_by_name() -> None:
+    layers = "_q_network/_sequential_layers"
+    arrays = {**dense(f"{layers}/0", 4, 6), **dense(f"{layers}/2", 6, 3)}
+    arrays |= {f"agent/{layers}/1/{role}": np.ones(6) for role in ("gamma", "beta")}
+
+    with pytest.raises(UnsupportedError, match="_sequential_layers/1/gamma"):
+        built(arrays)
