@@ -27,6 +27,8 @@ from converters.stable_baselines3.agent import Counterpart
 _FIXED_DATE = (1980, 1, 1, 0, 0, 0)
 _SYSTEM = "system_info.txt"
 _HINT = "pip install 'torchward[sb3]'"
+NARROW = 16.0
+"""Span of a box up to which observations are drawn evenly from it: two deviations of the others to each side."""
 
 
 class Model(Protocol):
@@ -122,16 +124,24 @@ def model_bytes(model: Model) -> bytes:
 
 
 def sample_observations(agent: Counterpart, count: int) -> NDArray[np.generic]:
-    """Return observations (count, ...) as the old agent takes them, the same ones every time."""
+    """Return observations (count, ...) of the space, as the old agent takes them, the same ones every time."""
     space, rng = agent.observation, np.random.default_rng(0)
     if space.sizes:
-        drawn = np.stack([rng.integers(0, size, count) for size in space.sizes], axis=-1)
-        return drawn[:, 0] if space.kind == DISCRETE else drawn
+        chosen = np.stack([rng.integers(0, size, count) for size in space.sizes], axis=-1)
+        return chosen[:, 0] if space.kind == DISCRETE else chosen
     if space.kind == MULTI_BINARY:
         return rng.integers(0, 2, (count, *space.shape)).astype(np.int8)
     if space.dtype == "uint8":
         return rng.integers(0, 256, (count, *space.shape), dtype=np.uint8)
-    return (4 * rng.standard_normal((count, *space.shape))).astype(np.float32)
+    drawn = 4 * rng.standard_normal((count, *space.shape))
+    if space.low is not None and space.high is not None:
+        # What lies outside may be clipped by one agent only: a layer that the space makes needless is left out.
+        low, high = (np.asarray(each, np.float64) for each in (space.low, space.high))
+        span = high - low
+        if (span <= NARROW).all():  # drawn around zero, most would lie on the bounds
+            drawn = low + span * rng.random(drawn.shape)
+        drawn = np.clip(drawn, low, high)
+    return drawn.astype(np.float32)
 
 
 def _policy_arguments(agent: Counterpart) -> dict[str, object]:
