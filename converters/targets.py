@@ -273,6 +273,10 @@ TARGETS: dict[str, Target] = {
     "compat.ScoredMultiHeadAttention": _module(
         f"{COMPAT}.attention:ScoredMultiHeadAttention", *_HEADS
     ),
+    "compat.MaskedScoredMultiHeadAttention": _module(
+        f"{COMPAT}.attention:MaskedScoredMultiHeadAttention", *_HEADS
+    ),
+    "compat.MaskedScoredAttention": _module(f"{COMPAT}.attention:MaskedScoredAttention", *_SCORES),
     "compat.ScoredAttention": _module(f"{COMPAT}.attention:ScoredAttention", *_SCORES),
     "compat.attention_window": Target(f"{COMPAT}.attention:attention_window", ("window",)),
     "compat.Attention": _module(f"{COMPAT}.attention:Attention", *_SCORES),

@@ -75,3 +75,21 @@ def test_module_is_as_near_to_exact_results_as_keras(
     if policy.startswith("mixed_"):
         assert found["torch"] < HALF["float32"] * ROUNDINGS
         assert found["autocast"] > 100 * found["torch"]  # it did compute in half precision
+
+
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_weights_of_bfloat16_become_float32_as_they_are(suffix: str, tmp_path: Path) -> None:
+    keras = pytest.importorskip("keras")
+    keras.utils.set_random_seed(1)
+    layers = [keras.Input((4,)), keras.layers.Dense(3, dtype="bfloat16", name="dense")]
+    model = keras.Sequential(layers)
+    wanted = keras.ops.convert_to_numpy(keras.ops.cast(model.layers[0].kernel, "float32"))
+    model.save(tmp_path / f"m{suffix}")
+
+    report = torchward.convert(tmp_path / f"m{suffix}", tmp_path / "m.pth")
+    found = torchward.load(tmp_path / "m.pth")
+
+    np.testing.assert_array_equal(found.dense.weight.detach().numpy(), wanted.T)
+    assert found(torch.zeros(2, 4)).dtype == torch.float32
+    assert any("Keras computed in bfloat16" in note for note in report.notes)

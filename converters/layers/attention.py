@@ -137,7 +137,7 @@ def multi_head_attention(layer: Layer, *shapes: Shape) -> Lowered:
     if kept:
         return _beside(layer, step, names, found, kept)
     if asks_for_scores(layer):
-        return _with_scores(layer, step, found, heads)
+        return _with_scores(layer, step, names, found, heads)
     return replace(_with_heads_mask(layer, step, names, rank), unmasks=True)
 
 
@@ -212,24 +212,17 @@ def asks_for_scores(layer: Layer) -> bool:
     return call_of(layer).kwargs.get("return_attention_scores") is True
 
 
-def _with_scores(layer: Layer, step: TorchStep, shapes: list[Shape], heads: int) -> Lowered:
-    """Return attention that gives its weights as well.
-
-    Raises:
-        UnsupportedError: There are masks or a window besides.
-    """
-    if masks_of(layer).shapes or layer.config.get("sliding_window") is not None:
-        msg = (
-            f"layer '{layer.name}' ({layer.class_name}): called with return_attention_scores beside masks or a "
-            "window; no rule for that"
-        )
-        raise UnsupportedError(msg)
+def _with_scores(
+    layer: Layer, step: TorchStep, names: tuple[str, ...], shapes: list[Shape], heads: int
+) -> Lowered:
+    """Return attention that gives its weights as well."""
     scores = (shapes[0][0], heads, *shapes[0][1:-1], *shapes[1][1:-1])
     results = ("attended", "scores")
-    scored = replace(
-        step, op="compat.ScoredMultiHeadAttention", results=results, further_shapes=(scores,)
-    )
-    return Lowered((scored,), results, masks=(None, None))
+    seen = _with_heads_mask(layer, step, names, len(shapes[0]))
+    *before, last = seen.steps
+    op = last.op.replace("MultiHead", "ScoredMultiHead")
+    scored = replace(last, op=op, results=results, further_shapes=(scores,))
+    return Lowered((*before, scored), results, masks=(*(seen.masks or (None,)), None))
 
 
 @layer(
@@ -271,7 +264,7 @@ def grouped_query_attention(layer: Layer, *shapes: Shape) -> Lowered:
     width = (found[0][-1] or 0,)
     step = _heads(layer, names, found, (heads, key_heads, size, size), width, causal=causal)
     if asks_for_scores(layer):
-        return _with_scores(layer, step, found, heads)
+        return _with_scores(layer, step, names, found, heads)
     return _with_heads_mask(layer, step, names, len(found[0]))
 
 

@@ -105,17 +105,6 @@ def _single_head(
     if any(len(masks.shapes[name]) != 2 for name in (of_query, of_value) if name is not None):
         msg = f"layer '{layer.name}' ({layer.class_name}): masks (batch, positions) are needed"
         raise UnsupportedError(msg)
-    if asks_for_scores(layer):
-        if masks.shapes:
-            msg = (
-                f"layer '{layer.name}' ({layer.class_name}): called with return_attention_scores beside masks; "
-                "no rule for that"
-            )
-            raise UnsupportedError(msg)
-        scores = (*shapes[0][:-1], shapes[1][-2])
-        results = ("attended", "scores")
-        scored = replace(step, op="compat.ScoredAttention", results=results)
-        return Lowered((replace(scored, further_shapes=(scores,)),), results, masks=(None, None))
     steps = [step]
     if of_value is not None:
         query, value, key = names if len(names) == 3 else (*names, names[1])
@@ -123,9 +112,17 @@ def _single_head(
         seen = TorchStep("torch.unsqueeze", {"dim": 1}, (), shape, "", (of_value,), ("mask",))
         inside = (query, value, key, "mask")
         steps = [seen, replace(step, op="compat.MaskedAttention", inputs=inside)]
+    further: tuple[str, ...] = ()
+    if asks_for_scores(layer):
+        scores = (*shapes[0][:-1], shapes[1][-2])
+        further = ("scores",)
+        op = steps[-1].op.replace("Attention", "ScoredAttention")
+        results = ("attended", *further)
+        steps[-1] = replace(steps[-1], op=op, results=results, further_shapes=(scores,))
+    unmasked = (None,) * len(further)
     if of_query is None:
-        return Lowered(tuple(steps), ("attended",), masks=(None,))
+        return Lowered(tuple(steps), ("attended", *further), masks=(None, *unmasked))
     zeroed = TorchStep(
         "compat.zero_masked", {}, (), result, "", ("attended", of_query), ("zeroed",)
     )
-    return Lowered((*steps, zeroed), ("zeroed",), masks=(of_query,))
+    return Lowered((*steps, zeroed), ("zeroed", *further), masks=(of_query, *unmasked))

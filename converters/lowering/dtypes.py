@@ -11,8 +11,8 @@ from converters.lowering.state import Lowering
 from converters.matching.groups import leaves
 from converters.registry import LAYERS, LayerRule
 
-PRECISION = ("bfloat16", "float16", "float32", "float64")
-"""Types of weights, from the least precise on."""
+PRECISION = ("float16", "float32", "float64")
+"""Types of weights, from the least precise on; those of bfloat16 are read as float32, which has each of its numbers."""
 
 
 def policy_name(layer: Layer) -> str:
@@ -27,12 +27,12 @@ def policy_name(layer: Layer) -> str:
 def variable_dtype(layer: Layer) -> str | None:
     """Return the type of a layer's weights, or None where it has none or does not state it.
 
-    A mixed policy keeps them in float32 and computes in half precision.
+    A mixed policy keeps them in float32 and computes in half precision; bfloat16 is read as float32.
     """
     if layer.class_name == "InputLayer" or layer.is_operation:
         return None
     name = policy_name(layer)
-    if name.startswith("mixed_"):
+    if name.startswith("mixed_") or name == "bfloat16":
         return "float32"
     return name if name in PRECISION else None
 
@@ -97,7 +97,8 @@ def parameter_dtype(graph: Graph, lowering: Lowering) -> str:
         if dtype is None:
             continue
         found.setdefault(dtype, "/".join(path))
-        if policy.startswith("mixed_") and not any(policy in note for note in lowering.notes):
+        half = policy.startswith("mixed_") or policy == "bfloat16"
+        if half and not any(f"({policy})" in note for note in lowering.notes):
             computed = policy.removeprefix("mixed_")
             lowering.notes.append(
                 f"Keras computed in {computed} ({policy}); the module in float32, "

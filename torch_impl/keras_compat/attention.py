@@ -164,6 +164,24 @@ class ScoredMultiHeadAttention(MultiHeadAttention):
         return self.join(dropped @ v, query), weights.reshape(shape)
 
 
+class MaskedScoredMultiHeadAttention(MultiHeadAttention):
+    """`MultiHeadAttention` under a mask that gives its weights as well; where a query sees no value they are 0."""
+
+    def forward(  # type: ignore[override]
+        self, query: Tensor, value: Tensor, key: Tensor, mask: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return what `ScoredMultiHeadAttention` does; the mask is as in `MaskedMultiHeadAttention`."""
+        q, k, v = self.project(query, value, key)
+        scores = q @ k.transpose(-2, -1) * self.key_size**-0.5
+        seen = mask.to(torch.bool)
+        seen = seen.unsqueeze(-3) if seen.dim() == 3 else seen
+        if self.causal:
+            seen = seen & torch.ones_like(scores[:1, :1], dtype=torch.bool).tril()
+        weights = torch.where(seen, torch.where(seen, scores, -1e9).softmax(-1), 0.0)
+        dropped = nn.functional.dropout(weights, self.dropout, self.training)
+        return self.join(dropped @ v, query), weights
+
+
 def attention_window(query: Tensor, value: Tensor, *, window: int) -> Tensor:
     """Return (positions of the query, positions of the value): true where they are less than `window` apart."""
     own = torch.arange(query.shape[1], device=query.device).unsqueeze(1)
@@ -252,5 +270,23 @@ class ScoredAttention(Attention):
                 scores.shape[-2:], dtype=torch.bool, device=scores.device
             ).tril()
             scores = torch.where(seen, scores, scores - 1e9)
+        weights = nn.functional.dropout(scores.softmax(-1), self.dropout, self.training)
+        return weights @ value, weights
+
+
+class MaskedScoredAttention(Attention):
+    """`MaskedAttention` that gives its weights as well."""
+
+    def forward(  # type: ignore[override]
+        self, query: Tensor, value: Tensor, key: Tensor, mask: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return (batch, positions of the query, size of the value) and (batch, positions of both)."""
+        scores = self._scores(query, key)
+        if self.causal:
+            seen = torch.ones(
+                scores.shape[-2:], dtype=torch.bool, device=scores.device
+            ).tril()
+            mask = mask & seen
+        scores = torch.where(mask, scores, scores - 1e9)
         weights = nn.functional.dropout(scores.softmax(-1), self.dropout, self.training)
         return weights @ value, weights

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from converters.checkpoint import ArrayInfo
 from converters.errors import ConversionError, UnreadableFileError, UnsafeFileError
@@ -46,7 +47,7 @@ _NONSENSE = (
     RecursionError,
     struct.error,
 )
-_DTYPE = re.compile(r"[<>|][fiub][1248]")
+_DTYPE = re.compile(r"[<>|][fiub][1248]|\|V2")
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +268,10 @@ class _Exchange:
             raise TypeError(message)
         dtype = np.dtype(dtype_text)
         file, start = decoded or (self._file, self._stored_at(entry))
+        if dtype.kind == "V":
+            return ArrayInfo(
+                path, shape, np.dtype(np.float32), lambda: _read_bfloat16(file, start, shape)
+            )
         native = dtype.newbyteorder("=")
         return ArrayInfo(path, shape, native, lambda: file.read_array(start, shape, dtype))
 
@@ -334,6 +339,12 @@ def _attributes(value: object) -> dict[str, dict[str, str | list[str]]]:
         }
         for group, found in value.items()
     }
+
+
+def _read_bfloat16(file: OpenFile, start: int, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Return numbers of bfloat16 as float32, whose upper half they are."""
+    halves = file.read_array(start, shape, np.dtype("<u2"))
+    return (halves.astype(np.uint32) << 16).view(np.float32)
 
 
 def _byte_count(entry: Mapping[str, object]) -> int:

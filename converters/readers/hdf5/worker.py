@@ -316,11 +316,17 @@ def refuse_outside_storage(where: str, properties: H5Object, layout: int) -> Non
         unsafe(f"{where} is stored in another file ({quote(target)})")
 
 
+BFLOAT16 = np.dtype("V2")
+"""numpy has no such numbers; Keras stores them as pairs of bytes that HDF5 knows nothing of (keras 3.15.1)."""
+
+
 def number_type(where: str, dataset: H5Object) -> np.dtype:
     """Return the numpy type of a dataset of plain numbers. Raises RefusedError."""
     kind = dataset.get_type().get_class()
     names = {h5py.h5t.STRING: "text", h5py.h5t.COMPOUND: "records", h5py.h5t.REFERENCE: "references",
              h5py.h5t.VLEN: "lists", h5py.h5t.OPAQUE: "opaque data", h5py.h5t.ARRAY: "arrays"}  # fmt: skip
+    if kind == h5py.h5t.OPAQUE and dataset.get_type().get_size() == BFLOAT16.itemsize:
+        return BFLOAT16
     if kind in names:
         unreadable(f"{where} holds {names[kind]}, not numbers")
     try:
@@ -334,6 +340,8 @@ def number_type(where: str, dataset: H5Object) -> np.dtype:
 
 def same_layout(dataset: H5Object, dtype: np.dtype) -> bool:
     """Tell whether the stored bytes are the numpy array itself (no odd precision, no boolean enumeration)."""
+    if dtype == BFLOAT16:
+        return True
     return dtype.kind != "b" and bool(dataset.get_type().equal(h5py.h5t.py_create(dtype)))
 
 

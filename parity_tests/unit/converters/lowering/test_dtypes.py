@@ -20,7 +20,7 @@ from converters.lowering.dtypes import policy_name, variable_dtype
     ("stored", "policy", "dtype"),
     [
         ("float64", "float64", "float64"),
-        ({"class_name": "DTypePolicy", "config": {"name": "bfloat16"}}, "bfloat16", "bfloat16"),
+        ({"class_name": "DTypePolicy", "config": {"name": "bfloat16"}}, "bfloat16", "float32"),
         ({"class_name": "Policy", "config": {"name": "mixed_float16"}}, "mixed_float16", "float32"),
         (
             {"class_name": "Q", "config": {"name": "int8_from_mixed_bfloat16"}},

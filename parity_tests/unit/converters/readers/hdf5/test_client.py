@@ -23,6 +23,21 @@ def file(tmp_path: Path) -> OpenFile:
     return OpenFile(tmp_path / "a.h5")
 
 
+@pytest.mark.parametrize("chunks", [None, (2, 3)], ids=["in place", "chunked"])
+def test_pairs_of_bytes_are_numbers_of_bfloat16(
+    tmp_path: Path, chunks: tuple[int, ...] | None
+) -> None:
+    numbers = np.array([[0.0, -1.5, 3.140625], [2.0**100, -0.0, np.inf]], np.float32)
+    halves = (numbers.view(np.uint32) >> 16).astype("<u2").view("V2")
+    with h5py.File(tmp_path / "b.h5", "w") as written:
+        written.create_dataset("b", data=halves, chunks=chunks)
+
+    index = client.read_hdf5_index(OpenFile(tmp_path / "b.h5"), "b.h5", Limits())
+
+    assert index.arrays["b"].dtype == np.float32
+    np.testing.assert_array_equal(index.arrays["b"].read(), numbers)
+
+
 @pytest.fixture
 def install_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> object:
     """Return a function that puts a script in the worker's place."""
