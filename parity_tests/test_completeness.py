@@ -17,8 +17,10 @@ from parity_tests.completeness.applications import (
     evaluate_network,
     format_networks,
 )
-from parity_tests.completeness.collect import LayerCase, Tensor, collect_cases
+from parity_tests.completeness.cases import LayerCase, Tensor
+from parity_tests.completeness.collect import collect_cases
 from parity_tests.completeness.evaluate import evaluate, in_float32
+from parity_tests.completeness.recorder import Recorder
 from parity_tests.completeness.report import format_table, join_parts, to_data
 from parity_tests.completeness.result import Result
 
@@ -43,17 +45,47 @@ def dense() -> LayerCase:
     import keras
 
     layer = keras.saving.serialize_keras_object(keras.layers.Dense(3))
-    return LayerCase("dense 0", "Dense", layer, Tensor((2, 4), "float32"), {})
+    return LayerCase("dense 0", "Dense", layer, (Tensor((None, 4), "float32"),), {})
 
 
 def test_cases_of_keras_are_taken_down_and_pass(tmp_path: Path) -> None:
-    cases = collect_cases("merging/merging_test", "normalization/unit_normalization")
+    cases = collect_cases("reshaping/permute", "normalization/unit_normalization")
 
     results = [evaluate(case, tmp_path / str(index)) for index, case in enumerate(cases)]
 
     tried = [result for result in results if result.outcome != "excluded"]
-    assert {"Add", "Concatenate", "Dot", "UnitNormalization"} <= {r.class_name for r in tried}
+    assert {"Permute", "UnitNormalization"} <= {r.class_name for r in tried}
     assert [result for result in tried if result.outcome == "fail"] == []
+
+
+def test_outermost_calls_and_models_are_taken_down_as_cases(tmp_path: Path) -> None:
+    import keras
+
+    recorder = Recorder("any test")
+
+    with recorder.watching():
+        model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+        keras.layers.Bidirectional(keras.layers.GRU(2))(keras.ops.ones((2, 4, 3)))
+        keras.src.ops.numpy.Add()(model.inputs[0], model.inputs[0])
+        model.compile("sgd", "mse")
+        model.fit(keras.ops.ones((2, 3)), keras.ops.ones((2, 2)))
+
+    found = {case.class_name: case for case in recorder.cases}
+    assert list(found) == ["Bidirectional", "Add", "Sequential"]
+    assert [case.kind for case in found.values()] == ["layer", "operation", "model"]
+    assert found["Bidirectional"].inputs[0].shape == (None, 4, 3)
+    assert {evaluate(case, tmp_path / name).outcome for name, case in found.items()} == {"pass"}
+
+
+def test_same_case_under_another_number_of_a_name_has_the_same_key(dense: LayerCase) -> None:
+    import keras
+
+    other = keras.saving.serialize_keras_object(keras.layers.Dense(3, name="dense_17"))
+    wider = keras.saving.serialize_keras_object(keras.layers.Dense(4, name="dense"))
+    dense = replace(dense, layer={**other, "config": {**other["config"], "name": "dense_2"}})
+
+    assert replace(dense, layer=other).key == dense.key
+    assert replace(dense, layer=wider).key != dense.key
 
 
 def test_sparse_inputs_and_code_of_the_tests_own_are_excluded_with_the_reason() -> None:
@@ -89,11 +121,11 @@ def test_half_precision_hides_no_difference_below_its_limit(
     import keras
 
     layer = keras.saving.serialize_keras_object(keras.layers.Dense(3, dtype=policy))
-    case = LayerCase("dense 1", "Dense", layer, Tensor((2, 4), "float32"), {})
+    case = LayerCase("dense 1", "Dense", layer, (Tensor((None, 4), "float32"),), {})
     run = evaluation._run_legacy
 
     assert case.group == "half"
-    assert in_float32(case).policy == "float32"
+    assert in_float32(case).policies == {"float32"}
     assert evaluate(case, tmp_path / "right").outcome == "pass"
     monkeypatch.setattr(evaluation, "_run_legacy", lambda *given: run(*given) * 1.001)
     assert "allowed 1e-05" in evaluate(case, tmp_path / "wrong").reason
@@ -113,7 +145,7 @@ def test_layer_without_a_rule_is_a_failure_with_the_reason(
 
 
 def test_case_that_keras_refuses_is_excluded(dense: LayerCase, tmp_path: Path) -> None:
-    result = evaluate(replace(dense, inputs=Tensor((2,), "float32")), tmp_path)
+    result = evaluate(replace(dense, arguments=(Tensor((None,), "float32"),)), tmp_path)
 
     assert result.outcome == "excluded"
     assert result.reason.startswith("Keras: ")

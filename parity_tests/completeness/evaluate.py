@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
+import json
 import sys
 import traceback
 import zlib
@@ -18,8 +20,9 @@ from numpy.typing import NDArray
 
 import torchward
 from converters.errors import ConversionError
-from parity_tests.completeness.collect import LayerCase, Tensor
+from parity_tests.completeness.cases import HALF, MODEL, LayerCase, Tensor
 from parity_tests.completeness.result import Result
+from torch_impl.text_bytes import text_bytes
 
 TOLERANCES = {"float32": 1e-5, "preprocessing": 1e-5, "quantized": 1e-4, "half": 2e-2}
 """Relative to the largest value, at least 1, by group.
@@ -30,7 +33,12 @@ module in 23; so that this hides nothing, such a case must also pass with its po
 """
 HALVES = ("mixed_bfloat16", "mixed_float16", "bfloat16", "float16")
 BATCHES = (2, 5)
+FREE_SIZE = 3
+"""Of every other axis that may have any size."""
 STRINGS = "string"
+
+Run = tuple[int, list[NDArray[Any]], list[NDArray[Any]]]
+"""Size of the batch, values of the inputs, and what Keras makes of them."""
 
 
 class KerasRefusesError(Exception):
@@ -64,7 +72,13 @@ def _compare_case(case: LayerCase, folder: Path) -> float:
 
     folder.mkdir(parents=True, exist_ok=True)
     keras.utils.clear_session(free_memory=False)
-    model, arguments = _attempt(lambda: _build(case))
+    model, tensors = _attempt(lambda: _build(case))
+    is_free = any(tensor.shape[:1] == (None,) for tensor in tensors)
+    runs: list[Run] = []
+    for batch in BATCHES if is_free else BATCHES[:1]:
+        values = [_values(case, tensor, batch, index) for index, tensor in enumerate(tensors)]
+        legacy = _flat(_attempt(lambda values=values: _run_legacy(model, values)))  # type: ignore[misc]
+        runs.append((batch, values, legacy))
     _attempt(lambda: model.save(folder / "model.keras"))
     torchward.convert(
         folder / "model.keras", folder / "model.pth", source_code=folder / "network.py", force=True
@@ -74,37 +88,38 @@ def _compare_case(case: LayerCase, folder: Path) -> float:
     state = torch.load(folder / "model.pth", weights_only=True)["model_state_dict"]
     emitted.load_state_dict(state)
     emitted.eval()
-    _compare_weights_file(model, folder, state)
-    fixed = model.inputs[0].shape[0] if model.inputs else None
-    worst = 0.0
-    for batch in (fixed,) if fixed else BATCHES:
-        values = [_values(case, tensor, batch, index) for index, tensor in enumerate(arguments)]
-        legacy = _flat(_attempt(lambda values=values: _run_legacy(model, values)))  # type: ignore[misc]
-        with torch.no_grad():
-            tensors = [torch.from_numpy(value) for value in values]
-            # The source states the types it takes; the live module brings other floats to them.
-            taken = [
-                tensor.to(getattr(torch, entry.dtype))
-                for tensor, entry in zip(tensors, converted.architecture.inputs, strict=True)
-            ]
-            live, source = _flat(converted(*tensors)), _flat(emitted(*taken))
-        for index, value in enumerate(live):
-            if index >= len(source) or not _same(value, source[index]):
-                msg = f"output {index}: the emitted source computes something else than the live module"
-                raise AssertionError(msg)
-        worst = max(worst, _difference(legacy, live, tolerance_of(case), batch))
-    return worst
+    _compare_other_files(model, folder, state)
+    return max(_compare_run(case, converted, emitted, run) for run in runs)
+
+
+def _compare_run(case: LayerCase, converted: Any, emitted: torch.nn.Module, run: Run) -> float:
+    batch, values, legacy = run
+    types = [entry.dtype for entry in converted.architecture.inputs]
+    with torch.no_grad():
+        inputs = [v.tolist() if v.dtype.kind == "U" else torch.from_numpy(v) for v in values]
+        # The source states the types it takes; the live module brings other floats, and words, to them.
+        taken = [
+            text_bytes(value) if dtype == STRINGS else value.to(getattr(torch, dtype))
+            for value, dtype in zip(inputs, types, strict=True)
+        ]
+        live, source = _flat(converted(*inputs)), _flat(emitted(*taken))
+    for index, value in enumerate(live):
+        if index >= len(source) or not _same(value, source[index]):
+            msg = f"output {index}: the emitted source computes something else than the live module"
+            raise AssertionError(msg)
+    return _difference(legacy, live, tolerance_of(case), batch)
 
 
 def tolerance_of(case: LayerCase) -> float:
     """Return the limit of a case; layers that are quantized from a half precision compute in that."""
-    half = case.group == "quantized" and "16" in case.policy
-    return TOLERANCES["half" if half else case.group]
+    if case.group == "quantized":
+        return TOLERANCES["half" if case.is_half else "quantized"]
+    return TOLERANCES["half" if case.is_half else "float32"]
 
 
 def in_float32(case: LayerCase) -> LayerCase:
     """Return the case with all policies of half precision, and inputs, in float32; the same case if it has none."""
-    if "16" not in case.policy:
+    if not case.is_half:
         return case
 
     def changed(tree: Any) -> Any:
@@ -118,12 +133,12 @@ def in_float32(case: LayerCase) -> LayerCase:
         return tree
 
     def full(tensor: Tensor) -> Tensor:
-        return replace(tensor, dtype="float32") if tensor.dtype in HALVES else tensor
+        return replace(tensor, dtype="float32") if HALF in tensor.dtype else tensor
 
     return replace(
         case,
         layer=changed(case.layer),
-        inputs=_map(case.inputs, full),
+        arguments=_map(case.arguments, full),
         call=_map(dict(case.call), full),
     )
 
@@ -141,27 +156,28 @@ def _build(case: LayerCase) -> tuple[Any, list[Tensor]]:
     """Return the Keras model of a case and its inputs in the order of the model's."""
     import keras
 
-    layer = keras.saving.deserialize_keras_object(case.layer, safe_mode=False)
-    arguments: list[Tensor] = []
+    if case.adapted is None:
+        stored = copy.deepcopy(case.layer)  # Keras takes out of it what it has read
+        layer = keras.saving.deserialize_keras_object(stored, safe_mode=False)
+    else:
+        layer = case.adapted
+    if case.kind == MODEL:
+        _randomize(case, layer)
+        return layer, [Tensor(tuple(x.shape), str(x.dtype)) for x in layer.inputs]
+    inputs: list[Tensor] = []
     symbols: list[Any] = []
-    stateful = bool(getattr(layer, "stateful", False))
 
     def symbol(tensor: Tensor) -> Any:
-        arguments.append(tensor)
-        size = tensor.shape[:1] if stateful else (None,)
+        inputs.append(tensor)
         symbols.append(
-            keras.Input(
-                batch_shape=(*size, *tensor.shape[1:]), dtype=tensor.dtype, name=f"x{len(symbols)}"
-            )
+            keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=f"x{len(symbols)}")
         )
         return symbols[-1]
 
-    inputs = _map(case.inputs, symbol)
-    call = _map(dict(case.call), symbol)
-    outputs = layer(**inputs, **call) if isinstance(inputs, dict) else layer(inputs, **call)
+    outputs = layer(*_map(case.arguments, symbol), **_map(dict(case.call), symbol))
     model = keras.Model(symbols, outputs)
     _randomize(case, model)
-    return model, arguments
+    return model, inputs
 
 
 def _map(tree: Any, change: Callable[[Tensor], Any]) -> Any:
@@ -191,22 +207,27 @@ def _randomize(case: LayerCase, model: Any) -> None:
         value = 0.5 * draws.normal(size=weight.shape)
         value = np.abs(value) + 0.1 if "variance" in name or "scale" in name else value
         weight.assign(_held(case, value, is_scale="scale" in name))
-    for layer in model.layers:
+    for layer in getattr(model, "layers", ()):
         if hasattr(layer, "finalize_state"):
             layer.finalize_state()
 
 
 def _values(case: LayerCase, tensor: Tensor, batch: int, index: int) -> NDArray[Any]:
     """Return values of an input for a batch: the test's own, repeated, or drawn."""
-    shape = (batch, *tensor.shape[1:])
+    sizes = (batch, *(FREE_SIZE for _ in tensor.shape[1:]))
+    shape = tuple(
+        free if size is None else size for size, free in zip(tensor.shape, sizes, strict=False)
+    )
     if tensor.values is not None and tensor.values.ndim:
         return np.resize(tensor.values, shape).astype(
             np.str_ if tensor.dtype == STRINGS else tensor.dtype
         )
     draws = _draws(case, f"input {index} {batch}")
+    if tensor.dtype == STRINGS:
+        return draws.choice(["a", "b", "c d"], shape)
     if tensor.dtype == "bool":
         return draws.integers(0, 2, shape).astype(bool)
-    if tensor.dtype.startswith(("int", "uint")):
+    if tensor.dtype.startswith(("int", "uint")) or "Embedding" in json.dumps(case.layer):
         return draws.integers(0, 2, shape).astype(tensor.dtype)
     low_bits = "float32" if tensor.dtype == "bfloat16" else tensor.dtype
     if case.is_preprocessing:
@@ -219,7 +240,7 @@ def _held(case: LayerCase, values: NDArray[Any], *, is_scale: bool = False) -> N
 
     Otherwise Keras rounds twice, to 8 bits and then to 4, where the module rounds once: 1 step of 4 bits apart.
     """
-    if "float8" not in case.policy:
+    if not any("float8" in policy for policy in case.policies):
         return values
     if is_scale:
         return np.asarray(np.exp2(np.round(np.log2(values))))
@@ -291,24 +312,33 @@ def _difference(
     return worst
 
 
-def _compare_weights_file(model: Any, folder: Path, state: Mapping[str, torch.Tensor]) -> None:
-    """Convert the weights alone with the configuration: the state must be the same."""
+def _compare_other_files(model: Any, folder: Path, state: Mapping[str, torch.Tensor]) -> None:
+    """Convert the `.h5`, and the weights alone with the configuration: the state must be the same."""
     if not model.weights:
         return
     _attempt(lambda: model.save_weights(folder / "model.weights.h5"))
     (folder / "model.json").write_text(model.to_json(), encoding="utf-8")
-    torchward.convert(
-        folder / "model.weights.h5",
-        folder / "weights.pth",
-        architecture=folder / "model.json",
-        force=True,
-    )
-    other = torch.load(folder / "weights.pth", weights_only=True)["model_state_dict"]
-    if list(other) != list(state) or not all(
-        torch.equal(value, state[name]) for name, value in other.items()
-    ):
-        msg = "the weights alone convert to another state than the whole model"
-        raise AssertionError(msg)
+    for name, architecture in (("model.weights.h5", folder / "model.json"), *_h5(model, folder)):
+        torchward.convert(
+            folder / name, folder / "other.pth", architecture=architecture, force=True
+        )
+        other = torch.load(folder / "other.pth", weights_only=True)["model_state_dict"]
+        if list(other) != list(state) or not all(
+            torch.equal(value, state[key]) for key, value in other.items()
+        ):
+            msg = f"{name} converts to another state than model.keras"
+            raise AssertionError(msg)
+
+
+def _h5(model: Any, folder: Path) -> list[tuple[str, None]]:
+    """Return the legacy file of the model, if Keras writes one, and one that has kernels whole."""
+    if any("lora" in weight.path for weight in model.weights):
+        return []  # `.keras` has what LoRA learned in the kernels, `.h5` beside them
+    try:
+        model.save(folder / "model.h5")
+    except Exception:  # Keras has no such form of this layer
+        return []
+    return [("model.h5", None)]
 
 
 def _load_source(path: Path, name: str) -> torch.nn.Module:
