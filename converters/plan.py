@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from converters.agents.saved_policies import POLICY, as_policy
+from converters.agents.saved_policies import as_saved_agent
 from converters.architecture import Architecture
 from converters.checkpoint import ArrayInfo, Checkpoint
 from converters.errors import ConversionError, MismatchError, UnsupportedError, placed
@@ -81,8 +81,7 @@ def _plan_graph(checkpoint: Checkpoint) -> Plan:
     architecture = lower_model(with_input_shape(graph, matched.arrays), lowering)
     if lowering.problems:
         raise _joined(lowering.problems)
-    if checkpoint.provenance.details.get("kind") == POLICY:
-        architecture = as_policy(architecture)
+    architecture = as_saved_agent(architecture, checkpoint.provenance.details.get("kind"))
     notes = [*checkpoint.notes, *notes, *lowering.notes]
     moves = _plan_moves(lowering, matched.arrays)
     ignored = [

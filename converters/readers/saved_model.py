@@ -14,7 +14,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from converters.agents.saved_policies import POLICY, SPECIFICATIONS
+from converters.agents.saved_policies import kind_of
 from converters.checkpoint import (
     ArrayInfo,
     Checkpoint,
@@ -103,7 +103,7 @@ def _functions_only(
     """Return a SavedModel without a Keras configuration: of TensorFlow 1, of a subclassed model, by model.export."""
     stated = settings.get("training_config")
     training = stated if isinstance(stated, dict) else None
-    is_policy = (source.main.parent / SPECIFICATIONS).is_file()
+    kind = kind_of(source.main.parent)
     return Checkpoint(
         layers=[LayerArrays(name, None, {"value": array}) for name, array in bundle.arrays.items()],
         graph=None,
@@ -117,7 +117,7 @@ def _functions_only(
             format="saved-model",
             producer=f"TensorFlow {version}" if version else None,
             generation=2,
-            details={"kind": POLICY} if is_policy else {},
+            details={} if kind is None else {"kind": kind},
         ),
         program=program,
     )

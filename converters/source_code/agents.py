@@ -56,7 +56,7 @@ def forward_lines(
     needed = {value for item in late for value in item.inputs} - reached
     kept = list(dict.fromkeys([*(value for _, value in given), *sorted(needed)]))
     made = {value for item in early for value in item.results}
-    first = [value for value in kept if value in made]
+    first = [value for value in kept if value in made or value in names]
     lines, found = write_statements(early, names, first, taken=taken, named_outputs=True)
     known = {**names, **dict(zip(first, found, strict=True))}
     if late:

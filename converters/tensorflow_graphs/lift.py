@@ -20,6 +20,7 @@ from converters.tensorflow_graphs.builder import GraphBuilder
 from converters.tensorflow_graphs.choose import Choice, ChosenInput, Names, choose
 from converters.tensorflow_graphs.conditions import settle_conditions
 from converters.tensorflow_graphs.dilated import dilated_convolutions
+from converters.tensorflow_graphs.distributions import with_distributions
 from converters.tensorflow_graphs.flatten import INPUT, FlatGraph, FlatNode, flatten
 from converters.tensorflow_graphs.frames import join_loops
 from converters.tensorflow_graphs.fused_layer_norm import join_fused_layer_norms
@@ -103,9 +104,18 @@ def lift_program(
         trained: names of the arrays that an optimizer beside the graph trains; empty: the graph says it.
     """
     choice = choose(program.graph, inputs, outputs)
+    drawn: tuple[str, ...] = ()
+    if choice.optional and choice.names:
+        choice, drawn = with_distributions(program.graph, choice)
+    lifted = _lifted_if_possible(program, choice, trained)
+    return replace(lifted, notes=(*drawn, *lifted.notes))
+
+
+def _lifted_if_possible(program: Program, choice: Choice, trained: Collection[str]) -> Lifted:
+    """Return the network, without outputs that nobody asked for by name and that cannot be converted."""
     try:
         return _lifted(program, choice, trained)
-    except UnsupportedError as error:
+    except UnsupportedError:
         if not choice.optional or len(choice.outputs) < 2:
             raise
         kept, reasons = _convertible(program, choice, trained)
@@ -116,7 +126,6 @@ def lift_program(
             choice, outputs=tuple(choice.outputs[place] for place in kept), names=names
         )
         lifted = _lifted(program, smaller, trained)
-        del error
         return replace(lifted, notes=(*reasons, *lifted.notes))
 
 
