@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
 
+from converters.agents.libraries import library_of
 from converters.checkpoint import ArrayInfo, Checkpoint, OptimizerState
 from converters.errors import ConversionError
 from converters.graph import Graph, Layer
@@ -54,7 +55,8 @@ class Inspection:
         optimizer: class, number of state arrays; None: no optimizer state.
         optimizer_becomes: class in torch; None: there is none, or it is not known.
         version: of the Keras that wrote the file, where it says so.
-        notes: what a user should know of the conversion.
+        notes: what a user should know of the conversion, and check where the file does not say it.
+        agent: library and class of the agent of an RL library that the arrays belong to; None: they belong to none.
         may_begin: of a graph of TensorFlow, tensors that may be inputs.
         may_end: tensors that may be outputs.
     """
@@ -77,6 +79,7 @@ class Inspection:
     optimizer_becomes: str | None = None
     version: str | None = None
     notes: tuple[str, ...] = ()
+    agent: str | None = None
     may_begin: tuple[str, ...] = ()
     may_end: tuple[str, ...] = ()
 
@@ -118,6 +121,7 @@ class Inspection:
             "optimizer_becomes": self.optimizer_becomes,
             "version": self.version,
             "notes": list(self.notes),
+            "agent": self.agent,
             "input_candidates": list(self.may_begin),
             "output_candidates": list(self.may_end),
             "converts": self.problem is None,
@@ -169,10 +173,19 @@ def inspect(
         hint=hint,
         optimizer_becomes=_optimizer_target(state, plan),
         version=checkpoint.stored.version if checkpoint.stored else None,
-        notes=plan.notes if plan else (),
+        notes=(*plan.notes, *plan.assumed) if plan else (),
+        agent=_agent(checkpoint, plan),
         may_begin=may_begin,
         may_end=may_end,
     )
+
+
+def _agent(checkpoint: Checkpoint, plan: Plan | None) -> str | None:
+    """Return "TF-Agents: TFAgent" where the arrays are those of an agent of a library."""
+    library = None if checkpoint.graph else library_of(checkpoint)
+    if library is None or plan is None:
+        return library
+    return f"{library}: {plan.architecture.name}"
 
 
 def _optimizer_target(state: OptimizerState | None, plan: Plan | None) -> str | None:

@@ -36,6 +36,14 @@ LIBRARIES: Mapping[str, str] = {
 """Library to the module that knows its variables."""
 
 
+TITLES: Mapping[str, str] = {
+    "stable-baselines": "stable-baselines 2",
+    "baselines": "OpenAI baselines",
+    "vec-normalize": "stable-baselines 2",
+    "rllib": "RLlib",
+    "tf-agents": "TF-Agents",
+}
+"""Libraries as they are called; arrays without names may be of several."""
 READ: Mapping[str, str] = {
     "stable-baselines 2": "DQN, PPO1, PPO2, A2C, ACER, ACKTR, TRPO, GAIL, SAC, TD3, DDPG; VecNormalize; --to sb3, --into",
     "OpenAI baselines": "deepq, ppo2, a2c, ddpg; lists of arrays without names",
@@ -67,6 +75,12 @@ class Library(Protocol):
 def find_library(names: Collection[str]) -> str | None:
     """Return the library whose variables have such names."""
     return next((name for name in LIBRARIES if _module(name).recognizes(names)), None)
+
+
+def library_of(checkpoint: Checkpoint) -> str | None:
+    """Return what the library is called whose agent a checkpoint without a graph holds; None: it is none that is known."""
+    stated = checkpoint.agent.library if checkpoint.agent is not None else ""
+    return TITLES.get(stated or find_library(named_arrays(checkpoint)) or "")
 
 
 def _module(name: str) -> Library:

@@ -35,6 +35,8 @@ def format_inspection(found: Inspection) -> list[str]:
         lines.append(f"  inputs may be   {_listed(found.may_begin)}")
         lines.append(f"  outputs may be  {_listed(found.may_end)}")
     lines.append(f"sha256          {found.sha256}")
+    if found.agent:
+        lines.append(f"agent           {found.agent}")
     if found.problem is None:
         lines += [f"note            {note}" for note in found.notes]
         lines.append(f"converts        yes: torchward convert {found.file}")

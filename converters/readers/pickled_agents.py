@@ -220,6 +220,18 @@ def environment(found: Pickle, limits: Limits) -> Content | None:
     return None
 
 
+def dopamine_bundle(found: Pickle, limits: Limits) -> Content | None:
+    """What Dopamine keeps beside a checkpoint of TensorFlow, without weights; or, with JAX, the whole agent."""
+    value = found.value
+    if not isinstance(value, dict) or not {"state", "training_steps"} <= set(value):
+        return None
+    if {"online_params", "network_params", "optimizer_state"} & set(value):
+        msg = "is a checkpoint of Dopamine's agents for JAX, whose networks are no networks of TensorFlow"
+        raise UnsupportedError(msg, hint="agents that Dopamine made with TensorFlow are converted")
+    msg = "is what Dopamine keeps beside its checkpoint of TensorFlow, and holds no weights"
+    raise UnsupportedError(msg, hint="name the folder, or the checkpoint tf_ckpt-... in it")
+
+
 def arrays_without_names(found: Pickle, limits: Limits) -> Content | None:
     """A list of arrays: `save` of baselines' a2c and ppo2 in 2017."""
     value = found.value
@@ -246,6 +258,7 @@ CONTENTS: Sequence[Callable[[Pickle, Limits], Content | None]] = (
     baselines_act,
     rllib_worker,
     environment,
+    dopamine_bundle,
     named_variables,
     arrays_without_names,
 )

@@ -123,3 +123,22 @@ def test_layer_that_nothing_calls_is_said_to_be_so(write_model: WriteModel, conf
     path = write_model(config, {"first": configs.dense_arrays(4, 3)})
 
     assert line(inspect(path), "idle").problem == "is never called"
+
+
+@pytest.mark.parametrize(
+    ("file", "agent"),
+    [
+        ("tfagents_dqn/checkpoint", "TF-Agents: TFAgent"),
+        ("sb_td3_resume/tf1ckpt/model-60", "stable-baselines 2: TD3"),
+        ("k315_dqn_seed/model.keras", None),
+    ],
+    ids=["tf-agents", "variables-of-tensorflow-1", "no-agent"],
+)
+def test_the_library_of_an_agent_is_named(file: str, agent: str | None) -> None:
+    assert inspect(FIXTURES / file).agent == agent
+
+
+def test_what_is_assumed_of_an_agent_is_said_before_it_is_converted() -> None:
+    notes = inspect(FIXTURES / "tfagents_dqn" / "checkpoint").notes
+
+    assert any("relu after its hidden layers" in note for note in notes)
