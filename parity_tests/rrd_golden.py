@@ -11,12 +11,13 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
 from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from parity_tests import FIXTURES
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -177,7 +178,7 @@ GOLDEN_CASES: dict[str, GoldenCase] = {
 @cache
 def recorded(name: str) -> Mapping[str, Any]:  # Any: numbers, lists and dictionaries
     """Return what the original computed in a case."""
-    path = Path(__file__).parent / "fixtures" / "rrd_golden.json"
+    path = FIXTURES / "rrd_golden.json"
     content = json.loads(path.read_text(encoding="utf-8"))
     found: Mapping[str, Any] = {**content["cases"], **content["conv_cases"]}[name]
     return found

@@ -15,13 +15,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from parity_tests import FIXTURES
 from parity_tests.unit.docs.pages import DOCS, read_blocks, run_page
 
 GUIDE, TURKISH_GUIDE = DOCS / "migration-guide.md", DOCS / "gecis-rehberi.md"
 PAGES = sorted(
     path for path in DOCS.glob("*.md") if any(b.language == "python" for b in read_blocks(path))
 )
-FIXTURE = Path(__file__).parent / "fixtures" / "tf215_dqn_seed"
+FIXTURE = FIXTURES / "tf215_dqn_seed"
 ELSEWHERE = ("deployment.md", "offline-rl.md", "own-module.md", "rl-libraries.md", "way-back.md")
 """Pages that need other files, or long: parity_tests/unit/docs runs them."""
 

@@ -32,11 +32,11 @@ from converters.planned import Plan
 from converters.readers import read_checkpoint
 from converters.readers.files.places import main_file
 from converters.report import ConversionReport
+from parity_tests import FIXTURES
 from parity_tests.recorded_layers import LAYERS
 from torch_impl.keras_compat.compiled_loss import KerasLoss
 from torch_impl.keras_compat.keras_optimizer import KerasOptimizer
 
-FIXTURES = Path(__file__).parent / "fixtures"
 WHOLE = ("keras-h5-full", "keras-v3-zip", "savedmodel-keras2")
 WEIGHTS = (
     *("keras-h5-weights-legacy", "keras-weights-h5-v3", "npz-get_weights"),

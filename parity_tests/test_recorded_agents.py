@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import torchward
+from parity_tests import FIXTURES
 
-FIXTURES = Path(__file__).parent / "fixtures"
 CASES = {
     "tfagents_dqn": (
         "checkpoint",

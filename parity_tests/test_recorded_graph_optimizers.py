@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import torchward
+from parity_tests import FIXTURES
 from torch_impl.keras_compat.keras_optimizer import KerasOptimizer
 
-FIXTURES = Path(__file__).parent / "fixtures"
 UPDATES = 5
 pytestmark = pytest.mark.slow
 LOSSES: Mapping[str, Callable[[Mapping[str, Tensor]], Tensor]] = {

@@ -16,9 +16,9 @@ from torch import Tensor
 
 import torchward
 from converters.errors import UnreadableFileError
+from parity_tests import FIXTURES
 from torch_impl.keras_compat.keras_optimizer import KerasOptimizer
 
-FIXTURES = Path(__file__).parent / "fixtures"
 TOLERANCE = 1e-5
 """Of the corpus, in float32."""
 DDPG = (

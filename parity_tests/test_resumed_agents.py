@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 import torchward
 from converters.report import ConversionReport
+from parity_tests import FIXTURES
 
-FIXTURES = Path(__file__).parent / "fixtures"
 GIVEN_GRADIENTS = {
     "sb_a2c_resume": ("keras_compat.RMSprop", 1),  # with momentum
     "sb_td3_resume": ("keras_compat.Adam", 2),  # one trains both action values, one the policy

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 import torchward
 from converters.live.acting import ConvertedAgent
+from parity_tests import FIXTURES
 
-FIXTURES = Path(__file__).parent / "fixtures"
 FORMATS = (
     *("stable-baselines-zip", "stable-baselines-cloudpickle"),
     *("baselines-deepq-act-pickle", "baselines-joblib-variables", "tf1-saver"),

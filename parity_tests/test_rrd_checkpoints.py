@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 
 import torchward
 from converters.errors import UnsupportedError
+from parity_tests import FIXTURES
 from torch_impl.actor_critic import ActorCritic
 from torch_impl.rrd import RRD
 from torch_impl.value_dqn import ValueDQN
 
-FIXTURES = Path(__file__).parent / "fixtures"
 CASES: dict[str, type[ActorCritic]] = {
     "rrd_basis_dqn_dueling_conv": ValueDQN,
     "rrd_ddpg_mujoco": RRD,

@@ -13,6 +13,7 @@ import pytest
 
 import torchward
 from converters.errors import UnsupportedError, VerificationError
+from parity_tests import FIXTURES
 from parity_tests.stable_baselines_files import (
     box,
     dense,
@@ -27,7 +28,6 @@ from parity_tests.stable_baselines_files import (
 )
 
 pytestmark = pytest.mark.slow  # stable_baselines3 takes seconds to import
-FIXTURES = Path(__file__).parent / "fixtures"
 # What was recorded are float32 sums in another order.
 LIMIT = 1e-5
 RECORDED = {

@@ -15,8 +15,8 @@ import torchward
 from converters.errors import UnsupportedError
 from converters.limits import Limits
 from converters.readers import read_checkpoint
+from parity_tests import FIXTURES
 
-FIXTURES = Path(__file__).parent / "fixtures"
 BOUNDS = {"action_low": [-2.0, -2.0], "action_high": [2.0, 2.0]}
 NAMES: Mapping[str, Mapping[str, str]] = {
     "tfagents_sac": {

@@ -12,9 +12,10 @@ import pytest
 import torch
 
 import torchward
+from parity_tests import FIXTURES
 
 REPOSITORY = Path(__file__).parents[2]
-CASE = REPOSITORY / "parity_tests" / "fixtures" / "k315_mlp_named"
+CASE = FIXTURES / "k315_mlp_named"
 RECURRENT = CASE.parent / "k315_gru_policy" / "model.weights.h5"
 MODEL = str(CASE / "model.keras")
 

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from benchmarks.keras_file import write_keras_file
+from parity_tests import FIXTURES
 
-RECORDED = Path(__file__).parents[2] / "fixtures" / "tf215_dqn_seed" / "model.h5"
+RECORDED = FIXTURES / "tf215_dqn_seed" / "model.h5"
 
 
 def layout(path: Path) -> dict[str, tuple[int, ...]]:

@@ -13,8 +13,8 @@ import h5py
 from converters.checkpoint import Checkpoint
 from converters.readers import read_checkpoint
 from converters.readers.hdf5 import worker
+from parity_tests import FIXTURES
 
-FIXTURES = Path(__file__).parents[2] / "fixtures"
 CONTAINER = FIXTURES / "k315_actor_critic" / "model.weights.h5"
 WHOLE = FIXTURES / "k231_dqn_cartpole" / "model.h5"
 ARCHIVE = FIXTURES / "k315_actor_critic" / "model.keras"

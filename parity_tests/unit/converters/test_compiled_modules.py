@@ -14,8 +14,8 @@ from torch import Tensor
 
 import torchward
 from converters.live.model import ConvertedModel
+from parity_tests import FIXTURES
 
-FIXTURES = Path(__file__).parents[2] / "fixtures"
 CASES = {
     "k315_conv_bn": "model.keras",
     "k315_lstm_stack_td": "model.keras",

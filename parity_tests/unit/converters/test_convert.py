@@ -18,8 +18,8 @@ from converters.errors import OutputError, UnsupportedError
 from converters.registry import LAYERS
 from converters.targets import TARGETS
 from converters.writers import output_file
+from parity_tests import FIXTURES
 
-FIXTURES = Path(__file__).parents[2] / "fixtures"
 WITH_OPTIMIZER = FIXTURES / "k315_dqn_seed" / "model.keras"
 
 

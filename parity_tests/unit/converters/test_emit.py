@@ -18,8 +18,8 @@ from converters.errors import ConversionError
 from converters.plan import plan_conversion
 from converters.readers import read_checkpoint
 from converters.targets import TARGETS, Target
+from parity_tests import FIXTURES
 
-FIXTURES = Path(__file__).parents[2] / "fixtures"
 HOSTILE = [
     'x"""; import os',
     "x'; import os #",

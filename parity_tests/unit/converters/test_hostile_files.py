@@ -23,10 +23,10 @@ from converters.errors import (
     UnsafeFileError,
 )
 from converters.readers import read_checkpoint
+from parity_tests import FIXTURES
 from parity_tests.unit.converters.hostile_files import (
     ARCHIVE,
     CONTAINER,
-    FIXTURES,
     WHOLE,
     read_everything,
 )

@@ -11,8 +11,8 @@ import pytest
 import torchward
 from converters.commands.inspection_text import format_inspection
 from converters.inspection import Inspection, LayerLine, inspect
+from parity_tests import FIXTURES
 
-FIXTURES = Path(__file__).parents[2] / "fixtures"
 TRAINING = {"optimizer_config": {"class_name": "Adam", "config": {"learning_rate": 0.01}}}
 
 

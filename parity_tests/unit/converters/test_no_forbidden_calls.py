@@ -18,8 +18,9 @@ from typing import Any
 
 import h5py
 
+from parity_tests import FIXTURES
+
 REPOSITORY = Path(__file__).parents[3]
-FIXTURES = REPOSITORY / "parity_tests" / "fixtures"
 GOOD = (
     ("k122_dqn", "model.h5"),
     ("k224_ddpg_critic_bn", "model.h5"),

@@ -19,6 +19,7 @@ from converters.errors import (
 from converters.plan import plan_conversion
 from converters.planned import Plan
 from converters.readers import read_checkpoint
+from parity_tests import FIXTURES
 
 
 def plan_of(path: Path) -> Plan:
@@ -317,7 +318,7 @@ def test_input_size_is_taken_from_the_first_kernel_where_nothing_states_it(
 
 
 def test_layer_made_frozen_trains_where_keras_3_0_has_slots_for_it(tmp_path: Path) -> None:
-    fixture = Path(__file__).parents[2] / "fixtures" / "k30_opt_sgd_momentum" / "model.keras"
+    fixture = FIXTURES / "k30_opt_sgd_momentum" / "model.keras"
     path = tmp_path / "model.keras"
     with zipfile.ZipFile(fixture) as given, zipfile.ZipFile(path, "w") as written:
         for name in given.namelist():

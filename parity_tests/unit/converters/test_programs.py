@@ -6,7 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-FIXTURES = Path(__file__).parents[2] / "fixtures"
+from parity_tests import FIXTURES
+
 CODE = """
 import sys
 from pathlib import Path

@@ -14,8 +14,8 @@ from converters.errors import MismatchError, UnreadableFileError
 from converters.layouts import Layout
 from converters.moves import Move
 from converters.verify import _identical
+from parity_tests import FIXTURES
 
-FIXTURES = Path(__file__).parents[2] / "fixtures"
 CASE = FIXTURES / "k315_mlp_named"
 
 

@@ -11,9 +11,10 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from parity_tests.unit.docs.pages import DOCS, ROOT, run_page
+from parity_tests import FIXTURES
+from parity_tests.unit.docs.pages import DOCS, run_page
 
-FIXTURE = ROOT / "parity_tests" / "fixtures" / "tf215_dqn_seed"
+FIXTURE = FIXTURES / "tf215_dqn_seed"
 
 
 @pytest.fixture

@@ -14,11 +14,12 @@ import pytest
 
 from experience.environments.glucose import GlucoseMealsEnv, behaviour_policy
 from experience.recording import record_episodes
+from parity_tests import FIXTURES
 from parity_tests.unit.docs.pages import DOCS, ROOT, run_page
 
 PAGE = DOCS / "offline-rl.md"
 SOURCE = DOCS / "lessons" / "offline_glucose.py"
-FIXTURE = ROOT / "parity_tests" / "fixtures" / "d3rlpy" / "discrete_cql" / "model.d3"
+FIXTURE = FIXTURES / "d3rlpy" / "discrete_cql" / "model.d3"
 pytest.importorskip("minari")
 
 

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from parity_tests import FIXTURES
 from parity_tests.unit.docs.pages import run_page
 
 ROOT = Path(__file__).parents[3]
 
 
 def test_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fixtures = ROOT / "parity_tests" / "fixtures"
+    fixtures = FIXTURES
     shutil.copyfile(
         fixtures / "k315_subclassed_dqn" / "model.weights.h5", tmp_path / "agent.weights.h5"
     )

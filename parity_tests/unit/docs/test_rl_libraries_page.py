@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from parity_tests.unit.docs.pages import DOCS, ROOT, run_page
+from parity_tests import FIXTURES
+from parity_tests.unit.docs.pages import DOCS, run_page
 
-AGENT = ROOT / "parity_tests" / "fixtures" / "sb_ppo2_mlp_cartpole" / "model.zip"
+AGENT = FIXTURES / "sb_ppo2_mlp_cartpole" / "model.zip"
 
 
 @pytest.mark.slow

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from experience.ur_networks import HIDDEN_SIZES
 from experience.ur_weights import GAME_LAYOUT, TORCH_LAYOUT, split_weights, write_ur_weights
+from parity_tests import FIXTURES
 
 ROOT = Path(__file__).resolve().parents[3]
-GOLDEN = json.loads((ROOT / "parity_tests/fixtures/ur_golden.json").read_text(encoding="utf-8"))
+GOLDEN = json.loads((FIXTURES / "ur_golden.json").read_text(encoding="utf-8"))
 COMPILER = shutil.which("rustc")
 
 pytestmark = [

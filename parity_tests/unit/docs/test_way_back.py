@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from parity_tests.unit.docs.pages import DOCS, ROOT, run_page
+from parity_tests import FIXTURES
+from parity_tests.unit.docs.pages import DOCS, run_page
 
 
 def test_the_page_prints_what_it_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fixture = ROOT / "parity_tests" / "fixtures" / "k315_gru_policy" / "model.keras"
+    fixture = FIXTURES / "k315_gru_policy" / "model.keras"
     shutil.copy(fixture, tmp_path / "agent.keras")
     monkeypatch.chdir(tmp_path)
 

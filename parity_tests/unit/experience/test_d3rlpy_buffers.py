@@ -8,8 +8,7 @@ import pytest
 
 from experience.d3rlpy_buffers import read_d3rlpy_buffer
 from experience.dataset_files import DatasetError
-
-FIXTURES = Path(__file__).parents[2] / "fixtures"
+from parity_tests import FIXTURES
 
 
 @pytest.mark.parametrize("kind", ["discrete", "continuous"])

@@ -23,10 +23,9 @@ from experience.ur_weights import (
     split_weights,
     write_ur_weights,
 )
+from parity_tests import FIXTURES
 
-GOLDEN = json.loads(
-    (Path(__file__).parents[2] / "fixtures" / "ur_golden.json").read_text(encoding="utf-8")
-)
+GOLDEN = json.loads((FIXTURES / "ur_golden.json").read_text(encoding="utf-8"))
 NAMES = {GAME_LAYOUT: "rust", TORCH_LAYOUT: "torch"}
 
 

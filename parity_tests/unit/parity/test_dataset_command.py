@@ -9,11 +9,11 @@ import torch
 
 import torchward
 from experience.datasets import load_episodes
+from parity_tests import FIXTURES
 from parity_tests.dataset_command import choose_shares, name_dataset
 from torch_impl.dqn import DQNAgent
 
 pytest.importorskip("minari")
-FIXTURES = Path(__file__).parents[2] / "fixtures"
 
 
 @pytest.fixture

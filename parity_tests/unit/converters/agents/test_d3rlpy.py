@@ -11,9 +11,10 @@ import torch
 
 import torchward
 from experience.agent import Batch
+from parity_tests import FIXTURES
 from torch_impl.stored_agents import load_agent
 
-FIXTURES = Path(__file__).parents[3] / "fixtures" / "d3rlpy"
+D3RLPY = FIXTURES / "d3rlpy"
 DISCRETE = ["dqn", "double_dqn", "discrete_cql", "discrete_bc", "discrete_bcq"]
 OFFLINE = [*DISCRETE, "bc", "td3_plus_bc", "iql", "awac", "cql"]
 SUITE = ["sac", "td3", "ddpg"]
@@ -25,12 +26,12 @@ TARGET_INTERVAL = 4
 def converted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("d3rlpy")
     for name in [*OFFLINE, *SUITE]:
-        torchward.convert(FIXTURES / name / "model.d3", folder / f"{name}.pth")
+        torchward.convert(D3RLPY / name / "model.d3", folder / f"{name}.pth")
     return {name: folder / f"{name}.pth" for name in [*OFFLINE, *SUITE]}
 
 
 def _expected(name: str) -> dict[str, np.ndarray]:
-    with np.load(FIXTURES / name / "expected.npz") as file:
+    with np.load(D3RLPY / name / "expected.npz") as file:
         return dict(file)
 
 
@@ -200,7 +201,7 @@ def test_training_of_ddpg_goes_on_as_in_d3rlpy(converted: dict[str, Path]) -> No
 
 @pytest.mark.parametrize("name", [*OFFLINE, *SUITE])
 def test_the_report_names_the_class_that_loads_the_file(name: str, tmp_path: Path) -> None:
-    report = torchward.convert(FIXTURES / name / "model.d3", tmp_path / "agent.pth")
+    report = torchward.convert(D3RLPY / name / "model.d3", tmp_path / "agent.pth")
 
     assert report.agent is not None
     module, _, loader = report.agent["loader"].rpartition(".")
@@ -236,6 +237,6 @@ def test_a_converted_agent_can_be_saved_and_loaded_again(
 
 
 def test_inspection_shows_what_the_file_would_become(capsys: pytest.CaptureFixture[str]) -> None:
-    assert torchward.main(["inspect", str(FIXTURES / "dqn" / "model.d3")]) == 0
+    assert torchward.main(["inspect", str(D3RLPY / "dqn" / "model.d3")]) == 0
 
     assert "d3rlpy 2.8.1" in capsys.readouterr().out

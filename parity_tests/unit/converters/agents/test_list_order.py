@@ -16,9 +16,9 @@ from converters.agents.stable_baselines.list_order import names_in_order
 from converters.errors import UnsupportedError
 from converters.limits import Limits
 from converters.readers import read_checkpoint
+from parity_tests import FIXTURES
 from parity_tests.stable_baselines_files import Named, box, discrete, write_dqn, write_list
 
-FIXTURES = Path(__file__).parents[3] / "fixtures"
 CASES = (
     *("sb_dqn_mlp_cartpole", "sb_dqn_own_class", "sb_ppo2_mlp_cartpole", "sb_sac_mlp_pendulum"),
     *(

@@ -13,8 +13,9 @@ import torch
 
 import torchward
 from converters.errors import AmbiguousTargetError, ConversionError, UnsupportedError
+from parity_tests import FIXTURES
 
-FIXTURE = Path(__file__).parents[3] / "fixtures" / "rllib_ppo_cartpole"
+FIXTURE = FIXTURES / "rllib_ppo_cartpole"
 RANDOM = np.random.default_rng(3)
 WEIGHTS = {
     f"default_policy/{name}": RANDOM.normal(size=shape).astype(np.float32)

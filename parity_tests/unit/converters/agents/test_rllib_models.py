@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 import torchward
 from converters.errors import ConversionError, MismatchError, UnsupportedError
+from parity_tests import FIXTURES
 
-FIXTURE = Path(__file__).parents[3] / "fixtures" / "rllib_ppo_lstm"
+FIXTURE = FIXTURES / "rllib_ppo_lstm"
 IMAGES = {
     "conv1": (2, 3, 2, 4),
     "conv2": (3, 2, 4, 5),

@@ -13,8 +13,8 @@ from gymnasium.spaces import Box
 
 import torchward
 from converters.errors import ConversionError, UnsupportedError
+from parity_tests import FIXTURES
 
-FIXTURES = Path(__file__).parents[3] / "fixtures"
 RANDOM = np.random.default_rng(7)
 ATOMS, ACTIONS = 5, 3
 SHAPES = {

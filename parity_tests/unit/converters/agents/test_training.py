@@ -15,8 +15,8 @@ from converters.agents.network import parameter_order
 from converters.architecture import Step
 from converters.limits import Limits
 from converters.readers import read_checkpoint
+from parity_tests import FIXTURES
 
-FIXTURES = Path(__file__).parents[3] / "fixtures"
 DEEPQ = FIXTURES / "baselines_deepq_cartpole" / "variables.joblib"
 PPO2 = FIXTURES / "baselines_ppo2_pendulum" / "model.joblib"
 

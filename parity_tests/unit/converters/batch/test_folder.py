@@ -12,8 +12,7 @@ import torchward
 from converters.batch import worker
 from converters.batch.folder import find_legacy_files, name_outputs
 from converters.batch.worker import Task, convert_one
-
-FIXTURES = Path(__file__).parents[3] / "fixtures"
+from parity_tests import FIXTURES
 
 
 @pytest.fixture

@@ -13,8 +13,9 @@ import converters.convert
 import torchward
 from converters.commands import cli
 from converters.readers.hdf5 import processes
+from parity_tests import FIXTURES
 
-MODEL = Path(__file__).parents[3] / "fixtures" / "k231_dqn_cartpole" / "model.h5"
+MODEL = FIXTURES / "k231_dqn_cartpole" / "model.h5"
 
 
 @pytest.fixture

@@ -11,8 +11,7 @@ import torchward
 from converters.commands.conversion_text import format_conversion
 from converters.optimizers.rules import RULES
 from converters.report import ConversionReport
-
-FIXTURES = Path(__file__).parents[3] / "fixtures"
+from parity_tests import FIXTURES
 
 
 @pytest.fixture

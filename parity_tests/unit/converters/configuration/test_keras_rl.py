@@ -14,8 +14,9 @@ import torch
 import torchward
 from converters.configuration.keras_rl import dueling_kind
 from converters.errors import UnsupportedError
+from parity_tests import FIXTURES
 
-FIXTURE = Path(__file__).parents[3] / "fixtures" / "kerasrl2_dueling_max"
+FIXTURE = FIXTURES / "kerasrl2_dueling_max"
 TAKEN: dict[str, Any] = {"avg": np.mean, "max": np.max, "naive": lambda values, **_: 0.0}
 CODE = b"\x00lambda\xda\x0bexpand_dims\xda\x04mean\x00/lib/rl/agents/dqn.py"
 

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 import torchward
 from converters.errors import UnsupportedError
+from parity_tests import FIXTURES
 from parity_tests.stable_baselines_files import write_ddpg, write_dqn, write_td3
 from torch_impl.actor_critic import ActorCritic
 from torch_impl.dqn import DQNAgent
 from torch_impl.sac import SAC
 from torch_impl.stored_agents import load_agent
 
-FIXTURES = Path(__file__).parents[3] / "fixtures"
 LIMIT = 1e-5  # of the recordings: float32 sums in another order
 
 

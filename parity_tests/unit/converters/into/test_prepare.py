@@ -13,8 +13,9 @@ from torch import Tensor, nn
 import torchward
 from converters.errors import AmbiguousTargetError, UnsupportedError
 from converters.live.load import load_optimizer, read_converted
+from parity_tests import FIXTURES
 
-FOLDER = Path(__file__).parents[3] / "fixtures" / "k315_subclassed_dqn"
+FOLDER = FIXTURES / "k315_subclassed_dqn"
 SOURCE = FOLDER / "model.weights.h5"
 MODULE = """
 import torch

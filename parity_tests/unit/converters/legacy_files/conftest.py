@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import torchward
-from parity_tests.unit.converters.legacy_files.converted_files import FIXTURES
+from parity_tests import FIXTURES
 
 
 @pytest.fixture

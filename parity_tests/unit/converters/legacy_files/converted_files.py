@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 from converters.checkpoint import StoredFile
 from converters.readers import read_checkpoint
 
-FIXTURES = Path(__file__).parents[3] / "fixtures"
-
 
 def contents(path: Path) -> tuple[StoredFile, dict[str, NDArray[Any]]]:
     stored = read_checkpoint(path).stored

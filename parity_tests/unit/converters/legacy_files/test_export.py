@@ -17,10 +17,10 @@ from converters.errors import (
     UnreadableFileError,
     UnsupportedError,
 )
+from parity_tests import FIXTURES
 from parity_tests.recorded_layers import LAYERS
 from parity_tests.unit.converters.conftest import Configs, WriteModel
 from parity_tests.unit.converters.legacy_files.converted_files import (
-    FIXTURES,
     contents,
     rewrite,
 )

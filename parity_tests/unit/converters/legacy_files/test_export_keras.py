@@ -16,10 +16,10 @@ import torch
 from numpy.typing import NDArray
 
 import torchward
+from parity_tests import FIXTURES
 
 pytestmark = pytest.mark.tf
 
-FIXTURES = Path(__file__).parents[3] / "fixtures"
 STEPS = 3
 TOLERANCE = 1e-11
 """Relative, after 9 float64 updates; a learning rate that lost its float32 rounding would show at 1e-8."""

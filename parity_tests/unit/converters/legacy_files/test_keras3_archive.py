@@ -14,7 +14,7 @@ import torchward
 from converters.configuration.models import parse_model_config
 from converters.errors import UnsupportedError
 from converters.legacy_files.keras3_config import keras3_model
-from parity_tests.unit.converters.legacy_files.converted_files import FIXTURES
+from parity_tests import FIXTURES
 
 CONTINUED = (
     "k224_a3c_two_heads",  # standalone Keras 2.2

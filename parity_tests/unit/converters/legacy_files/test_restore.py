@@ -16,8 +16,8 @@ from converters.errors import (
     MismatchError,
     UnsupportedError,
 )
+from parity_tests import FIXTURES
 from parity_tests.unit.converters.legacy_files.converted_files import (
-    FIXTURES,
     contents,
     rewrite,
 )

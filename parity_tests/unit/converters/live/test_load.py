@@ -21,6 +21,7 @@ from converters.errors import (
 )
 from converters.live.build import build_model
 from converters.live.load import StockOptimizerWarning
+from parity_tests import FIXTURES
 
 MEMORY_BOUND = 200 * 1024**2  # bytes; a single claimed size below would take terabytes
 
@@ -302,7 +303,7 @@ def test_optimizer_of_a_file_without_one_is_refused(small_model: Path, tmp_path:
     assert caught.value.exit_code == 4
 
 
-FIXTURE = Path(__file__).parents[3] / "fixtures" / "k315_opt_sgd_momentum" / "model.keras"
+FIXTURE = FIXTURES / "k315_opt_sgd_momentum" / "model.keras"
 
 
 @pytest.mark.parametrize("change", ["class", "slot", "group", "extra state"])
@@ -378,9 +379,6 @@ def test_loaded_model_is_its_own_and_in_evaluation_mode(small_model: Path, tmp_p
     assert all(torch.equal(value, after[name]) for name, value in before.state_dict().items())
 
 
-FIXTURES = Path(__file__).parents[3] / "fixtures"
-
-
 def test_stock_optimizer_has_the_state_and_says_what_changes(tmp_path: Path) -> None:
     torchward.convert(FIXTURES / "k315_dqn_seed" / "model.keras", tmp_path / "a.pth")
     _, own = torchward.load(tmp_path / "a.pth", optimizer=True)
@@ -399,7 +397,7 @@ def test_optimizer_is_asked_for_by_one_of_two_names(tmp_path: Path) -> None:
 
 
 def test_a_whole_agent_names_the_function_that_loads_it(tmp_path: Path) -> None:
-    source = Path(__file__).parents[3] / "fixtures" / "d3rlpy" / "discrete_cql" / "model.d3"
+    source = FIXTURES / "d3rlpy" / "discrete_cql" / "model.d3"
     torchward.convert(source, tmp_path / "agent.pth")
 
     with pytest.raises(UnreadableFileError, match="is a whole agent of torch_impl") as caught:

@@ -14,6 +14,7 @@ from converters.architecture import Architecture, InputValue, Step
 from converters.errors import UnsupportedError
 from converters.live.losses import compile_loss, find_loss, unclipped_losses
 from converters.loss_names import LOSSES
+from parity_tests import FIXTURES
 from torch_impl.keras_compat import losses
 
 
@@ -130,9 +131,6 @@ def test_keras_looks_through_the_last_activation(
 ) -> None:
     found = unclipped_losses(network(op, dtype), generation=generation, producer=producer)
     assert len(found.get(0, [])) == count
-
-
-FIXTURES = Path(__file__).parents[3] / "fixtures"
 
 
 def test_loss_and_metrics_come_from_the_converted_file(tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ import torchward
 from converters.commands.options import parse_layers
 from converters.errors import MismatchError, UnreadableFileError, UnsupportedError
 from converters.targets import TARGETS
+from parity_tests import FIXTURES
 
-FIXTURES = Path(__file__).parents[3] / "fixtures"
 NOISY = FIXTURES / "tf215_noisy_dense" / "model.keras"
 DUELING = FIXTURES / "tf215_dueling_lambda" / "model.h5"
 

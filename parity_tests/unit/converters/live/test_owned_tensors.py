@@ -11,8 +11,9 @@ from torch import Tensor
 import torchward
 from converters.live import owned_tensors
 from converters.live.owned_tensors import owned_tensor
+from parity_tests import FIXTURES
 
-MODEL = Path(__file__).parents[3] / "fixtures" / "k231_dqn_cartpole" / "model.h5"
+MODEL = FIXTURES / "k231_dqn_cartpole" / "model.h5"
 
 
 @pytest.fixture(params=[1, 2**40], ids=["large", "small"])

@@ -11,8 +11,9 @@ import torch
 
 import torchward
 from converters.errors import MismatchError
+from parity_tests import FIXTURES
 
-FIXTURE = Path(__file__).parents[3] / "fixtures" / "kerasrl2_naf"
+FIXTURE = FIXTURES / "kerasrl2_naf"
 
 
 @pytest.mark.parametrize(("name", "output"), [("mu", "y0"), ("V", "V")])

@@ -7,7 +7,6 @@ import json
 import re
 import zipfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import h5py
@@ -15,8 +14,8 @@ import numpy as np
 
 from converters.checkpoint import ArrayInfo, OptimizerState
 from converters.optimizers.plan import OptimizerPlan
+from parity_tests import FIXTURES
 
-FIXTURES = Path(__file__).parents[3] / "fixtures"
 Shape = tuple[int, ...]
 WEIGHTS: list[tuple[str, Shape]] = [
     ("dense/dense/kernel:0", (4, 3)),

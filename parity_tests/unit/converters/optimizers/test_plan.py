@@ -13,8 +13,8 @@ import torch
 from converters.checkpoint import ArrayInfo, OptimizerState
 from converters.errors import AmbiguousTargetError, MismatchError, UnsupportedError
 from converters.optimizers.plan import OptimizerPlan, plan_optimizer
+from parity_tests import FIXTURES
 from parity_tests.unit.converters.optimizers.optimizer_states import (
-    FIXTURES,
     ONE,
     PAIRS,
     THREE,

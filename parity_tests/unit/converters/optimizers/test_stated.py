@@ -12,8 +12,8 @@ import torch
 
 import torchward
 from converters.errors import MismatchError, UnsupportedError
+from parity_tests import FIXTURES
 
-FIXTURES = Path(__file__).parents[3] / "fixtures"
 CASE = FIXTURES / "k315_opt_ftrl" / "model.keras"
 
 

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 import torchward
 from converters.errors import MismatchError, UnsupportedError
+from parity_tests import FIXTURES
 
-FIXTURES = Path(__file__).parents[3] / "fixtures"
 CASE = FIXTURES / "k315_subclassed_dqn"
 WriteModel = Callable[..., Path]
 NET = """

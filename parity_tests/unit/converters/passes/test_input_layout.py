@@ -7,8 +7,7 @@ import torch
 
 import torchward
 from converters.errors import UnsupportedError
-
-FIXTURES = Path(__file__).parents[3] / "fixtures"
+from parity_tests import FIXTURES
 
 
 @pytest.mark.parametrize("case", ["k315_conv_bn", "k315_image_and_vector"])

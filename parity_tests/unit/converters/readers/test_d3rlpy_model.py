@@ -23,14 +23,15 @@ from converters.errors import (
 from converters.limits import Limits
 from converters.readers import read_checkpoint
 from converters.readers.files.torch_archive import read_torch_archive
+from parity_tests import FIXTURES
 from torch_impl.stored_agents import load_agent
 
-FIXTURES = Path(__file__).parents[3] / "fixtures" / "d3rlpy"
-CASES = sorted(path.parent.name for path in FIXTURES.glob("*/model.d3"))
+D3RLPY = FIXTURES / "d3rlpy"
+CASES = sorted(path.parent.name for path in D3RLPY.glob("*/model.d3"))
 
 
 def _content(name: str = "dqn") -> dict[str, Any]:
-    with (FIXTURES / name / "model.d3").open("rb") as file:
+    with (D3RLPY / name / "model.d3").open("rb") as file:
         return pickle.load(file)  # noqa: S301  a fixture with a checksum
 
 
@@ -57,7 +58,7 @@ def _with_parameters(**changes: object) -> str:
 
 @pytest.mark.parametrize("name", CASES)
 def test_every_tensor_is_read_as_torch_reads_it(name: str) -> None:
-    checkpoint = read_checkpoint(FIXTURES / name / "model.d3")
+    checkpoint = read_checkpoint(D3RLPY / name / "model.d3")
 
     real = _modules(name)
     found = {(layer.path, key): a for layer in checkpoint.layers for key, a in layer.arrays.items()}
@@ -156,7 +157,7 @@ def test_compressed_members_are_refused() -> None:
 @pytest.mark.parametrize("size", [10, 70, 300, 5_000, 12_000])
 def test_a_truncated_file_ends_in_one_clear_error(tmp_path: Path, size: int) -> None:
     path = tmp_path / "cut.d3"
-    path.write_bytes((FIXTURES / "dqn" / "model.d3").read_bytes()[:size])
+    path.write_bytes((D3RLPY / "dqn" / "model.d3").read_bytes()[:size])
 
     with pytest.raises(ConversionError) as caught:
         convert(path, tmp_path / "out.pth")
@@ -167,7 +168,7 @@ def test_a_truncated_file_ends_in_one_clear_error(tmp_path: Path, size: int) -> 
 
 @pytest.mark.slow
 def test_a_damaged_byte_anywhere_never_ends_in_another_error(tmp_path: Path) -> None:
-    whole = (FIXTURES / "dqn" / "model.d3").read_bytes()
+    whole = (D3RLPY / "dqn" / "model.d3").read_bytes()
     rng = np.random.default_rng(0)
     path = tmp_path / "damaged.d3"
     for place in rng.integers(0, len(whole), 200):
@@ -282,7 +283,7 @@ def test_the_scaling_of_observations_goes_into_the_first_layer(tmp_path: Path, k
     )
 
     report = convert(path, tmp_path / "scaled.pth")
-    convert(FIXTURES / "dqn" / "model.d3", tmp_path / "plain.pth")
+    convert(D3RLPY / "dqn" / "model.d3", tmp_path / "plain.pth")
 
     with_it: Any = load_agent(tmp_path / "scaled.pth")
     without: Any = load_agent(tmp_path / "plain.pth")
@@ -307,7 +308,7 @@ def test_scaled_actions_are_scaled_back(tmp_path: Path) -> None:
     convert(path, tmp_path / "out.pth")
 
     agent: Any = load_agent(tmp_path / "out.pth")
-    with np.load(FIXTURES / "td3_plus_bc" / "expected.npz") as expected:
+    with np.load(D3RLPY / "td3_plus_bc" / "expected.npz") as expected:
         unit = expected["predict"]
         found = agent.predict(expected["observation"])
     # As MinMaxActionScaler does it.
@@ -332,7 +333,7 @@ def test_a_stochastic_policy_is_cloned_with_its_deviation(tmp_path: Path) -> Non
 
     agent: Any = load_agent(tmp_path / "out.pth")
     assert agent.settings["policy"] == "stochastic"
-    with np.load(FIXTURES / "bc" / "expected.npz") as expected:
+    with np.load(D3RLPY / "bc" / "expected.npz") as expected:
         np.testing.assert_allclose(
             agent.predict(expected["observation"]), expected["predict"], rtol=0, atol=1e-6
         )

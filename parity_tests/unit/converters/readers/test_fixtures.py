@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from converters import readers
 from converters.checkpoint import ArrayInfo, Checkpoint
+from parity_tests import FIXTURES
 
-FIXTURES = Path(__file__).parents[3] / "fixtures"
 HDF5_MAGIC = b"\x89HDF"
 FILES = sorted(
     path

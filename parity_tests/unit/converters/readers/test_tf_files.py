@@ -21,8 +21,8 @@ from converters.errors import (
 )
 from converters.readers import read_checkpoint
 from converters.readers.files.places import main_file
+from parity_tests import FIXTURES
 
-FIXTURES = Path(__file__).parents[3] / "fixtures"
 CHECKPOINT = FIXTURES / "k315_lstm_policy" / "ckpt_object"
 MANAGED = FIXTURES / "tf215_actor_critic" / "ckpt_dir"
 SAVED_MODEL = FIXTURES / "tf215_dueling_gap" / "savedmodel"

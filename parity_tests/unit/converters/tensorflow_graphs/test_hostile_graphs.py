@@ -22,8 +22,8 @@ from converters.errors import (
 from converters.plan import plan_conversion
 from converters.programs import with_program
 from converters.readers import read_checkpoint
+from parity_tests import FIXTURES
 
-FIXTURES = Path(__file__).parents[3] / "fixtures"
 GRAPHS = {
     "tf1_opt_adam/m.ckpt-4.meta": ("m.ckpt-4", ["y/BiasAdd:0"]),
     "tf1_raw_variables_pg/v1/pg_v1.ckpt": ("pg_v1.ckpt", ["add:0"]),

@@ -16,8 +16,8 @@ from converters.errors import ConversionError, UnsupportedError
 from converters.plan import plan_conversion
 from converters.readers import read_checkpoint
 from converters.traced.program import compare, trace
+from parity_tests import FIXTURES
 
-FIXTURES = Path(__file__).parents[3] / "fixtures"
 BATCH = 7
 
 

@@ -15,8 +15,8 @@ from converters.limits import Limits
 from converters.readers.files.source import Source
 from converters.readers.tensorflow.bundle import Bundle, read_bundle, slice_key
 from converters.readers.tensorflow.object_graph import KEY, parse_object_graph
+from parity_tests import FIXTURES
 
-FIXTURES = Path(__file__).parents[4] / "fixtures"
 INDEXES = sorted(FIXTURES.rglob("*.index"))
 SMALL = FIXTURES / "k315_lstm_policy" / "ckpt_object.index"
 

@@ -11,8 +11,7 @@ from converters.errors import UnreadableFileError
 from converters.limits import Limits
 from converters.readers.files.source import OpenFile
 from converters.readers.tensorflow.meta_graph import GraphFacts, read_graph_facts
-
-FIXTURES = Path(__file__).parents[4] / "fixtures"
+from parity_tests import FIXTURES
 
 
 def part(number: int, value: bytes | int) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,8 +17,8 @@ from experience.environments.royal_ur.rules import (
     pass_turn,
     roll_dice,
 )
+from parity_tests import FIXTURES
 
-FIXTURES = Path(__file__).parents[4] / "fixtures"
 POSITIONS: list[dict[str, Any]] = json.loads((FIXTURES / "ur_golden.json").read_text())["positions"]
 NUMBERED = list(enumerate(POSITIONS))
 START, END = -1, 20
