@@ -141,7 +141,7 @@ class Architecture:
         """
         try:
             return _parse(cast("Mapping[str, object]", data))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
             msg = f"the architecture in the file is not readable: {error!r}"
             raise UnreadableFileError(msg) from error
 

@@ -11,7 +11,7 @@ import ast
 from collections.abc import Iterable
 
 from converters.architecture import Architecture, InputValue
-from converters.errors import ConversionError
+from converters.errors import ConversionError, UnsupportedError
 from converters.fixed_modes import fixed_modes
 from converters.names import SOURCE_NAMES
 from converters.registry import Plain
@@ -41,7 +41,18 @@ def emit_source(architecture: Architecture, *, origin: str, weights: str) -> str
         architecture: what to print.
         origin: one line for the docstring: the file it was made from and its checksum.
         weights: file name of the .pth of the same run, for the usage lines.
+
+    Raises:
+        UnsupportedError: An expression of it would be deeper than Python reads: a sum of thousands of values.
     """
+    try:
+        return _source(architecture, origin, weights)
+    except RecursionError as error:
+        msg = "as source the module has an expression that is too deep for Python"
+        raise UnsupportedError(msg, hint="convert without --source-code") from error
+
+
+def _source(architecture: Architecture, origin: str, weights: str) -> str:
     pieces = piece_sources(architecture)
     defined = {node.name for node in ast.parse("\n".join(pieces)).body if isinstance(node, _NAMED)}
     taken = {*defined, *piece_names(), *SOURCE_NAMES, *_IMPORTS}

@@ -67,11 +67,6 @@ class Layout:
         return Layout(self.right, self.left)
 
     @property
-    def is_identity(self) -> bool:
-        """True if nothing moves."""
-        return self.left == self.right
-
-    @property
     def only_permutes(self) -> bool:
         """True if the axes are at most put into another order: the result is the stored data with other strides."""
         groups = self.left + self.right

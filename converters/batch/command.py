@@ -12,6 +12,7 @@ from pathlib import Path
 import typer
 
 from converters.batch.folder import SUFFIXES, Batch, convert_folder
+from converters.commands.printing import print_lines
 from converters.errors import OutputError
 from converters.writers.registry import find_writer
 
@@ -59,10 +60,9 @@ def convert_batch(
         progress=None if quiet or as_json else _progress(),
     )
     if as_json:
-        sys.stdout.write(json.dumps(to_data(batch)) + "\n")
+        print_lines([json.dumps(to_data(batch))])
     elif not quiet:
-        lines = format_batch(batch, source, time.perf_counter() - started)
-        sys.stdout.write("".join(f"{_printable(line)}\n" for line in lines))
+        print_lines(format_batch(batch, source, time.perf_counter() - started))
     if batch.failed:
         raise typer.Exit(EXIT_SOME_FAILED)
 
@@ -117,8 +117,3 @@ def _progress() -> Callable[[int, int], None] | None:
         sys.stderr.flush()
 
     return show
-
-
-def _printable(line: str) -> str:
-    """Return text without control characters: names of files must not move the cursor."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)

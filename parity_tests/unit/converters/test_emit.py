@@ -14,7 +14,7 @@ import torchward
 from converters import emit
 from converters.architecture import Architecture, InputValue, Step
 from converters.emit import emit_source
-from converters.errors import ConversionError
+from converters.errors import ConversionError, UnsupportedError
 from converters.plan import plan_conversion
 from converters.readers import read_checkpoint
 from converters.targets import TARGETS, Target
@@ -44,6 +44,14 @@ def emitted_names(source: str) -> set[str]:
     names = {node.id for node in nodes if isinstance(node, ast.Name)}
     names |= {node.attr for node in nodes if isinstance(node, ast.Attribute)}
     return names | {node.arg for node in nodes if isinstance(node, ast.arg)}
+
+
+def test_sum_of_more_values_than_python_reads_is_refused() -> None:
+    total = Step("operator.add", ("x",) * 20_000, "total")
+    architecture = Architecture("Net", (InputValue("x", None, "float32"),), ("total",), (total,))
+
+    with pytest.raises(UnsupportedError, match="too deep for Python"):
+        emit_source(architecture, origin="test", weights="net.pth")
 
 
 @pytest.mark.parametrize("name", HOSTILE, ids=ascii)

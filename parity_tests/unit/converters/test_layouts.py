@@ -60,13 +60,6 @@ def test_layout_prints_as_it_is_written() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "identity"), [("a b -> a b", True), ("a b -> b a", False), ("-> ", True)]
-)
-def test_identity_is_known(text: str, identity: bool) -> None:
-    assert Layout.parse(text).is_identity is identity
-
-
-@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("in out", "has no '->'"),
@@ -121,7 +114,6 @@ def test_parts_of_an_axis_are_reordered_and_brought_back(text: str, wanted: list
     np.testing.assert_array_equal(layout.inverse.apply(moved), array)
     assert layout.shape((2, 6)) == moved.shape
     assert str(layout) == text
-    assert not layout.is_identity
 
 
 @pytest.mark.parametrize(
@@ -182,5 +174,4 @@ def test_a_turned_axis_is_read_from_its_end_and_comes_back() -> None:
 def test_a_turned_axis_is_more_than_another_order_of_axes() -> None:
     assert Layout.parse("h out -> out h").only_permutes
     assert not Layout.parse("h -> ~h").only_permutes
-    assert not Layout.parse("h -> ~h").is_identity
     assert not Layout.parse("(h w) -> h w").only_permutes
