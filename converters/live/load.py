@@ -33,6 +33,8 @@ from torch_impl.keras_compat.stock_optimizers import stock_optimizer
 
 METADATA_ATTRIBUTE = "converted_from"
 """Attribute of a loaded model: the metadata of its file, for `converters.live.save`."""
+_SLOTS = "optimizer/"
+"""What the names of the optimizer's tensors begin with in a .safetensors file."""
 _MAX_HEADER_BYTES = 100_000_000  # the bound of the safetensors library itself
 
 
@@ -183,33 +185,39 @@ def _read_safetensors(path: Path) -> TorchCheckpoint:
         msg = f"{path}: not readable as .pth or .safetensors: {error}"
         raise UnreadableFileError(msg) from error
     parsed = {
-        key: cast(
-            "Mapping[str, object]",
-            parse_json(metadata[f"torchward_{key}"], what=key, limits=Limits()),
-        )
+        key: parse_json(metadata[f"torchward_{key}"], what=key, limits=Limits())
         for key in ("architecture", "metadata", "optimizer_group", "optimizer_groups")
         if f"torchward_{key}" in metadata
     }
-    model = {name: tensor for name, tensor in tensors.items() if not name.startswith("optimizer/")}
-    optimizer_state = None
-    if "optimizer_group" in parsed:
-        state: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in tensors.items():
-            if name.startswith("optimizer/"):
-                _, index, slot = name.split("/", 2)
-                state.setdefault(int(index), {})[slot] = tensor
-        count = len(
-            cast(
-                "list[str]",
-                cast("Mapping[str, object]", parsed["metadata"]["optimizer"])["parameters"],
-            )
-        )
-        group = {**parsed["optimizer_group"], "params": list(range(count))}
-        several = parsed.get("optimizer_groups", {}).get("groups")
-        optimizer_state = {"state": state, "param_groups": several or [group]}
+    wrong = [key for key, value in parsed.items() if not isinstance(value, Mapping)]
+    if wrong:
+        msg = f"{path}: its {wrong[0]} is a {type(parsed[wrong[0]]).__name__}, not an object"
+        raise UnreadableFileError(msg)
+    known = cast("dict[str, Mapping[str, object]]", parsed)
+    model = {name: tensor for name, tensor in tensors.items() if not name.startswith(_SLOTS)}
+    try:
+        optimizer_state = _optimizer_state(known, tensors) if "optimizer_group" in known else None
+    except (LookupError, TypeError, ValueError) as error:
+        msg = f"{path}: what it says of its optimizer is not readable: {error!r}"
+        raise UnreadableFileError(msg) from error
     return TorchCheckpoint(
-        model, optimizer_state, parsed.get("architecture"), parsed.get("metadata", {})
+        model, optimizer_state, known.get("architecture"), known.get("metadata", {})
     )
+
+
+def _optimizer_state(
+    known: Mapping[str, Mapping[str, object]], tensors: Mapping[str, Tensor]
+) -> dict[str, object]:
+    """Return the state dict of the optimizer in a .safetensors file."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        if name.startswith(_SLOTS):
+            index, slot = name.removeprefix(_SLOTS).split("/", 1)
+            state.setdefault(int(index), {})[slot] = tensor
+    about = cast("Mapping[str, list[str]]", known["metadata"]["optimizer"])
+    group = {**known["optimizer_group"], "params": list(range(len(about["parameters"])))}
+    several = known.get("optimizer_groups", {}).get("groups")
+    return {"state": state, "param_groups": several or [group]}
 
 
 def load_optimizer(model: nn.Module, checkpoint: TorchCheckpoint, path: Path) -> KerasOptimizer:

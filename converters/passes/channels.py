@@ -8,6 +8,7 @@ Whatever needs the order gets it then, once. A convolutional network keeps one m
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -156,8 +157,8 @@ def settle_channels(
     """
     if not any(step.op == "torch.permute" for step in steps):
         return list(steps), list(origins), tuple(outputs)
-    calls = [step.attribute for step in steps if step.attribute is not None]
-    walk = _Walk(fresh, frozenset(name for name in calls if calls.count(name) > 1))
+    calls = Counter(step.attribute for step in steps if step.attribute is not None)
+    walk = _Walk(fresh, frozenset(name for name, count in calls.items() if count > 1))
     for step, origin in zip(steps, origins, strict=True):
         if step.op == "torch.permute":
             walk.move(step)

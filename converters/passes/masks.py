@@ -27,8 +27,8 @@ def settle_masks(
     steps: Sequence[Step], origins: Sequence[Path], outputs: Sequence[str]
 ) -> tuple[list[Step], list[Path]]:
     """Return the steps with the layer of each, without functions that nothing uses."""
-    merged = _merged(steps, origins, outputs)
     needed = set(outputs)
+    merged = _merged(steps, origins, frozenset(needed))
     kept = []
     for step, origin in reversed(merged):
         if step.attribute is not None or not needed.isdisjoint(step.results):
@@ -38,7 +38,7 @@ def settle_masks(
 
 
 def _merged(
-    steps: Sequence[Step], origins: Sequence[Path], outputs: Sequence[str]
+    steps: Sequence[Step], origins: Sequence[Path], outputs: frozenset[str]
 ) -> list[tuple[Step, Path]]:
     names: dict[str, str] = {}
     known: dict[tuple[str, tuple[str, ...], str], str] = {}

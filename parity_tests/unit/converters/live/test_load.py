@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 import torchward
 from converters.architecture import Architecture, InputValue, Step
@@ -237,6 +238,27 @@ def test_edited_architecture_is_refused(
 
     with pytest.raises((UnreadableFileError, MismatchError)):
         torchward.load(tmp_path / "edited.pth")
+
+
+@pytest.mark.parametrize(
+    ("metadata", "tensor", "message"),
+    [
+        ({"architecture": "[]"}, "w", "its architecture is a list"),
+        ({"optimizer_group": "3"}, "w", "its optimizer_group is a int"),
+        ({"optimizer_group": "{}"}, "w", "KeyError"),
+        ({"optimizer_group": "{}", "metadata": '{"optimizer": []}'}, "w", "TypeError"),
+        ({"optimizer_group": "{}"}, "optimizer/first/exp_avg", "ValueError"),
+        ({"optimizer_group": "{}"}, "optimizer/0", "ValueError"),
+    ],
+)
+def test_safetensors_with_other_metadata_are_refused(
+    metadata: dict[str, str], tensor: str, message: str, tmp_path: Path
+) -> None:
+    stored = {f"torchward_{key}": text for key, text in metadata.items()}
+    save_file({tensor: torch.zeros(2)}, tmp_path / "edited.safetensors", metadata=stored)
+
+    with pytest.raises(UnreadableFileError, match=message):
+        torchward.load(tmp_path / "edited.safetensors")
 
 
 @pytest.mark.parametrize(
