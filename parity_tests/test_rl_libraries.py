@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -63,6 +65,24 @@ def load_source(path: Path) -> ModuleType:
     return module
 
 
+@pytest.fixture(scope="module")
+def converted(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], ConvertedAgent]:
+    """Give the agent of a file, which is converted once for all tests."""
+
+    @cache
+    def folder_of(case: str, file: str) -> Path:
+        folder = tmp_path_factory.mktemp(case)
+        torchward.convert(FIXTURES / case / file, folder / "agent.pth")
+        return folder
+
+    def load(case: str, file: str) -> ConvertedAgent:
+        agent = torchward.load(folder_of(case, file) / "agent.pth")
+        assert isinstance(agent, ConvertedAgent)
+        return agent
+
+    return load
+
+
 def convert(case: str, file: str, folder: Path, **options: Any) -> ConvertedAgent:
     torchward.convert(FIXTURES / case / file, folder / "agent.pth", **options)
     agent = torchward.load(folder / "agent.pth")
@@ -71,9 +91,11 @@ def convert(case: str, file: str, folder: Path, **options: Any) -> ConvertedAgen
 
 
 @pytest.mark.parametrize(("case", "file"), FILES)
-def test_agents_compute_what_was_recorded(case: str, file: str, tmp_path: Path) -> None:
+def test_agents_compute_what_was_recorded(
+    case: str, file: str, converted: Callable[[str, str], ConvertedAgent]
+) -> None:
     expected = recorded(case)
-    agent = convert(case, file, tmp_path)
+    agent = converted(case, file)
     with torch.no_grad():
         found = agent(*inputs_of(expected))
     common = [name for name in expected if name in found]
@@ -86,9 +108,11 @@ def test_agents_compute_what_was_recorded(case: str, file: str, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("case", "file"), [item for item in FILES if "deterministic_action" in recorded(item[0])]
 )
-def test_agents_act_as_predict_does(case: str, file: str, tmp_path: Path) -> None:
+def test_agents_act_as_predict_does(
+    case: str, file: str, converted: Callable[[str, str], ConvertedAgent]
+) -> None:
     expected = recorded(case)
-    agent = convert(case, file, tmp_path)
+    agent = converted(case, file)
     recurrent = [expected["x1"], expected["x2"]] if "snew" in expected else []
     acted = agent.act(expected["x0"], *recurrent)
     action: Arrays = {"action": np.asarray(acted[0] if isinstance(acted, tuple) else acted)}

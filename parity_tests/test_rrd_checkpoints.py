@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -42,18 +43,24 @@ def case(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+@pytest.fixture(scope="module")
+def converted(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Give the file of a case, converted once for all tests."""
+
+    @cache
+    def convert(case: str) -> Path:
+        path = tmp_path_factory.mktemp(case) / "agent.pth"
+        torchward.convert(FIXTURES / case / "saved", path)
+        return path
+
+    return convert
+
+
 @pytest.fixture
-def agent(case: str, tmp_path: Path) -> Any:
-    return convert_and_load(case, tmp_path)
-
-
-def convert_and_load(case: str, folder: Path) -> Any:
-    torchward.convert(FIXTURES / case / "saved", folder / "agent.pth")
-    agent_class = CASES[case]
-    agent = agent_class.load(folder / "agent.pth", device="cpu")
-    agent.args.rrd_sample_size = (
-        4  # what the recorded batches have; the graph says it, names do not
-    )
+def agent(case: str, converted: Callable[[str], Path]) -> Any:
+    agent = CASES[case].load(converted(case), device="cpu")
+    # What the recorded batches have; the graph says it, names do not.
+    agent.args.rrd_sample_size = 4
     return agent
 
 
@@ -114,8 +121,9 @@ def outputs(agent: Any, case: str) -> Arrays:
 
 
 @pytest.mark.slow
-def test_loaded_networks_give_the_recorded_outputs(case: str, tmp_path: Path) -> None:
-    torchward.convert(FIXTURES / case / "saved", tmp_path / "agent.pth")
+def test_loaded_networks_give_the_recorded_outputs(
+    case: str, converted: Callable[[str], Path]
+) -> None:
     arrays = recorded(case)
     given = {
         "observation": "in_raw_obs",
@@ -124,7 +132,7 @@ def test_loaded_networks_give_the_recorded_outputs(case: str, tmp_path: Path) ->
     }
     names = list(given)[: 1 if "dqn" in case else None]
 
-    networks = torchward.load(tmp_path / "agent.pth")
+    networks = torchward.load(converted(case))
     with torch.no_grad():
         found = networks(*(torch.tensor(arrays[given[name]]) for name in names))
     found["action"] = found["deterministic_action"]
@@ -134,13 +142,12 @@ def test_loaded_networks_give_the_recorded_outputs(case: str, tmp_path: Path) ->
     assert len(common) == (1 if "dqn" in case else 4 if "ddpg" in case else 6)
     for name in common:
         assert is_close(found[name].numpy(), arrays[name]), name
-    assert torchward.verify(FIXTURES / case / "saved", tmp_path / "agent.pth").passed
+    assert torchward.verify(FIXTURES / case / "saved", converted(case)).passed
 
 
-def test_optimizers_of_a_whole_agent_are_its_own(tmp_path: Path) -> None:
-    torchward.convert(FIXTURES / "rrd_ddpg_mujoco" / "saved", tmp_path / "agent.pth")
+def test_optimizers_of_a_whole_agent_are_its_own(converted: Callable[[str], Path]) -> None:
     with pytest.raises(UnsupportedError, match="several optimizers"):
-        torchward.load(tmp_path / "agent.pth", optimizer=True)
+        torchward.load(converted("rrd_ddpg_mujoco"), optimizer=True)
 
 
 def step_one_after_another(agent: Any, case: str) -> dict[str, float]:
@@ -210,9 +217,8 @@ def test_settings_are_those_of_the_run(agent: Any, case: str) -> None:
         assert value == (pytest.approx(flags[name]) if isinstance(value, float) else flags[name])
 
 
-def test_steps_so_far_are_read_off_the_powers(tmp_path: Path) -> None:
-    agent = convert_and_load("rrd_ddpg_mujoco", tmp_path)
-
+@pytest.mark.parametrize("case", ["rrd_ddpg_mujoco"])
+def test_steps_so_far_are_read_off_the_powers(agent: Any) -> None:
     assert (agent.counters["pi"], agent.counters["q"]) == (8, 8)
 
 
