@@ -165,6 +165,20 @@ def test_weights_multiply_whole_numbers_as_floats_and_tables_keep_them(
             np.testing.assert_allclose(value, wanted, rtol=1e-5, atol=1e-6)
 
 
+def test_mask_of_whole_numbers_by_its_place_leaves_steps_out(keras: Any, tmp_path: Path) -> None:
+    x, mask = keras.Input((3, 2)), keras.Input((3,), dtype="int32")
+    pooled = keras.layers.GlobalAveragePooling1D()(x, mask)
+    model = keras.Model([x, mask], [pooled, keras.layers.GRU(2)(x, mask=mask)])
+    kept = np.array([[1, 0, 1], [1, 1, 0]], "int32")
+    numbers = np.random.default_rng(4).normal(size=(2, 3, 2)).astype("float32")
+
+    legacy, found, emitted = both_sides(model, tmp_path, numbers, kept)
+
+    for values in (found, emitted):
+        for wanted, value in zip(legacy, values, strict=True):
+            np.testing.assert_allclose(value, wanted, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("inner", "outer"), [((3,), (3, 1)), ((3, 1), (3,))], ids=["lost", "added"]
 )
@@ -182,7 +196,7 @@ def test_nested_model_is_called_with_one_last_axis_of_1_more_or_less(
 
 
 def both_sides(
-    model: Any, folder: Path, x: np.ndarray
+    model: Any, folder: Path, *inputs: np.ndarray
 ) -> tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray]]:
     """Return the outputs of a Keras model, of what it converts to, and of the emitted source."""
     model.save(folder / "model.keras")
@@ -192,9 +206,10 @@ def both_sides(
     converted = torchward.load(folder / "model.pth")
     emitted = runpy.run_path(str(folder / "network.py"))[converted.architecture.name]()
     emitted.load_state_dict(converted.state_dict())
+    tensors = [torch.from_numpy(value) for value in inputs]
     with torch.no_grad():
-        found, source = (flat(network(torch.from_numpy(x))) for network in (converted, emitted))
-    return [np.asarray(value) for value in flat(model(x))], found, source
+        found, source = (flat(network(*tensors)) for network in (converted, emitted))
+    return flat(model(list(inputs) if len(inputs) > 1 else inputs[0])), found, source
 
 
 @pytest.mark.parametrize("structure", ["single", "dictionary"])

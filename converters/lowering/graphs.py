@@ -99,6 +99,8 @@ def lower_model(graph: Graph, lowering: Lowering) -> Architecture:
             lowering.dtypes[name] = entry.dtype
         if entry.dtype.startswith(("int", "uint", "bool")):
             lowering.whole.add(name)
+        if entry.dtype == "bool":
+            lowering.flags.add(name)
         if entry.dtype == "string":
             lowering.text.add(name)
         inputs.append(InputValue(name, entry.shape, cast_to, key))
@@ -194,9 +196,12 @@ def _lower_calls(
             if not layer.is_operation:
                 call, given = split_masks(call, layer.class_name)
                 arguments = [_carried(values[ref], lowering) for ref in call.inputs]
-            masks = named_masks(arguments, {name: values[ref] for name, ref in given.items()})
-            layer = with_masks(layer, masks, graph.generation)
             path = (*prefix, layer.name)
+            said = {
+                name: _as_mask(values[ref], layer, path, lowering) for name, ref in given.items()
+            }
+            masks = named_masks(arguments, said)
+            layer = with_masks(layer, masks, graph.generation)
             if layer.graph is not None:
                 entering = _by_key(layer.graph, call, with_given_masks(arguments, layer, masks))
                 results = _lower_nested(layer, layer.graph, path, entering, lowering)
@@ -225,6 +230,15 @@ def _by_key(graph: Graph, call: Call, arguments: Sequence[Value]) -> Sequence[Va
     if places is None or not set(keys) <= set(places):
         return arguments
     return [arguments[places[key]] for key in keys]
+
+
+def _as_mask(value: Value, layer: Layer, path: Path, lowering: Lowering) -> Value:
+    """Return a mask that a call states; Keras takes whole numbers for true and false."""
+    if value.name not in lowering.whole - lowering.flags:
+        return value
+    cast_to = TorchStep("compat.cast", {"dtype": "bool"}, shape=value.shape)
+    [(name, _)] = add_step(cast_to, layer, path, [(value.name, value.shape)], lowering)
+    return replace(value, name=name)
 
 
 def _with_rank_of(
