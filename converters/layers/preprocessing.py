@@ -117,6 +117,7 @@ def discretization(layer: Layer, *shapes: Shape) -> list[TorchStep]:
         Example({"num_tokens": 5, "output_mode": "one_hot"}, ((1,),), below=5),
         Example({"num_tokens": 5, "output_mode": "one_hot"}, ((3,),), below=5),
         Example({"num_tokens": 5, "output_mode": "count"}, ((4,),), below=5),
+        Example({"num_tokens": 5, "output_mode": "count"}, ((4, 3),), below=5),
     ),
 )
 def category_encoding(layer: Layer, *shapes: Shape) -> list[TorchStep]:
@@ -139,12 +140,10 @@ def encoding(layer: Layer, shape: Shape, size: int, *, dtype: str) -> TorchStep:
         return TorchStep("compat.one_hot", kwargs, shape=(*kept, size))
     if mode not in ("multi_hot", "count"):
         raise unsupported(layer, "output_mode", needed="one_hot, multi_hot or count")
-    if len(shape) != 2:
-        msg = f"{mode} of an input of shape {shape}"
-        raise ValueError(msg)
     if mode == "multi_hot":
         kwargs["once"] = True
-    return TorchStep("compat.count_indices", kwargs, shape=(shape[0], size))
+    kept = (shape[0], *shape[2:]) if len(shape) > 1 else ()
+    return TorchStep("compat.count_indices", kwargs, shape=(*kept, size))
 
 
 def _dtype(layer: Layer) -> str:

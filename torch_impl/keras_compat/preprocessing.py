@@ -69,9 +69,33 @@ def one_hot(x: Tensor, *, size: int, dtype: str) -> Tensor:
     return found.to(kinds.get(dtype, torch.float32))
 
 
-def count_indices(x: Tensor, *, size: int, dtype: str, once: bool = False) -> Tensor:
-    """Return (..., size): how often each index occurs along the last axis; with `once`, 1 if it occurs at all."""
-    counts = (x.long().unsqueeze(-1) == torch.arange(size, device=x.device)).sum(dim=-2)
+def count_indices(
+    x: Tensor,
+    weights: Tensor | None = None,
+    *,
+    size: int,
+    dtype: str,
+    once: bool = False,
+) -> Tensor:
+    """Return how often each index occurs along the second axis, or the only one; with `once`, 1 if it occurs at all.
+
+    Args:
+        x: (batch, indices, ...), (indices,), or one index.
+        weights: of the shape of x, what each index counts; None: 1.
+        size: number of indices.
+        dtype: of the result.
+        once: whether to count each index once at most.
+
+    Returns:
+        (batch, ..., size) or (size,).
+
+    Source: keras 3.15.1, utils/numerical_utils.py, `encode_categorical_inputs`.
+    """
+    x = x.reshape(1) if x.dim() == 0 else x
+    found = x.long().unsqueeze(-1) == torch.arange(size, device=x.device)
+    if weights is not None:
+        found = found * weights.unsqueeze(-1)
+    counts = found.sum(dim=min(1, x.dim() - 1))
     if once:
         counts = counts.clamp(max=1)
     kinds = {"float64": torch.float64, "float16": torch.float16, "int64": torch.int64}
