@@ -68,7 +68,7 @@ def inputs_of_call(
         name: value for name, value in call.kwargs.items() if name not in ("query", "value", "key")
     }
     causal = others.pop("use_causal_mask", False)
-    if len(indexes) not in (2, 3) or len(indexes) != len(given) or not isinstance(causal, bool):
+    if len(indexes) not in (2, 3) or len(indexes) != len(given) or causal not in (False, True):
         msg = f"layer '{layer.name}' ({layer.class_name}): called with {given!r:.60}, query and value are needed"
         raise UnsupportedError(msg)
     others.pop("return_attention_scores", None)  # `asks_for_scores`
@@ -79,7 +79,7 @@ def inputs_of_call(
     return (
         tuple(f"input_{index}" for index in indexes),
         [shapes[index] for index in indexes],
-        causal,
+        bool(causal),
     )
 
 

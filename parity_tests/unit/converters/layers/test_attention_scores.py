@@ -36,7 +36,9 @@ def test_scores_come_as_a_second_output(
     queries, values = (keras.layers.Masking(0.0)(part) if masked else part for part in (x, y))
     causal = causal and name != "axes"
     given = ([queries, values],) if name in ("dot", "additive") else (queries, values)
-    outputs = layer(*given, return_attention_scores=True, use_causal_mask=causal)
+    outputs = layer(
+        *given, return_attention_scores=True, use_causal_mask=int(causal) if masked else causal
+    )
     model = keras.Model([x, y], list(outputs))
     model.save(tmp_path / "model.keras")
     inputs = np.random.default_rng(3).normal(size=(2, 6, *shape)).astype("float32")
