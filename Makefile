@@ -83,7 +83,7 @@ parity-long: $(STAMP) ## 10,000 updates of every pair on both sides
 	$(BIN)/torchward parity --updates 10000
 	OMP_NUM_THREADS=1 $(BIN)/python -m parity_tests.trajectories --updates 10000
 
-completeness: $(STAMP) ## Keras's own layer tests through the converter (minutes), and the table
+completeness: $(STAMP) ## what Keras's own tests build and call through the converter (half an hour), and the table
 	mkdir -p bench-results
 	$(BIN)/python -m parity_tests.completeness --json bench-results/layers.json --table bench-results/layers.md
 

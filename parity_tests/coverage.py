@@ -18,6 +18,7 @@ from converters.refusals import NOT_LAYERS, REFUSED
 from converters.registry import LAYERS
 from converters.support import OPERATION
 from parity_tests.completeness.applications import format_networks, read_networks
+from parity_tests.completeness.report import MAX_REASON
 from parity_tests.layer_results import Difference, LayerResults, read_layer_results
 from parity_tests.page_tables import NOT_STORED, fill_page
 
@@ -192,12 +193,15 @@ def completeness_table(path: Path) -> list[str]:
         lines.append(
             f"| {group} | {passed} | {passed + failed} | {share:.1f} | {counts.get('excluded', 0)} |"
         )
-    failing = [case for case in content["cases"] if case["outcome"] == "fail"]
+    failing: dict[str, list[Mapping[str, Any]]] = {}
+    for case in content["cases"]:
+        if case["outcome"] == "fail":
+            failing.setdefault(case["class_name"], []).append(case)
     if failing:
-        lines += ["", "| class | case that fails | reason |", "|---|---|---|"]
-    for case in sorted(failing, key=lambda case: (case["class_name"], case["case"])):
-        reason = " ".join(case["reason"].split()).replace("|", "\\|")
-        lines.append(f"| {case['class_name']} | {case['case']} | {reason} |")
+        lines += ["", "| class | cases that fail | the first, and its reason |", "|---|---|---|"]
+    for name, cases in sorted(failing.items()):
+        first = f"{cases[0]['case']}: {' '.join(cases[0]['reason'].split())}".replace("|", "\\|")
+        lines.append(f"| {name} | {len(cases)} | {first[:MAX_REASON]} |")
     return lines
 
 

@@ -100,7 +100,7 @@ def test_completeness_counts_by_group_and_lists_what_fails(tmp_path: Path) -> No
     lines = completeness_table(path)
 
     assert "| float32 | 3 | 4 | 75.0 | 2 |" in lines
-    assert lines[-1] == "| Dense | dense 0 | off \\| by 1 |"
+    assert lines[-1] == "| Dense | 1 | dense 0: off \\| by 1 |"
 
 
 @pytest.mark.skipif(find_spec("keras") is None, reason="its version is stored with the results")
