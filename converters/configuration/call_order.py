@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Container, Iterable, Mapping, Sequence
 
 from converters.configuration.call_nodes import Node
 from converters.errors import UnreadableFileError
@@ -10,22 +11,32 @@ from converters.graph import Call, TensorRef
 
 
 def call_offsets(
-    calls: Sequence[tuple[str, int, Node]],
-    outputs: Sequence[TensorRef],
+    calls: Sequence[tuple[str, int, Node]], references: Iterable[TensorRef]
 ) -> dict[str, int]:
     """Return by how much references to a layer's calls are shifted.
 
     A nested model was called once when it was made; some generations count that call, so references to it start at 1.
     """
-    counts: dict[str, int] = {}
-    for name, _, _ in calls:
-        counts[name] = counts.get(name, 0) + 1
-    used: dict[str, set[int]] = {}
-    for ref in [*(ref for _, _, node in calls for ref in node.inputs), *outputs]:
-        used.setdefault(ref.layer, set()).add(ref.call)
-    return {
-        name: 1 for name, indexes in used.items() if name in counts and max(indexes) >= counts[name]
-    }
+    counts = Counter(name for name, _, _ in calls)
+    last: dict[str, int] = {}
+    for ref in references:
+        last[ref.layer] = max(last.get(ref.layer, 0), ref.call)
+    return {name: 1 for name, index in last.items() if name in counts and index >= counts[name]}
+
+
+def output_offsets(
+    calls: Sequence[tuple[str, int, Node]],
+    outputs: Sequence[TensorRef],
+    functional: Container[str],
+) -> dict[str, int]:
+    """Return by how much the outputs of a Keras 3 model are shifted; there, inputs of calls start at 0 whatever they name.
+
+    Source: keras 3.15.1, models/functional.py: `get_config` begins at 1 for a functional model among the layers, for
+    the call of its own making, and `serialize_node` counts the calls within the outer model only.
+    """
+    counted = {ref.layer for ref in outputs if ref.layer in functional}
+    counted -= {ref.layer for ref in outputs if ref.call == 0}
+    return call_offsets(calls, outputs) | dict.fromkeys(counted, 1)
 
 
 def shift_ref(ref: TensorRef, offsets: Mapping[str, int]) -> TensorRef:

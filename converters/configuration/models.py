@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import cast
 
 from converters.configuration.call_nodes import Node, parse_node
-from converters.configuration.call_order import call_offsets, shift_ref, sort_calls
+from converters.configuration.call_order import call_offsets, output_offsets, shift_ref, sort_calls
 from converters.configuration.call_structure import describe_structure, parse_structure
 from converters.configuration.counted_penalties import settle_penalties
 from converters.configuration.keras1 import rename_class
@@ -157,7 +157,14 @@ def _parse_functional(config: Mapping[str, object], dialect: Dialect) -> Graph:
     inputs, taken = parse_structure(config["input_layers"])
     structure, output_names = describe_structure(nesting)
     keys = describe_structure(taken)[1]
-    offsets = call_offsets(nodes, outputs)
+    used = [ref for _, _, node in nodes for ref in node.inputs]
+    if dialect.generation == 3:
+        functional = {
+            layer.name for layer in layers if layer.graph and layer.class_name != "Sequential"
+        }
+        offsets, shifts = call_offsets(nodes, used), output_offsets(nodes, outputs, functional)
+    else:
+        offsets = shifts = call_offsets(nodes, [*used, *outputs])
     calls = [
         Call(
             name,
@@ -183,7 +190,7 @@ def _parse_functional(config: Mapping[str, object], dialect: Dialect) -> Graph:
         layers=tuple(layers),
         calls=tuple(sort_calls(calls, {ref.layer for ref in inputs})),
         inputs=tuple(graph_inputs),
-        outputs=tuple(shift_ref(ref, offsets) for ref in outputs),
+        outputs=tuple(shift_ref(ref, shifts) for ref in outputs),
         structure=structure,
         output_names=output_names,
         nesting=nesting if structure == "nested" else None,
