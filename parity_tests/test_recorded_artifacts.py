@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 import torchward
 
@@ -75,7 +75,11 @@ ARTIFACTS = [
     ),
     Artifact("tf115keras_savedmodels/savedmodel_v1", {"y0": "q/BiasAdd"}),
     Artifact("tf215_dqn_with_target/q.h5", {"q": ONLY}),
-    Artifact("tfagents_c51/checkpoint", same("logits")),
+    Artifact(
+        "tfagents_c51/checkpoint",
+        same("logits", "q"),
+        {"settings": {"v_min": -5.0, "v_max": 5.0}},
+    ),
     Artifact("tfagents_ppo/policy", {"policy_action_on_x0": "action"}),
 ]
 LARGE = [Artifact("dopamine_dqn_nature/checkpoints/tf_ckpt-0", {"q": "q_values"})]
@@ -132,3 +136,112 @@ def test_a_file_gives_what_was_recorded(artifact: Artifact, tmp_path: Path) -> N
         scale = max(1.0, np.abs(arrays[known]).max())
         assert found[name].shape == arrays[known].shape
         np.testing.assert_allclose(found[name], arrays[known], rtol=0, atol=LIMIT * scale)
+
+
+def huber(difference: Tensor) -> Tensor:
+    return torch.where(difference.abs() < 1, 0.5 * difference**2, difference.abs() - 0.5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["adadelta", "adagrad", "sgd"])
+def test_training_of_a_small_graph_goes_on_as_it_did(kind: str, tmp_path: Path) -> None:
+    folder = case_folder(f"tf1_opt_{kind}", tmp_path)
+    arrays = recorded(folder)
+    convert(Artifact(f"tf1_opt_{kind}/m.ckpt-4", {}), folder, tmp_path / "out.pth")
+    model, optimizer = torchward.load(tmp_path / "out.pth", optimizer=True)
+    given, wanted = (torch.from_numpy(arrays[name]) for name in ("x0", "t0"))
+
+    losses = follow(
+        model,
+        optimizer,
+        lambda: ((model(given)["y"] - wanted) ** 2).mean(),
+        len(arrays["resume_losses"]),
+    )
+
+    np.testing.assert_allclose(losses, arrays["resume_losses"][:, 0], rtol=LIMIT)
+    with torch.no_grad():
+        np.testing.assert_allclose(model(given)["y"], arrays["after_out/y"], rtol=LIMIT, atol=LIMIT)
+    assert np.abs(arrays["after_out/y"] - arrays["y"]).max() > 100 * LIMIT
+
+
+@pytest.mark.slow
+def test_training_of_stable_baselines_dqn_goes_on_as_it_did(tmp_path: Path) -> None:
+    folder = case_folder("sb_dqn_mlp_cartpole", tmp_path)
+    torchward.convert(folder / "tf1ckpt" / "model-250", tmp_path / "out.pth")
+    agent, optimizer = torchward.load(tmp_path / "out.pth", optimizer=True)
+    arrays = recorded(folder)
+    batch = in_torch({name: array for name, array in arrays.items() if name.startswith("b_")})
+    for group in optimizer.param_groups:
+        group["lr"] = 0.0005  # meta.json, hyper_parameters: the graph feeds it
+    errors = []
+
+    def loss() -> Tensor:
+        found = agent(batch["b_obs"])
+        chosen = found["q"].gather(1, batch["b_actions"].long()[:, None])[:, 0]
+        with torch.no_grad():
+            following = agent(batch["b_next_obs"])["target_q_values"].max(1).values
+            wanted = batch["b_rewards"] + 0.99 * following * (1 - batch["b_dones"].float())
+        errors.append((chosen - wanted).detach().numpy())
+        return (batch["b_weights"] * huber(chosen - wanted)).mean()
+
+    follow(agent, optimizer, loss, len(arrays["resume_td_errors"]), clip=10.0)
+
+    np.testing.assert_allclose(errors, arrays["resume_td_errors"], rtol=0, atol=LIMIT)
+
+
+@pytest.mark.slow
+def test_training_of_c51_goes_on_as_it_did(tmp_path: Path) -> None:
+    folder = case_folder("tfagents_c51", tmp_path)
+    convert(next(each for each in ARTIFACTS if "c51" in each.path), folder, tmp_path / "out.pth")
+    agent, optimizer = torchward.load(tmp_path / "out.pth", optimizer=True)
+    arrays = recorded(folder)
+    batch = in_torch({name: array for name, array in arrays.items() if name.startswith("b_")})
+
+    losses = []
+    for _ in arrays["resume_loss"]:
+        losses += follow(agent, optimizer, lambda: categorical_loss(agent, batch), 1)
+        agent.target_q_network.load_state_dict(agent.q_network.state_dict())  # after every update
+
+    np.testing.assert_allclose(losses, arrays["resume_loss"], rtol=LIMIT)
+    trained = [value for name, value in agent.state_dict().items() if name.startswith("q_network")]
+    for index, value in enumerate(trained):
+        known = arrays[f"after/q/{index:02}"]
+        np.testing.assert_allclose(value.t().numpy(), known, rtol=0, atol=1e-6)
+
+
+def categorical_loss(agent: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
+    """Return the cross entropy of C51 (Bellemare et al. 2017, algorithm 1): 11 atoms from -5 to 5, discount 0.97."""
+    low, high, count, discount = -5.0, 5.0, 11, 0.97
+    support, rows = torch.linspace(low, high, count), torch.arange(len(batch["b_action"]))
+    logits = agent(batch["b_observation"][:, 0])["logits"][rows, batch["b_action"][:, 0]]
+    with torch.no_grad():
+        target = agent(batch["b_observation"][:, 1])["target_logits"].softmax(-1)
+        best = (target * support).sum(-1).argmax(1)
+        moved = batch["b_reward"][:, :1] + discount * batch["b_discount"][:, :1] * support
+        places = (moved.clamp(low, high) - low) / ((high - low) / (count - 1))
+        near = (1 - (places[:, None, :] - torch.arange(count)[:, None]).abs()).clamp(0, 1)
+        wanted = (near * target[rows, best][:, None, :]).sum(-1)
+    valid = batch["b_step_type"][:, 0] != 2
+    return (valid * -(wanted * logits.log_softmax(-1)).sum(-1)).mean()
+
+
+def follow(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    loss: Callable[[], Tensor],
+    updates: int,
+    *,
+    clip: float | None = None,
+) -> list[float]:
+    """Update as often as the recording did and return the losses; `clip`: of the norm of each gradient."""
+    losses = []
+    for _ in range(updates):
+        optimizer.zero_grad()
+        value = loss()
+        value.backward()  # type: ignore[no-untyped-call]
+        for parameter in model.parameters() if clip is not None else ():
+            if parameter.grad is not None:
+                nn.utils.clip_grad_norm_([parameter], clip)
+        optimizer.step()
+        losses.append(value.item())
+    return losses

@@ -25,7 +25,7 @@ from converters.agents.observations import INPUT
 from converters.agents.tf_agents_encoders import CELL, STATES, add_features, head_of
 from converters.agents.tf_agents_layers import CRITICS, HINT, ROOT, Layers
 from converters.agents.tf_agents_policies import add_actor
-from converters.architecture import ActionRule
+from converters.architecture import ActionRule, Step
 from converters.checkpoint import ArrayInfo
 from converters.errors import UnsupportedError
 from converters.readers.pickles.holding import array_info
@@ -38,7 +38,7 @@ NORMALIZER = f"{ROOT}_observation_normalizer/"
 NORMALIZER_CLIP, NORMALIZER_EPSILON = 5.0, 1e-3
 ATOMS = 51
 """Of C51, unless the number of outputs says otherwise."""
-GIVEN = ("activation", "strides", "action_low", "action_high")
+GIVEN = ("activation", "strides", "action_low", "action_high", "v_min", "v_max")
 """What --set may state."""
 _AVERAGE = re.compile(rf"{NORMALIZER}_(avg|mean_moving_avg)/0$")
 _FIRST_LAYER = re.compile(
@@ -204,7 +204,7 @@ class _Agent:
                         f"{name.lstrip('_')} gives {shape[0]} actions of {shape[1]} atoms"
                     )
                 network.outputs[f"{prefix}logits"] = values
-                return None
+                return None if prefix or not shape else self._on_atoms(values, shape[1])
         network.outputs[f"{prefix}q"] = network.outputs[f"{prefix}q_values"] = values
         if prefix:
             return None
@@ -212,6 +212,29 @@ class _Agent:
             "torch.argmax", values, dim=-1, name="deterministic_action"
         )
         return greedy("q_values")
+
+    def _on_atoms(self, logits: str, atoms: int) -> ActionRule:
+        """Add the best action of C51, and the action values if the values of the atoms are stated.
+
+        Atoms lie at equal distances, so their places say which action is best: the bounds, which only the code knows,
+        scale and move the values of all actions alike.
+        """
+        network, given = self.network, self.facts.given
+        low, high = given.get("v_min"), given.get("v_max")
+        stated = isinstance(low, (int, float)) and isinstance(high, (int, float))
+        if not stated and (low is not None or high is not None):
+            msg = "the values of its atoms are two numbers"
+            raise UnsupportedError(msg, hint="--set v_min=-10 --set v_max=10")
+        first, step = (low, (high - low) / (atoms - 1)) if stated else (0.0, 1.0)
+        support = tuple(first + place * step for place in range(atoms))
+        chances = network.call("F.softmax", logits, dim=-1)
+        values = network.call("agent.expectation", chances, support=support)
+        if stated:
+            network.outputs["q"] = network.outputs["q_values"] = values
+        best = network.call("torch.argmax", values, dim=-1, name="deterministic_action")
+        network.outputs["deterministic_action"] = best
+        still = (Step("torch.detach", ("deterministic_action",), "action", None, {}),)
+        return ActionRule(still, still)
 
     def _value(self, name: str, x: str) -> None:
         network, scope = self.network, f"{ROOT}{name}"
