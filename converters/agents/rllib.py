@@ -69,6 +69,11 @@ def plan(
     if kind in (DDPG, SAC):  # their networks have rates of their own
         network.training.pop("learning_rate", None)
     x = _observation(network, facts)
+    actions = read_space(facts.settings.get("action_space"))
+    if actions is not None and actions.is_bounded and "normalize_actions" not in facts.settings:
+        network.notes.append(
+            "the file does not say whether actions are normalized; taken for RLlib's default: they are, from -1 to 1"
+        )
     if kind == DDPG:
         return network, add_ddpg(network, facts, x), "RLlibAgent"
     if kind == SAC:

@@ -163,3 +163,14 @@ def test_what_is_not_certain_is_refused(
     with pytest.raises(error, match=message):
         torchward.convert(path, tmp_path / "agent.pth")
     assert not (tmp_path / "agent.pth").exists()
+
+
+@pytest.mark.parametrize("stated", [{}, {"normalize_actions": True}], ids=["silent", "stated"])
+def test_a_file_that_does_not_say_whether_actions_are_normalized_is_noted(
+    stated: dict[str, Any], tmp_path: Path
+) -> None:
+    path = write(tmp_path, model={"fcnet_activation": "relu"}, **stated)
+
+    report = torchward.convert(path, tmp_path / "agent.pth")
+
+    assert any("whether actions are normalized" in note for note in report.notes) == (not stated)
