@@ -64,7 +64,7 @@ def load(path: Path, **options: Any) -> ConvertedAgent:
     return agent
 
 
-def outputs(agent: ConvertedAgent, *inputs: NDArray[Any]) -> Arrays:
+def outputs(agent: torch.nn.Module, *inputs: NDArray[Any]) -> Arrays:
     with torch.no_grad():
         found = agent(*map(torch.from_numpy, inputs))
     return {name: value.numpy() for name, value in found.items()}
