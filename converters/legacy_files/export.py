@@ -253,7 +253,7 @@ def _read_origin(metadata: Mapping[str, object], path: Path, like: Path | None) 
     if record is None:
         msg = f"{like}: files of the format '{checkpoint.provenance.format}' are not written"
         raise UnsupportedError(msg, hint="formats: .h5, .weights.h5, .keras")
-    report = replace(make_report(checkpoint, plan, format="pth"), warnings=())
+    report = make_report(checkpoint, plan, format="pth")
     return replace(
         Origin.from_metadata({**report.metadata(), "legacy": record.to_data()}), record=record
     )

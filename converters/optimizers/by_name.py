@@ -62,7 +62,7 @@ def plan_named(optimizers: Sequence[NamedOptimizer], weights: Sequence[ArrayInfo
                 {place: moved_slot(find, weights[place], slot.key) for place in places}
             )
     first = groups[0]
-    everyone = {key for key, found in slots.items() if len(found) == len(weights)}
+    everyone = [key for key, found in slots.items() if len(found) == len(weights)]
     return OptimizerPlan(
         target=SEVERAL if mixed else rules[owners[0]].target,
         options=first.options,

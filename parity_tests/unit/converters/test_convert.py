@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,19 @@ def test_same_input_gives_the_same_bytes_under_any_name(format: str, tmp_path: P
 
     assert outputs[0].read_bytes() == first
     assert outputs[1].read_bytes() == first
+
+
+@pytest.mark.slow
+def test_same_input_gives_the_same_bytes_in_every_process(tmp_path: Path) -> None:
+    agent, made = FIXTURES / "baselines_deepq_cartpole" / "model.pkl", []
+    for seed in ("0", "1"):  # of the hashes that sets are ordered by
+        output = tmp_path / f"{seed}.pth"
+        code = f"import torchward; torchward.convert({str(agent)!r}, {str(output)!r})"
+        environment = {**os.environ, "PYTHONHASHSEED": seed}
+        subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+        made.append(output.read_bytes())
+
+    assert made[0] == made[1]
 
 
 def test_sidecar_says_what_was_done(small_model: Path, tmp_path: Path) -> None:
