@@ -159,6 +159,8 @@ def find_legacy_files(folder: Path, *, leave_out: Path) -> list[str]:
 
 
 def _is_hdf5(path: Path) -> bool:
+    if not path.is_file():  # opening a pipe would wait for whoever writes into it
+        return False
     with suppress(OSError), path.open("rb") as file:
         return file.read(len(HDF5_MAGIC)) == HDF5_MAGIC
     return False

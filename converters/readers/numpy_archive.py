@@ -27,7 +27,7 @@ _HEADER_BYTES = 10_000  # of a .npy header, as numpy itself allows
 _MAGIC = b"\x93NUMPY"
 _HEADER = re.compile(
     rb"\{'descr': '(?P<descr>[<>|=]?[a-zA-Z?]\d{0,6})', 'fortran_order': (?P<fortran>True|False), "
-    rb"'shape': \((?P<shape>(?:\d{1,15},? ?){0,32})\),? ?\}\s*"
+    rb"'shape': \((?P<shape>(?:\d{1,15}, ?){0,32}(?:\d{1,15})?)\),? ?\}\s*"
 )
 
 

@@ -70,7 +70,8 @@ def object_graph(bundle: Bundle, limits: Limits) -> Objects:
     if KEY not in bundle.texts:
         msg = "its variables have names, but no objects: it was written by TensorFlow 1"
         raise UnsupportedError(msg)
-    return Objects(parse_object_graph(bundle.texts[KEY]()[0], limits), bundle.arrays)
+    message = b"".join(bundle.texts[KEY]()[:1])  # an empty one has no objects
+    return Objects(parse_object_graph(message, limits), bundle.arrays)
 
 
 def object_checkpoint(

@@ -9,6 +9,7 @@ import struct
 import tempfile
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,6 +61,10 @@ class Archive:
         for info in infos:
             self._check(info)
             self._members[info.filename] = info
+        self._unpacked: Counter[int] = Counter()
+        if sum(info.compress_size for info in infos) > source.size:
+            message = f"{source.name}: its members lie over each other; refused."
+            raise UnsafeFileError(message)
 
     @property
     def names(self) -> Sequence[str]:
@@ -129,9 +134,20 @@ class Archive:
             raise UnsafeFileError(message)
 
     def _bounded(self, name: str, limit: int) -> zipfile.ZipInfo:
+        """Return a member, if it and the packed ones read under the same limit before have at most that size."""
         info = self._members[name]
-        if info.file_size > limit:
-            message = f"{self.file_name}: {name} has {info.file_size:,} bytes, at most {limit:,} are read; refused."
+        if info.compress_type != zipfile.ZIP_STORED:
+            self._unpacked[limit] += info.file_size
+        size = max(info.file_size, self._unpacked[limit])
+        if size > limit:
+            message = (
+                f"{self.file_name}: {name} has {info.file_size:,} bytes, at most {limit:,} are read"
+            )
+            message += (
+                "; refused."
+                if size == info.file_size
+                else f" of all together ({size:,} so far); refused."
+            )
             raise UnsafeFileError(
                 message, hint="Raise the limit with --max-size if you trust the file."
             )

@@ -43,7 +43,7 @@ class OpenFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._file = path.open("rb", buffering=0)
+        self._file = io.FileIO(path, "rb", opener=_open_at_once)
         self._lock = threading.Lock()
         weakref.finalize(self, self._file.close)
         status = os.fstat(self._file.fileno())
@@ -165,6 +165,8 @@ class Source:
         self.path = path
         self.main = main or path
         self.name = quote(path.name)[1:-1]
+        if self.main != path:
+            self._refuse_links(self.main.name)
         self.file = _open_regular(self.main, self.name)
         if self.file.size == 0:
             message = f"{self.name}: the file is empty."
@@ -186,14 +188,21 @@ class Source:
             UnsafeFileError: It is a link or no regular file.
         """
         if relative not in self._companions:
+            self._refuse_links(relative)
             path = self.main.parent / relative
-            if path.is_symlink():
-                message = f"{self.name}: '{relative}' is a link; links are not followed."
-                raise UnsafeFileError(message, hint="copy the files themselves: cp -rL")
             file = _open_regular(path, f"{self.name}: {quote(relative)[1:-1]}")
             self._companions[relative] = file
             self._digests[relative] = digest_of(file.descriptor, file.read_into)
         return self._companions[relative]
+
+    def _refuse_links(self, relative: str) -> None:
+        """Raise UnsafeFileError if a file that was not named by the user, or a folder on the way to it, is a link."""
+        path = self.main.parent
+        for part in Path(relative).parts:
+            path /= part
+            if path.is_symlink():
+                message = f"{self.name}: {quote(relative)} is a link; links are not followed."
+                raise UnsafeFileError(message, hint="copy the files themselves: cp -rL")
 
     def sha256(self) -> str:
         """Return the hexadecimal SHA-256, which is calculated while the files are parsed.
@@ -204,6 +213,11 @@ class Source:
             return self._digests[self.main.name].result()
         lines = [f"{digest.result()}  {name}\n" for name, digest in sorted(self._digests.items())]
         return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Open without waiting: what was a file a moment ago may be a pipe now."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _open_regular(path: Path, name: str) -> OpenFile:
@@ -219,7 +233,11 @@ def _open_regular(path: Path, name: str) -> OpenFile:
         if not stat.S_ISREG(mode):
             message = f"{name}: is {_kind_of(mode)}, not a regular file; refused."
             raise UnsafeFileError(message)
-        return OpenFile(path)
+        file = OpenFile(path)
+        if not stat.S_ISREG(os.fstat(file.descriptor).st_mode):
+            message = f"{name}: became something else than a file while it was opened; refused."
+            raise UnsafeFileError(message)
+        return file
     except FileNotFoundError as error:
         message = f"{name}: there is no such file."
         raise UnreadableFileError(message) from error

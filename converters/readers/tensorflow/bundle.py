@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.checkpoint import ArrayInfo
-from converters.errors import UnreadableFileError, placed
+from converters.errors import UnreadableFileError, UnsafeFileError, placed
 from converters.limits import Limits
 from converters.readers.files.source import OpenFile, Source, quote
 from converters.readers.tensorflow.crc32c import crc32c, mask
@@ -51,7 +51,7 @@ class Entry:
     shard: int
     offset: int
     size: int
-    checksum: int | None
+    checksum: int
     slices: tuple[tuple[tuple[int, int], ...], ...]  # (start, length) by axis; length -1: all of it
 
 
@@ -123,7 +123,19 @@ class _Assembly:
                 texts[name] = partial(self._read_texts, name, entry)
             else:
                 unread[name] = _UNREAD.get(entry.kind, f"type {entry.kind}")
+        self._check_sum()
         return Bundle(arrays, texts, unread)
+
+    def _check_sum(self) -> None:
+        """Refuse tensors that share bytes: a small file could stand for any number of large ones."""
+        stored = dict.fromkeys(self._files, 0)
+        for entry in self._entries.values():
+            if entry.shard in stored and not entry.slices:
+                stored[entry.shard] += max(0, entry.size)
+        for shard, total in stored.items():
+            if total > self._files[shard].size:
+                message = f"tensors claim {total:,} bytes of shard {shard}, which has {self._files[shard].size:,}; refused"
+                raise UnsafeFileError(message)
 
     def _array(self, name: str, entry: Entry) -> ArrayInfo:
         dtype = _dtype(entry.kind)
@@ -174,8 +186,7 @@ class _Assembly:
             if self._swapped:
                 stored = stored.newbyteorder()
             array = self._files[entry.shard].read_array(entry.offset, entry.shape, stored)
-            if entry.checksum is not None:
-                self._compare(name, entry)
+            self._compare(name, entry)
         if DTYPES[entry.kind] == "bfloat16":  # the upper half of a float32
             return (array.astype(np.uint32) << 16).view(np.float32)
         return array
@@ -214,7 +225,7 @@ class _Assembly:
             # The checksum covers the lengths as whole numbers, not as they are written.
             wide = [(n).to_bytes(4 if n < 1 << 32 else 8, "little") for n in lengths]
             checksum = crc32c(data[position:], crc32c(b"".join(wide)))
-            if entry.checksum is not None and mask(checksum) != entry.checksum:
+            if mask(checksum) != entry.checksum:
                 message = f"the strings of {quote(name)} do not have their checksum"
                 raise UnreadableFileError(message)
             position += 4
@@ -253,7 +264,7 @@ def _header(value: bytes) -> tuple[int, bool]:
 def _entry(value: bytes) -> Entry:
     numbers = {1: 0, 3: 0, 4: 0, 5: 0}
     shape: tuple[int, ...] = ()
-    checksum, slices = None, []
+    checksum, slices = 0, []
     for field in fields(value):
         if field.number in numbers:
             numbers[field.number] = signed(field)

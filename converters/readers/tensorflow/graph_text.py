@@ -130,7 +130,7 @@ def graph_from_text(data: bytes, limits: Limits) -> GraphFile:
         message = "the text of the graph is not UTF-8"
         raise UnreadableFileError(message) from error
     is_meta = (
-        re.search(r"^\s*(?:meta_info_def|graph_def)\s*:?\s*\{", text, re.MULTILINE) is not None
+        re.search(r"^[ \t]*(?:meta_info_def|graph_def)\s*:?\s*\{", text, re.MULTILINE) is not None
     )
     parser = _Parser(text)
     encoded = parser.message("MetaGraphDef" if is_meta else "GraphDef", 0)

@@ -209,3 +209,15 @@ def test_lambda_that_is_never_called_is_named_and_its_code_is_not_kept(tmp_path:
     assert checkpoint.graph.layer("trap").config == {"name": "trap"}
     with pytest.raises(UnsupportedError, match=r"'trap'.*Lambda"):
         plan_conversion(checkpoint)
+
+
+def test_members_that_lie_over_each_other_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "m.keras"
+    write_zip(path, members(), zipfile.ZIP_STORED)
+    size = path.stat().st_size
+    for name in ("metadata.json", "config.json"):
+        patch_directory(path, name, 20, "<I", size)
+        patch_directory(path, name, 24, "<I", size)
+
+    with pytest.raises(UnsafeFileError, match="its members lie over each other"):
+        read_checkpoint(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -181,3 +182,14 @@ def test_fault_of_ours_is_an_outcome(
 
     assert outcome.error == "RuntimeError: planted"
     assert "--debug" in outcome.hint
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes")
+def test_pipes_are_passed_over_unopened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.mkfifo(tmp_path / "events")
+    (tmp_path / "agent.h5").touch()
+    opened: list[str] = []
+    monkeypatch.setattr(Path, "open", lambda path, *_args: opened.append(path.name))
+
+    assert find_legacy_files(tmp_path, leave_out=tmp_path / "out") == ["agent.h5"]
+    assert not opened

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,9 @@ import pytest
 import torch
 
 import torchward
-from converters.errors import UnsupportedError
+from converters.errors import UnreadableFileError, UnsafeFileError, UnsupportedError
+from converters.limits import Limits
+from converters.readers import read_checkpoint
 
 RANDOM = np.random.default_rng(5)
 ARRAYS: dict[str, Any] = {
@@ -53,3 +57,20 @@ def test_other_named_arrays_are_refused(arrays: dict[str, Any], tmp_path: Path) 
         torchward.convert(tmp_path / "params.npz", tmp_path / "net.pth")
 
     assert not (tmp_path / "net.pth").exists()
+
+
+def test_header_that_has_no_end_is_refused_at_once(tmp_path: Path) -> None:
+    header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (" + b"1" * 2000 + b"x), }"
+    member = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header
+    with zipfile.ZipFile(tmp_path / "params.npz", "w") as archive:
+        archive.writestr("w.npy", member)
+
+    with pytest.raises(UnreadableFileError, match="its header is not that of an array"):
+        torchward.convert(tmp_path / "params.npz", tmp_path / "net.pth")
+
+
+def test_packed_arrays_count_together(tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "p.npz", *[np.zeros((100, 100), np.float32)] * 4)
+
+    with pytest.raises(UnsafeFileError, match=r"at most 100,000 are read of all together \(120,"):
+        read_checkpoint(tmp_path / "p.npz", limits=Limits(max_array_bytes=100_000))

@@ -196,3 +196,9 @@ def test_deep_messages_are_refused(tmp_path: Path) -> None:
     deep = "value { " * 5000
     with pytest.raises(UnreadableFileError, match=r"nested more than|has no field"):
         convert(tmp_path, X + 'node { name: "y" op: "Relu" attr { ' + deep, ["y:0"])
+
+
+def test_empty_lines_are_read_once(tmp_path: Path) -> None:
+    (tmp_path / "graph.pbtxt").write_text(X + node("y", "Relu", "x") + "\n" * 2_000_000)
+
+    plan_conversion(with_program(read_checkpoint(tmp_path / "graph.pbtxt"), None, ["y:0"]))

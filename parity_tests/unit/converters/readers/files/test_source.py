@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from converters.errors import UnreadableFileError
+from converters.errors import UnreadableFileError, UnsafeFileError
 from converters.readers.files.source import MAP_BYTES, OpenFile, Source, quote
 
 
@@ -67,3 +67,33 @@ def test_window_is_a_file_of_its_own(tmp_path: Path) -> None:
 def test_quoted_text_has_no_control_characters_and_a_bounded_length() -> None:
     assert quote("a\x1b[31m\nb") == r"'a\x1b[31m\nb'"
     assert len(quote("x" * 5000)) == 202
+
+
+@pytest.mark.parametrize("link", ["part", "folder/part"], ids=["file", "folder"])
+def test_links_on_the_way_to_a_companion_are_refused(tmp_path: Path, link: str) -> None:
+    (tmp_path / "main").write_bytes(b"main")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "part").write_bytes(b"secret")
+    if link == "part":
+        (tmp_path / link).symlink_to(tmp_path / "elsewhere" / "part")
+    else:
+        (tmp_path / "folder").symlink_to(tmp_path / "elsewhere")
+
+    with pytest.raises(UnsafeFileError, match="is a link; links are not followed"):
+        Source(tmp_path / "main").companion(link)
+
+
+def test_main_file_that_the_user_did_not_name_is_no_link(tmp_path: Path) -> None:
+    (tmp_path / "other").write_bytes(b"secret")
+    (tmp_path / "saved").mkdir()
+    (tmp_path / "saved" / "saved_model.pb").symlink_to(tmp_path / "other")
+
+    with pytest.raises(UnsafeFileError, match=r"'saved_model\.pb' is a link"):
+        Source(tmp_path / "saved", tmp_path / "saved" / "saved_model.pb")
+
+
+def test_file_that_the_user_named_may_be_a_link(tmp_path: Path) -> None:
+    (tmp_path / "other").write_bytes(b"content")
+    (tmp_path / "named").symlink_to(tmp_path / "other")
+
+    assert Source(tmp_path / "named").prefix == b"content"

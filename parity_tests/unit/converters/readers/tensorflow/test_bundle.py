@@ -12,9 +12,12 @@ import pytest
 from converters.checkpoint import ArrayInfo
 from converters.errors import UnreadableFileError, UnsafeFileError
 from converters.limits import Limits
+from converters.readers import read_checkpoint
 from converters.readers.files.source import Source
 from converters.readers.tensorflow.bundle import Bundle, read_bundle, slice_key
+from converters.readers.tensorflow.crc32c import masked_crc32c
 from converters.readers.tensorflow.object_graph import KEY, parse_object_graph
+from converters.readers.tensorflow.table import MAGIC
 from parity_tests import FIXTURES
 
 INDEXES = sorted(FIXTURES.rglob("*.index"))
@@ -163,3 +166,74 @@ def test_missing_and_linked_shards_are_refused(tmp_path: Path) -> None:
 def test_tensor_beyond_the_limit_is_refused() -> None:
     with pytest.raises(UnreadableFileError, match="larger than the limit of 100 bytes"):
         read(SMALL, Limits(max_array_bytes=100))
+
+
+def varint(number: int) -> bytes:
+    low, rest = number & 0x7F, number >> 7
+    return bytes([low | 0x80]) + varint(rest) if rest else bytes([low])
+
+
+def part(number: int, value: int | bytes) -> bytes:
+    """Return a field of a message."""
+    if isinstance(value, bytes):
+        return varint(number << 3 | 2) + varint(len(value)) + value
+    return varint(number << 3) + varint(value)
+
+
+def written(folder: Path, entries: dict[bytes, bytes], data: bytes) -> Path:
+    """Write a checkpoint as the format says it: one block of entries, and one that names it."""
+    content = b""
+    handles: list[bytes] = []
+    for keys in ({b"": part(1, 1), **entries}, None):
+        pairs = {b"z": handles[0]} if keys is None else keys
+        block = b"".join(
+            b"\0" + varint(len(key)) + varint(len(value)) + key + value
+            for key, value in sorted(pairs.items())
+        )
+        block += bytes(4) + (1).to_bytes(4, "little")
+        handles.append(varint(len(content)) + varint(len(block)))
+        content += block + b"\0" + masked_crc32c(block + b"\0").to_bytes(4, "little")
+        last = varint(0) + varint(0) + handles[-1]
+    index = content + last.ljust(40, b"\0") + MAGIC
+    (folder / "c.index").write_bytes(index)
+    (folder / "c.data-00000-of-00001").write_bytes(data)
+    return folder / "c.index"
+
+
+def entry(data: bytes, *, checksum: bool = True) -> bytes:
+    """Return the entry of a vector of float32 that lies at the start of the data."""
+    sizes = part(2, part(2, part(1, len(data) // 4)))
+    crc = varint(6 << 3 | 5) + masked_crc32c(data).to_bytes(4, "little") if checksum else b""
+    return part(1, 1) + sizes + part(5, len(data)) + crc
+
+
+DATA = np.arange(8, dtype="<f4").tobytes()
+
+
+def test_bundle_written_by_hand_is_read(tmp_path: Path) -> None:
+    bundle = read(written(tmp_path, {b"w": entry(DATA)}, DATA))
+
+    assert bundle.arrays["w"].read().tolist() == list(range(8))
+
+
+def test_tensor_without_a_checksum_does_not_have_its_checksum(tmp_path: Path) -> None:
+    bundle = read(written(tmp_path, {b"w": entry(DATA, checksum=False)}, DATA))
+
+    with pytest.raises(UnreadableFileError, match="'w' does not have its checksum"):
+        bundle.arrays["w"].read()
+
+
+def test_tensors_that_share_bytes_are_refused(tmp_path: Path) -> None:
+    index = written(tmp_path, {b"v": entry(DATA), b"w": entry(DATA)}, DATA)
+
+    with pytest.raises(UnsafeFileError, match="claim 64 bytes of shard 0, which has 32"):
+        read(index)
+
+
+def test_object_graph_of_no_text_is_refused(tmp_path: Path) -> None:
+    empty = part(1, 7) + part(2, part(2, part(1, 0))) + part(5, 4)
+    crc = varint(6 << 3 | 5) + masked_crc32c(bytes(4)).to_bytes(4, "little")
+    index = written(tmp_path, {KEY.encode(): empty + crc}, bytes(4))
+
+    with pytest.raises(UnreadableFileError, match="the object graph has 0 objects"):
+        read_checkpoint(index)
