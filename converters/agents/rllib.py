@@ -33,7 +33,7 @@ from converters.errors import MismatchError, UnsupportedError
 from converters.registry import Plain
 
 FILTER_CLIP = 10.0
-_HIDDEN = re.compile(r"fc_(\d+)/kernel")
+_HIDDEN = re.compile(r"fc_(\d{1,9})/kernel")
 _SLOT = re.compile(r"/(?:Adam|RMSProp|Momentum)(?:_\d+)?$|(?:^|/)beta[12]_power(?:_\d+)?$")
 
 

@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from converters.batch.worker import Outcome, Task, convert_one, limit_process
-from converters.errors import OutputError, UnreadableFileError
+from converters.errors import ConversionError, OutputError, UnreadableFileError
 from converters.json_text import parse_json
 from converters.limits import Limits
 from converters.writers.registry import Writer
@@ -245,15 +245,16 @@ def _read_manifest(path: Path, options: Mapping[str, object]) -> dict[str, Outco
     """Return the outcomes of an earlier run with the same options; nothing if there is none or it is damaged."""
     try:
         data = parse_json(path.read_text(encoding="utf-8"), what=MANIFEST, limits=Limits())
-    except (OSError, UnicodeDecodeError, UnreadableFileError):
+    except (OSError, UnicodeDecodeError, ConversionError):
         return {}
     if not isinstance(data, Mapping) or data.get("options") != options:
         return {}
     files = data.get("files")
-    known = set(Outcome.__dataclass_fields__)
+    known = {key: type(value) for key, value in asdict(Outcome()).items()}
     return {
         str(name): replace(
-            Outcome(), **{key: value for key, value in entry.items() if key in known}
+            Outcome(),
+            **{key: value for key, value in entry.items() if type(value) is known.get(key)},
         )
         for name, entry in (files.items() if isinstance(files, Mapping) else ())
         if isinstance(entry, Mapping)

@@ -40,7 +40,7 @@ def settle_penalties(graph: Graph, version: str | None) -> Graph:
         graph: of the whole model, as it is trained.
         version: of standalone Keras that wrote it, "2.0.8"; other releases counted once.
     """
-    match = re.fullmatch(r"(\d+)\.(\d+)\.(\d+)", version or "")
+    match = re.fullmatch(r"(\d{1,9})\.(\d{1,9})\.(\d{1,9})", version or "")
     if match is None:
         return graph
     release = (int(match[1]), int(match[2]), int(match[3]))

@@ -60,7 +60,7 @@ def find_dialect(generation: int, version: str | None) -> Dialect:
 
 def _standalone(version: str | None) -> tuple[int, int] | None:
     """Return minor version and patch of a Keras 2 that was its own package: not "2.2.4-tf", "2.12.0" or "2.4.3"."""
-    match = re.fullmatch(r"2\.([0-3])\.(\d+)", version or "")
+    match = re.fullmatch(r"2\.([0-3])\.(\d{1,9})", version or "")
     return None if match is None else (int(match[1]), int(match[2]))
 
 

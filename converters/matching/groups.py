@@ -378,4 +378,4 @@ def snake_case(class_name: str) -> str:
 
 def _natural(text: str) -> tuple[object, ...]:
     stem, _, number = text.rpartition("_")
-    return (stem, int(number)) if number.isdigit() else (text, 0)
+    return (stem, int(number)) if number.isdecimal() and len(number) < 10 else (text, 0)

@@ -12,7 +12,7 @@ from converters.configuration.keras_rl import dueling_graph
 from converters.graph import Call, Graph, Input, Layer, Operand, TensorRef
 from converters.stacks.dense import Dense
 
-_NUMBERED = re.compile(r"layer_with_weights-(\d+)")
+_NUMBERED = re.compile(r"layer_with_weights-(\d{1,9})")
 """What Keras 2 calls the layers of a model in a checkpoint."""
 
 

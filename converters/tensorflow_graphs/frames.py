@@ -14,6 +14,8 @@ from converters.tensorflow_graphs.flatten import INPUT, FlatGraph, FlatNode
 from converters.tensorflow_graphs.values import Ref
 
 LOOP = "_Loop"
+MAX_LOOPS = 1000
+"""Each is looked for in all of the graph."""
 _MERGES, _SWITCHES = ("Merge", "RefMerge"), ("Switch", "RefSwitch")
 
 
@@ -45,6 +47,9 @@ def join_loops(flat: FlatGraph) -> FlatGraph:
         UnsupportedError: A loop lies in a loop, or is not closed.
     """
     conditions = [node for node in flat.values() if node.op == "LoopCond"]
+    if len(conditions) > MAX_LOOPS:
+        msg = f"the graph has {len(conditions):,} loops; at most {MAX_LOOPS:,} are followed"
+        raise UnsupportedError(msg)
     for condition in conditions:
         flat = _joined(flat, condition)
     return flat

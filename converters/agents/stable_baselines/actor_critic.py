@@ -15,7 +15,7 @@ from converters.agents.stable_baselines.settings import Policy
 from converters.architecture import ActionRule
 from converters.errors import AmbiguousTargetError, MismatchError
 
-_HIDDEN = re.compile(r"(shared|pi|vf)_fc(\d+)")
+_HIDDEN = re.compile(r"(shared|pi|vf)_fc(\d{1,9})")
 _LSTM = "lstm1"
 
 

@@ -18,7 +18,7 @@ from converters.registry import Plain
 
 LOG_STD_BOUNDS = (-20.0, 2.0)
 """Of SAC (sac/policies.py, LOG_STD_MIN and LOG_STD_MAX)."""
-_DENSE = re.compile(r"fully_connected(?:_(\d+))?/weights")
+_DENSE = re.compile(r"fully_connected(?:_(\d{1,9}))?/weights")
 
 
 class OffPolicy:

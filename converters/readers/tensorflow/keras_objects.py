@@ -15,7 +15,7 @@ from converters.errors import AmbiguousTargetError, MismatchError
 from converters.graph import Graph, Layer
 from converters.readers.tensorflow.object_graph import Node
 
-_LAYER = re.compile(r"layer-(\d+)")
+_LAYER = re.compile(r"layer-(\d{1,9})")
 _SEED = "seed_generator_state"
 _OLD_COUNTER, _COUNTER = "iter", "_iterations"
 _STATE = re.compile(r"(?:^|/)states/\d+$")

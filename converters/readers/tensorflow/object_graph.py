@@ -34,8 +34,13 @@ class Node:
 
     def items(self) -> list[int]:
         """Return the children of a list, in its order."""
-        numbered = [(int(name), node) for name, node in self.children.items() if name.isdecimal()]
+        numbered = [(int(name), node) for name, node in self.children.items() if _is_number(name)]
         return [node for _, node in sorted(numbered)]
+
+
+def _is_number(name: str) -> bool:
+    """Tell whether a name is a place in a list; Python refuses numbers of thousands of digits."""
+    return name.isdecimal() and len(name) < 10
 
 
 def parse_object_graph(message: bytes, limits: Limits) -> list[Node]:

@@ -11,8 +11,10 @@ import pytest
 
 import torchward
 from converters.batch import worker
-from converters.batch.folder import find_legacy_files, name_outputs
-from converters.batch.worker import Task, convert_one
+from converters.batch.folder import _read_manifest, find_legacy_files, name_outputs
+from converters.batch.worker import Outcome, Task, convert_one
+
+FIXTURES = Path(__file__).parents[3] / "fixtures"
 from parity_tests import FIXTURES
 
 
@@ -193,3 +195,11 @@ def test_pipes_are_passed_over_unopened(tmp_path: Path, monkeypatch: pytest.Monk
 
     assert find_legacy_files(tmp_path, leave_out=tmp_path / "out") == ["agent.h5"]
     assert not opened
+
+
+@pytest.mark.parametrize("entry", [{"output": 5}, {"output": ["a"], "sha256": None}, {"error": 1}])
+def test_manifest_of_other_types_tells_nothing(entry: dict[str, object], tmp_path: Path) -> None:
+    written = {"manifest_version": 1, "options": {}, "files": {"a.h5": entry}}
+    (tmp_path / "manifest.json").write_text(json.dumps(written))
+
+    assert _read_manifest(tmp_path / "manifest.json", {}) == {"a.h5": Outcome()}

@@ -16,7 +16,8 @@ from converters.readers import read_checkpoint
 from converters.readers.files.source import Source
 from converters.readers.tensorflow.bundle import Bundle, read_bundle, slice_key
 from converters.readers.tensorflow.crc32c import masked_crc32c
-from converters.readers.tensorflow.object_graph import KEY, parse_object_graph
+from converters.readers.tensorflow.keras_objects import Objects, find_root
+from converters.readers.tensorflow.object_graph import KEY, Node, parse_object_graph
 from converters.readers.tensorflow.table import MAGIC
 from parity_tests import FIXTURES
 
@@ -237,3 +238,11 @@ def test_object_graph_of_no_text_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(UnreadableFileError, match="the object graph has 0 objects"):
         read_checkpoint(index)
+
+
+@pytest.mark.parametrize("name", ["9" * 5000, "layer-" + "9" * 5000])
+def test_attributes_of_thousands_of_digits_are_names(name: str) -> None:
+    nodes = [Node({name: 1, "0": 1}), Node()]
+
+    assert nodes[0].items() == [1]
+    assert find_root(Objects(nodes, {})) == 0
