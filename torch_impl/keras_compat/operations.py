@@ -85,8 +85,11 @@ def sort_along(x: Tensor, *, dim: int) -> Tensor:
 def top_k(x: Tensor, *, k: int) -> tuple[Tensor, Tensor]:
     """Return the k largest elements of the last axis, descending, and their places.
 
-    Of equal elements the first counts, as in TensorFlow; torch.topk promises no order.
+    Of equal elements the first counts, as in TensorFlow; torch.topk promises no order, ONNX's TopK this one.
     """
+    if torch.onnx.is_in_onnx_export():
+        found, where = torch.topk(x, k, dim=-1)
+        return found, where
     values, places = torch.sort(x, dim=-1, descending=True, stable=True)
     return values[..., :k], places[..., :k]
 

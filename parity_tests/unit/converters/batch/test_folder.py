@@ -13,8 +13,6 @@ import torchward
 from converters.batch import worker
 from converters.batch.folder import _read_manifest, find_legacy_files, name_outputs
 from converters.batch.worker import Outcome, Task, convert_one
-
-FIXTURES = Path(__file__).parents[3] / "fixtures"
 from parity_tests import FIXTURES
 
 

@@ -19,6 +19,12 @@ from converters.traced.program import compare, trace
 from parity_tests import FIXTURES
 
 BATCH = 7
+TOP_K = """
+node { name: "x" op: "Placeholder" attr { key: "dtype" value { type: DT_FLOAT } }
+  attr { key: "shape" value { shape { dim { size: -1 } dim { size: 5 } } } } }
+node { name: "k" op: "Const" attr { key: "value" value { tensor { dtype: DT_INT32 tensor_shape { } int_val: 2 } } } }
+node { name: "best" op: "TopKV2" input: "x" input: "k" }
+"""
 
 
 @pytest.mark.parametrize(
@@ -116,3 +122,14 @@ def test_input_of_unknown_shape_cannot_be_traced() -> None:
 
     with pytest.raises(UnsupportedError, match="has no known shape"):
         trace(replace(content, architecture={**(content.architecture or {}), "inputs": inputs}))
+
+
+@pytest.mark.slow
+def test_places_of_the_largest_become_one_operation_of_onnx(tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxscript")
+    (tmp_path / "graph.pbtxt").write_text(TOP_K)
+
+    torchward.convert(tmp_path / "graph.pbtxt", tmp_path / "m.onnx", outputs={"best": "best:1"})
+
+    assert "TopK" in {node.op_type for node in onnx.load(tmp_path / "m.onnx").graph.node}
