@@ -212,7 +212,7 @@ def _randomize(case: LayerCase, model: Any) -> None:
         value = 0.5 * draws.normal(size=weight.shape)
         value = np.abs(value) + 0.1 if "variance" in name or "scale" in name else value
         weight.assign(_held(case, value, is_scale="scale" in name))
-    for layer in getattr(model, "layers", ()):
+    for layer in model._flatten_layers():
         if hasattr(layer, "finalize_state"):
             layer.finalize_state()
 

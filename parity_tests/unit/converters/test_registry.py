@@ -110,7 +110,6 @@ def test_activation_without_a_rule_is_refused(activation: object, message: str) 
         ("Normalization", {"mean": [float("nan")], "variance": [1.0]}, "finite numbers"),
         ("Discretization", {"bin_boundaries": None}, "a list of finite numbers"),
         ("CategoryEncoding", {"num_tokens": 3, "output_mode": "tf_idf"}, "one_hot, multi_hot"),
-        ("Softmax", {"axis": [0, 1]}, "needed is one axis"),
         ("LeakyReLU", {"negative_slope": float("nan")}, "needed is a finite number"),
     ],
 )
