@@ -8,7 +8,7 @@ together and lines broken is in `converters.source_code`.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from converters.architecture import Architecture, InputValue
 from converters.errors import ConversionError, UnsupportedError
@@ -19,7 +19,7 @@ from converters.source_code.agents import act_lines, argument, default_lines, fo
 from converters.source_code.blocks import Body, Entry, arrange
 from converters.source_code.expressions import constructor, literal
 from converters.source_code.lines import LINE, fitted
-from converters.source_code.pieces import piece_sources
+from converters.source_code.pieces import Piece, defined_names, find_pieces
 from converters.source_code.statements import VARIABLES, write_statements
 from converters.targets import piece_names
 
@@ -53,16 +53,32 @@ def emit_source(architecture: Architecture, *, origin: str, weights: str) -> str
 
 
 def _source(architecture: Architecture, origin: str, weights: str) -> str:
-    pieces = piece_sources(architecture)
-    defined = {node.name for node in ast.parse("\n".join(pieces)).body if isinstance(node, _NAMED)}
-    taken = {*defined, *piece_names(), *SOURCE_NAMES, *_IMPORTS}
+    pieces = find_pieces(architecture)
+    texts = [piece.source for piece in pieces]
+    defined = {name for node in ast.parse("\n".join(texts)).body for name in defined_names(node)}
+    imported = {name for piece in pieces for name, _ in piece.imports}
+    taken = {*defined, *imported, *piece_names(), *SOURCE_NAMES, *_IMPORTS}
     bodies = arrange(architecture, taken)
     taken |= {body.name for body in bodies}
     classes = [_class_source(body, architecture, origin, taken) for body in bodies]
-    code = "\n\n\n".join([*pieces, *classes]) + "\n"
-    source = f"{_header(architecture, code, origin, weights)}\n\n\n{code}"
-    _check(source)
-    return source
+    code = "\n\n\n".join([*texts, *classes]) + "\n"
+    header = _header(architecture, code, origin, weights)
+    # What a user wrote and named may be any code; nothing of it came from the file.
+    ours = [piece.source for piece in pieces if not piece.is_own]
+    _check("\n\n\n".join([header, *ours, *classes]))
+    return f"{_with_imports(header, pieces)}\n\n\n{code}"
+
+
+def _with_imports(header: str, pieces: Sequence[Piece]) -> str:
+    """Return the head of the source with what a user's own code imports besides."""
+    there = header.splitlines()
+    wanted = {line for piece in pieces for _, line in piece.imports}
+    known = {*there, "from torch import Tensor", "from torch import nn", "import torch.nn as nn"}
+    own = sorted(wanted - known)
+    if not own:
+        return header
+    place = there.index("from __future__ import annotations") + 2
+    return "\n".join([*there[:place], *own, "", *there[place:]])
 
 
 def _header(architecture: Architecture, code: str, origin: str, weights: str) -> str:
@@ -247,7 +263,6 @@ _ALLOWED: tuple[type[ast.AST], ...] = (
 )  # fmt: skip
 
 
-_NAMED = (ast.ClassDef, ast.FunctionDef)
 _IMPORTED = ("torch", "__future__", "math", "collections", "functools")
 
 

@@ -193,7 +193,10 @@ def _assumed(checkpoint: Checkpoint) -> tuple[Checkpoint, Graph, tuple[str, ...]
     found = assume_stack(checkpoint)
     if found is None or found[0].graph is None:
         msg = "holds weights only, without the architecture they belong to"
-        hint = "give the model's configuration: --architecture config.json (model.to_json())"
+        hint = (
+            "give the model's configuration: --architecture config.json (model.to_json()); for a subclassed model your "
+            "own module: --into my_networks.py:QNetwork"
+        )
         raise UnsupportedError(msg, hint=hint)
     stack, assumed = found
     return stack, found[0].graph, assumed

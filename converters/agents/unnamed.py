@@ -21,7 +21,10 @@ from converters.errors import AmbiguousTargetError, UnsupportedError
 LIBRARY = "unnamed"
 MAX_HIDDEN = 6
 _IMAGES = ("c1", "c2", "c3", "fc1")
-_HINT = "load and save it with a newer version of its library, which names the variables"
+_HINT = (
+    "get_weights() of a Keras model: --architecture model.json (model.to_json()) or --into my_networks.py:QNetwork; an RL "
+    "library's list: load and save it with a newer version, which names the variables"
+)
 
 
 def recognizes(names: Collection[str]) -> bool:

@@ -13,6 +13,7 @@ from converters.architecture import Architecture
 from converters.checkpoint import ArrayInfo, Checkpoint, OptimizerState
 from converters.errors import ConversionError, placed
 from converters.into.match import Filling, LegacyLayer, Matching, match_layers, propose
+from converters.into.nameless import are_nameless, group_nameless
 from converters.into.names import NameTable, format_names
 from converters.into.order import trainable_order
 from converters.into.places import find_places
@@ -77,6 +78,12 @@ def legacy_layers(checkpoint: Checkpoint) -> tuple[list[LegacyLayer], list[tuple
             for path, arrays in matched.arrays.items()
         ]
         return layers, list(matched.ignored)
+    if are_nameless(checkpoint.layers):
+        listed = [info for entry in checkpoint.layers for info in entry.arrays.values()]
+        groups = (
+            {str(index): info for index, info in enumerate(g)} for g in group_nameless(listed)
+        )
+        return [LegacyLayer(group["0"].name, group) for group in groups], []
     layers, ignored = [], []
     for entry in checkpoint.layers:
         parts = [part for part in entry.path.split("/") if part not in ("layers", "cell")]

@@ -1,29 +1,37 @@
-"""Pickles of RL libraries, plain, cloudpickle's or joblib's: read by their opcodes, told apart by what they hold.
+"""Pickles of RL libraries, plain, cloudpickle's, joblib's or `numpy.save`'s: read by their opcodes, told apart by what they hold.
 
-Every kind of content is one function of `CONTENTS`: it gets the value and returns what it is, or None.
+A list of arrays is what Keras's `get_weights` gave where a configuration is given, and a library's policy otherwise. Every kind of content is one function of `CONTENTS`: it gets the value and returns what it is, or None.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from converters.agents.facts import AgentFacts
-from converters.checkpoint import ArrayInfo, Checkpoint
+from converters.checkpoint import ArrayInfo, Checkpoint, LayerArrays
 from converters.errors import UnsafeFileError, UnsupportedError, placed
 from converters.limits import Limits
 from converters.readers.files.inner import archive_of
-from converters.readers.files.keras_settings import Architecture
+from converters.readers.files.keras_settings import Architecture, provenance
 from converters.readers.files.source import Source
 from converters.readers.pickles import Pickle, PickledObject, read_pickle
 from converters.readers.pickles.holding import array_info, named_layers, provenance_of
 from converters.readers.pickles.joblib_arrays import decompress, first_bytes, is_compressed
 from converters.readers.pickles.rllib import LIBRARY, METADATA, metadata_settings, worker_of
+from converters.readers.pickles.values import ObjectArray
 from converters.readers.stable_baselines import unread_code
 
 _SHOWN_CALLS = 3
+_HEADER_OF_OBJECTS = re.compile(
+    rb"\x93NUMPY[\x01\x02]\0..(\0\0)?\{'descr': '\|O', [^\n]{0,200}\n", re.DOTALL
+)
+_PROTOCOL_0 = (b"(lp", b"(dp")  # how a list and a dictionary begin there
+_OLD_PICKLE = "is a Python pickle of protocol 0, which is not read"
+_SAVE_ARRAYS = "load it where it was made and save its arrays: numpy.savez('weights.npz', *weights)"
 Arrays = Mapping[str, ArrayInfo]
 
 
@@ -41,8 +49,9 @@ class PickledAgents:
     """Reader of pickles that hold the variables of an agent."""
 
     def recognizes(self, source: Source, limits: Limits) -> bool:
-        """Tell whether the file is a pickle of protocol 2 or later, perhaps compressed as joblib does it."""
-        return is_pickle(_start(source.prefix))
+        """Tell whether the file is a pickle, perhaps compressed as joblib does it, or with a header of `numpy.save`."""
+        start = source.prefix[header_of_objects(source.prefix) :]
+        return is_pickle(_start(start)) or start.startswith(_PROTOCOL_0)
 
     def read(self, source: Source, architecture: Architecture | None, limits: Limits) -> Checkpoint:
         """Return variables and settings.
@@ -52,7 +61,11 @@ class PickledAgents:
         """
         with placed(source.name):
             data = _bytes(source, limits)
+            if bytes(data[:3]) in _PROTOCOL_0:
+                raise UnsupportedError(_OLD_PICKLE, hint=_SAVE_ARRAYS)
             found = read_pickle(data, limits=limits)
+            if architecture is not None and (weights := arrays_without_names(found, limits)):
+                return _weights_in_order(weights.arrays, architecture, source, limits)
             content = next(
                 (each for each in (read(found, limits) for read in CONTENTS) if each), None
             )
@@ -78,6 +91,32 @@ def is_pickle(start: bytes) -> bool:
     return len(start) > 1 and start[0] == 0x80 and 2 <= start[1] <= 5
 
 
+def header_of_objects(prefix: bytes) -> int:
+    """Return where the pickle begins in what `numpy.save` made of a list of arrays; 0: it is no such file."""
+    match = _HEADER_OF_OBJECTS.match(prefix)
+    return match.end() if match else 0
+
+
+def _weights_in_order(
+    arrays: Arrays, architecture: Architecture, source: Source, limits: Limits
+) -> Checkpoint:
+    """Return the arrays of `get_weights()`, in the order of the configuration's layers."""
+    return Checkpoint(
+        layers=[LayerArrays("", None, arrays)],
+        graph=architecture.graph(limits),
+        optimizer=None,
+        training=None,
+        extras=[],
+        provenance=provenance(
+            source,
+            "weights-pickle",
+            version=architecture.version,
+            generation=architecture.generation,
+            architecture=architecture,
+        ),
+    )
+
+
 def _start(prefix: bytes) -> bytes:
     """Return the first bytes of a file, or of what is compressed in it."""
     return first_bytes(prefix) if is_compressed(prefix) else prefix
@@ -87,7 +126,8 @@ def _bytes(source: Source, limits: Limits) -> bytes | memoryview:
     if is_compressed(source.prefix):
         return decompress(source.file.read(0, source.file.size), limit=limits.max_array_bytes)
     # Mapped where it is large; arrays are views of it.
-    return source.file.read_array(0, (source.file.size,), np.dtype(np.uint8)).data
+    start = header_of_objects(source.prefix)
+    return source.file.read_array(start, (source.file.size - start,), np.dtype(np.uint8)).data
 
 
 def _with_metadata(content: Content, source: Source, limits: Limits) -> Content:
@@ -233,8 +273,8 @@ def dopamine_bundle(found: Pickle, limits: Limits) -> Content | None:
 
 
 def arrays_without_names(found: Pickle, limits: Limits) -> Content | None:
-    """A list of arrays: `save` of baselines' a2c and ppo2 in 2017."""
-    value = found.value
+    """A list of arrays: `save` of baselines' a2c and ppo2 in 2017, `get_weights()` of Keras."""
+    value = found.value.items if isinstance(found.value, ObjectArray) else found.value
     if not isinstance(value, (list, tuple)) or not value:
         return None
     arrays = _numbered(value)

@@ -183,3 +183,32 @@ def test_model_class_of_the_users_own_is_refused(class_name: str) -> None:
 def test_text_of_another_form_is_refused(config: Any) -> None:
     with pytest.raises(UnreadableFileError):
         parse(config)
+
+
+def nested_and_returned(generation: int) -> dict[str, Any]:
+    """A model that is called twice, once on what it gave; all that it gives is used or returned."""
+    inner = functional([entry("InputLayer", "x", [])], [["x", 0, 0]], [["x", 0, 0]])
+    calls: list[Any] = [[tensor("state")], [tensor("inner", 0)]]
+    nodes: list[Any] = [{"args": args, "kwargs": {}} for args in calls]
+    if generation == 2:
+        nodes = [[["state", 0, 0, {}]], [["inner", 1, 0, {}]]]
+    inner |= {"name": "inner", "module": "keras", "inbound_nodes": nodes}
+    layers = [entry("InputLayer", "state", []), inner]
+    return functional(layers, [["state", 0, 0]], [["inner", 1, 0], ["inner", 2, 0]])
+
+
+@pytest.mark.parametrize("generation", [2, 3])
+def test_nested_model_that_is_used_inside_and_returned_keeps_its_calls(generation: int) -> None:
+    graph = parse(nested_and_returned(generation), generation=generation)
+
+    inputs = [call.inputs[0] for call in graph.calls if call.layer == "inner"]
+
+    assert inputs == [TensorRef("state"), TensorRef("inner", 0)]
+    assert graph.outputs == (TensorRef("inner", 0), TensorRef("inner", 1))
+
+
+def test_a_single_later_call_that_is_returned_is_not_taken_for_the_first() -> None:
+    config = nested_and_returned(3)
+    config["config"]["output_layers"] = [["inner", 1, 0]]
+
+    assert parse(config).outputs == (TensorRef("inner", 0),)

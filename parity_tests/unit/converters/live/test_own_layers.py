@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import pytest
 import torch
@@ -161,3 +163,33 @@ def test_report_names_what_is_the_users_own(tmp_path: Path) -> None:
     report = json.loads((tmp_path / "model.pth.json").read_text())
 
     assert any("parity_tests.recorded_layers.NoisyDense" in note for note in report["notes"])
+
+
+OWN_FILE = """
+import math as numbers
+from functools import reduce
+
+import torch
+
+SHARPNESS = 2.0
+
+
+def sharpened(values):
+    with torch.no_grad():
+        factor = reduce(lambda left, right: left * right, [SHARPNESS, numbers.sqrt(4.0)])
+    return values[:, 1:] * factor
+"""
+
+
+def test_source_of_own_code_keeps_what_its_file_defines_and_imports(tmp_path: Path) -> None:
+    (tmp_path / "sharpened_layers.py").write_text(OWN_FILE)
+    layers = {"lambda": f"{tmp_path / 'sharpened_layers.py'}:sharpened"}
+    torchward.convert(
+        DUELING, tmp_path / "model.pth", layers=layers, source_code=tmp_path / "model.py"
+    )
+    names: dict[str, object] = {}
+
+    exec((tmp_path / "model.py").read_text(), names)  # noqa: S102
+
+    values = torch.tensor([[1.0, 2.0, 3.0, 4.0]])
+    assert cast("Callable[[Tensor], Tensor]", names["sharpened"])(values).tolist() == [[8, 12, 16]]
