@@ -97,10 +97,8 @@ layer-parity: $(STAMP) ## every rule beside Keras, and the tables of docs/covera
 	parity_tests/test_layers.py parity_tests/test_operators.py parity_tests/test_operations.py -k computes
 	$(BIN)/python -m parity_tests.coverage --update docs/coverage.md
 
-fuzz: $(STAMP)    ## 10,000 damaged graphs, 10,000 pickles, 500 of every other kind of file (a quarter of an hour)
-	TORCHWARD_FUZZ=500 $(BIN)/python -m pytest -q parity_tests/unit/converters/test_hostile_files.py \
-	parity_tests/unit/converters/readers/pickles parity_tests/unit/converters/agents/test_stable_baselines.py \
-	parity_tests/unit/converters/tensorflow_graphs/test_hostile_graphs.py
+fuzz: $(STAMP)    ## 10,000 damaged files of every kind (an hour on two cores); python -m parity_tests.mutants KIND for one of them
+	$(BIN)/python -m parity_tests.mutants
 
 docs: $(STAMP)    ## run every snippet of the pages, check every link, test and command they name
 	$(BIN)/python -m pytest -q parity_tests/test_migration_guide.py parity_tests/unit/docs

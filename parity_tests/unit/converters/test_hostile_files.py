@@ -1,7 +1,6 @@
 """Files made to hurt: each must end in one clear error, or be read as what it is; nothing else may happen.
 
-Everything is made here from the fixtures, the same on every run. `TORCHWARD_FUZZ=5000 pytest -k mutant` runs the
-mutations longer, and through the real child process.
+Everything is made here from the fixtures, the same on every run. `python -m parity_tests.mutants` reads many more.
 """
 
 from __future__ import annotations
@@ -38,7 +37,6 @@ SEVERAL_FILES = (
     FIXTURES / "tf115keras_savedmodels" / "savedmodel" / "saved_model.pb",
 )
 """Files of formats of several files; the folder they lie in is read."""
-LONG_FUZZ = int(os.environ.get("TORCHWARD_FUZZ", "0"))
 
 
 LEVELDB = bytes(40) + bytes.fromhex("57fb808b247547db")
@@ -185,20 +183,6 @@ def test_mutant_is_read_or_refused(tmp_path: Path, original: Path) -> None:
 def test_mutant_of_several_files_is_read_or_refused(tmp_path: Path, original: Path) -> None:
     shutil.copytree(original.parent, tmp_path, dirs_exist_ok=True)
     for seed in range(40):
-        read_mutant(original, seed, tmp_path)
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not LONG_FUZZ, reason="set TORCHWARD_FUZZ to the number of mutants")
-@pytest.mark.parametrize(
-    "original", [WHOLE, CONTAINER, ARCHIVE, *SEVERAL_FILES], ids=lambda path: path.name
-)
-def test_many_mutants_are_read_or_refused_by_the_real_worker(
-    tmp_path: Path, original: Path
-) -> None:
-    if original in SEVERAL_FILES:
-        shutil.copytree(original.parent, tmp_path, dirs_exist_ok=True)
-    for seed in range(1000, 1000 + LONG_FUZZ):
         read_mutant(original, seed, tmp_path)
 
 

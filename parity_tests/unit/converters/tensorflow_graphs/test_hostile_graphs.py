@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import re
 import shutil
 import tracemalloc
 from pathlib import Path
@@ -23,6 +21,7 @@ from converters.plan import plan_conversion
 from converters.programs import with_program
 from converters.readers import read_checkpoint
 from parity_tests import FIXTURES
+from parity_tests.mutants.damage import damaged
 
 GRAPHS = {
     "tf1_opt_adam/m.ckpt-4.meta": ("m.ckpt-4", ["y/BiasAdd:0"]),
@@ -31,7 +30,7 @@ GRAPHS = {
     "k315_lstm_policy/exported/saved_model.pb": (".", None),
 }
 """File that is damaged, to what is converted in its folder and the outputs asked for."""
-MUTANTS = int(os.environ.get("TORCHWARD_FUZZ", "0")) * 5 or 60
+MUTANTS = 60
 X = 'node { name: "x" op: "Placeholder" attr { key: "dtype" value { type: DT_FLOAT } } attr { key: "shape" value { shape { dim { size: -1 } dim { size: 3 } } } } }\n'
 
 
@@ -48,29 +47,6 @@ def convert(folder: Path, text: str, outputs: list[str]) -> None:
     plan_conversion(with_program(read_checkpoint(folder / "graph.pbtxt"), None, outputs))
 
 
-def mutant(data: bytes, rng: np.random.Generator) -> bytes:
-    """Return bytes with bits flipped, a part moved, doubled or cut off, or names exchanged for others as long."""
-    changed = bytearray(data)
-    place, other = (int(each) for each in rng.integers(0, len(data), 2))
-    size = int(rng.integers(1, 200))
-    kind = int(rng.integers(0, 6))
-    if kind == 0:
-        for _ in range(int(rng.integers(1, 6))):
-            changed[int(rng.integers(0, len(data)))] ^= 1 << int(rng.integers(0, 8))
-    elif kind == 1:
-        changed = changed[:place]
-    elif kind == 2:
-        changed[place : place + size] = data[other : other + size]
-    elif kind == 3:
-        changed[place:place] = data[other : other + size]
-    else:
-        words = list(re.finditer(rb"[A-Za-z_][A-Za-z_0-9/]{2,30}", data))
-        word = words[int(rng.integers(0, len(words)))]
-        same = [each.group() for each in words if len(each.group()) == len(word.group())]
-        changed[word.start() : word.end()] = same[int(rng.integers(0, len(same)))]
-    return bytes(changed)
-
-
 @pytest.mark.parametrize("path", GRAPHS)
 def test_damaged_graph_is_converted_or_refused(path: str, tmp_path: Path) -> None:
     original = FIXTURES / path
@@ -78,7 +54,7 @@ def test_damaged_graph_is_converted_or_refused(path: str, tmp_path: Path) -> Non
     source, outputs = GRAPHS[path]
     data = original.read_bytes()
     for seed in range(MUTANTS):
-        (tmp_path / original.name).write_bytes(mutant(data, np.random.default_rng(seed)))
+        (tmp_path / original.name).write_bytes(damaged(data, np.random.default_rng(seed)))
         try:
             plan_conversion(with_program(read_checkpoint(tmp_path / source), None, outputs))
         except ConversionError:
