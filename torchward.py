@@ -74,9 +74,11 @@ COMMANDS = {
 """Command to the module that holds the function (or the group of functions) of its name, in the order of --help."""
 _READING = ("inspect", "convert", "verify")
 """Commands that begin with a legacy file before they import anything."""
+_ON_FILES = (*_READING, "export")
 _PACKAGES = ("experience", "legacy_tf", "torch_impl", "converters", "parity_tests", "benchmarks")
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _EXIT_FAULT = 1
+_EXIT_USAGE = 2
 _EXIT_OUTPUT = 6
 _EXIT_INTERRUPTED = 130
 
@@ -94,8 +96,13 @@ def main(arguments: list[str] | None = None) -> int:
     0 done, 2 wrong usage, 3 input unreadable, 4 not supported, 5 verification failed, 6 output problem, 130 interrupted;
     1 for a fault of this program, or of code that was named on the command line.
     """
+    given = sys.argv[1:] if arguments is None else arguments
+    if given and given[0] in _ON_FILES and "" in given:  # a variable of a script that is not set
+        hint = f"torchward {given[0]} --help"
+        _show_error("an argument is empty", hint, as_json="--json" in given)
+        return _EXIT_USAGE
     try:
-        return _run_command(sys.argv[1:] if arguments is None else arguments)
+        return _run_command(given)
     except KeyboardInterrupt:  # while a command was being imported
         return _EXIT_INTERRUPTED
 
@@ -121,7 +128,7 @@ def _run_command(arguments: list[str]) -> int:
         add_completion=wanted not in COMMANDS,
         rich_markup_mode=None,
         help="TensorFlow agents, torchward: convert legacy checkpoints to PyTorch and prove it.",
-        epilog="torchward COMMAND --help shows examples.",
+        epilog="torchward COMMAND --help shows examples. --debug: tracebacks in place of one line.",
     )
 
     def options(
@@ -149,11 +156,41 @@ def _run_command(arguments: list[str]) -> int:
             arguments = [argument for argument in arguments if argument != "--debug"]
             command = command if debug else _one_line(command, as_json="--json" in arguments)
         app.command(name)(command)
+    return _call(app, arguments)
+
+
+def _call(app: Typer, arguments: list[str]) -> int:
+    """Run typer's command and return the exit code; wrong usage becomes one line."""
+    import typer
+
+    usage_error: type[Exception] = typer.BadParameter.__mro__[1]  # public in no version of typer
     try:
-        app(arguments, prog_name="torchward")
+        status = app(arguments, prog_name="torchward", standalone_mode=False)
+    except usage_error as error:
+        return _show_usage_error(error, as_json="--json" in arguments)
+    except typer.Abort:  # standard input ended where an answer was needed
+        return _EXIT_INTERRUPTED
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else 0
-    return 0
+    return status if isinstance(status, int) else 0
+
+
+def _show_usage_error(error: Exception, *, as_json: bool) -> int:
+    """Show what typer found wrong with the arguments like every other error, and return the exit code.
+
+    Args:
+        error: typer's (click's, in older versions) `UsageError`.
+        as_json: as one JSON object.
+    """
+    context = getattr(error, "ctx", None)
+    if context is not None and type(error).__name__ == "NoArgsIsHelpError":
+        sys.stderr.write(context.get_help() + "\n")
+        return _EXIT_USAGE
+    message = error.format_message() if hasattr(error, "format_message") else str(error)
+    command = "torchward" if context is None else context.command_path
+    text = message.removeprefix("Invalid value: ").rstrip(".")
+    _show_error(text, f"{command} --help", as_json=as_json)
+    return _EXIT_USAGE
 
 
 def _show_version(wanted: bool) -> None:
@@ -282,7 +319,7 @@ def _check_packages() -> None:
                 f"error: package '{name}' is taken from {found}, not from beside torchward.py\n"
                 "hint: run the 'torchward' command, or start Python from another folder\n"
             )
-            raise SystemExit(2)
+            raise SystemExit(_EXIT_USAGE)
 
 
 if __name__ == "__main__":

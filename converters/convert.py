@@ -17,7 +17,7 @@ from converters.agents.output import agent_extras, check_agent_output
 from converters.agents.statements import STATED, with_statements
 from converters.checkpoint import Checkpoint
 from converters.emit import emit_source
-from converters.errors import UnsupportedError
+from converters.errors import UnsupportedError, UsageError
 from converters.legacy_files.record import make_record
 from converters.limits import Limits
 from converters.plan import plan_conversion
@@ -114,7 +114,7 @@ def convert(
     normalizer = None if normalizer is None else Path(normalizer)
     if to not in (None, SB3):
         msg = f"'{to:.40}' is no library that agents are written for"
-        raise UnsupportedError(msg, hint=f"--to {SB3}")
+        raise UsageError(msg, hint=f"--to {SB3}")
     agent = to or _own_agent(into, path, limits)
     options: dict[str, object] = {
         "--source-code": source_code,
@@ -195,13 +195,13 @@ def _own_agent(into: object, source: Path, limits: Limits) -> str | None:
 
 
 def _refuse_useless(way: str, options: Mapping[str, object]) -> None:
-    """Raise UnsupportedError for options that would be passed over."""
+    """Raise UsageError for options that would be passed over."""
     useless = [name for name in _USELESS[way] if options[name]]
     if useless:
         msg = (
             f"{', '.join(useless)}: without a meaning {f'with {way}' if way else 'without --into'}"
         )
-        raise UnsupportedError(msg, hint="leave it out")
+        raise UsageError(msg, hint="leave it out")
 
 
 def _convert_agent(

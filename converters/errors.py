@@ -39,6 +39,12 @@ class UnsupportedError(ConversionError):
     exit_code = 4
 
 
+class UsageError(UnsupportedError):
+    """The call itself is wrong: a format, layout, option or module that there is not, or that does not go with this file."""
+
+    exit_code = 2
+
+
 class MismatchError(ConversionError):
     """Arrays and architecture do not belong together."""
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from converters.errors import UnsupportedError
+from converters.errors import UnsupportedError, UsageError
 from converters.graph import Layer
 from converters.refusals import REFUSED
 
@@ -189,7 +189,8 @@ def layer(
     """Register the decorated function as the rule of these Keras classes.
 
     Raises:
-        ValueError: One of the names has a rule already, or `mask` or `numbers` is none of the words for it.
+        UsageError: One of the names has a rule already.
+        ValueError: `mask` or `numbers` is none of the words for it.
     """
     for name, value, words in (("mask", mask, MASK_USES), ("numbers", numbers, NUMBERS)):
         if value not in (None, *words):
@@ -199,8 +200,10 @@ def layer(
     def register(rule: Rule) -> Rule:
         for class_name in class_names:
             if class_name in LAYERS:
-                msg = f"Keras layer '{class_name}' has a rule already: {LAYERS[class_name].lower}"
-                raise ValueError(msg)
+                both = " and ".join(map(_place, (LAYERS[class_name].lower, rule)))
+                msg = f"Keras layer '{class_name}' has two rules, {both}"
+                hint = "leave yours out; a layer of one file: --layer NAME=my_layers.py:Class"
+                raise UsageError(msg, hint=hint)
             LAYERS[class_name] = LayerRule(
                 class_name,
                 tuple(weights),
@@ -216,6 +219,11 @@ def layer(
         return rule
 
     return register
+
+
+def _place(rule: Rule) -> str:
+    """Return "my_module.leaky_relu"."""
+    return f"{getattr(rule, '__module__', '?')}.{getattr(rule, '__qualname__', rule)}"
 
 
 def find_layer_rule(class_name: str) -> LayerRule:

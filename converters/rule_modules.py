@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Sequence
 
-from converters.errors import UnsupportedError
+from converters.errors import UsageError
 from converters.working_folder import searched_last
 
 
@@ -13,7 +13,7 @@ def import_rules(modules: Sequence[str]) -> None:
     """Import modules by name, those of the working folder included.
 
     Raises:
-        UnsupportedError: There is no module of a name. What else a module raises is its own, and goes on.
+        UsageError: There is no module of a name. What else a module raises is its own, and goes on.
     """
     with searched_last():
         for module in modules:
@@ -29,4 +29,4 @@ def _import(module: str) -> None:
         msg = f"--rules {module}: no module named '{error.name}' here or on the Python path"
         plain = module.removesuffix(".py")
         hint = f"--rules {plain}" if plain != module else None
-        raise UnsupportedError(msg, hint=hint) from error
+        raise UsageError(msg, hint=hint) from error

@@ -59,6 +59,7 @@ def verify(
     weights: str | os.PathLike[str] | None = None,
     names: str | os.PathLike[str] | Mapping[str, object] | None = None,
     settings: Mapping[str, object] | None = None,
+    observations: Sequence[tuple[int, ...]] = (),
 ) -> VerificationReport:
     """Compare a converted file with its source, and with recorded arrays if there are some; or a module of your own.
 
@@ -77,6 +78,7 @@ def verify(
             into it, as `convert(into=...)` does.
         names: of your own module: as for `convert`.
         settings: of your own module: arguments of its class.
+        observations: of your own module: shapes of one observation, an input each, where the file leaves them open.
 
     Raises:
         ConversionError: A file cannot be read.
@@ -98,9 +100,10 @@ def verify(
             weights=None if weights is None else Path(weights),
             names=names if names is None or isinstance(names, Mapping) else Path(names),
             settings=settings or {},
+            observations=observations,
         )
-    if weights is not None or names is not None or settings:
-        msg = f"weights, names and settings are for a module of your own, my_file.py:Net, not for {converted}"
+    if weights is not None or names is not None or settings or observations:
+        msg = f"weights, names, settings and observations are for a module of your own, my_file.py:Net, not for {converted}"
         raise ValueError(msg)
     result = Path(converted)
     metadata = read_converted(result).metadata
@@ -117,13 +120,18 @@ def verify(
     checks = [_compare_values(plan, model), *_compare_slots(plan, result)]
     if expected is not None:
         recorded = read_recorded(Path(expected))
-        limit = tolerance or OUTPUT_TOLERANCE.get(plan.architecture.dtype, 1e-5)
+        limit = tolerance_of(plan.architecture.dtype, tolerance)
         checks.append(_compare_outputs(model, recorded, limit))
         if plan.optimizer is not None and "resume_loss" in recorded:
             checks += _compare_continuation(
                 result, recorded, limit * CONTINUATION_FACTOR, rules, layers
             )
     return VerificationReport(path.name, result.name, tuple(checks))
+
+
+def tolerance_of(dtype: str, stated: float | None) -> float:
+    """Return what outputs of a type may differ by: what the user says, 0 included, else the table's."""
+    return OUTPUT_TOLERANCE.get(dtype, 1e-5) if stated is None else stated
 
 
 def names_module(converted: str | os.PathLike[str]) -> bool:

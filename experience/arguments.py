@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, NoReturn, get_type_hints
 
 from experience.environments.names import Category, find_category
 
@@ -199,9 +199,17 @@ def parse_arguments(argv: Sequence[str] | None = None) -> Arguments:
         parser.error(str(error))
 
 
+class OneLineParser(argparse.ArgumentParser):
+    """A parser that says what is wrong in one line and names --help, as the other commands do."""
+
+    def error(self, message: str) -> NoReturn:
+        """End the process with status 2."""
+        self.exit(2, f"error: {message}\nhint: {self.usage or self.prog}\n")
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Return a parser that knows every flag and leaves out of its result what was not given."""
-    parser = argparse.ArgumentParser(
+    parser = OneLineParser(
         prog="torchward train",
         usage="torchward train --alg ALG [--basis_alg ALG] [--env NAME] [--FLAG VALUE ...]; --help shows all flags",
         description="Train an agent of the RRD suite. Defaults depend on --env, --alg and --basis_alg.",

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from experience.dataset_files import DatasetError, Sizes, open_hdf5, read_numbers
+from experience.dataset_files import MissingDatasetError, Sizes, open_hdf5, read_numbers
 from experience.offline_data import Episode, make_episode
 
 if TYPE_CHECKING:
@@ -40,11 +40,11 @@ def read_d3rlpy_buffer(path: Path | str) -> list[Episode]:
             found = [_episode(part) for part in parts]
         except (OSError, KeyError, RuntimeError, TypeError, ValueError) as error:
             msg = f"{path}: not a replay buffer of d3rlpy that can be read: {error}"
-            raise DatasetError(msg) from error
+            raise MissingDatasetError(msg) from error
     episodes = [episode for episode in found if episode is not None]
     if not episodes:
         msg = f"{path}: has no episode with a transition"
-        raise DatasetError(msg)
+        raise MissingDatasetError(msg)
     return episodes
 
 

@@ -36,6 +36,14 @@ class DatasetError(ValueError):
     """A data set that is missing, damaged, of another form, or that cannot be written."""
 
 
+class MissingDatasetError(DatasetError):
+    """There is no such data set, or its file is none that can be read."""
+
+
+class DatasetExistsError(DatasetError):
+    """A data set of that id is there already."""
+
+
 class MissingPackageError(ImportError):
     """A package that only data sets need is not installed; the message says what to type."""
 

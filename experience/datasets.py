@@ -26,6 +26,8 @@ from experience.dataset_files import (
     MAIN_FILE,
     METADATA_FILE,
     DatasetError,
+    DatasetExistsError,
+    MissingDatasetError,
     MissingPackageError,
     read_arrays,
     read_metadata,
@@ -98,12 +100,13 @@ def check_free(dataset_id: str, *, root: PathLike | None = None, replace: bool =
     """Return the id if a data set of it may be written.
 
     Raises:
-        DatasetError: The id is malformed, or there is one already and it is not to be replaced.
+        DatasetExistsError: There is one already, and it is not to be replaced.
+        DatasetError: The id is malformed.
     """
     place = find_root(root) / check_dataset_id(dataset_id)
     if place.exists() and not replace:
         msg = f"data set '{dataset_id}' exists already in {place}; replace it, or choose another version"
-        raise DatasetError(msg)
+        raise DatasetExistsError(msg)
     return dataset_id
 
 
@@ -115,7 +118,8 @@ def find_dataset(id_or_folder: PathLike, *, root: PathLike | None = None) -> Pat
         root: as for `find_root`.
 
     Raises:
-        DatasetError: Neither is there.
+        MissingDatasetError: Neither is there.
+        DatasetError: It is no id.
     """
     given = Path(id_or_folder)
     if (given / MAIN_FILE).is_file():
@@ -126,7 +130,7 @@ def find_dataset(id_or_folder: PathLike, *, root: PathLike | None = None) -> Pat
     if not (folder / MAIN_FILE).is_file():
         ids = ", ".join(facts.id for facts in list_datasets(root)[:5]) or "none"
         msg = f"no data set '{id_or_folder}': {folder / MAIN_FILE} does not exist; there are: {ids}"
-        raise DatasetError(msg)
+        raise MissingDatasetError(msg)
     return folder
 
 

@@ -196,6 +196,9 @@ def read_plan(path: Path) -> UrPlan:
             msg = f"unknown settings {', '.join(unknown)}"
             raise ValueError(msg)
         return UrPlan(**{**content, "hidden_sizes": tuple(content["hidden_sizes"])})
-    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+    except OSError as error:
+        msg = f"{path.parent}: not the folder of a training run: {path.name}: {error.strerror}"
+        raise ValueError(msg) from error
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         msg = f"{path}: not the plan of a training run: {error}"
         raise ValueError(msg) from error

@@ -180,7 +180,11 @@ def _fail(message: str, status: int, *, as_json: bool, details: str = "") -> NoR
     """End the command with an error on standard error: one line, as JSON if asked for, then the details."""
     import json
 
-    text = json.dumps({"error": message, "exit": status}) if as_json else f"error: {message}"
+    text = (
+        json.dumps({"error": message, "hint": None, "exit": status})
+        if as_json
+        else f"error: {message}"
+    )
     typer.echo(text, err=True)
     if details and not as_json:
         typer.echo(details.rstrip(), err=True)

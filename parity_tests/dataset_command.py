@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from converters.errors import ConversionError
+from converters.errors import ConversionError, OutputError, UnreadableFileError
 
 if TYPE_CHECKING:
     from experience.datasets import DatasetFacts
@@ -322,7 +322,13 @@ def _echo(lines: Iterator[str] | Sequence[str]) -> None:
 @contextmanager
 def _plain_errors() -> Iterator[None]:
     """Turn the errors of data sets and environments into the command's one line."""
+    from experience.dataset_files import DatasetExistsError, MissingDatasetError
+
     try:
         yield
-    except (ValueError, ImportError, OSError) as error:
+    except DatasetExistsError as error:
+        raise OutputError(str(error), hint="--force replaces it") from error
+    except (MissingDatasetError, OSError) as error:
+        raise UnreadableFileError(str(error)) from error
+    except (ValueError, ImportError) as error:
         raise DatasetUsageError(str(error)) from error

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from converters.errors import ConversionError, UnsupportedError
+from converters.errors import ConversionError, UnsupportedError, UsageError
 from experience.recording import Observation, Policy, greedy_policy, random_policy
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def find_policy(name: str, environment: Env[Any, Any]) -> Policy:
     path = Path(name)
     if not path.is_file() or path.suffix != ".pth":
         msg = f"--policy {name}: is not a .pth file that is there; needed one, or {RANDOM}"
-        raise UnsupportedError(msg)
+        raise UsageError(msg)
     policy = _read_policy(path, environment)
     _try(policy, environment, name)
     return policy

@@ -173,7 +173,9 @@ def machine_settings(
 
 def check_names(settings: Mapping[str, object], agent_class: Callable[..., object]) -> None:
     """Raise TrainingUsageError for settings that neither the agent nor the loop has."""
-    known = set(inspect.signature(agent_class).parameters) - _SET_BY_RUN
+    parameters = inspect.signature(agent_class).parameters
+    check_numbers(settings, {name: each.default for name, each in parameters.items()})
+    known = set(parameters) - _SET_BY_RUN
     unknown = [name for name in settings if name not in known]
     if not unknown:
         return
@@ -181,6 +183,18 @@ def check_names(settings: Mapping[str, object], agent_class: Callable[..., objec
     nearest = difflib.get_close_matches(unknown[0], names, n=3, cutoff=0.5)
     msg = f"no setting named {', '.join(unknown)}; there are: {', '.join(names)}"
     raise TrainingUsageError(msg, hint=f"nearest: {', '.join(nearest)}" if nearest else None)
+
+
+def check_numbers(settings: Mapping[str, object], defaults: Mapping[str, object]) -> None:
+    """Raise TrainingUsageError for text and lists where the default is a number, or true or false."""
+    for name, value in settings.items():
+        default = defaults.get(name)
+        kind = (bool,) if isinstance(default, bool) else (int, float)
+        if not isinstance(default, int | float) or value is None or isinstance(value, kind):
+            continue
+        needed = "true or false" if isinstance(default, bool) else "a number"
+        msg = f"--set {name}={value}: needed {needed}, such as {json.dumps(default)}"
+        raise TrainingUsageError(msg)
 
 
 def choose_run_folder(plan: RunPlan, parent: Path = Path("runs")) -> Path:
@@ -203,7 +217,10 @@ def read_plan(run_folder: Path) -> RunPlan:
     except FileNotFoundError as error:
         msg = f"{run_folder}: not a run folder, {RUN_FILE} is missing"
         raise UnreadableFileError(msg) from error
-    except (OSError, ValueError, TypeError) as error:
+    except OSError as error:
+        msg = f"{run_folder}: not a run folder: {error.strerror}"
+        raise UnreadableFileError(msg) from error
+    except (ValueError, TypeError) as error:
         msg = f"{path}: {error}"
         raise UnreadableFileError(msg) from error
 
@@ -231,6 +248,7 @@ def _training_to_plain(preset: Preset) -> dict[str, Any]:  # Any: JSON
 def training_settings(plan: RunPlan) -> TrainingSettings:
     """Return the loop's settings. Raises TrainingUsageError for values of another type or out of range."""
     values = dict(plan.training)
+    check_numbers(values, {field.name: field.default for field in fields(TrainingSettings)})
     try:
         line = values.get("exploration")
         values["exploration"] = None if line is None else LinearSchedule(*line)

@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from experience.arguments import OneLineParser
 from experience.ur_networks import POLICY_LOSSES, VALUE_LOSSES
 from experience.ur_plan import (
     FAITHFUL,
@@ -168,7 +169,7 @@ def _sizes(text: str) -> tuple[int, ...]:
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser; every default is None, so that a preset's value shows through."""
     standard = PRESETS["standard"]
-    parser = argparse.ArgumentParser(
+    parser = OneLineParser(
         prog="torchward train ur",
         usage="torchward train ur [GAMES EPOCHS LEARNING_RATE BATCH_SIZE DEPTH OUTPUT] [--FLAG VALUE ...]; --help shows all flags",
         description="Play the Royal Game of Ur, train a value and a policy network, write their weights as JSON.",

@@ -9,7 +9,7 @@ from pathlib import Path
 from converters.agents.facts import AgentFacts
 from converters.agents.stable_baselines.normalizer import is_used
 from converters.checkpoint import Checkpoint, LayerArrays
-from converters.errors import MismatchError, UnsupportedError
+from converters.errors import MismatchError, UsageError
 from converters.limits import Limits
 from converters.optimizers.stated import OPTIMIZER, with_stated_optimizer
 from converters.readers import read_checkpoint
@@ -43,7 +43,7 @@ def with_statements(
         limits: bounds on that file.
 
     Raises:
-        UnsupportedError: The checkpoint is no agent of an RL library.
+        UsageError: The checkpoint is no agent of an RL library.
         MismatchError: The normalizer is another file, or for other observations.
     """
     if not settings and normalizer is None:
@@ -59,7 +59,7 @@ def with_statements(
             return replace(stack[0], notes=(*stack[0].notes, *stack[1]))
         option = "--set" if settings else "--normalizer"
         msg = f"{checkpoint.provenance.file}: is no agent of an RL library, which {option} is for"
-        raise UnsupportedError(msg, hint=f"leave {option} out, or name your module with --into")
+        raise UsageError(msg, hint=f"leave {option} out, or name your module with --into")
     facts = facts or AgentFacts("", in_order=False)
     facts = replace(facts, given={**facts.given, **settings})
     if normalizer is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 from pathlib import Path
@@ -25,6 +26,7 @@ from converters.commands.options import (
     Source,
     parse_layers,
     parse_settings,
+    parse_shapes,
     parse_tensors,
 )
 from converters.commands.printing import print_lines
@@ -166,6 +168,9 @@ def convert(
         )
         return
 
+    if jobs is not None:
+        msg = f"--jobs is for a folder; {source} is none"
+        raise typer.BadParameter(msg)
     started = time.perf_counter()
     _without_threads()
     from converters.convert import convert as convert_file
@@ -239,6 +244,16 @@ def verify(
         list[str] | None,
         typer.Option("--set", help="name=value, may be repeated: argument for your own module."),
     ] = None,
+    observation: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--obs",
+            metavar="SHAPE",
+            help="Shape of one observation for your own module, 12 or 84,84,4, where the file leaves it open; once an "
+            "input.",
+            show_default=False,
+        ),
+    ] = None,
     expected: Annotated[
         Path | None,
         typer.Option(
@@ -248,7 +263,7 @@ def verify(
     ] = None,
     tolerance: Annotated[
         float | None,
-        typer.Option(help="Largest relative difference of outputs.", show_default=False),
+        typer.Option(help="Largest relative difference of outputs.", min=0.0, show_default=False),
     ] = None,
     architecture: Architecture = None,
     normalizer: Normalizer = None,
@@ -264,14 +279,17 @@ def verify(
 
     Example: torchward verify agent.h5 agent.pth --expected expected.npz
 
-    Example: torchward verify actor.h5 actor.py:Actor --weights actor.pth
+    Example: torchward verify actor.h5 actor.py:Actor --weights actor.pth --obs 12
     """
     from converters.errors import VerificationError
     from converters.verify import names_module
     from converters.verify import verify as verify_file
 
-    if (weights or map or settings) and not names_module(converted):
-        msg = f"--weights, --map and --set are for a module of your own, my_file.py:Net, not for {converted}"
+    if (weights or map or settings or observation) and not names_module(converted):
+        msg = f"--weights, --map, --set and --obs are for a module of your own, my_file.py:Net, not for {converted}"
+        raise typer.BadParameter(msg)
+    if tolerance is not None and not math.isfinite(tolerance):
+        msg = f"--tolerance takes a number such as 1e-5, not {tolerance}"
         raise typer.BadParameter(msg)
 
     report = verify_file(
@@ -286,6 +304,7 @@ def verify(
         weights=weights,
         names=map,
         settings=parse_settings(settings or ()),
+        observations=parse_shapes(observation or ()),
     )
     if as_json:
         print_lines([json.dumps(report.to_data())])

@@ -14,7 +14,7 @@ import typer
 
 from converters.commands.options import AsJson, parse_settings
 from converters.commands.printing import print_lines
-from converters.errors import UnsupportedError
+from converters.errors import UsageError
 
 if TYPE_CHECKING:
     from torch import nn, optim
@@ -81,7 +81,7 @@ def _make_optimizer(spec: str, module: nn.Module) -> optim.Optimizer:
     """Return what `spec` makes of the module's parameters.
 
     Raises:
-        UnsupportedError: It is not found, or makes something else.
+        UsageError: It is not found, or makes something else.
     """
     from torch.optim import Optimizer
 
@@ -91,13 +91,13 @@ def _make_optimizer(spec: str, module: nn.Module) -> optim.Optimizer:
     found = find_named(spec)
     if not callable(found):
         msg = f"'{spec}' is a {type(found).__name__}, needed is what makes an optimizer"
-        raise UnsupportedError(msg, hint=hint)
+        raise UsageError(msg, hint=hint)
     try:
         made = found(module.parameters())
     except (TypeError, ValueError) as error:  # torch: no parameters, or not those it takes
         msg = f"'{spec}' makes no optimizer of the module's parameters: {error}"
-        raise UnsupportedError(msg, hint=hint) from error
+        raise UsageError(msg, hint=hint) from error
     if not isinstance(made, Optimizer):
         msg = f"'{spec}' gives a {type(made).__name__}, needed is an optimizer of torch.optim"
-        raise UnsupportedError(msg, hint=hint)
+        raise UsageError(msg, hint=hint)
     return made

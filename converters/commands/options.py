@@ -94,3 +94,19 @@ def parse_tensors(option: str, text: str | None) -> list[str] | dict[str, str] |
         )
         raise typer.BadParameter(msg)
     return {name: tensor for name, _, tensor in pairs} if names else [each for _, _, each in pairs]
+
+
+def parse_shapes(shapes: Sequence[str]) -> list[tuple[int, ...]]:
+    """Return the shapes of observations from "12" or "84,84,4".
+
+    Raises:
+        typer.BadParameter: One has another part than whole numbers from 1 on.
+    """
+    found = []
+    for text in shapes:
+        parts = [part.strip() for part in text.strip("()").split(",") if part.strip()]
+        if not parts or not all(part.isdecimal() and int(part) for part in parts):
+            msg = f"--obs takes the shape of one observation, 12 or 84,84,4, not '{text}'"
+            raise typer.BadParameter(msg)
+        found.append(tuple(int(part) for part in parts))
+    return found

@@ -12,7 +12,7 @@ from types import ModuleType
 
 from torch import nn
 
-from converters.errors import MismatchError, UnsupportedError
+from converters.errors import MismatchError, UsageError
 from converters.working_folder import searched_last
 
 FILE_MARK = "@"
@@ -28,22 +28,22 @@ def make_user_module(spec: str, settings: Mapping[str, object]) -> nn.Module:
         settings: keyword arguments for the class or function.
 
     Raises:
-        UnsupportedError: There is no such module, or it cannot be made.
+        UsageError: There is no such module, or it cannot be made.
     """
     found = find_named(spec)
     if isinstance(found, nn.Module):
         return found
     if not callable(found):
         msg = f"'{spec}' is a {type(found).__name__}, needed is a torch module or what makes one"
-        raise UnsupportedError(msg, hint=_HINT)
+        raise UsageError(msg, hint=_HINT)
     try:
         made = found(**settings)
     except TypeError as error:
         msg = f"'{spec}' cannot be made with the arguments {dict(settings)}: {error}"
-        raise UnsupportedError(msg, hint="give its arguments: --set name=value") from error
+        raise UsageError(msg, hint="give its arguments: --set name=value") from error
     if not isinstance(made, nn.Module):
         msg = f"'{spec}' gives a {type(made).__name__}, needed is a torch module"
-        raise UnsupportedError(msg, hint=_HINT)
+        raise UsageError(msg, hint=_HINT)
     lazy = [
         name
         for name, value in made.named_parameters()
@@ -59,19 +59,19 @@ def find_named(spec: str) -> object:
     """Return what "my_package.my_module:Net" or "my_file.py:Net" names.
 
     Raises:
-        UnsupportedError: There is no such thing.
+        UsageError: There is no such thing.
     """
     place, colon, name = spec.rpartition(":")
     if not colon or not place or not name:
         msg = f"'{spec}' does not name a class in a module"
-        raise UnsupportedError(msg, hint=_HINT)
+        raise UsageError(msg, hint=_HINT)
     try:
         found: object = _import(place)
         for part in name.split("."):
             found = getattr(found, part)
     except (ImportError, AttributeError, OSError) as error:
         msg = f"'{spec}' is not found: {error}"
-        raise UnsupportedError(msg, hint=_HINT) from error
+        raise UsageError(msg, hint=_HINT) from error
     return found
 
 
@@ -88,8 +88,14 @@ def _import(place: str) -> ModuleType:
             msg = f"{path}: no such file"
             raise ImportError(msg)
         module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        sys.modules[name] = module
+        sys.modules[name] = (
+            module  # dataclasses with annotations as text look their module up while they are made
+        )
+        try:
+            spec.loader.exec_module(module)
+        except BaseException:
+            del sys.modules[name]
+            raise
         return module
     with searched_last():
         return importlib.import_module(place)

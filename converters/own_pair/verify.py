@@ -44,11 +44,11 @@ from converters.plan import plan_conversion
 from converters.programs import with_program
 from converters.verification import (
     NOTHING_RECORDED,
-    OUTPUT_TOLERANCE,
     Check,
     VerificationReport,
     numbered,
     read_recorded,
+    tolerance_of,
 )
 
 COUNT = 1_000
@@ -91,6 +91,7 @@ def verify_own_module(
     weights: Path | None,
     names: Names,
     settings: Mapping[str, object],
+    observations: Sequence[tuple[int, ...]] = (),
 ) -> VerificationReport:
     """Return how the user's module compares with a legacy file.
 
@@ -102,6 +103,7 @@ def verify_own_module(
         weights: state dict of the module; None: the arrays of the file are put into it.
         names: as for `make_pair`.
         settings: arguments of the module's class.
+        observations: shapes of one observation where the file leaves them open, an input each.
 
     Raises:
         ConversionError: A file cannot be read, or the two cannot be compared at all.
@@ -113,8 +115,8 @@ def verify_own_module(
     recorded = None if expected is None else _read_outputs(expected)
     plan = plan_conversion(with_program(checkpoint))
     pair = make_pair(checkpoint, plan, module, weights=weights, names=names)
-    limit = tolerance or OUTPUT_TOLERANCE.get(plan.architecture.dtype, 1e-5)
-    drawn = draw_inputs(plan.architecture, COUNT, seed=SEED)
+    limit = tolerance_of(plan.architecture.dtype, tolerance)
+    drawn = draw_inputs(plan.architecture, COUNT, seed=SEED, stated=observations)
     run, legacy, found, notes = _forward(pair, drawn)
     checks = [_compare_lists("forward", f"{COUNT:,} inputs", legacy, found, limit)]
     if recorded is not None:

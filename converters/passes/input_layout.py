@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from converters.architecture import Architecture, InputValue, Step
-from converters.errors import UnsupportedError
+from converters.errors import UsageError
 from converters.names import taken_names, unique
 from converters.passes.channels import settle_channels
 
@@ -37,11 +37,11 @@ def change_input_layout(
         wanted: the layout they shall come in.
 
     Raises:
-        UnsupportedError: A layout of another name.
+        UsageError: A layout of another name.
     """
     if wanted not in LAYOUTS:
         msg = f"no input layout '{wanted}'"
-        raise UnsupportedError(msg, hint=f"layouts: {', '.join(LAYOUTS)}")
+        raise UsageError(msg, hint=f"layouts: {', '.join(LAYOUTS)}")
     if wanted == legacy or not has_images(architecture):
         return architecture, list(origins)
     taken = taken_names(value.name for value in architecture.inputs)

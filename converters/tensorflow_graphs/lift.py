@@ -14,7 +14,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from converters.checkpoint import ArrayInfo, Checkpoint, LayerArrays, NamedOptimizer, Program
-from converters.errors import ConversionError, UnsupportedError, placed
+from converters.errors import ConversionError, UnsupportedError, UsageError, placed
 from converters.graph import Graph
 from converters.tensorflow_graphs.builder import GraphBuilder
 from converters.tensorflow_graphs.choose import Choice, ChosenInput, Names, choose
@@ -71,7 +71,7 @@ def lift(checkpoint: Checkpoint, inputs: Names = None, outputs: Names = None) ->
     with placed(checkpoint.provenance.file):
         if checkpoint.program is None:
             msg = "holds no graph of TensorFlow, so --inputs and --outputs say nothing"
-            raise UnsupportedError(msg, hint="leave them out")
+            raise UsageError(msg, hint="leave them out")
         program = checkpoint.program()
         state = checkpoint.optimizer
         trained = [] if state is None else [array.name for _, array in state.weights]

@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import os
 import queue
+import shlex
 import threading
 from collections.abc import Iterable
 from functools import partial
@@ -168,7 +169,10 @@ def check_outputs(targets: Iterable[Path], source: Path, *, force: bool) -> None
         places.add(target.absolute())
         if not target.parent.is_dir():
             msg = f"{target}: the folder {target.parent} does not exist"
-            raise OutputError(msg, hint=f"mkdir -p {target.parent}")
+            raise OutputError(msg, hint=f"mkdir -p {shlex.quote(str(target.parent))}")
+        if target.is_symlink():  # neither what it points to nor the link itself is ours to replace
+            msg = f"{target}: is a link to {target.readlink()}; nothing is written through a link"
+            raise OutputError(msg, hint=f"-o {shlex.quote(str(target.resolve()))}")
         if target.exists() and source.exists() and target.samefile(source):
             msg = f"{target}: the output would replace the input"
             raise OutputError(msg, hint="choose another name with -o")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from converters.errors import UnsupportedError
+from converters.errors import UnsupportedError, UsageError
 from converters.registry import nearest
 from converters.writers.content import Content
 from converters.writers.output_file import OutputFile
@@ -63,12 +63,12 @@ def find_writer(name: str) -> Writer:
     """Return the writer of a format.
 
     Raises:
-        UnsupportedError: There is none; the message names the nearest.
+        UsageError: There is none; the message names the nearest.
     """
     _fill()
     if name not in WRITERS:
         msg = f"no output format '{name}'{nearest(name, WRITERS)}"
-        raise UnsupportedError(msg, hint=f"formats: {', '.join(sorted(WRITERS))}")
+        raise UsageError(msg, hint=f"formats: {', '.join(sorted(WRITERS))}")
     return WRITERS[name]
 
 

@@ -79,6 +79,75 @@ def test_wrong_usage_ends_with_2(arguments: list[str], capsys: pytest.CaptureFix
     assert code == 2
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["convert"], "Missing argument 'FILE'"),
+        (["cnvert", "m.h5"], "Did you mean 'convert'?"),
+        (["convert", MODEL, "--bogus"], "No such option: --bogus"),
+        (["convert", MODEL, "--jobs", "2"], "--jobs is for a folder"),
+        (["convert", MODEL, "--map", "names.toml"], "--map: without a meaning without --into"),
+        (["convert", MODEL, "--format", "bogus"], "no output format 'bogus'"),
+        (["convert", MODEL, "--input-layout", "bogus"], "no input layout 'bogus'"),
+        (["convert", MODEL, "--to", "bogus"], "'bogus' is no library"),
+        (["convert", MODEL, "--rules", "bogus"], "no module named 'bogus'"),
+        (["convert", MODEL, "--into", "bogus"], "does not name a class"),
+        (["convert", MODEL, "--set", "a=1"], "is no agent of an RL library"),
+        (["convert", MODEL, "--outputs", "a"], "holds no graph of TensorFlow"),
+        (["convert", ""], "an argument is empty"),
+        (["verify", MODEL, "m.pth", "--tolerance", "nan"], "--tolerance takes a number"),
+        (["verify", MODEL, "m.pth", "--tolerance", "-1"], "-1.0 is not in the range"),
+        (["verify", MODEL, "m.pth", "--obs", "12"], "are for a module of your own"),
+        (["train", "dqn", "--set", "gamma=x"], "--set gamma=x: needed a number, such as 0.95"),
+        (["train", "--alg", "bogus"], "invalid choice: 'bogus'"),
+        (["train", "ur", "--games", "x"], "invalid int value: 'x'"),
+    ],
+    ids=lambda value: (
+        " ".join(Path(part).name for part in value) if isinstance(value, list) else ""
+    ),
+)
+def test_wrong_usage_is_one_line_and_a_hint(
+    arguments: list[str],
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    code, out, err = run(*arguments, capsys=capsys)
+
+    assert (code, out) == (2, "")
+    assert err[0].startswith("error: ")
+    assert words in err[0]
+    assert all(line.startswith("hint: ") for line in err[1:])
+    assert len(err) <= 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_wrong_usage_is_json_where_json_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = run("convert", MODEL, "--bogus", "--json", capsys=capsys)
+
+    assert code == 2
+    assert json.loads(err[0])["hint"] == "torchward convert --help"
+
+
+def test_nothing_is_written_through_a_link(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = tmp_path / "kept.pth"
+    kept.write_bytes(b"kept")
+    link = tmp_path / "latest.pth"
+    link.symlink_to(kept)
+
+    code, _, err = run("convert", MODEL, "-o", link, "--force", capsys=capsys)
+
+    assert code == 6
+    assert "is a link to" in err[0]
+    assert link.is_symlink()
+    assert kept.read_bytes() == b"kept"
+
+
 def test_outputs_are_named_by_the_paths_that_were_asked_for(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

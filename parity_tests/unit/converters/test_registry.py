@@ -5,7 +5,7 @@ import inspect
 
 import pytest
 
-from converters.errors import UnsupportedError
+from converters.errors import UnsupportedError, UsageError
 from converters.graph import Layer
 from converters.layers.activations import ACTIVATIONS, activation_steps
 from converters.registry import LAYERS, find_layer_rule, layer
@@ -25,7 +25,7 @@ def test_unknown_layer_names_the_nearest() -> None:
 
 
 def test_layer_has_one_rule() -> None:
-    with pytest.raises(ValueError, match="'Dense' has a rule already"):
+    with pytest.raises(UsageError, match=r"'Dense' has two rules, converters\.layers\S+ and \S+"):
         layer("Dense")(find_layer_rule("Dense").lower)
 
 

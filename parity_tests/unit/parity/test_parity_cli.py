@@ -137,5 +137,5 @@ def test_a_dead_worker_is_not_parity_and_shows_what_it_wrote(
     monkeypatch.setattr(harness, "run_in_child", run)
     done = command("--json")
     assert done.exit_code == 5
-    assert json.loads(done.stderr) == {"error": "the process ended", "exit": 5}
+    assert json.loads(done.stderr) == {"error": "the process ended", "hint": None, "exit": 5}
     assert "out of memory" in command().stderr
