@@ -13,6 +13,7 @@ from __future__ import annotations
 import errno
 import importlib
 import importlib.util
+import io
 import json
 import os
 import select
@@ -96,6 +97,8 @@ def main(arguments: list[str] | None = None) -> int:
     0 done, 2 wrong usage, 3 input unreadable, 4 not supported, 5 verification failed, 6 output problem, 130 interrupted;
     1 for a fault of this program, or of code that was named on the command line.
     """
+    if arguments is None:
+        _prepare_streams()
     given = sys.argv[1:] if arguments is None else arguments
     if given and given[0] in _ON_FILES and "" in given:  # a variable of a script that is not set
         hint = f"torchward {given[0]} --help"
@@ -105,6 +108,18 @@ def main(arguments: list[str] | None = None) -> int:
         return _run_command(given)
     except KeyboardInterrupt:  # while a command was being imported
         return _EXIT_INTERRUPTED
+
+
+def _prepare_streams() -> None:
+    """Let closed streams take and give nothing, and open ones show what their encoding has no letter for by its number."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        stream = getattr(sys, name)
+        if (
+            stream is None
+        ):  # in this order each gets its own descriptor, so that no output file does
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115  # for as long as we run
+        elif mode == "w" and isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _run_command(arguments: list[str]) -> int:
@@ -168,6 +183,10 @@ def _call(app: Typer, arguments: list[str]) -> int:
         status = app(arguments, prog_name="torchward", standalone_mode=False)
     except usage_error as error:
         return _show_usage_error(error, as_json="--json" in arguments)
+    except OSError as error:  # of --help, which no command of ours prints
+        if error.errno not in _NO_ROOM:
+            raise
+        return _end_without_room(error, as_json="--json" in arguments)
     except typer.Abort:  # standard input ended where an answer was needed
         return _EXIT_INTERRUPTED
     except SystemExit as ended:
@@ -249,13 +268,20 @@ def _one_line(command: Callable[..., None], *, as_json: bool) -> Callable[..., N
         except Exception as error:
             if _reader_is_gone():
                 return
-            _show_error(_describe(error), "--debug shows the whole traceback", as_json=as_json)
             if isinstance(error, OSError) and error.errno in _NO_ROOM:
-                _drop_output()
-                raise SystemExit(_EXIT_OUTPUT) from error
+                raise SystemExit(_end_without_room(error, as_json=as_json)) from error
+            _show_error(_describe(error), "--debug shows the whole traceback", as_json=as_json)
             raise SystemExit(_EXIT_FAULT) from error
 
     return run
+
+
+def _end_without_room(error: OSError, *, as_json: bool) -> int:
+    """Say that nothing more can be written, and return the exit code."""
+    what = error.filename or "standard output"
+    _show_error(f"{what}: cannot be written: {error.strerror}", None, as_json=as_json)
+    _drop_output()
+    return _EXIT_OUTPUT
 
 
 def _reader_is_gone() -> bool:

@@ -85,13 +85,13 @@ def verify(
         ValueError: An argument for a module of your own is given for a file.
     """
     path = Path(source)
+    import_rules(rules)
     checkpoint = read_checkpoint(
         path, architecture=None if architecture is None else Path(architecture)
     )
     if layers:
         checkpoint = with_own_layers(checkpoint, layers)
     if isinstance(converted, nn.Module) or names_module(converted):
-        import_rules(rules)
         return verify_own_module(
             checkpoint,
             converted if isinstance(converted, nn.Module) else os.fspath(converted),

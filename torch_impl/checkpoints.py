@@ -124,7 +124,13 @@ def read_dictionary(
         raise
     # torch.load ends in pickle, zip, Unicode, end-of-file and runtime errors for files that are not its own.
     except Exception as error:
-        reason = str(error).rpartition("WeightsUnpickler error:")[2].strip().partition("\n")[0]
+        reason = (
+            str(error)
+            .rpartition("WeightsUnpickler error:")[2]
+            .strip()
+            .partition("\n")[0]
+            .partition(". ")[0]
+        )
         msg = f"{path}: not readable as tensors and plain data, so nothing was loaded: {reason}"
         raise CheckpointError(msg) from error
     if not isinstance(content, dict):

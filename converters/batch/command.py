@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 import time
 from collections import Counter
@@ -48,7 +49,9 @@ def convert_batch(
     """
     if output is None or output.is_file():
         msg = f"{source} is a folder; its results need a folder, too"
-        raise OutputError(msg, hint=f"torchward convert {source} -o OUTPUT_FOLDER")
+        raise OutputError(
+            msg, hint=f"torchward convert {shlex.quote(str(source))} -o OUTPUT_FOLDER"
+        )
     started = time.perf_counter()
     batch = convert_folder(
         source,

@@ -205,9 +205,10 @@ def convert(
                 report, seconds, written=written, source_code=source_code, show_all=show_all
             )
         )
-        given = [f" --architecture {architecture}"] if architecture else []
-        given += [f" --layer {each}" for each in layer or ()]
-        given += [f" --normalizer {normalizer}"] if normalizer else []
+        given = [f"--architecture={architecture}"] if architecture else []
+        given += [f"--normalizer={normalizer}"] if normalizer else []
+        given += [f"--layer={each}" for each in layer or ()]
+        given += [f"--rules={each}" for each in rules or ()]
         print_lines(format_next_step(report, source, written, given, own_module=into is not None))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -131,19 +132,21 @@ def format_next_step(
             f'net.load_state_dict(torch.load("{written}", weights_only=True)["model_state_dict"])'
         )
     else:
-        step = f"torchward verify {source} {written}{''.join(given)}"
+        step = shlex.join(["torchward", "verify", str(source), str(written), *given])
     return [f"next            {step}"]
 
 
 def format_verification(report: VerificationReport) -> list[str]:
     """Return the lines that `torchward verify` prints."""
     lines = []
+    shown = [check.compared for check in report.checks if not check.skipped]
+    width = max(_WIDE, *map(len, shown), 0)
     for check in report.checks:
         if check.skipped and check.absolute is None and len(check.compared) > _WIDE:
             lines.append(f"{check.name:18}  {check.compared}  -")
             continue
         verdict = "-" if check.skipped else "ok" if check.passed else f"FAIL  {check.problem}"
-        lines.append(f"{check.name:18}  {check.compared:34}  {_figures(check):36}  {verdict}")
+        lines.append(f"{check.name:18}  {check.compared:{width}}  {_figures(check):36}  {verdict}")
         if check.name == "forward" and report.first_difference:
             lines.append(f"{'':18}  first difference: {report.first_difference}")
             lines += [f"{'':18}  likely: {cause}" for cause in report.likely]
@@ -155,7 +158,7 @@ def format_verification(report: VerificationReport) -> list[str]:
 
 def _figures(check: Check) -> str:
     """Return "max |diff| 2.4e-07   max rel 1.9e-06   tolerance 1e-05"; nothing where none was measured."""
-    if check.tolerance == 0 or check.worst == float("inf"):
+    if check.tolerance == check.worst == 0 or check.worst == float("inf"):
         return ""
     absolute = "" if check.absolute is None else f"max |diff| {check.absolute:.1e}   "
     return f"{absolute}max rel {check.worst:.1e}   tolerance {check.tolerance:.0e}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import shlex
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -194,7 +195,7 @@ def _refuse_legacy(path: Path) -> None:
     with contextlib.suppress(OSError), path.open("rb") as file:
         if file.read(len(SIGNATURE)) == SIGNATURE or path.suffix.lower() == ".keras":
             msg = f"{path}: is a legacy file already; export starts from a .pth"
-            raise UnreadableFileError(msg, hint=f"torchward convert {path}")
+            raise UnreadableFileError(msg, hint=f"torchward convert {shlex.quote(str(path))}")
 
 
 def _restore(

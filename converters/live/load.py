@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from converters.json_text import parse_json
 from converters.limits import Limits
 from converters.live.build import build_model
 from converters.live.model import ConvertedModel
+from converters.live.other_files import describe_other_file, is_torch_file
 from converters.live.own_layers import register_own_layers
 from converters.live.owned_tensors import owned_tensor
 from converters.optimizers.by_name import SEVERAL
@@ -162,13 +164,17 @@ def read_converted(path: Path, *, mapped: bool = False) -> TorchCheckpoint:
         raise UnreadableFileError(msg) from error
     if start == HDF5_SIGNATURE:
         msg = f"{path}: is a legacy file (HDF5), not a converted one"
-        raise UnreadableFileError(msg, hint=f"torchward convert {path}")
+        raise UnreadableFileError(msg, hint=f"torchward convert {shlex.quote(str(path))}")
     if start[:4] != b"PK\x03\x04" and int.from_bytes(start, "little") <= _MAX_HEADER_BYTES:
         return _read_safetensors(path)
     try:
         return read_checkpoint(path, mapped=mapped and start[:4] == b"PK\x03\x04")
     except CheckpointError as error:
-        raise UnreadableFileError(str(error)) from error
+        if is_torch_file(path):
+            raise UnreadableFileError(str(error)) from error
+        what, hint = describe_other_file(path)
+        msg = f"{path}: is {what}"
+        raise UnreadableFileError(msg, hint=hint) from error
     except OSError as error:  # torch seeks to where a truncated archive ends before it begins
         msg = f"{path}: cannot be read as an archive: {error.strerror or error}"
         raise UnreadableFileError(msg) from error

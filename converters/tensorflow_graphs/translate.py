@@ -331,4 +331,6 @@ def _joined(problems: Sequence[tuple[FlatNode, ConversionError]]) -> ConversionE
     summary = ", ".join(f"{count} {op}" for op, count in counts.most_common(8))
     listed = "\n  ".join(lines)
     msg = f"{len(problems)} nodes of the graph cannot be converted ({summary}):\n  {listed}"
-    return UnsupportedError(msg, hint="other outputs with --outputs may not need them")
+    hints = {error.hint for _, error in problems}
+    common = hints.pop() if len(hints) == 1 else None
+    return UnsupportedError(msg, hint=common or "other outputs with --outputs may not need them")

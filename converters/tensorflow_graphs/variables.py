@@ -83,7 +83,7 @@ class Variables:
         array = self.array(node.name)
         if array is None:
             msg = f"the file holds no value for variable {node.name[:200]!r} of the graph"
-            raise MismatchError(msg, hint="is it the checkpoint of this graph?")
+            raise MismatchError(msg, hint="name the checkpoint, not its graph alone: model.ckpt-77")
         stated = node.attributes.shape("shape")
         shape = tuple(stated) if stated is not None else array.shape
         if None not in shape and array.shape != shape:

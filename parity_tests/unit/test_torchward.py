@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
 import subprocess
 import sys
 from importlib.metadata import version
@@ -12,6 +14,7 @@ import pytest
 import torch
 
 import torchward
+from converters.registry import LAYERS
 from parity_tests import FIXTURES
 
 REPOSITORY = Path(__file__).parents[2]
@@ -258,7 +261,7 @@ def test_a_full_disk_under_the_output_ends_with_6() -> None:
         )
 
     assert child.returncode == 6
-    assert child.stderr.startswith("error: OSError: [Errno 28]")
+    assert child.stderr == "error: standard output: cannot be written: No space left on device\n"
     assert len(child.stderr.splitlines()) == 2
 
 
@@ -425,3 +428,76 @@ def test_other_package_of_our_name_in_the_working_folder_is_refused(tmp_path: Pa
 
     assert child.returncode == 2
     assert "package 'benchmarks' is taken from" in child.stderr
+
+
+def test_verify_knows_the_rules_that_convert_was_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(LAYERS, "Lambda", raising=False)
+    Path("rules_for_lambda.py").write_text(
+        "from converters.registry import TorchStep, layer\n\n\n"
+        '@layer("Lambda")\ndef rule(layer, *shapes):\n    return [TorchStep("F.relu", {})]\n'
+    )
+    source = CASE.parent / "tf215_dueling_lambda" / "model.keras"
+
+    _, out, _ = run("convert", source, "-o", "m.pth", "--rules", "rules_for_lambda", capsys=capsys)
+    step = shlex.split(out.splitlines()[-1])
+    LAYERS.pop("Lambda")
+    del sys.modules["rules_for_lambda"]  # as in the new process that verify is
+    code, out, err = run(*step[2:], capsys=capsys)
+    LAYERS.pop("Lambda", None)
+
+    assert step[-1] == "--rules=rules_for_lambda"
+    assert (code, err) == (0, [])
+    assert "PASS" in out
+
+
+def test_the_next_step_can_be_typed_whatever_the_file_is_called(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "my agent; rm.pth"
+
+    _, out, _ = run("convert", MODEL, "-o", output, capsys=capsys)
+    step = shlex.split(out.splitlines()[-1])
+    code, _, _ = run(*step[2:], capsys=capsys)
+
+    assert step[:3] == ["next", "torchward", "verify"]
+    assert code == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("redirection", "code"),
+    [(">&-", 0), ("2>&-", 0), (">/dev/full", 6)],
+    ids=["out", "err", "full"],
+)
+def test_a_stream_that_takes_nothing_is_no_traceback(
+    redirection: str, code: int, tmp_path: Path
+) -> None:
+    command = f'"{sys.executable}" -m torchward inspect "{MODEL}" {redirection}'
+
+    done = subprocess.run(  # noqa: S602  # redirections are the shell's
+        command, shell=True, cwd=REPOSITORY, capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == code
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_names_that_the_terminal_has_no_letters_for_are_shown_by_number(tmp_path: Path) -> None:
+    source = tmp_path / "agént.keras"
+    source.write_bytes(Path(MODEL).read_bytes())
+
+    done = subprocess.run(
+        [sys.executable, "-m", "torchward", "inspect", source],
+        cwd=REPOSITORY,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "ag\\xe9nt.keras" in done.stdout

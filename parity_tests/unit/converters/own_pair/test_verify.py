@@ -12,7 +12,9 @@ import torch
 from torch import Tensor, nn
 
 import torchward
-from converters.errors import MismatchError, UnsupportedError
+from converters.architecture import InputValue
+from converters.errors import MismatchError, UnsupportedError, UsageError
+from converters.own_pair.inputs import with_stated_shapes
 from parity_tests import FIXTURES
 
 CASE = FIXTURES / "k315_subclassed_dqn"
@@ -353,3 +355,27 @@ def test_graph_of_tensorflow_is_a_reference_too() -> None:
     report = torchward.verify(FIXTURES / "tf1_opt_adam" / "m.ckpt-4", Hidden(), names=names)
 
     assert "has relu; this module has tanh" in report.likely[0]
+
+
+def test_observations_have_the_shape_that_is_stated(source: Path) -> None:
+    net = Net()
+
+    assert torchward.verify(source, net, observations=[(4,)]).passed
+    with pytest.raises(UsageError, match=r"--obs 5: the file's input '\w+' is 4"):
+        torchward.verify(source, net, observations=[(5,)])
+    with pytest.raises(UsageError, match="--obs was given 2 times"):
+        torchward.verify(source, net, observations=[(4,), (4,)])
+
+
+def test_an_open_axis_takes_the_size_that_is_stated() -> None:
+    inputs = [InputValue("x", (None, None, 3), "float32"), InputValue("y", None, "float32")]
+
+    found = with_stated_shapes(inputs, [(5, 3), (2,)])
+
+    assert [value.shape for value in found] == [(None, 5, 3), (None, 2)]
+
+
+def test_no_difference_is_allowed_where_the_tolerance_is_0(source: Path) -> None:
+    report = torchward.verify(source, Net(), tolerance=0.0)
+
+    assert [check.tolerance for check in report.checks if check.name == "forward"] == [0.0]
