@@ -142,3 +142,8 @@ def relative_difference(found: NDArray[np.generic], wanted: NDArray[np.generic])
 def largest(differences: Sequence[float]) -> float:
     """Return the largest difference; NaN if one is, which `max` passes over."""
     return float(np.max(differences, initial=0.0))
+
+
+def tolerance_of(dtype: str, stated: float | None) -> float:
+    """Return what outputs of a type may differ by: what the user says, 0 included, else the table's."""
+    return OUTPUT_TOLERANCE.get(dtype, 1e-5) if stated is None else stated

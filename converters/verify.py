@@ -31,7 +31,6 @@ from converters.readers import read_checkpoint
 from converters.rule_modules import import_rules
 from converters.verification import (
     NOTHING_RECORDED,
-    OUTPUT_TOLERANCE,
     Arrays,
     Check,
     VerificationReport,
@@ -39,6 +38,7 @@ from converters.verification import (
     numbered,
     read_recorded,
     relative_difference,
+    tolerance_of,
 )
 from torch_impl.keras_compat.keras_optimizer import KerasOptimizer
 
@@ -127,11 +127,6 @@ def verify(
                 result, recorded, limit * CONTINUATION_FACTOR, rules, layers
             )
     return VerificationReport(path.name, result.name, tuple(checks))
-
-
-def tolerance_of(dtype: str, stated: float | None) -> float:
-    """Return what outputs of a type may differ by: what the user says, 0 included, else the table's."""
-    return OUTPUT_TOLERANCE.get(dtype, 1e-5) if stated is None else stated
 
 
 def names_module(converted: str | os.PathLike[str]) -> bool:
