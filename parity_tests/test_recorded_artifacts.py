@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import torchward
+from parity_tests import FIXTURES
 
-ARCHIVES = Path(__file__).parent / "fixtures" / "more_artifacts"
+ARCHIVES = FIXTURES / "more_artifacts"
 RECORDINGS = os.environ.get("TORCHWARD_RECORDINGS")
 LIMIT = 1e-5
 """Of the recordings, which are float32 sums in another order; relative to the largest number."""

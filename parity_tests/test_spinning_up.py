@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 import torchward
 from converters.live.acting import ConvertedAgent
+from parity_tests import FIXTURES
 
-FIXTURES = Path(__file__).parent / "fixtures"
 ACTIONS = {"spinup_vpg_pendulum": "pi_out", "spinup_sac_pendulum": "mu", "spinup_ppo_cartpole": ""}
 """Case to the recorded name of its best action; that of categories is the largest logit."""
 LIMIT = 1e-5

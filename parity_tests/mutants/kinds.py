@@ -10,9 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from parity_tests import FIXTURES
 from parity_tests.mutants.damage import damaged
-
-FIXTURES = Path(__file__).parents[1] / "fixtures"
 
 
 @dataclass(frozen=True, slots=True)

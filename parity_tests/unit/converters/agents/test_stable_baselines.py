@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 import torchward
 from converters.errors import AmbiguousTargetError, ConversionError, MismatchError, UnsupportedError
 from converters.live.acting import ConvertedAgent
+from parity_tests import FIXTURES
 from parity_tests.stable_baselines_files import (
     Named,
     box,
@@ -449,7 +450,7 @@ def test_damaged_archives_are_refused_in_one_line(tmp_path: Path) -> None:
             assert first.startswith("bad.zip: "), first  # some still convert
 
 
-RECORDED = Path(__file__).parents[3] / "fixtures" / "sb_ppo2_norm_obs_off"
+RECORDED = FIXTURES / "sb_ppo2_norm_obs_off"
 
 
 def test_a_wrapper_that_normalizes_no_observations_leaves_them_alone(tmp_path: Path) -> None:
