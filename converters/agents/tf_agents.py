@@ -221,11 +221,12 @@ class _Agent:
         """
         network, given = self.network, self.facts.given
         low, high = given.get("v_min"), given.get("v_max")
-        stated = isinstance(low, (int, float)) and isinstance(high, (int, float))
-        if not stated and (low is not None or high is not None):
+        first, step, stated = 0.0, 1.0, False
+        if isinstance(low, (int, float)) and isinstance(high, (int, float)):
+            first, step, stated = float(low), (high - low) / (atoms - 1), True
+        elif low is not None or high is not None:
             msg = "the values of its atoms are two numbers"
             raise UnsupportedError(msg, hint="--set v_min=-10 --set v_max=10")
-        first, step = (low, (high - low) / (atoms - 1)) if stated else (0.0, 1.0)
         support = tuple(first + place * step for place in range(atoms))
         chances = network.call("F.softmax", logits, dim=-1)
         values = network.call("agent.expectation", chances, support=support)
