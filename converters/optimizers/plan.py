@@ -88,18 +88,18 @@ class OptimizerPlan:
         """Return the keyword arguments of the torch class, with the learning rate read if it is stored."""
         rate = self.learning_rate
         if isinstance(rate, ArrayInfo):
-            rate = float(rate.read())
+            rate = _number(rate)
         return dict(self.options) if rate is None else {"learning_rate": rate, **self.options}
 
     def read_iterations(self) -> int:
         """Return the number of updates done.
 
         Raises:
-            UnsupportedError: What is stored is NaN or infinite: Keras 1 and 2 counted in floating point.
+            UnsupportedError: What is stored is NaN or infinite (Keras 1 and 2 counted in floating point), or no number.
         """
         if isinstance(self.iterations, int):
             return self.iterations
-        stored = float(self.iterations.read())
+        stored = _number(self.iterations)
         if not math.isfinite(stored):
             msg = f"its counter '{self.iterations.name}' is {stored}"
             raise UnsupportedError(msg)
@@ -119,7 +119,7 @@ class OptimizerPlan:
     def read_numbers(self) -> dict[str, float]:
         """Return the further group entries."""
         return {
-            name: int(array.read()) if array.dtype.kind in "iu" else float(array.read())
+            name: int(array.read()) if array.dtype.kind in "iu" else _number(array)
             for name, array in self.numbers.items()
         }
 
@@ -327,3 +327,11 @@ def _infer_used(
     used = {s.when for s in slots if s.when and any(mentions(v, s) for v in variables)}
     averaged = any(v.name.split(":", 1)[0].endswith("_average") for v in variables)
     return frozenset(used | ({"use_ema"} if averaged else set()))
+
+
+def _number(array: ArrayInfo) -> float:
+    """Return what an array of one real number holds. Raises UnsupportedError for any other."""
+    if array.dtype.kind in "cOSU" or array.shape not in ((), (1,)):
+        msg = f"'{array.name}' is {array.dtype} of shape {array.shape}; one number is needed"
+        raise UnsupportedError(msg)
+    return float(array.read().reshape(()))

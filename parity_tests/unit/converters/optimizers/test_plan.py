@@ -12,7 +12,9 @@ import torch
 
 from converters.checkpoint import ArrayInfo, OptimizerState
 from converters.errors import AmbiguousTargetError, MismatchError, UnsupportedError
+from converters.optimizers import plan as optimizer_plan
 from converters.optimizers.plan import OptimizerPlan, plan_optimizer
+from converters.readers.pickles.holding import array_info
 from parity_tests import FIXTURES
 from parity_tests.unit.converters.optimizers.optimizer_states import (
     ONE,
@@ -417,3 +419,9 @@ def test_nadam_of_keras_3_stores_its_product_last() -> None:
     plan = plan_optimizer(numbered(2, [*PAIRS, ()], {"learning_rate": 0.5}, "Nadam"), WEIGHTS)
     assert plan.numbers["mu_product"].name == "optimizer/vars/8"
     assert numbers(plan, "exp_avg_sq") == [3, 5, 7]
+
+
+@pytest.mark.parametrize("value", [np.array(3 + 0j), np.zeros(2)], ids=["complex", "several"])
+def test_a_counter_that_is_no_number_is_refused(value: np.ndarray) -> None:
+    with pytest.raises(UnsupportedError, match="one number is needed"):
+        optimizer_plan._number(array_info("iter", value))
