@@ -139,3 +139,27 @@ def find_function(
     options = {key: config[key] for key in table[function] if key in config}
     options = {key: tuple(v) if isinstance(v, list) else v for key, v in options.items()}
     return function, options, config
+
+
+UNSTORED_DELTA = (
+    "the file does not say the delta of its Huber loss; load_loss takes 1, as Keras does "
+    "(torch.nn.HuberLoss(delta=...) if it was another)"
+)
+
+
+def unstored_options(stored: object) -> list[str]:
+    """Return a note for every loss object in `compile`'s losses whose options Keras 3 leaves out of its configuration.
+
+    Keras 3 stores neither the `delta` of a Huber object nor whether it was given, and itself takes 1 when it loads the file
+    (keras 3.15.1, losses/losses.py, Huber.get_config). Keras 2 stored it; a loss by name has the default.
+    """
+    if isinstance(stored, Mapping) and "class_name" in stored:
+        found = find_function(stored, LOSSES)
+        if found is not None and found[0] == "huber" and "delta" not in found[1] and found[2]:
+            return [UNSTORED_DELTA]
+        return []
+    if isinstance(stored, Mapping):
+        stored = list(stored.values())
+    if isinstance(stored, (list, tuple)):
+        return list(dict.fromkeys(note for value in stored for note in unstored_options(value)))
+    return []

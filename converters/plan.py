@@ -17,6 +17,7 @@ from converters.graph import Graph
 from converters.json_text import parse_json
 from converters.layouts import Layout
 from converters.limits import Limits
+from converters.loss_names import unstored_options
 from converters.lowering import Lowering, lower_model, with_input_shape
 from converters.matching.groups import Path, all_thawed, leaves, match_arrays, thawed
 from converters.matching.parts_of_models import only_named_part
@@ -83,6 +84,7 @@ def _plan_graph(checkpoint: Checkpoint) -> Plan:
         raise _joined(lowering.problems)
     architecture = as_saved_agent(architecture, checkpoint.provenance.details.get("kind"))
     notes = [*checkpoint.notes, *notes, *lowering.notes]
+    notes += unstored_options((checkpoint.training or {}).get("loss"))
     moves = _plan_moves(lowering, matched.arrays)
     ignored = [
         *matched.ignored,
