@@ -356,6 +356,7 @@ TARGETS: dict[str, Target] = {
         f"{COMPAT}.pooling:average_pool_same", ("kernel_size", "stride")
     ),
     "compat.resample": Target(f"{COMPAT}.resampling:resample", ("size", "kernel", "antialias")),
+    "compat.crop_middle": Target(f"{COMPAT}.resampling:crop_middle", ("size",)),
     "compat.crop_to_ratio": Target(f"{COMPAT}.resampling:crop_to_ratio", ("size",)),
     "compat.pad_to_ratio": Target(f"{COMPAT}.resampling:pad_to_ratio", ("size", "value")),
     "compat.mask_steps": Target(f"{COMPAT}.masks:mask_steps", ("value",)),

@@ -29,8 +29,8 @@ COMPARED_IN = {
         ("RNN", "StackedRNNCells", "LSTMCell", "GRUCell", "SimpleRNNCell"), "test_cells.py"
     ),
     **dict.fromkeys(("Sequential", "Functional", "Model"), "test_wrappers.py"),
-    "StringLookup": "test_text.py",
-    "TextVectorization": "test_text.py",
+    **dict.fromkeys(("IndexLookup", "StringLookup", "TextVectorization"), "test_text.py"),
+    **dict.fromkeys(("TFDConcat", "TFDIdentity"), "test_text.py"),
     "Variable": "test_variables.py",
     **dict.fromkeys(
         (

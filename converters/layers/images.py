@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
+
 from converters.graph import Layer
 from converters.registry import Example, Plain, Shape, TorchStep, layer
 from converters.rule_parts.windows import Frame, extents
@@ -31,6 +34,27 @@ def resize_step(
         raise unsupported(layer, "interpolation", needed=f"nearest, {', '.join(KERNELS)}")
     kwargs = {"size": size, "kernel": kernel, **({"antialias": True} if antialias else {})}
     return TorchStep("compat.resample", kwargs, shape=shape)
+
+
+def _single_images_too(
+    rule: Callable[..., list[TorchStep]],
+) -> Callable[..., list[TorchStep]]:
+    """Return the rule for one image without a batch, too, of which it makes a batch of one."""
+
+    @wraps(rule)
+    def of_any_rank(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+        if len(shapes[0]) != 3:
+            return rule(layer, *shapes)
+        batch = (1, *shapes[0])
+        steps = rule(layer, batch)
+        after = next((step.shape for step in reversed(steps) if step.shape), batch)
+        return [
+            TorchStep("torch.unsqueeze", {"dim": 0}, shape=batch),
+            *steps,
+            TorchStep("torch.squeeze", {"dim": 0}, shape=after[1:]),
+        ]
+
+    return of_any_rank
 
 
 def _ratio_step(layer: Layer, frame: Frame, size: tuple[int, int], op: str) -> TorchStep:
@@ -63,6 +87,7 @@ def _size(layer: Layer) -> tuple[int, int]:
         Example({"height": 3, "width": 8, "data_format": "channels_first"}, ((3, 5, 6),)),
     ),
 )
+@_single_images_too
 def resizing(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     """Return images of a fixed size."""
     frame, size = Frame.of(layer, shapes[0], 2), _size(layer)
@@ -86,11 +111,15 @@ def resizing(layer: Layer, *shapes: Shape) -> list[TorchStep]:
         Example({"height": 6, "width": 4}, ((5, 7, 2),)),
     ),
 )
+@_single_images_too
 def center_crop(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     """Return the middle of the images; smaller images are cut to the ratio and enlarged."""
     frame, size = Frame.of(layer, shapes[0], 2), _size(layer)
     if None in frame.sizes:
-        raise unsupported(layer, "height", needed="an input of known height and width")
+        step = TorchStep(
+            "compat.crop_middle", {"size": size}, shape=frame.shape(frame.channels, size)
+        )
+        return [*frame.enter(), step, *frame.leave(frame.channels, size)]
     spare = [(found or 0) - wanted for found, wanted in zip(frame.sizes, size, strict=True)]
     if min(spare) < 0:
         return _fitted(layer, frame, size)

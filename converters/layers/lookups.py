@@ -84,6 +84,14 @@ def string_lookup(layer: Layer, *shapes: Shape) -> Lowered:
     return _chain(*_places_of_words(layer, shapes[0], mask, integer(layer, "num_oov_indices", 1)))
 
 
+@layer("IndexLookup", weights=_WEIGHTS, examples=(), takes_text=True, numbers="whole")
+def index_lookup(layer: Layer, *shapes: Shape) -> list[TorchStep] | Lowered:
+    """Return what the layers derived from it do, of numbers or of words by `vocabulary_dtype`."""
+    if text(layer, "vocabulary_dtype", "string") == "string":
+        return string_lookup(layer, *shapes)
+    return integer_lookup(layer, *shapes)
+
+
 @layer("TextVectorization", weights=_WEIGHTS, examples=(), takes_text=True, numbers="whole")
 def text_vectorization(layer: Layer, *shapes: Shape) -> Lowered:
     """Return the places of the words of every text, or how often they occur; texts come as their bytes.

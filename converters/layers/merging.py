@@ -142,6 +142,7 @@ def minimum(layer: Layer, *shapes: Shape) -> Lowered:
     mask="use",
     numbers="kept",
 )
+@layer("TFDConcat", mask="use", numbers="kept")  # of a FeatureSpace
 def concatenate(layer: Layer, *shapes: Shape) -> Lowered:
     """Return the inputs joined along one axis, and so their masks; along the last axis a step of the mask is one of all."""
     axis = integer(layer, "axis", -1)

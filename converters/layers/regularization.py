@@ -31,6 +31,7 @@ def dropout(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     mask="pass",
 )
 @layer("Identity", examples=(Example({}, ((6,),)),), mask="pass")
+@layer("TFDIdentity", numbers="kept")  # of a FeatureSpace
 def identity(_layer: Layer, *_shapes: Shape) -> list[TorchStep]:
     """Return nothing: the output is the input. A penalty on activities is part of the loss, not of the network."""
     return []

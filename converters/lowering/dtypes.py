@@ -46,8 +46,9 @@ def gives_whole_numbers(layer: Layer, arguments: Sequence[str], lowering: Loweri
 
 def gives_words(layer: Layer) -> bool:
     """Tell whether a layer's results are words: those of a vocabulary that is looked up the other way round."""
-    rule = LAYERS.get(layer.class_name)
-    return rule is not None and rule.takes_text and layer.config.get("invert") is True
+    rule, config = LAYERS.get(layer.class_name), layer.config
+    words = config.get("vocabulary_dtype") in (None, "string")
+    return rule is not None and rule.takes_text and words and config.get("invert") is True
 
 
 def needs_floats(layer: Layer, argument: str, lowering: Lowering) -> bool:

@@ -77,6 +77,24 @@ def crop_to_ratio(x: Tensor, *, size: tuple[int, int]) -> Tensor:
     return x[:, :, top : top + rows, left : left + columns]
 
 
+def crop_middle(x: Tensor, *, size: tuple[int, int]) -> Tensor:
+    """Return the middle of (batch, channels, height, width); images smaller than `size` are cut to its ratio and enlarged.
+
+    Source: keras 3.15.1, layers/preprocessing/image_preprocessing/center_crop.py; utils/image_utils.py, `smart_resize`.
+    """
+    height, width = x.shape[2], x.shape[3]
+    if height >= size[0] and width >= size[1]:
+        top, left = (height - size[0]) // 2, (width - size[1]) // 2
+        return x[:, :, top : top + size[0], left : left + size[1]]
+    rows = max(min(height, width * size[0] // size[1]), 1)
+    columns = max(min(width, height * size[1] // size[0]), 1)
+    top, left = (height - rows) // 2, (width - columns) // 2
+    x = x[:, :, top : top + rows, left : left + columns]
+    return torch.nn.functional.interpolate(
+        x, size, mode="bilinear", align_corners=False
+    )
+
+
 def pad_to_ratio(x: Tensor, *, size: tuple[int, int], value: float = 0.0) -> Tensor:
     """Return the images with a border, the same on both sides, so that height and width have the ratio of `size`.
 

@@ -59,7 +59,7 @@ def _filled(graph: Graph, above: str, left: dict[str, str]) -> Graph:
 def _entries(layer: Layer, text: str) -> list[object]:
     """Return the lines, without empty ones at the end, as Keras reads them."""
     lines = text.rstrip("\n").splitlines()
-    if layer.class_name != "IntegerLookup":
+    if layer.class_name != "IntegerLookup" and layer.config.get("vocabulary_dtype") != "int64":
         return list(lines)
     try:
         return [int(line) for line in lines]

@@ -50,3 +50,22 @@ def test_pipeline_is_a_nested_model_and_augmentations_are_noted(keras: Any, tmp_
 
     np.testing.assert_array_equal(found.numpy(), model.predict(x, verbose=0))
     assert any("(RandomFlip) augments in training in Keras" in note for note in result.notes)
+
+
+@pytest.mark.tf
+@pytest.mark.parametrize("shape", [(9, 11, 2), (6, 3, 2), (2, 8, 2)])
+def test_middle_of_images_of_any_size_and_of_one_without_a_batch(
+    keras: Any, tmp_path: Path, shape: tuple[int, int, int]
+) -> None:
+    crop, resizing = keras.layers.CenterCrop(5, 4), keras.layers.Resizing(3, 5)
+    batch, image = keras.Input((None, None, 2)), keras.Input(batch_shape=(None, None, 2))
+    model = keras.Model([batch, image], [crop(batch), crop(image), resizing(image)])
+    model.save(tmp_path / "model.keras")
+    x = np.random.default_rng(5).normal(size=(3, *shape)).astype("float32")
+    legacy = model([x, x[0]])
+
+    torchward.convert(tmp_path / "model.keras", tmp_path / "model.pth")
+    found = torchward.load(tmp_path / "model.pth")(torch.from_numpy(x), torch.from_numpy(x[0]))
+
+    for expected, value in zip(legacy, found, strict=True):
+        np.testing.assert_allclose(value.numpy(), expected.numpy(), rtol=0, atol=1e-6)

@@ -198,3 +198,57 @@ def test_words_into_a_layer_of_numbers_are_refused(keras: Any, tmp_path: Path) -
 
     with pytest.raises(ConversionError, match=r"'row' .* takes words"):
         torchward.convert(tmp_path / "m.keras", tmp_path / "m.pth")
+
+
+def test_the_layer_behind_both_lookups_goes_by_its_vocabulary(keras: Any, tmp_path: Path) -> None:
+    from keras.src.layers.preprocessing.index_lookup import IndexLookup
+
+    settings: dict[str, Any] = {"max_tokens": None, "num_oov_indices": 1, "mask_token": None}
+    unknown: dict[str, str] = {"oov_token": "?"}
+    words, numbers = keras.Input((2,), dtype="string"), keras.Input((2,), dtype="int64")
+    lookups = [
+        IndexLookup(**unknown, vocabulary_dtype="string", **settings),
+        IndexLookup(oov_token=-9, vocabulary_dtype="int64", vocabulary=[7, 3], **settings),
+    ]
+    lookups[0].adapt(WORDS[[0, 2]])  # an empty word at the end is lost in the file
+    model = keras.Model([words, numbers], [lookups[0](words), lookups[1](numbers)])
+    asked = np.array([[3, 4], [7, -9], [0, 7]])
+    wanted = model([keras.ops.convert_to_tensor(value) for value in (WORDS, asked)])
+
+    for network in _converted(model, tmp_path):
+        found = network(text_bytes(WORDS), torch.from_numpy(asked))
+        for expected, value in zip(wanted, found, strict=True):
+            np.testing.assert_array_equal(value.numpy(), np.asarray(expected))
+
+
+@pytest.mark.slow
+def test_a_feature_space_is_a_network_of_its_layers(keras: Any, tmp_path: Path) -> None:
+    kinds = keras.utils.FeatureSpace
+    space = kinds(
+        {
+            "word": kinds.string_categorical(num_oov_indices=0),
+            "size": kinds.float(),
+            "age": kinds.float_normalized(),
+            "both": kinds.integer_hashed(num_bins=5),
+        },
+        crosses=[kinds.cross(("word", "both"), crossing_dim=8)],
+        output_mode="concat",
+    )
+    data = {
+        "word": np.array(["up", "left", "up"]),
+        "size": np.array([0.5, -2.0, 7.25], np.float32),
+        "age": np.array([3.0, 4.0, 8.0], np.float32),
+        "both": np.array([4, 11, 4]),
+    }
+    data = {name: value[:, None] for name, value in sorted(data.items())}
+    space.adapt(pytest.importorskip("tensorflow").data.Dataset.from_tensor_slices(data).batch(3))
+    inputs = dict(sorted(space.get_inputs().items()))
+    model = keras.Model(inputs, space.get_encoded_features())
+    wanted = model({name: keras.ops.convert_to_tensor(value) for name, value in data.items()})
+
+    for network in _converted(model, tmp_path):
+        values = {
+            name: text_bytes(value) if name == "word" else torch.from_numpy(value)
+            for name, value in data.items()
+        }
+        np.testing.assert_allclose(network(**values).numpy(), np.asarray(wanted), rtol=0, atol=1e-6)
