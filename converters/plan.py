@@ -19,6 +19,7 @@ from converters.layouts import Layout
 from converters.limits import Limits
 from converters.loss_names import unstored_options
 from converters.lowering import Lowering, lower_model, with_input_shape
+from converters.lowering.dtypes import as_declared
 from converters.matching.groups import Path, all_thawed, leaves, match_arrays, thawed
 from converters.matching.parts_of_models import only_named_part
 from converters.matching.stored_forms import settle_forms
@@ -76,6 +77,7 @@ def _plan_graph(checkpoint: Checkpoint) -> Plan:
     _check_rules(graph)
     checkpoint = only_named_part(checkpoint, graph)
     matched = match_arrays(graph, checkpoint.layers)
+    matched = replace(matched, arrays=as_declared(graph, matched.arrays))
     graph = settle_forms(graph, matched.arrays, checkpoint)
     graph, optimizer, notes = _plan_optimizer(checkpoint, graph, matched.arrays, sure=not assumed)
     lowering = Lowering(None if optimizer is None else optimizer.read_iterations())

@@ -24,6 +24,7 @@ from converters.limits import MAX_ARRAY_BYTES
 from converters.matching.cudnn import is_unfolded
 from converters.matching.groups import KEPT_TWICE
 from converters.matching.keras1_gates import JOINT
+from converters.matching.lora import has_lora
 from converters.optimizers.stored_names import dialect_of
 from converters.planned import Plan
 
@@ -159,8 +160,8 @@ def make_record(
     stored = checkpoint.stored
     if stored is None or stored.format not in OPTIMIZER_GROUPS:
         return None
-    if any(is_unfolded(move.source) for move in plan.moves):
-        return None  # what cuDNN's layers stored is not written back
+    if any(is_unfolded(move.source) or has_lora(move.source) for move in plan.moves):
+        return None  # what cuDNN's layers stored, and what LoRA learned apart, is not written back
     prefix = OPTIMIZER_GROUPS[stored.format]
     optimizer = _optimizer_record(checkpoint, plan, stored)
     placed = {

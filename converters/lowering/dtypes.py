@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+import numpy as np
+
+from converters.checkpoint import ArrayInfo
 from converters.errors import UnsupportedError
 from converters.graph import Graph, Layer
 from converters.lowering.state import Lowering
-from converters.matching.groups import leaves
+from converters.matching.groups import Path, leaves
 from converters.registry import LAYERS, LayerRule
 
+Arrays = Mapping[Path, Mapping[str, ArrayInfo]]
 PRECISION = ("float16", "float32", "float64")
 """Types of weights, from the least precise on; those of bfloat16 are read as float32, which has each of its numbers."""
 
@@ -35,6 +39,25 @@ def variable_dtype(layer: Layer) -> str | None:
     if name.startswith("mixed_") or name == "bfloat16":
         return "float32"
     return name if name in PRECISION else None
+
+
+def as_declared(graph: Graph, arrays: Arrays) -> Arrays:
+    """Return the arrays with those of half precision in the type of their layer, as Keras reads them.
+
+    Kernels with LoRA are stored as their layer computes: float16 under mixed_float16, for a weight of float32.
+    """
+    layers = dict(leaves(graph))
+    return {
+        path: {role: _widened(layers[path].owner(role)[0], info) for role, info in found.items()}
+        for path, found in arrays.items()
+    }
+
+
+def _widened(layer: Layer, info: ArrayInfo) -> ArrayInfo:
+    declared = variable_dtype(layer)
+    if declared not in ("float32", "float64") or info.dtype != np.float16:
+        return info
+    return replace(info, dtype=np.dtype(declared), read=lambda: info.read().astype(declared))
 
 
 def gives_whole_numbers(layer: Layer, arguments: Sequence[str], lowering: Lowering) -> bool:

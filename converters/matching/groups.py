@@ -18,6 +18,7 @@ from converters.matching.assignment import assign, assign_by_order, listed_roles
 from converters.matching.cudnn import unfold
 from converters.matching.keras1_gates import join_gates
 from converters.matching.keras1_groups import deal_out
+from converters.matching.lora import join_lora
 from converters.matching.quantization import QUANTIZED, QUANTIZED_TO_FLOAT8
 from converters.registry import Weight, find_layer_rule
 
@@ -158,7 +159,7 @@ def _match_names(
         if layer.graph:
             assign_by_order(entry, needed, found, problems)
         else:
-            entry = replace(entry, arrays=join_gates(layer, entry.arrays))
+            entry = replace(entry, arrays=join_lora(layer, join_gates(layer, entry.arrays)))
             assign(entry, parts[0][0], [weight for _, weight in needed], found, problems)
     problems += [f"the architecture has no layer for the arrays of '{name}'" for name in by_name]
 

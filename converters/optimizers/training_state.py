@@ -16,6 +16,7 @@ from converters.lowering import Lowering
 from converters.matching.cudnn import is_unfolded
 from converters.matching.groups import Path, leaves, stored_weights
 from converters.matching.keras1_order import by_name, in_model_order
+from converters.matching.lora import has_lora
 from converters.moves import Move
 from converters.optimizers.by_name import plan_named, selected_weights
 from converters.optimizers.constraints import find_constraint
@@ -57,10 +58,8 @@ def plan_optimizer_state(
     infos = [info for _, info in places]
     if state.weights:
         return _plan_in_own_order(state, infos)
-    if any(is_unfolded(info) for info in infos):
-        return None, [
-            "the optimizer state is not converted: cuDNN's layers kept it in a layout of their own"
-        ]
+    if (reason := _stored_otherwise(infos)) is not None:
+        return None, [f"the optimizer state is not converted: {reason}"]
     paths = ["/".join((*path, role)) for (path, role), _ in places]
     # The weights of a Sequential are named after it, unless it was used inside another model first.
     forms = [[f"{graph.name}/{path}" for path in paths], paths]
@@ -340,4 +339,13 @@ def _penalty(setting: object) -> tuple[float, float] | None:
             # Not NaN, and not an integer that is larger than any float.
             if len(numbers) == 2 and all(abs(value) <= sys.float_info.max for value in numbers):
                 return float(numbers[0]), float(numbers[1])
+    return None
+
+
+def _stored_otherwise(weights: Sequence[ArrayInfo]) -> str | None:
+    """Return why the slots in the file are not those of the weights, if they are not."""
+    if any(is_unfolded(info) for info in weights):
+        return "cuDNN's layers kept it in a layout of their own"
+    if any(has_lora(info) for info in weights):
+        return "it is that of LoRA's matrices, which are in the kernels now"
     return None
