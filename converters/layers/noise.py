@@ -64,7 +64,7 @@ def shared_axes(layer: Layer, shape: Shape) -> tuple[int, ...]:
     for axis, (drawn, size) in enumerate(zip(noise, shape, strict=True)):
         if drawn == 1 and size != 1:
             shared.append(axis)
-        elif drawn not in (None, size):
+        elif drawn not in (None, size) and axis:  # a batch that is stated goes by whatever comes
             raise unsupported(layer, "noise_shape", needed=needed)
     return tuple(shared)
 
