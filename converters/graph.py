@@ -77,6 +77,7 @@ class Call:
     args: tuple[
         object, ...
     ] = ()  # what came without a name: `Operand`, numbers, lists and slices of them
+    dtypes: tuple[str, ...] = ()  # of the inputs, as the file says them; () or "" where it does not
 
 
 @dataclass(frozen=True, slots=True)

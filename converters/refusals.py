@@ -4,6 +4,8 @@ from __future__ import annotations
 
 _CODE = "holds or names code, and code from a file is never run"
 
+_UNKNOWN_SIZE = "gives tensors whose size depends on the elements of its input"
+
 REFUSED = {
     "FlaxLayer": _CODE,
     "JaxLayer": _CODE,
@@ -12,6 +14,15 @@ REFUSED = {
     "TFSMLayer": "runs a SavedModel that is not in the file",
     "Layer": "computes nothing by itself: it is what all layers are made from",
     "Wrapper": "computes nothing by itself: it is what wrapping layers are made from",
+    **{
+        f"ops.{name}": _CODE
+        for name in (
+            *("AssociativeScan", "Cond", "ForiLoop", "Map", "Scan", "Switch", "VectorizedMap"),
+            "WhileLoop",
+        )
+    },
+    "ops.Nonzero": _UNKNOWN_SIZE,
+    "ops.Unique": _UNKNOWN_SIZE,
 }
 """Class name to why there is no rule."""
 NOT_LAYERS = {

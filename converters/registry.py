@@ -119,9 +119,10 @@ MASK_USES = ("pass", "drop", "end", "use")
 without a warning; the rule computes with it."""
 
 
-NUMBERS = ("whole", "kept", "places")
+NUMBERS = ("whole", "kept", "places", "floats")
 """What becomes of whole numbers in a layer: it gives such; it gives what it takes, in another arrangement; they are
-places in a table. Where nothing is said, weights multiply them, and the layer computes with floating ones."""
+places in a table; it makes floating ones of them. Where nothing is said, weights multiply them, and a layer with weights
+computes with floating ones."""
 
 
 @dataclass(frozen=True, slots=True)

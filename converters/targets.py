@@ -10,7 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from converters.agent_targets import AGENT_FUNCTIONS, AGENT_MODULES
-from converters.torch_functions import INFIX, LINEAR_ALGEBRA, OPERATIONS, TORCH_FUNCTIONS
+from converters.torch_functions import (
+    INFIX,
+    LINEAR_ALGEBRA,
+    OPERATIONS,
+    PLACES,
+    TORCH_FUNCTIONS,
+    WITHOUT_NAN,
+)
 
 COMPAT = "torch_impl.keras_compat"
 STOCK_MODULES = ("torch", "torch.nn", "torch.nn.functional", "torch.linalg", "operator")
@@ -351,6 +358,7 @@ TARGETS: dict[str, Target] = {
     "operator.getitem": Target("operator:getitem", ("index",)),
     "operator.pow": Target("operator:pow", CONSTANTS, infix="**"),
     "compat.pad_same": Target(f"{COMPAT}.padding:pad_same", ("window", "stride")),
+    "compat.pad_with_own": Target(f"{COMPAT}.padding:pad_with_own", ("pad", "mode")),
     "compat.max_pool_same": Target(f"{COMPAT}.pooling:max_pool_same", ("kernel_size", "stride")),
     "compat.average_pool_same": Target(
         f"{COMPAT}.pooling:average_pool_same", ("kernel_size", "stride")
@@ -393,8 +401,11 @@ TARGETS: dict[str, Target] = {
         for name, sign in INFIX.items()
     },
     **{
-        f"compat.{name}": Target(f"{COMPAT}.operations:{name}", known)
-        for name, known in OPERATIONS.items()
+        f"compat.{name}": Target(f"{COMPAT}.{module}:{name}", known)
+        for module, functions in (
+            *(("operations", OPERATIONS), ("without_nan", WITHOUT_NAN), ("scattering", PLACES)),
+        )
+        for name, known in functions.items()
     },
 }
 """Key in plans and .pth files to operation. `register_target` adds a user's own."""

@@ -10,7 +10,7 @@ _OF_EVERY_ELEMENT = (
     *("exp2", "expm1", "log1p", "log2", "log10", "rsqrt", "reciprocal", "sign", "signbit"),
     *("floor", "ceil", "trunc", "isfinite", "isinf", "isnan", "isneginf", "isposinf"),
     *("logical_not", "bitwise_not", "erf", "erfc", "erfinv", "deg2rad", "rad2deg", "sinc", "i0"),
-    *("digamma", "lgamma"),
+    *("digamma", "lgamma", "real", "conj", "angle", "isreal"),
 )
 _OF_TWO = (
     *("atan2", "hypot", "logaddexp", "logaddexp2", "logical_and", "logical_or", "logical_xor"),
@@ -27,8 +27,12 @@ TORCH_FUNCTIONS: dict[str, tuple[str, ...]] = {
     "all": ("dim", "keepdim"),
     "var": ("dim", "keepdim", "correction"),
     "std": ("dim", "keepdim", "correction"),
+    "nanmean": ("dim", "keepdim"),
+    "nansum": ("dim", "keepdim"),
     "count_nonzero": ("dim",),
     "quantile": ("q", "dim", "keepdim", "interpolation"),
+    "nanquantile": ("q", "dim", "keepdim", "interpolation"),
+    "isin": ("invert",),
     "cumsum": ("dim",),
     "cumprod": ("dim",),
     "diff": ("n", "dim"),
@@ -81,6 +85,8 @@ INFIX: dict[str, str] = {
 OPERATIONS: dict[str, tuple[str, ...]] = {
     "constant": ("values", "dtype"),
     "cast": ("dtype",),
+    "cube_root": (),
+    "round_decimals": ("decimals",),
     "divide_no_nan": (),
     "heaviside": (),
     "ldexp": (),
@@ -98,3 +104,17 @@ OPERATIONS: dict[str, tuple[str, ...]] = {
     "weighted_average": ("dim",),
 }
 """Function of `torch_impl.keras_compat.operations` to its arguments."""
+WITHOUT_NAN: dict[str, tuple[str, ...]] = {
+    "replace_nan": ("value",),
+    "extreme_without_nan": ("dim", "keepdim", "largest"),
+    "place_without_nan": ("dim", "keepdim", "largest"),
+    "variance_without_nan": ("dim", "keepdim"),
+}
+"""Function of `torch_impl.keras_compat.without_nan` to its arguments."""
+PLACES: dict[str, tuple[str, ...]] = {
+    "slice_at": ("shape",),
+    "update_at": (),
+    "scatter_values": ("shape",),
+    "scatter_onto": ("reduce",),
+}
+"""Function of `torch_impl.keras_compat.scattering` to its arguments."""

@@ -16,7 +16,7 @@ import torch
 import torchward
 from parity_tests.test_operators import TOLERANCE, difference
 
-pytestmark = pytest.mark.tf
+pytestmark = [pytest.mark.tf, pytest.mark.filterwarnings("ignore:You passed `rms_scaling")]
 
 Build = Callable[[Any, Any], list[Any]]
 """keras.ops and an input of (batch, 4, 6) to outputs."""
@@ -41,6 +41,16 @@ def whole(ops: Any, x: Any) -> Any:
 def squares(ops: Any, x: Any) -> Any:
     """Return a positive definite matrix of 4 x 4 for every sample."""
     return ops.matmul(x, ops.transpose(x, (0, 2, 1))) + ops.eye(4, dtype="float64")
+
+
+def fixed(ops: Any, x: Any) -> Any:
+    """Return the first of x without its gradient: TensorFlow has none for updates of slices."""
+    return ops.stop_gradient(x[0])
+
+
+def gaps(ops: Any, x: Any) -> Any:
+    """Return numbers from x, NaN where x is below -0.5."""
+    return ops.log(x + 0.5)
 
 
 FAMILIES: dict[str, Build] = {
@@ -89,6 +99,9 @@ FAMILIES: dict[str, Build] = {
         *(f(whole(ops, x), whole(ops, ops.flip(x, axis=1))) for f in (ops.gcd, ops.lcm)),
         *(ops.argmin(x, axis=1), ops.digitize(x, np.array([-0.5, 0.0, 0.7]))),
         ops.multi_hot(ops.abs(whole(ops, x))[:, 0] % 5, 5),
+        *(f(whole(ops, x), axis=1) for f in (ops.mean, ops.var, ops.std, ops.average, ops.sum)),
+        *(ops.round(7 * whole(ops, x), decimals=-1), ops.mean(x > 0.0, axis=1)),
+        ops.isin(whole(ops, x), [1, -2]),
     ],
     "activations": lambda ops, x: [
         *(f(x) for f in (ops.celu, ops.elu, ops.gelu, ops.glu, ops.hard_sigmoid, ops.hard_silu)),
@@ -115,6 +128,57 @@ FAMILIES: dict[str, Build] = {
         *(ops.amax(x, axis=1), ops.amin(x, axis=2), ops.var(x, axis=(1, 2)), ops.median(x, axis=2)),
         *(ops.quantile(x, 0.25, axis=2), ops.cumprod(x, axis=1)),
         ops.average(x, axis=2, weights=np.arange(1.0, 7.0)),
+    ],
+    "without NaN": lambda ops, x: [
+        *(f(gaps(ops, x), axis=1) for f in (ops.nansum, ops.nanmean, ops.nanmax, ops.nanmin)),
+        *(f(gaps(ops, x), axis=(1, 2)) for f in (ops.nanvar, ops.nanstd, ops.nanprod)),
+        *(ops.nanmax(x, axis=1, keepdims=True), ops.nanargmax(gaps(ops, x), axis=2)),
+        *(ops.nanargmin(gaps(ops, x), axis=1), ops.nancumsum(gaps(ops, x), axis=1)),
+        *(ops.nancumprod(gaps(ops, x), axis=2), ops.ptp(x, axis=2, keepdims=True)),
+        ops.nanmin(gaps(ops, -ops.abs(x) - 0.6), axis=1),
+    ],
+    "padding": lambda ops, x: [
+        ops.pad(x, ((0, 0), (2, 1), (0, 5)), "reflect"),
+        ops.pad(x, ((0, 0), (1, 4), (6, 0)), "symmetric"),
+        ops.pad(whole(ops, x), ((0, 0), (3, 0), (0, 2)), "reflect"),
+        ops.pad(x, ((0, 1), (1, 0), (0, 2)), constant_values=1.5),
+        ops.image.pad_images(x[..., None], 1, 2, target_height=8, target_width=9),
+        ops.image.crop_images(x[..., None], 1, 2, target_height=2, right_cropping=1),
+    ],
+    "rows": lambda ops, x: [
+        *(f(x[0]) for f in (ops.sort, ops.diag)),
+        *(ops.sort(x, axis=None), ops.argsort(x, axis=None), ops.take(x, [3, 0, 7])),
+        *(ops.cumsum(x, axis=None), ops.repeat(x[0], 3), ops.diff(x, n=5, axis=1)),
+        *(ops.append(x[:, 0], 2.0 * x), ops.diagflat(x[0, :2, :2], k=-1)),
+        *(
+            ops.diag(x[0], k=-2),
+            ops.expand_dims(ops.vdot(x, x), 0),
+            ops.inner(x, x[0]),
+            ops.kron(x[0], x[1, :2]),
+        ),
+    ],
+    "places": lambda ops, x: [
+        ops.scatter(np.array([[1], [3], [1]]), x[0, :3], (5, 6)),
+        ops.scatter_update(x[0], np.array([[1], [3]]), x[1, :2]),
+        *(
+            ops.scatter_update(x[0], np.array([[1, 2], [1, 2], [3, 0]]), x[1, 0, :3], reduction)
+            for reduction in ("add", "max", "min", "mul")
+        ),
+        *(
+            ops.slice_update(fixed(ops, x), np.array([1, 2]), fixed(ops, x)[:2, :3]),
+            ops.imag(x),
+            ops.real(x),
+        ),
+        ops.slice(x[0], ops.abs(whole(ops, x))[0, 0, :2] % 2, (2, 3)),
+        *(ops.conj(x), ops.angle(x), ops.isreal(x), ops.cbrt(x)),
+        ops.searchsorted(ops.sort(x[0, 0]), x[1, 1]),
+    ],
+    "normalizing": lambda ops, x: [
+        ops.rms_normalization(x, np.linspace(0.5, 2.0, 6), epsilon=0.01),
+        ops.rms_normalization(x, axis=(1, 2)),
+        ops.layer_normalization(x, np.linspace(0.5, 2.0, 6), np.linspace(-1.0, 1.0, 6)),
+        ops.layer_normalization(x, np.linspace(0.5, 2.0, 4), axis=1, epsilon=0.01),
+        ops.layer_normalization(x, np.linspace(0.5, 2.0, 6), rms_scaling=True),
     ],
     "images": lambda ops, x: [
         *(ops.average_pool(x, 2, 2), ops.max_pool(x, 2, 1, "same")),

@@ -22,10 +22,12 @@ class Node:
     inputs: list[TensorRef] = field(default_factory=list)
     args: tuple[object, ...] = ()
     kwargs: dict[str, object] = field(default_factory=dict)
+    dtypes: list[str] = field(default_factory=list)
 
-    def operand(self, ref: TensorRef) -> Operand:
-        """Note a tensor; returns its place."""
+    def operand(self, ref: TensorRef, dtype: object = "") -> Operand:
+        """Note a tensor and its type, if that is stored; returns its place."""
         self.inputs.append(ref)
+        self.dtypes.append(dtype if isinstance(dtype, str) else "")
         return Operand(len(self.inputs) - 1)
 
 
@@ -65,7 +67,8 @@ def _argument(value: object, parsed: Node, *, bare: bool = False) -> object:
     if isinstance(value, Mapping):
         kind, config = value.get("class_name"), value.get("config")
         if kind == "__keras_tensor__" and isinstance(config, Mapping):
-            return parsed.operand(parse_ref(cast("Sequence[object]", config["keras_history"])))
+            ref = parse_ref(cast("Sequence[object]", config["keras_history"]))
+            return parsed.operand(ref, config.get("dtype"))
         if kind == "__slice__" and isinstance(config, Mapping):
             return slice(config.get("start"), config.get("stop"), config.get("step"))
         if kind in ("__numpy__", "__tensor__") and isinstance(config, Mapping):

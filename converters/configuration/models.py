@@ -172,6 +172,7 @@ def _parse_functional(config: Mapping[str, object], dialect: Dialect) -> Graph:
             tuple(shift_ref(ref, offsets) for ref in node.inputs),
             node.kwargs,
             node.args,
+            tuple(node.dtypes),
         )
         for name, index, node in nodes
     ]

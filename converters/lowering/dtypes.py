@@ -9,7 +9,7 @@ import numpy as np
 
 from converters.checkpoint import ArrayInfo
 from converters.errors import UnsupportedError
-from converters.graph import Graph, Layer
+from converters.graph import Call, Graph, Layer
 from converters.lowering.state import Lowering
 from converters.matching.groups import Path, leaves
 from converters.registry import LAYERS, LayerRule
@@ -75,8 +75,17 @@ def gives_words(layer: Layer) -> bool:
 
 
 def needs_floats(layer: Layer, argument: str, lowering: Lowering) -> bool:
-    """Tell whether an argument is of whole numbers that weights multiply, which torch does with floating ones only."""
-    return argument in lowering.whole and _multiplies(layer)
+    """Tell whether an argument is of whole numbers with which torch does not compute what Keras does."""
+    return argument in lowering.whole and (_multiplies(layer) or _numbers(layer) == "floats")
+
+
+def note_whole_numbers(call: Call, arguments: Sequence[str], lowering: Lowering) -> None:
+    """Note which arguments are whole numbers by the types that Keras 3 stores with the tensors of a call."""
+    for dtype, argument in zip(call.dtypes, arguments, strict=False):
+        if dtype.startswith(("int", "uint", "bool")):
+            lowering.whole.add(argument)
+        if dtype == "bool":
+            lowering.flags.add(argument)
 
 
 def _multiplies(layer: Layer) -> bool:

@@ -26,6 +26,7 @@ from converters.lowering.dtypes import (
     gives_whole_numbers,
     gives_words,
     input_dtype,
+    note_whole_numbers,
     parameter_dtype,
     variable_dtype,
     with_text,
@@ -184,6 +185,7 @@ def _lower_calls(
         if missing:
             continue  # the step before failed; its problem is listed
         arguments = [_carried(values[ref], lowering) for ref in call.inputs]
+        note_whole_numbers(call, [argument.name for argument in arguments], lowering)
         if layer.class_name == "InputLayer":
             values[TensorRef(call.layer, call.call)] = arguments[0]
             continue

@@ -54,5 +54,5 @@ class Lowering:
     modes: dict[str, str] = field(default_factory=dict)
     dtypes: dict[str, str] | None = None  # of values, where layers differ in precision
     whole: set[str] = field(default_factory=set)  # values of whole numbers
-    flags: set[str] = field(default_factory=set)  # those of them that are inputs of bool
+    flags: set[str] = field(default_factory=set)  # those of them that are of bool
     text: set[str] = field(default_factory=set)  # values of words

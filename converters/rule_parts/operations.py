@@ -105,6 +105,13 @@ class Operation:
         )
         return name
 
+    def in_a_row(self, name: str) -> tuple[str, Shape]:
+        """Add the step that puts all elements of a value in a row; returns its name and shape."""
+        step = row_step(self.shape(name))
+        return self.result(step.op, step.kwargs, of=[self.value(name)], shape=step.shape), (
+            step.shape or ()
+        )
+
     def only(self, *names: str) -> None:
         """Raise UnsupportedError if a tensor was given for any other argument."""
         for name, value in self.settings.items():
@@ -126,6 +133,12 @@ class Operation:
             TorchStep(op, dict(kwargs or {}), shape=shape, inputs=tuple(of), results=(name,))
         )
         return name
+
+
+def row_step(shape: Shape) -> TorchStep:
+    """Return the step that puts all elements in a row."""
+    total = None if None in shape else math.prod(size or 0 for size in shape)
+    return TorchStep("torch.reshape", {"shape": (-1,)}, shape=(total,))
 
 
 def dtype_of(layer: Layer, key: str, default: str | None = None) -> str:

@@ -22,6 +22,20 @@ def cast(x: Tensor, *, dtype: str) -> Tensor:
     return x.to(getattr(torch, dtype))
 
 
+def cube_root(x: Tensor) -> Tensor:
+    """Return the real number whose third power is x."""
+    return torch.sign(x) * torch.abs(x) ** (1 / 3)
+
+
+def round_decimals(x: Tensor, *, decimals: int) -> Tensor:
+    """Return x with some decimals, or with zeros before the point; whole numbers stay such."""
+    if not x.is_floating_point():
+        if decimals > 0:
+            return x
+        return torch.round(x.to(torch.float32), decimals=decimals).to(x.dtype)
+    return torch.round(x, decimals=decimals)
+
+
 def divide_no_nan(x: Tensor, y: Tensor) -> Tensor:
     """Return x / y, and 0 with gradients of 0 where y is 0."""
     zero = y == 0

@@ -1,7 +1,8 @@
-"""TensorFlow's SAME padding for sizes that are only known when the network runs."""
+"""Padding whose cells depend on the size, or are taken from the tensor itself. Each function stands alone."""
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 
@@ -26,3 +27,29 @@ def pad_same(x: Tensor, *, window: tuple[int, ...], stride: tuple[int, ...]) -> 
         total = max((windows - 1) * stride[axis] + window[axis] - size, 0)
         pad += [total // 2, total - total // 2]
     return nn.functional.pad(x, pad)
+
+
+def pad_with_own(x: Tensor, *, pad: tuple[tuple[int, int], ...], mode: str) -> Tensor:
+    """Return x with elements of its own before and after its axes.
+
+    Args:
+        x: of any type and rank; `F.pad` knows floating numbers and some ranks only.
+        pad: cells before and after, for every axis.
+        mode: "reflect" mirrors about the border element, "symmetric" about the border, "edge" repeats the border
+            element, "wrap" goes on at the other end.
+    """
+    for axis, (before, after) in enumerate(pad):
+        size = x.shape[axis]
+        places = torch.arange(-before, size + after, device=x.device)
+        if mode == "reflect":
+            places = places.abs()
+            places = torch.where(places < size, places, 2 * (size - 1) - places)
+        elif mode == "symmetric":
+            places = torch.where(places < 0, -1 - places, places)
+            places = torch.where(places < size, places, 2 * size - 1 - places)
+        elif mode == "edge":
+            places = places.clamp(0, size - 1)
+        else:
+            places = places % size
+        x = torch.index_select(x, axis, places) if before or after else x
+    return x

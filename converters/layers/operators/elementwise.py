@@ -7,7 +7,7 @@ from typing import cast
 
 from converters.graph import Layer, Operand
 from converters.registry import Plain, Shape, TorchStep, layer
-from converters.rule_parts.operations import Operation, broadcast, dtype_of, refused
+from converters.rule_parts.operations import Operation, broadcast, call_of, dtype_of, refused
 from converters.settings import integer, optional_number
 
 INFIX = {
@@ -54,6 +54,8 @@ BETWEEN = {
     "ops.Ldexp": "compat.ldexp",
 }
 """Functions of two tensors; a constant is made one."""
+OF_FLOATS = ("ops.Hypot", "ops.Logaddexp", "ops.Logaddexp2", "ops.Nextafter")
+"""Functions of two that torch has for floating numbers only."""
 FUNCTIONS: dict[str, tuple[str, dict[str, Plain]]] = {
     **{
         f"ops.{name}": (f"torch.{name.lower()}", {})
@@ -81,6 +83,13 @@ FUNCTIONS: dict[str, tuple[str, dict[str, Plain]]] = {
         for name in ("sin", "cos", "tan", "sinh", "cosh", "tanh")
     },
     "ops.Negative": ("torch.neg", {}),
+    "ops.Cbrt": ("compat.cube_root", {}),
+    "ops.Real": ("torch.real", {}),
+    "ops.Imag": ("torch.zeros_like", {}),
+    "ops.Conj": ("torch.conj", {}),
+    "ops.Conjugate": ("torch.conj", {}),
+    "ops.Angle": ("torch.angle", {}),
+    "ops.Isreal": ("torch.isreal", {}),
     "ops.Absolute": ("torch.abs", {}),
     "ops.Abs": ("torch.abs", {}),
     "ops.Fabs": ("torch.abs", {}),
@@ -112,7 +121,8 @@ def binary(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     return _between(operation, op)
 
 
-@layer(*BETWEEN, takes_call=True)
+@layer(*(name for name in BETWEEN if name not in OF_FLOATS), takes_call=True)
+@layer(*OF_FLOATS, takes_call=True, numbers="floats")
 def function_of_two(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     """Return a function of two tensors."""
     return _between(Operation.of(layer, shapes, "x1", "x2"), BETWEEN[layer.class_name])
@@ -131,6 +141,8 @@ def unary(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     operation = Operation.of(layer, shapes, "x", "dtype")
     operation.only("x")
     operation.tensor("x")
+    if any(dtype.startswith("complex") for dtype in call_of(layer).dtypes):
+        raise refused(layer, "complex numbers; no rule for them")
     op, kwargs = FUNCTIONS[layer.class_name]
     return [TorchStep(op, kwargs), *_typed(operation)]
 
@@ -158,7 +170,9 @@ def round_elements(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     """Return whole numbers, or numbers with some decimals; halves go to the even one."""
     operation = Operation.of(layer, shapes, "x", "decimals")
     decimals = integer(operation.layer, "decimals", 0)
-    return [TorchStep("torch.round", {"decimals": decimals} if decimals else {})]
+    if decimals:
+        return [TorchStep("compat.round_decimals", {"decimals": decimals})]
+    return [TorchStep("torch.round")]
 
 
 @layer("ops.Cast", "ops.SaturateCast", takes_call=True)

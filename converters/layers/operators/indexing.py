@@ -14,9 +14,9 @@ from converters.rule_parts.operations import (
     flat,
     plain_numbers,
     refused,
-    shape_of,
+    row_step,
 )
-from converters.settings import integer, integers, unsupported
+from converters.settings import flag, integer, integers, unsupported
 
 
 @layer("ops.GetItem", takes_call=True)
@@ -102,8 +102,17 @@ def _sliced(item: slice, size: int | None) -> int | None:
 
 @layer("ops.Slice", takes_call=True)
 def slice_from(layer: Layer, *shapes: Shape) -> list[TorchStep]:
-    """Return some elements of every axis from a start on; -1 are all that follow."""
+    """Return some elements of every axis from a start on; -1 are all that follow, from a fixed start."""
     operation = Operation.of(layer, shapes, "inputs", "start_indices", "shape")
+    if isinstance(operation.settings.get("start_indices"), Operand):
+        sizes = integers(operation.layer, "shape")
+        if len(sizes) != len(operation.shape("inputs")) or min(sizes, default=0) < 0:
+            raise refused(
+                layer, f"shape {sizes} from starts that are a tensor, fixed sizes are needed"
+            )
+        names = [operation.tensor("inputs"), operation.tensor("start_indices")]
+        operation.result("compat.slice_at", {"shape": sizes}, of=names, shape=sizes)
+        return operation.steps
     operation.only("inputs")
     starts, sizes = (integers(operation.layer, key) for key in ("start_indices", "shape"))
     if len(starts) != len(shapes[0]) or len(sizes) != len(starts):
@@ -115,18 +124,65 @@ def slice_from(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     return _item(layer, shapes[0], list(index))
 
 
+@layer("ops.SliceUpdate", takes_call=True)
+def slice_update(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+    """Return x with a block of other elements from a start on."""
+    operation = Operation.of(layer, shapes, "inputs", "start_indices", "updates")
+    names = [operation.value(key) for key in ("inputs", "start_indices", "updates")]
+    operation.result("compat.update_at", of=names, shape=operation.shape("inputs"))
+    return operation.steps
+
+
+@layer("ops.Scatter", takes_call=True)
+def scatter(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+    """Return zeros of a fixed shape with values added at some places."""
+    operation = Operation.of(layer, shapes, "indices", "values", "shape")
+    operation.only("indices", "values")
+    sizes = integers(operation.layer, "shape")
+    names = [operation.value("indices"), operation.value("values")]
+    operation.result("compat.scatter_values", {"shape": sizes}, of=names, shape=sizes)
+    return operation.steps
+
+
+@layer("ops.ScatterUpdate", takes_call=True)
+def scatter_update(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+    """Return x with other elements at some places, or joined with those that are there."""
+    operation = Operation.of(layer, shapes, "inputs", "indices", "updates")
+    given = operation.settings.get("reduction")
+    known = {"add": "sum", "max": "amax", "min": "amin", "mul": "prod"}
+    if given is not None and given not in known:
+        raise unsupported(operation.layer, "reduction", needed=f"null, {', '.join(known)}")
+    kwargs: dict[str, Plain] = {} if given is None else {"reduce": known[str(given)]}
+    names = [operation.value(key) for key in ("inputs", "indices", "updates")]
+    operation.result("compat.scatter_onto", kwargs, of=names, shape=operation.shape("inputs"))
+    return operation.steps
+
+
+@layer("ops.IsIn", takes_call=True)
+def is_in(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+    """Return which elements are among those of another tensor."""
+    operation = Operation.of(layer, shapes, "x1", "x2", "assume_unique", "invert")
+    names = [operation.value("x1"), operation.value("x2")]
+    inverted = flag(operation.layer, "invert", default=False)
+    kwargs: dict[str, Plain] = {"invert": True} if inverted else {}
+    operation.result("torch.isin", kwargs, of=names, shape=operation.shape("x1"))
+    return operation.steps
+
+
 @layer("ops.Take", takes_call=True)
 def take(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     """Return the elements at some places of an axis; the places are fixed or a tensor."""
     operation = Operation.of(layer, shapes, "x", "indices", "axis")
-    shape = operation.shape("x")
-    if operation.settings.get("axis") is None:
-        raise unsupported(operation.layer, "axis", needed="a whole number")
-    axis = axis_of(operation.layer, "axis", len(shape))
+    x, shape = (
+        operation.in_a_row("x")
+        if operation.settings.get("axis") is None
+        else (operation.value("x"), operation.shape("x"))
+    )
+    axis = axis_of(operation.layer, "axis", len(shape), 0)
     picked = (*shape[:axis], *operation.shape("indices"), *shape[axis + 1 :])
     given = operation.settings.get("indices")
     if isinstance(given, Operand):
-        names = [operation.value("x"), operation.tensor("indices")]
+        names = [x, operation.tensor("indices")]
         operation.result("compat.gather_places", {"dim": axis}, of=names, shape=picked)
         return operation.steps
     values = plain_numbers(layer, given.values if isinstance(given, Constant) else given)
@@ -137,7 +193,7 @@ def take(layer: Layer, *shapes: Shape) -> list[TorchStep]:
             raise refused(layer, f"places {values!r:.60} of {size} elements")
         values = _from_zero(values, size)
     kwargs: dict[str, Plain] = {"indices": values, "dim": axis}
-    operation.result("compat.take_places", kwargs, of=[operation.tensor("x")], shape=picked)
+    operation.result("compat.take_places", kwargs, of=[x], shape=picked)
     return operation.steps
 
 
@@ -151,11 +207,13 @@ def _from_zero(values: Plain, size: int) -> Plain:
 def take_along_axis(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     """Return for every place of an index tensor the element that it names on one axis."""
     operation = Operation.of(layer, shapes, "x", "indices", "axis")
-    shape = operation.shape("x")
-    if operation.settings.get("axis") is None:
-        raise unsupported(operation.layer, "axis", needed="a whole number")
-    axis = axis_of(operation.layer, "axis", len(shape))
-    names = [operation.value("x"), operation.value("indices")]
+    x, shape = (
+        operation.in_a_row("x")
+        if operation.settings.get("axis") is None
+        else (operation.value("x"), operation.shape("x"))
+    )
+    axis = axis_of(operation.layer, "axis", len(shape), 0)
+    names = [x, operation.value("indices")]
     places = operation.shape("indices")
     whole = operation.result("compat.cast", {"dtype": "int64"}, of=[names[1]], shape=places)
     picked = tuple(
@@ -252,12 +310,13 @@ def sort(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     """Return the elements of an axis ascending, or their places; equal ones keep their order."""
     operation = Operation.of(layer, shapes, "x", "axis")
     operation.only("x")
-    if operation.settings.get("axis", -1) is None:
-        raise unsupported(operation.layer, "axis", needed="a whole number")
-    axis = axis_of(operation.layer, "axis", len(shapes[0]), -1)
+    flattened = operation.settings.get("axis", -1) is None
+    before = [row_step(shapes[0])] if flattened else []
+    shape = before[0].shape if flattened else shapes[0]
+    axis = 0 if flattened else axis_of(operation.layer, "axis", len(shapes[0]), -1)
     if layer.class_name == "ops.Sort":
-        return [TorchStep("compat.sort_along", {"dim": axis})]
-    return [TorchStep("torch.argsort", {"dim": axis, "stable": True})]
+        return [*before, TorchStep("compat.sort_along", {"dim": axis}, shape=shape)]
+    return [*before, TorchStep("torch.argsort", {"dim": axis, "stable": True}, shape=shape)]
 
 
 @layer("ops.OneHot", "ops.MultiHot", takes_call=True)
@@ -285,17 +344,15 @@ def encode(layer: Layer, *shapes: Shape) -> list[TorchStep]:
 
 @layer("ops.Digitize", "ops.SearchSorted", takes_call=True)
 def bins(layer: Layer, *shapes: Shape) -> list[TorchStep]:
-    """Return in which bin every element lies; the bins are fixed."""
+    """Return in which bin every element lies."""
     digitize = layer.class_name == "ops.Digitize"
     names = ("x", "bins") if digitize else ("sorted_sequence", "values", "side")
     operation = Operation.of(layer, shapes, *names)
-    edges, values = (operation.settings.get("bins"), "x")
-    if not digitize:
-        edges, values = operation.settings.get("sorted_sequence"), "values"
-    if isinstance(edges, Operand) or len(shape_of(getattr(edges, "values", edges))) != 1:
-        raise refused(layer, "bins that are not a fixed list")
+    key, values = ("bins", "x") if digitize else ("sorted_sequence", "values")
+    if len(operation.shape(key)) != 1:
+        raise refused(layer, f"bins {operation.settings.get(key)!r:.60}, one list is needed")
     right = digitize or operation.settings.get("side") == "right"
-    given = [operation.constant(edges), operation.tensor(values)]
+    given = [operation.value(key), operation.tensor(values)]
     kwargs: dict[str, Plain] = {"right": True} if right else {}
     operation.result("torch.searchsorted", kwargs, of=given, shape=operation.shape(values))
     return operation.steps

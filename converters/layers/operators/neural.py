@@ -7,7 +7,8 @@ from dataclasses import replace
 from converters.graph import Layer
 from converters.layers.activations import ACTIVATIONS
 from converters.registry import Lowered, Plain, Shape, TorchStep, find_layer_rule, layer
-from converters.rule_parts.operations import Operation, axis_of, refused
+from converters.rule_parts.operations import Operation, axes_of, axis_of, refused
+from converters.rule_parts.windows import pad_argument
 from converters.settings import flag, integers, number, unsupported
 
 PLAIN_ACTIVATIONS = {
@@ -149,6 +150,61 @@ def normalize(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     return [TorchStep("F.normalize", kwargs)]
 
 
+@layer("ops.RMSNorm", "ops.LayerNorm", takes_call=True)
+def normalization(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+    """Return x divided by its root mean square or its deviation over some axes, then scaled and moved.
+
+    Source: keras 3.15.1, ops/nn.py, `_rms_normalization`, `_layer_normalization`.
+    """
+    centered = layer.class_name == "ops.LayerNorm"
+    names = ("x", "gamma", "beta") if centered else ("x", "scale")
+    operation = Operation.of(layer, shapes, *names)
+    operation.only(*names)
+    shape = operation.shape("x")
+    given = {"axis": -1, **operation.settings}
+    axes = axes_of(replace(operation.layer, config=given), "axis", len(shape))
+    over: dict[str, Plain] = {"dim": axes, "keepdim": True}
+    small = tuple(1 if axis in axes else size for axis, size in enumerate(shape))
+    x = operation.tensor("x")
+    if centered and flag(operation.layer, "rms_scaling", default=False):
+        names = names[:2]  # nothing is added then
+        spread = operation.result("torch.var", {**over, "correction": 0}, of=[x], shape=small)
+    else:
+        if centered:
+            mean = operation.result("torch.mean", over, of=[x], shape=small)
+            x = operation.result("operator.sub", of=[x, mean], shape=shape)
+        square = operation.result("torch.square", of=[x], shape=shape)
+        spread = operation.result("torch.mean", over, of=[square], shape=small)
+    epsilon = operation.settings.get("epsilon")
+    least = EPSILON if epsilon is None else number(operation.layer, "epsilon")
+    spread = operation.result("operator.add", {"right": least}, of=[spread], shape=small)
+    scale = operation.result("torch.rsqrt", of=[spread], shape=small)
+    operation.result("operator.mul", of=[x, scale], shape=shape)
+    for name, op in zip(names[1:], ("operator.mul", "operator.add"), strict=False):
+        if operation.settings.get(name) is not None:
+            before = str(operation.steps[-1].results[0])
+            factor = _beside(operation, name, axes, shape)
+            operation.result(op, of=[before, factor], shape=shape)
+    return operation.steps
+
+
+def _beside(operation: Operation, name: str, axes: tuple[int, ...], shape: Shape) -> str:
+    """Return the name of a factor that broadcasts: of normalized axes other than the last, brought to their places."""
+    value = operation.value(name)
+    rank = len(operation.shape(name))
+    if (
+        operation.layer.class_name == "ops.RMSNorm"
+        or axes == (len(shape) - 1,)
+        or rank == len(shape)
+    ):
+        return value
+    sizes = tuple(size if axis in axes else 1 for axis, size in enumerate(shape))
+    if None in sizes:
+        raise refused(operation.layer, f"axes {axes} of {shape}, known sizes are needed")
+    plain = tuple(size or 0 for size in sizes)
+    return operation.result("torch.reshape", {"shape": plain}, of=[value], shape=sizes)
+
+
 @layer("ops.MaxPool", "ops.AveragePool", takes_call=True)
 def pool(layer: Layer, *shapes: Shape) -> list[TorchStep] | Lowered:
     """Return what the pooling layer with these settings becomes."""
@@ -167,11 +223,38 @@ def adaptive_pool(layer: Layer, *shapes: Shape) -> list[TorchStep] | Lowered:
 def resize(layer: Layer, *shapes: Shape) -> list[TorchStep] | Lowered:
     """Return what the layer Resizing with this size becomes."""
     bound = Operation.of(layer, shapes, "x").layer
-    if bound.config.get("antialias"):
-        raise unsupported(bound, "antialias", needed="false")
     height, width = integers(bound, "size")
     config = {**layer.config, "height": height, "width": width}
     return _as_layer(replace(layer, config=config), shapes, "Resizing")
+
+
+@layer("ops.PadImages", "ops.CropImages", takes_call=True)
+def border(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+    """Return images with zeros around them, or without their border; one side may follow from the wanted size."""
+    operation = Operation.of(layer, shapes, "images")
+    operation.only("images")
+    rank = len(shapes[0])
+    sign, kind = (1, "padding") if layer.class_name == "ops.PadImages" else (-1, "cropping")
+    channels_first = operation.settings.get("data_format") == "channels_first"
+    if rank not in (3, 4):
+        raise refused(layer, f"images {shapes[0]}, three or four axes are needed")
+    first = rank - (2 if channels_first else 3)
+    pairs, shape = [(0, 0)] * rank, list(shapes[0])
+    sides = (("top", "bottom", "target_height"), ("left", "right", "target_width"))
+    for axis, (before, after, target) in enumerate(sides, start=first):
+        found, wanted = shape[axis], operation.settings.get(target)
+        cells = [operation.settings.get(f"{side}_{kind}") for side in (before, after)]
+        known = [cell for cell in cells if isinstance(cell, int)]
+        if len(known) == 1 and isinstance(wanted, int) and found is not None:
+            cells = [sign * (wanted - found) - known[0] if c is None else c for c in cells]
+        start, end = (cell if isinstance(cell, int) else -1 for cell in cells)
+        if min(start, end) < 0:
+            raise refused(
+                layer, f"{before} and {after} {cells}, {target} {wanted} of {found} cells"
+            )
+        pairs[axis] = (sign * start, sign * end)
+        shape[axis] = None if found is None else found + sign * (start + end)
+    return [TorchStep("F.pad", {"pad": pad_argument(pairs[first:])}, shape=tuple(shape))]
 
 
 def _as_layer(

@@ -152,6 +152,40 @@ def outer(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     return operation.steps
 
 
+@layer("ops.Vdot", takes_call=True)
+def dot_of_rows(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+    """Return the sum of the products of all elements."""
+    operation = Operation.of(layer, shapes, "x1", "x2")
+    rows = [operation.in_a_row(key)[0] for key in ("x1", "x2")]
+    operation.result("torch.vdot", of=rows, shape=())
+    return operation.steps
+
+
+@layer("ops.Inner", takes_call=True)
+def inner(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+    """Return sums of products over the last axes of both."""
+    operation = Operation.of(layer, shapes, "x1", "x2")
+    first, second = operation.shape("x1"), operation.shape("x2")
+    names = [operation.value("x1"), operation.value("x2")]
+    shape = (*first[:-1], *second[:-1]) if first and second else (*first, *second)
+    operation.result("torch.inner", of=names, shape=shape)
+    return operation.steps
+
+
+@layer("ops.Kron", takes_call=True)
+def kronecker(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+    """Return every element of the first times all of the second, block by block."""
+    operation = Operation.of(layer, shapes, "x1", "x2")
+    first, second = operation.shape("x1"), operation.shape("x2")
+    if len(first) != len(second):
+        raise refused(layer, f"inputs {shapes}, two of the same rank are needed")
+    names = [operation.value("x1"), operation.value("x2")]
+    pairs = zip(first, second, strict=True)
+    shape = tuple(None if None in pair else (pair[0] or 0) * (pair[1] or 0) for pair in pairs)
+    operation.result("torch.kron", of=names, shape=shape)
+    return operation.steps
+
+
 @layer("ops.Cross", takes_call=True)
 def cross(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     """Return the vector that is at right angles to two of three elements on the last axis."""

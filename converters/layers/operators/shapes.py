@@ -8,9 +8,20 @@ from typing import cast
 
 from converters.graph import Layer
 from converters.registry import Plain, Shape, TorchStep, layer
-from converters.rule_parts.operations import Operation, axes_of, axis_of, broadcast, flat, refused
+from converters.rule_parts.operations import (
+    Operation,
+    axes_of,
+    axis_of,
+    broadcast,
+    flat,
+    refused,
+    row_step,
+)
 from converters.rule_parts.windows import pad_argument
 from converters.settings import integer, integers, text, unsupported
+
+PAD_MODES = ("reflect", "symmetric", "edge", "wrap")
+"""Where `pad` takes elements from; TensorFlow has the first two, other backends of Keras all."""
 
 
 @layer("ops.Reshape", takes_call=True)
@@ -138,8 +149,12 @@ def join(layer: Layer, *shapes: Shape) -> list[TorchStep]:
         raise refused(layer, f"arguments {given!r:.60}, one list of tensors is needed")
     operation.layer = _with_parts(operation.layer, parts)
     keys = [f"part_{index}" for index in range(len(parts))]
-    names = [operation.value(key) for key in keys]
-    found = [operation.shape(key) for key in keys]
+    if pair and operation.settings.get("axis") is None:
+        rows = [operation.in_a_row(key) for key in keys]
+        names, found = [name for name, _ in rows], [shape for _, shape in rows]
+    else:
+        names = [operation.value(key) for key in keys]
+        found = [operation.shape(key) for key in keys]
     if len({len(shape) for shape in found}) != 1:
         raise refused(layer, f"inputs of different rank: {found}")
     joined = list(found[0])
@@ -180,14 +195,14 @@ def repeat(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     operation = Operation.of(layer, shapes, "x", "repeats", "axis")
     operation.only("x")
     times = integer(operation.layer, "repeats")
-    if operation.settings.get("axis") is None:
-        raise unsupported(operation.layer, "axis", needed="a whole number")
-    axis = axis_of(operation.layer, "axis", len(shapes[0]))
-    shape = list(shapes[0])
+    flattened = operation.settings.get("axis") is None
+    before = [row_step(shapes[0])] if flattened else []
+    shape = list((before[0].shape or ()) if flattened else shapes[0])
+    axis = axis_of(operation.layer, "axis", len(shape), 0)
     size = shape[axis]
     shape[axis] = None if size is None else size * times
     kwargs: dict[str, Plain] = {"repeats": times, "dim": axis}
-    return [TorchStep("torch.repeat_interleave", kwargs, shape=tuple(shape))]
+    return [*before, TorchStep("torch.repeat_interleave", kwargs, shape=tuple(shape))]
 
 
 @layer("ops.BroadcastTo", takes_call=True)
@@ -261,13 +276,34 @@ def diagonal(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     return [TorchStep("torch.diagonal", kwargs, shape=(*rest, size))]
 
 
+@layer("ops.Diag", "ops.Diagflat", takes_call=True)
+def diagonal_matrix(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+    """Return a matrix with x on a diagonal, or the diagonal of a matrix."""
+    operation = Operation.of(layer, shapes, "x", "k")
+    operation.only("x")
+    offset = integer(operation.layer, "k", 0)
+    if layer.class_name == "ops.Diag" and len(shapes[0]) == 2:
+        rows, columns = shapes[0]
+        size = None
+        if rows is not None and columns is not None:
+            size = max(0, min(rows + min(offset, 0), columns - max(offset, 0)))
+        kwargs: dict[str, Plain] = {"offset": offset} if offset else {}
+        return [TorchStep("torch.diagonal", kwargs, shape=(size,))]
+    row = row_step(shapes[0])
+    [count] = row.shape or (None,)
+    side = None if count is None else count + abs(offset)
+    step = TorchStep("torch.diag_embed", {"offset": offset} if offset else {}, shape=(side, side))
+    return [step] if len(shapes[0]) == 1 else [row, step]
+
+
 @layer("ops.Pad", takes_call=True)
 def pad(layer: Layer, *shapes: Shape) -> list[TorchStep]:
-    """Return x with a constant before and after its axes."""
+    """Return x with a constant or elements of its own before and after its axes."""
     operation = Operation.of(layer, shapes, "x", "pad_width", "mode", "constant_values")
     operation.only("x")
-    if text(operation.layer, "mode", "constant").lower() != "constant":
-        raise unsupported(operation.layer, "mode", needed="constant")
+    mode = text(operation.layer, "mode", "constant").lower()
+    if mode not in ("constant", *PAD_MODES):
+        raise unsupported(operation.layer, "mode", needed=f"constant, {', '.join(PAD_MODES)}")
     value = operation.settings.get("constant_values")
     if value not in (None, 0) and not isinstance(value, (int, float)):
         raise unsupported(operation.layer, "constant_values", needed="a number")
@@ -284,6 +320,13 @@ def pad(layer: Layer, *shapes: Shape) -> list[TorchStep]:
         None if size is None else size + sum(pair)
         for size, pair in zip(shapes[0], whole, strict=True)
     )
+    if mode != "constant":
+        longest = {"reflect": -1, "symmetric": 0}.get(mode)
+        for size, pair in zip(shapes[0], whole, strict=True):
+            if longest is not None and size is not None and max(pair) > size + longest:
+                raise refused(layer, f"mode '{mode}' with {max(pair)} cells of an axis of {size}")
+        pads: dict[str, Plain] = {"pad": tuple(whole), "mode": mode}
+        return [TorchStep("compat.pad_with_own", pads, shape=shape)]
     kwargs: dict[str, Plain] = {"pad": pad_argument(whole)}
     if value:
         kwargs["value"] = cast("float", value)
