@@ -86,7 +86,7 @@ def add_actor_critic(
     if "model/q/w" in network.arrays:
         with network.block("action_values"):
             values = network.linear(latents["vf"], "q", "model/q/w", "model/q/b", name="q_values")
-        network.outputs["q_value"] = values
+        network.outputs["q_value"] = network.outputs["q_values"] = values
     if state:
         network.outputs["snew"] = network.outputs["state"]
     return add_distribution(network, policy, scores, state)
