@@ -33,6 +33,7 @@ ELSEWHERE = (
     ),  # operators/: Keras 3 writes no such layer
     "StringLookup",  # test_text.py: words are no numbers
     "TextVectorization",
+    *("IndexLookup", "TFDConcat", "TFDIdentity"),  # test_text.py: of words, and of a FeatureSpace
     "Variable",  # test_tensorflow_graphs.py: Keras has no such layer
 )
 """Compared with Keras in unit/converters/layers: their arguments or calls are more than an example can say."""
