@@ -217,14 +217,21 @@ class Attention(nn.Module):
         self, query: Tensor, value: Tensor, key: Tensor | None = None
     ) -> Tensor:
         """Return (batch, positions of the query, size of the value)."""
-        scores = self._scores(query, value if key is None else key)
+        return self._weights(query, value if key is None else key) @ value
+
+    def _weights(
+        self, query: Tensor, key: Tensor, mask: Tensor | None = None
+    ) -> Tensor:
+        """Return (batch, positions of the query, positions of the key): the share of each value."""
+        scores = self._scores(query, key)
         if self.causal:
             seen = torch.ones(
                 scores.shape[-2:], dtype=torch.bool, device=scores.device
             ).tril()
-            scores = torch.where(seen, scores, scores - 1e9)
-        weights = nn.functional.dropout(scores.softmax(-1), self.dropout, self.training)
-        return weights @ value
+            mask = seen if mask is None else mask & seen
+        if mask is not None:
+            scores = torch.where(mask, scores, scores - 1e9)
+        return nn.functional.dropout(scores.softmax(-1), self.dropout, self.training)
 
     def _scores(self, query: Tensor, key: Tensor) -> Tensor:
         if self.score == "dot":
@@ -246,15 +253,7 @@ class MaskedAttention(Attention):
         self, query: Tensor, value: Tensor, key: Tensor, mask: Tensor
     ) -> Tensor:
         """Return (batch, positions of the query, size of the value); the mask is (batch, 1, positions of the value)."""
-        scores = self._scores(query, key)
-        if self.causal:
-            seen = torch.ones(
-                scores.shape[-2:], dtype=torch.bool, device=scores.device
-            ).tril()
-            mask = mask & seen
-        scores = torch.where(mask, scores, scores - 1e9)
-        weights = nn.functional.dropout(scores.softmax(-1), self.dropout, self.training)
-        return weights @ value
+        return self._weights(query, key, mask) @ value
 
 
 class ScoredAttention(Attention):
@@ -264,13 +263,7 @@ class ScoredAttention(Attention):
         self, query: Tensor, value: Tensor, key: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """Return (batch, positions of the query, size of the value) and (batch, positions of both)."""
-        scores = self._scores(query, value if key is None else key)
-        if self.causal:
-            seen = torch.ones(
-                scores.shape[-2:], dtype=torch.bool, device=scores.device
-            ).tril()
-            scores = torch.where(seen, scores, scores - 1e9)
-        weights = nn.functional.dropout(scores.softmax(-1), self.dropout, self.training)
+        weights = self._weights(query, value if key is None else key)
         return weights @ value, weights
 
 
@@ -281,12 +274,5 @@ class MaskedScoredAttention(Attention):
         self, query: Tensor, value: Tensor, key: Tensor, mask: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Return (batch, positions of the query, size of the value) and (batch, positions of both)."""
-        scores = self._scores(query, key)
-        if self.causal:
-            seen = torch.ones(
-                scores.shape[-2:], dtype=torch.bool, device=scores.device
-            ).tril()
-            mask = mask & seen
-        scores = torch.where(mask, scores, scores - 1e9)
-        weights = nn.functional.dropout(scores.softmax(-1), self.dropout, self.training)
+        weights = self._weights(query, key, mask)
         return weights @ value, weights
