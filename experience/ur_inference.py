@@ -59,7 +59,9 @@ class UrInference:
         """Return the last layer's sums, (batch, outputs); dropout does nothing outside of training."""
         x = rows
         for number in range(1, self.layers + 1):
-            x = x @ self.weights[f"{network}/fc{number}/kernel"]
+            # BLAS computes in the unused lanes of its registers too; what they hold may raise this flag.
+            with np.errstate(invalid="ignore"):
+                x = x @ self.weights[f"{network}/fc{number}/kernel"]
             x = x + self.weights[f"{network}/fc{number}/bias"]
             if number < self.layers:
                 x = np.maximum(x, 0)
