@@ -11,8 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from converters.agents.output import agent_extras, check_agent_output
 from converters.agents.statements import STATED, with_statements
 from converters.checkpoint import Checkpoint
@@ -143,8 +141,7 @@ def convert(
     )
     target = _destination(path, destination, writer.suffix)
     code = None if source_code is None else Path(source_code)
-    report_path = target.with_name(f"{target.name}.json")
-    check_outputs([target, report_path, *([code] if code else [])], path, force=force)
+    check_outputs([target, _report_path(target), *([code] if code else [])], path, force=force)
     import_rules(rules)
     checkpoint = read_checkpoint(
         path,
@@ -162,28 +159,62 @@ def convert(
         facts = {**facts, **chosen_tensors(inputs, outputs), **noted}
     else:
         plan, facts = _plan_into(checkpoint, into, names, stated), {}
-    if strict:
-        _refuse_non_finite(plan)
-    describe = partial(make_report, checkpoint, plan, format=writer.format)
-    content = make_content(plan, lambda: {**describe().metadata(), **facts})
+    not_finite: dict[str, None] = {}
+    report = partial(_report, checkpoint, plan, writer.format, not_finite)
+    content = make_content(plan, lambda: {**report().metadata(), **facts}, not_finite)
     is_agent_alone = plan.agent is not None and not plan.architecture.steps
     if into is not None or is_agent_alone:
         content = replace(content, architecture=None)  # the module is not made from one
+    text = None
+    if code is not None:
+        origin = f"{checkpoint.provenance.file} (sha256 {checkpoint.provenance.sha256[:8]})"
+        text = emit_source(plan.architecture, origin=origin, weights=target.name)
+    return _write(target, writer, content, report, code=code, text=text, strict=strict)
+
+
+def _report(
+    checkpoint: Checkpoint, plan: Plan, format: str, not_finite: Mapping[str, None]
+) -> ConversionReport:
+    """Return the report, which knows of NaN and infinity what has been met so far."""
+    report = make_report(checkpoint, plan, format=format)
+    if not not_finite:
+        return report
+    warning = f"{_not_finite_text(not_finite)}; --strict refuses them"
+    return replace(report, warnings=(*report.warnings, warning))
+
+
+def _write(
+    target: Path,
+    writer: Writer,
+    content: Content,
+    make: Callable[[], ConversionReport],
+    *,
+    code: Path | None,
+    text: str | None,
+    strict: bool,
+) -> ConversionReport:
+    """Write the module, its source `text` at `code` if there is one, and the report: all of them, or nothing."""
     with contextlib.ExitStack() as stack:
         output = stack.enter_context(OutputFile(target))
         writer.write(output, content)
         output.finish()
+        if strict and content.not_finite:
+            msg = _not_finite_text(content.not_finite)
+            raise UnsupportedError(msg, hint="convert without --strict to keep them")
         files = [output]
-        report = describe().with_output(target.name, output.sha256, output.size)
-        if code is not None:
-            origin = f"{checkpoint.provenance.file} (sha256 {checkpoint.provenance.sha256[:8]})"
-            text = emit_source(plan.architecture, origin=origin, weights=target.name)
+        report = make().with_output(target.name, output.sha256, output.size)
+        if code is not None and text is not None:
             files.append(stack.enter_context(OutputFile(code)).with_text(text))
             report = report.with_source_code(code.name)
-        files.append(stack.enter_context(OutputFile(report_path)).with_text(report.to_text()))
+        beside = OutputFile(_report_path(target))
+        files.append(stack.enter_context(beside).with_text(report.to_text()))
         for file in files:
             file.commit()
     return report
+
+
+def _report_path(target: Path) -> Path:
+    return target.with_name(f"{target.name}.json")
 
 
 def _own_agent(into: object, source: Path, limits: Limits) -> str | None:
@@ -251,8 +282,13 @@ def _plan_into(
     return plan
 
 
-def make_content(plan: Plan, metadata: Callable[[], Mapping[str, object]]) -> Content:
-    """Return what the writers write: tensors that are still to be read, and the plain data beside them."""
+def make_content(
+    plan: Plan, metadata: Callable[[], Mapping[str, object]], not_finite: dict[str, None]
+) -> Content:
+    """Return what the writers write: tensors that are still to be read, and the plain data beside them.
+
+    `not_finite` gets the names of the arrays in which NaN or infinity is met while they are written.
+    """
     optimizer = None
     if plan.optimizer is not None:
         group = {
@@ -261,28 +297,23 @@ def make_content(plan: Plan, metadata: Callable[[], Mapping[str, object]]) -> Co
             "iterations": plan.optimizer.read_iterations(),
         }
         state = [
-            {slot: output_tensor(move) for slot, move in slots.items()} for slots in plan.slots
+            {slot: output_tensor(move, not_finite) for slot, move in slots.items()}
+            for slots in plan.slots
         ]
         optimizer = OptimizerContent(group, state, plan.optimizer.read_groups())
     return Content(
-        tensors=[output_tensor(move) for move in plan.moves],
+        tensors=[output_tensor(move, not_finite) for move in plan.moves],
         optimizer=optimizer,
         architecture=plan.architecture.to_data(),
         metadata=metadata,
-        extras={} if plan.agent is None else agent_extras(plan.agent),
+        extras={} if plan.agent is None else agent_extras(plan.agent, not_finite),
+        not_finite=not_finite,
     )
 
 
-def _refuse_non_finite(plan: Plan) -> None:
-    moves = [*plan.moves, *(move for slots in plan.slots for move in slots.values())]
-    bad = [
-        move.source.name
-        for move in moves
-        if move.source.dtype.kind == "f" and not np.isfinite(move.source.read()).all()
-    ]
-    if bad:
-        msg = f"arrays with NaN or infinity: {', '.join(bad[:5])}{' ...' if len(bad) > 5 else ''}"
-        raise UnsupportedError(msg, hint="convert without --strict to keep them")
+def _not_finite_text(names: Mapping[str, None]) -> str:
+    bad = list(names)
+    return f"arrays with NaN or infinity: {', '.join(bad[:5])}{' ...' if len(bad) > 5 else ''}"
 
 
 def _destination(source: Path, destination: PathLike | None, suffix: str) -> Path:

@@ -30,7 +30,7 @@ def check_agent_output(
             raise UnsupportedError(msg, hint=f"leave {option} out")
 
 
-def agent_extras(agent: AgentParts) -> dict[str, object]:
+def agent_extras(agent: AgentParts, not_finite: dict[str, None]) -> dict[str, object]:
     """Return the keys of the file beside the contract's: every optimizer as its `state_dict`."""
     optimizers = {}
     for name, optimizer in agent.optimizers.items():
@@ -39,7 +39,7 @@ def agent_extras(agent: AgentParts) -> dict[str, object]:
             for key, number in optimizer.numbers.items()
         }
         state = {
-            index: {slot: output_tensor(move) for slot, move in slots.items()}
+            index: {slot: output_tensor(move, not_finite) for slot, move in slots.items()}
             for index, slots in enumerate(optimizer.slots)
         }
         group = {**numbers, "params": list(range(len(optimizer.slots)))}
@@ -47,7 +47,9 @@ def agent_extras(agent: AgentParts) -> dict[str, object]:
     if agent.networks is None:
         return {"optimizers": optimizers}
     networks = {
-        name: {move.target.removeprefix(f"{name}."): output_tensor(move) for move in moves}
+        name: {
+            move.target.removeprefix(f"{name}."): output_tensor(move, not_finite) for move in moves
+        }
         for name, moves in agent.networks.items()
     }
     return {**networks, **optimizers}

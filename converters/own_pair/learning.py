@@ -127,7 +127,7 @@ def make_optimizers(pair: Pair, own_plan: Plan) -> tuple[Optimizer, Optimizer, s
 
 
 def _stored_optimizer(plan: Plan, module: nn.Module) -> Optimizer:
-    content = make_content(plan, dict).optimizer
+    content = make_content(plan, dict, {}).optimizer
     if content is None or plan.optimizer is None:
         msg = "the file has no optimizer"
         raise ConversionError(msg)

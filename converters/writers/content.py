@@ -27,6 +27,8 @@ class OutputTensor:
     shape: tuple[int, ...]
     dtype: np.dtype  # little-endian
     move: Move
+    not_finite: dict[str, None] = field(default_factory=dict)
+    """Where the array's name goes when NaN or infinity is met in it; one for all tensors of a file, in order."""
 
     @property
     def nbytes(self) -> int:
@@ -50,23 +52,37 @@ class OutputTensor:
         flat = np.ascontiguousarray(self.move.source.read(), dtype=self.dtype).reshape(-1)
         count = _STORED_BYTES // self.dtype.itemsize
         for start in range(0, max(1, flat.size), count):
-            yield flat[start : start + count]
+            yield self._noted(flat[start : start + count])
 
     def chunks(self) -> Iterator[NDArray]:  # type: ignore[type-arg]
         """Yield the data in order of the target, in pieces of about `CHUNK_BYTES`; each is valid until the next."""
         view = self.move.layout.apply(self.move.source.read())
         if view.nbytes <= CHUNK_BYTES:
-            yield np.ascontiguousarray(view, dtype=self.dtype)
+            yield self._noted(np.ascontiguousarray(view, dtype=self.dtype))
             return
         rows = max(1, CHUNK_BYTES // (view.nbytes // len(view)))
         is_matrix = view.ndim == 2 and not view.flags.c_contiguous
         for start in range(0, len(view), rows):
             piece = view[start : start + rows]
-            yield (
+            yield self._noted(
                 _copy_tiles(piece, self.dtype)
                 if is_matrix
                 else np.ascontiguousarray(piece, self.dtype)
             )
+
+    def _noted(self, piece: NDArray) -> NDArray:  # type: ignore[type-arg]
+        if not _is_finite(piece):
+            self.not_finite[self.move.source.name] = None
+        return piece
+
+
+def _is_finite(piece: NDArray) -> bool:  # type: ignore[type-arg]
+    """Return whether no element is NaN or infinite."""
+    if not np.issubdtype(piece.dtype, np.inexact) and piece.dtype.name != "bfloat16":
+        return True
+    # NaN and infinity stay in a sum, which is quicker than a question per element; finite ones may overflow in it.
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(piece.sum()) or np.isfinite(piece).all())
 
 
 def _copy_tiles(view: NDArray, dtype: np.dtype) -> NDArray:  # type: ignore[type-arg]
@@ -111,6 +127,7 @@ class Content:
         architecture: None: the tensors are for a module of the user's own.
         metadata: asked for when the tensors are written: the checksum of a large input takes as long as they do.
         extras: further keys of the file: plain data, with tensors in it.
+        not_finite: names of the arrays in which NaN or infinity was met while they were written.
     """
 
     tensors: Sequence[OutputTensor]
@@ -118,13 +135,14 @@ class Content:
     architecture: Mapping[str, object] | None
     metadata: Callable[[], Mapping[str, object]]
     extras: Mapping[str, object] = field(default_factory=dict)
+    not_finite: Mapping[str, None] = field(default_factory=dict)
 
 
-def output_tensor(move: Move) -> OutputTensor:
+def output_tensor(move: Move, not_finite: dict[str, None]) -> OutputTensor:
     """Return the tensor a move makes, in the byte order of the machines torch runs on."""
     dtype = (
         move.source.dtype.newbyteorder("<")
         if move.source.dtype.byteorder == ">"
         else move.source.dtype
     )
-    return OutputTensor(move.target, move.shape, dtype, move)
+    return OutputTensor(move.target, move.shape, dtype, move, not_finite)

@@ -202,10 +202,14 @@ def test_nan_is_kept_and_refused_when_strict(
 
     with pytest.raises(UnsupportedError, match="NaN or infinity: model_weights/hidden") as caught:
         torchward.convert(path, tmp_path / "strict.pth", strict=True)
-    torchward.convert(path, tmp_path / "kept.pth")
+    report = torchward.convert(path, tmp_path / "kept.pth")
 
     assert caught.value.exit_code == 4
-    assert not (tmp_path / "strict.pth").exists()
+    assert not any(tmp_path.glob("strict*"))
+    (warning,) = report.warnings
+    assert warning.startswith("arrays with NaN or infinity: model_weights/hidden")
+    stored = torch.load(tmp_path / "kept.pth", weights_only=True)["metadata"]
+    assert stored["warnings"] == [warning]
     assert torchward.load(tmp_path / "kept.pth").state_dict()["hidden.weight"][2, 1].isnan()
 
 

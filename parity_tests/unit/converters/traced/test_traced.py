@@ -100,7 +100,7 @@ def test_missing_onnx_is_said_in_one_line(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_program_that_computes_something_else_is_not_written() -> None:
     plan = plan_conversion(read_checkpoint(FIXTURES / "k315_mlp_named" / "model.keras"))
-    traced = trace(make_content(plan, dict))
+    traced = trace(make_content(plan, dict, {}))
     inputs = tuple(x + 1 for x in traced.inputs)
     with torch.no_grad():
         (y,) = [traced.model(*inputs)]
@@ -114,7 +114,7 @@ def test_program_that_computes_something_else_is_not_written() -> None:
 
 def test_input_of_unknown_shape_cannot_be_traced() -> None:
     plan = plan_conversion(read_checkpoint(FIXTURES / "k315_mlp_named" / "model.keras"))
-    content = make_content(plan, dict)
+    content = make_content(plan, dict, {})
     inputs = [
         [entry[0], None, *entry[2:]]
         for entry in content.architecture["inputs"]  # type: ignore[index, attr-defined]

@@ -41,7 +41,7 @@ NUMBERS = {
 def tensor_of(name: str, array: NDArray, layout: str | None = None) -> OutputTensor:
     axes = " ".join("abcd"[: array.ndim])
     info = ArrayInfo(name, array.shape, array.dtype, lambda: array)
-    return output_tensor(Move(info, name, Layout.parse(layout or f"{axes} -> {axes}")))
+    return output_tensor(Move(info, name, Layout.parse(layout or f"{axes} -> {axes}")), {})
 
 
 def content_of(
@@ -227,3 +227,26 @@ def test_objects_are_not_pickled(tmp_path: Path) -> None:
 def test_format_has_one_writer() -> None:
     with pytest.raises(ValueError, match="output format 'pth' has a writer already"):
         writer("pth", suffix=".x")(find_writer("pth").write)
+
+
+@pytest.mark.parametrize("layout", ["a b -> a b", "a b -> b a"])
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_nan_and_infinity_are_noticed_on_the_way(dtype: str, layout: str, value: float) -> None:
+    array = values(dtype, (300, 4))
+    array[299, 1], array[0, 0] = value, -value
+    tensor = tensor_of("w", array, layout)
+
+    for pieces in (tensor.chunks(), tensor.stored_chunks()):
+        tensor.not_finite.clear()
+        assert sum(piece.size for piece in pieces) == array.size
+        assert list(tensor.not_finite) == ["w"]
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "int64", "bool"])
+def test_large_numbers_are_finite(dtype: str) -> None:
+    largest = np.finfo(dtype).max if dtype.startswith("float") else 1
+    tensor = tensor_of("w", np.full((300, 4), largest, dtype))
+
+    assert sum(piece.size for piece in tensor.chunks()) == 1200
+    assert not tensor.not_finite
