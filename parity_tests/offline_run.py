@@ -28,6 +28,7 @@ from experience.offline_training import (
 )
 from experience.run_checkpoints import RunCheckpointError
 from parity_tests.pairs import PAIRS, find_pair, load_pairs
+from parity_tests.run_figures import RESULT_FILE, Observer, evaluate_finally, write_json
 from parity_tests.train_plan import (
     RUN_FILE,
     RunPlan,
@@ -35,7 +36,6 @@ from parity_tests.train_plan import (
     machine_settings,
     parse_setting,
 )
-from parity_tests.train_run import RESULT_FILE, Observer, evaluate_finally, write_json
 
 DEFAULT_STEPS = 10_000
 EVALUATION_SEED = 1_000_000

@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from parity_tests.run_figures import Observer
     from parity_tests.train_plan import RunPlan
-    from parity_tests.train_run import Observer
 
 EXIT_INTERRUPTED = 130
 _LABEL_WIDTH = 12

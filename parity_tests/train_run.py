@@ -6,25 +6,25 @@ The command runs it in its own process for torch and in a child for TensorFlow; 
 from __future__ import annotations
 
 import importlib
-import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from converters.errors import OutputError, UnreadableFileError
 from experience.compiling import DQN_UPDATES_THAT_PAY
 from experience.environments import MissingExtraError, make_environment, measure_spaces
-from experience.evaluation import play_episodes
-from experience.logs import Listener, RunLog
+from experience.logs import RunLog
 from experience.run_checkpoints import RunCheckpoint, RunCheckpointError, read_run_checkpoint
 from experience.trainable import TrainableAgent, check_trainable
 from experience.training import Evaluation, TrainingResult, train
+from parity_tests.offline_run import run_offline_training
 from parity_tests.pairs import PAIRS, find_pair, load_pairs
+from parity_tests.run_figures import RESULT_FILE, Observer, evaluate_finally, write_json
 from parity_tests.train_plan import (
     RUN_FILE,
     RunPlan,
@@ -33,18 +33,6 @@ from parity_tests.train_plan import (
     machine_settings,
     training_settings,
 )
-
-RESULT_FILE = "result.json"
-FINAL_SEED = 5_000_000
-"""Of the first final evaluation episode; those that choose the weights start at 1,000,000."""
-
-
-class Observer(Listener, Protocol):
-    """Whoever shows a run."""
-
-    def on_start(self, facts: Mapping[str, object]) -> None:
-        """Take note of what has been set up."""
-        ...
 
 
 def run_training(
@@ -111,8 +99,6 @@ def _run_on_data(
     should_stop: Callable[[], bool] | None,
 ) -> dict[str, Any]:
     """Do what `run_training` does for a plan with a data set."""
-    from parity_tests.offline_run import run_offline_training  # which imports this module
-
     start = time.perf_counter()
     try:
         result = run_offline_training(
@@ -196,33 +182,3 @@ def _describe_device(agent: object, wanted: str) -> str:
     if info.get("is_cuda"):
         return f"{info['device_type']} ({info.get('gpu_name', 'GPU')})"
     return f"{info['device_type']} ({'no CUDA found' if wanted == 'auto' else 'as asked'})"
-
-
-def evaluate_finally(
-    agent: TrainableAgent,
-    make: Callable[[], Any],  # Any: a gymnasium environment
-    *,
-    episodes: int,
-) -> dict[str, Any]:  # Any: JSON
-    """Return the figures of greedy episodes that no weights were chosen by, and whether they solve the environment."""
-    returns = play_episodes(agent, make, episodes=episodes, seed=FINAL_SEED)
-    environment = make()
-    # The mean return from which Gymnasium calls it solved.
-    threshold = environment.spec.reward_threshold if environment.spec else None
-    environment.close()
-    return {
-        "final_episodes": len(returns),
-        "mean_return": float(returns.mean()),
-        "deviation": float(returns.std()),
-        "minimum": float(returns.min()),
-        "maximum": float(returns.max()),
-        "threshold": threshold,
-        "solved": None if threshold is None else bool(returns.mean() >= threshold),
-    }
-
-
-def write_json(path: Path, content: Mapping[str, object]) -> None:
-    """Write the file as a whole or not at all."""
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    temporary.replace(path)
