@@ -6,7 +6,9 @@ that needs it and lacks the mark is skipped or fails at once instead of making e
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import importlib
 import importlib.util
 import os
 import random
@@ -52,12 +54,26 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.skip(reason=MISSING))
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Start what is made for a whole module from seeded generators, too; it comes before every fixture of a test.
+
+    A test marked `tf` finds Keras imported, so that `seed_generators` can seed TensorFlow's own generator.
+    """
+    if item.get_closest_marker("tf") is not None and item.get_closest_marker("skip") is None:
+        with contextlib.suppress(ImportError):  # the test says what it needs
+            importlib.import_module("keras")
+    seed_generators()
+
+
 @pytest.fixture(autouse=True)
 def seeded_generators() -> None:
-    """Start every test from the same state of the global random generators, whatever ran before it.
+    """Start every test from the same state of the global random generators, whatever ran before it."""
+    seed_generators()
 
-    Keras and TensorFlow that a test imports first take their seeds from Python's generator.
-    """
+
+def seed_generators() -> None:
+    """Seed the global generators of Python, numpy and the frameworks that have been imported."""
     random.seed(0)
     np.random.seed(0)  # noqa: NPY002, TID251  the global generator is what layers, pages and environments fall back to
     torch, keras = sys.modules.get("torch"), sys.modules.get("keras")

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -227,8 +227,10 @@ def _listen(
     if child.stdin is None or child.stdout is None:
         msg = "the training process has no pipes"
         raise ConversionError(msg)
-    child.stdin.write(json.dumps(request) + "\n")
-    child.stdin.close()
+    # A child that died early is found by its exit status; a broken pipe says nothing more.
+    with suppress(BrokenPipeError):
+        child.stdin.write(json.dumps(request) + "\n")
+        child.stdin.close()
     result = None
     for line in child.stdout:
         ((kind, content),) = json.loads(line).items()

@@ -37,6 +37,9 @@ _BYTES_PER_SECOND = 5_000_000
 keep the HDF5 library in a loop for ever (seen with mutated files and HDF5 1.14.6)."""
 _WAIT_FACTOR = 10
 """Waiting is bounded by that multiple of the processor time, for machines that do much else."""
+_END_SECONDS = 10
+"""A process closes its pipes a moment before it is gone, with the signal that ended it; on a busy machine it waits for that
+moment."""
 _FRAME = struct.Struct("<q")
 _NONSENSE = (
     OSError,
@@ -289,7 +292,7 @@ class _Exchange:
     def _crash(self) -> ConversionError:
         """Say how the worker ended."""
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(timeout=1)
+            self._process.wait(timeout=_END_SECONDS)
         code = self._process.returncode
         if code is not None and code in (
             -getattr(signal, "SIGXCPU", 0),

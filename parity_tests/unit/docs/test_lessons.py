@@ -20,6 +20,8 @@ LESSONS = DOCS / "lessons"
 SOURCE, NOTEBOOK = LESSONS / "pytorch_for_rl.py", LESSONS / "pytorch_for_rl.ipynb"
 FIGURES = ("pytorch_training.png", "xor_boundary.png", "xor_loss.png")
 PNG = b"\x89PNG\r\n\x1a\n"
+WAIT_S = 900
+"""For what takes seconds alone: other processes may leave little of the machine."""
 
 
 def load_program(path: Path) -> ModuleType:
@@ -69,8 +71,10 @@ def test_every_cell_of_the_notebook_runs(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     notebook = nbformat.read(NOTEBOOK, as_version=4)
 
+    # What is left unsaid for `iopub_timeout` is dropped without an error; 4 seconds are too few on a loaded machine.
+    patience = {"timeout": WAIT_S, "startup_timeout": WAIT_S, "iopub_timeout": WAIT_S}
     nbclient.NotebookClient(
-        notebook, timeout=300, resources={"metadata": {"path": tmp_path}}
+        notebook, **patience, resources={"metadata": {"path": tmp_path}}
     ).execute()
 
     said = [

@@ -19,7 +19,7 @@ PLANTED = {
     "a process": ("__import__('subprocess').Popen(['true'])", "subprocess.Popen"),
     "another file": ("open('/etc/hosts')", "opened '/etc/hosts'"),
     "memory": ("bytearray(2 * 1024**3)", "MemoryError"),
-    "no end": ("[None for _ in iter(int, 1)]", "seconds of processor time"),
+    "no end": ("any(None for _ in iter(int, 1))", "seconds of processor time"),
     "nothing": ("None", ""),
 }
 PROGRAM = """

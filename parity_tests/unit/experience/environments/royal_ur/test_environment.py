@@ -34,7 +34,10 @@ def play(environment: Any, seed: int, *, limit: int = 2000) -> list[tuple[Any, .
 def test_gymnasium_finds_nothing_wrong(opponent: str, mode: str) -> None:
     from gymnasium.utils.env_checker import check_env
 
-    check_env(RoyalUrEnv(opponent, render_mode=mode), skip_render_check=True)
+    environment = RoyalUrEnv(opponent, render_mode=mode)
+    environment.action_space.seed(0)
+
+    check_env(environment, skip_render_check=True)
 
 
 @pytest.mark.parametrize("opponent", ["random", "heuristic", "self", RandomPlayer()])
