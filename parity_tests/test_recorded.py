@@ -19,6 +19,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from _pytest.mark.structures import ParameterSet
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -166,6 +167,20 @@ FILES = recorded_files()
 CONTINUED = [item for item in FILES if item.continues]
 
 
+def quick_first(items: Sequence[Recorded]) -> list[ParameterSet]:
+    """Mark what quick runs leave out: further files of a case whose format others of their generation have."""
+    cases: set[str] = set()
+    kinds: set[tuple[str, str]] = set()
+    marked = []
+    for item in items:
+        kind = (item.case.split("_")[0], item.format)
+        known = item.case in cases and kind in kinds
+        marked.append(pytest.param(item, id=str(item), marks=[pytest.mark.slow] if known else []))
+        cases.add(item.case)
+        kinds.add(kind)
+    return marked
+
+
 def architecture_for(item: Recorded, folder: Path) -> Path | None:
     """Return a configuration for files with weights only: recorded, inside another file, or written by hand."""
     if item.format in WHOLE:
@@ -293,7 +308,7 @@ def test_recorded_files_are_of_every_format_and_generation() -> None:
     assert len(CONTINUED) > 50
 
 
-@pytest.mark.parametrize("item", FILES, ids=str)
+@pytest.mark.parametrize("item", quick_first(FILES))
 def test_converted_file_computes_the_recorded_outputs(
     item: Recorded, conversions: Conversions
 ) -> None:
@@ -305,7 +320,7 @@ def test_converted_file_computes_the_recorded_outputs(
     assert_close(outputs_of(item), outputs, item.tolerance, "output")
 
 
-@pytest.mark.parametrize("item", FILES, ids=str)
+@pytest.mark.parametrize("item", quick_first(FILES))
 def test_both_formats_hold_the_same(item: Recorded, conversions: Conversions) -> None:
     conversion = conversions.of(item)
     pth = torchward.load(conversion.pth, layers=item.layers)
@@ -341,7 +356,7 @@ def assert_same_state(first: object, second: object) -> None:
         assert first == second
 
 
-@pytest.mark.parametrize("item", FILES, ids=str)
+@pytest.mark.parametrize("item", quick_first(FILES))
 def test_emitted_source_computes_bit_for_bit_the_same(
     item: Recorded, conversions: Conversions
 ) -> None:
@@ -395,7 +410,7 @@ def train_on(
     return losses
 
 
-@pytest.mark.parametrize("item", CONTINUED, ids=str)
+@pytest.mark.parametrize("item", quick_first(CONTINUED))
 def test_training_continues_as_it_did_in_keras(item: Recorded, conversions: Conversions) -> None:
     conversion, tolerance = conversions.of(item), CONTINUATION_FACTOR * item.tolerance
     model, optimizer = torchward.load(conversion.pth, optimizer=True, layers=item.layers)

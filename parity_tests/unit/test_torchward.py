@@ -392,6 +392,7 @@ def test_unknown_name_of_the_api_is_an_attribute_error() -> None:
         torchward.no_such_name  # noqa: B018  # looking it up is what is tested
 
 
+@pytest.mark.slow
 def test_help_and_inspect_import_no_framework(tmp_path: Path) -> None:
     script = (
         "import sys, torchward\n"

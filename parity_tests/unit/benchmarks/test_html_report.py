@@ -160,6 +160,7 @@ def test_text_from_elsewhere_cannot_become_markup() -> None:
     assert "&lt;script&gt;" in text
 
 
+@pytest.mark.slow
 def test_the_same_result_gives_the_same_bytes() -> None:
     assert render_html(example()) == render_html(example())
 

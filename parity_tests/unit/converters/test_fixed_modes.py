@@ -159,6 +159,7 @@ def test_dropout_inside_a_recurrent_layer_keeps_the_mode_it_is_called_with(
             assert torch.equal(model(x), model(x)) is not fixed
 
 
+@pytest.mark.slow
 def test_a_module_with_a_fixed_mode_compiles(
     write_model: Any, configs: Any, tmp_path: Path
 ) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import pytest
 
 from parity_tests import FIXTURES
 
@@ -235,6 +236,7 @@ def watch(tmp_path: Path, sources: Mapping[str, Path], plants: Mapping[str, str]
     return json.loads(child.stdout)
 
 
+@pytest.mark.slow
 def test_conversion_makes_no_forbidden_call_and_needs_no_framework(tmp_path: Path) -> None:
     marker = tmp_path / "marker"
     sources = {f"{case}/{file}": FIXTURES / case / file for case, file in GOOD}
@@ -265,6 +267,7 @@ PLANTS = {
 }
 
 
+@pytest.mark.slow
 def test_planted_calls_are_seen(tmp_path: Path) -> None:
     pickled_object(tmp_path / "file.pkl", tmp_path / "marker")
     sources = dict.fromkeys(PLANTS, tmp_path / "file.pkl")

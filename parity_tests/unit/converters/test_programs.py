@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from parity_tests import FIXTURES
 
 CODE = """
@@ -17,6 +19,7 @@ sys.exit("\\n".join(name for name in sys.modules if name.startswith(("converters
 """
 
 
+@pytest.mark.slow
 def test_keras_file_is_converted_without_what_reads_graphs_of_tensorflow(tmp_path: Path) -> None:
     model = FIXTURES / "k231_dqn_cartpole" / "model.h5"
 

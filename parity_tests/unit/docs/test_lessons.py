@@ -199,6 +199,7 @@ def test_a_bottleneck_passes_a_plane_and_no_noise() -> None:
     assert noise > 0.2
 
 
+@pytest.mark.slow
 def test_slopes_and_closed_units_are_those_of_the_formulas() -> None:
     program = practice("activations")
     make = program.ACTIVATIONS

@@ -104,6 +104,7 @@ def test_tensorboard_reads_the_guides_scalars_back(tmp_path: Path) -> None:
     assert found[("Evaluation/Return", 1)] == 5.5
 
 
+@pytest.mark.slow
 def test_writing_events_imports_no_framework(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
     code = (

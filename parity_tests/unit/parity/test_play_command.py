@@ -62,6 +62,7 @@ def test_matches_print_a_line_for_every_opponent(capsys: pytest.CaptureFixture[s
     ]
 
 
+@pytest.mark.slow
 def test_json_has_the_rates_of_network_bonuses_and_both(
     capsys: pytest.CaptureFixture[str], weights: Path
 ) -> None:

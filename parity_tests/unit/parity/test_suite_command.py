@@ -73,6 +73,7 @@ def test_ircr_trains_over_every_basis(
     assert "trained for 120 steps, 6 updates" in out
 
 
+@pytest.mark.slow
 def test_resuming_needs_the_run_folder_only(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -36,6 +36,7 @@ def test_a_run_ends_with_its_verdict_and_its_files(
     assert {path.name for path in run.iterdir()} >= {"run.json", "result.json", "agent.json"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("framework", ["torch", "tensorflow"])
 def test_json_is_the_whole_of_standard_output(
     folder: Path, capsys: pytest.CaptureFixture[str], framework: str
@@ -47,6 +48,7 @@ def test_json_is_the_whole_of_standard_output(
     assert result["threshold"] == 475.0
 
 
+@pytest.mark.slow
 def test_the_child_process_gives_what_this_one_gives(folder: Path) -> None:
     for framework in ("torch", "tensorflow"):
         train(
@@ -72,6 +74,7 @@ def test_the_best_agent_is_evaluated_on_the_device_that_was_asked_for(folder: Pa
     assert sys.modules["table_agents"].Placed.devices == ["cpu", "cpu"]
 
 
+@pytest.mark.slow
 def test_the_last_words_of_a_dead_child_are_shown(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -82,6 +85,7 @@ def test_the_last_words_of_a_dead_child_are_shown(
     assert re.search(r"(?s)exit status 9:.*the last words", capsys.readouterr().err)
 
 
+@pytest.mark.slow
 def test_a_child_reports_a_wrong_setting_like_this_process(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

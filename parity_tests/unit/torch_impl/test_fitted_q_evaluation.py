@@ -52,6 +52,7 @@ def test_values_of_a_chain_are_those_worked_out_by_hand(chain: ReplayBuffer) -> 
     assert evaluation.estimate(np.eye(3)[:1]) == pytest.approx(2.75, abs=0.05)
 
 
+@pytest.mark.slow
 def test_a_policy_that_gives_up_is_worth_what_it_gets(chain: ReplayBuffer) -> None:
     evaluation = FittedQEvaluation(
         lambda rows: np.zeros(len(rows), np.int64),
@@ -68,6 +69,7 @@ def test_a_policy_that_gives_up_is_worth_what_it_gets(chain: ReplayBuffer) -> No
     np.testing.assert_allclose(evaluation.values(np.eye(3)), [-1, -1, -1], atol=0.05)
 
 
+@pytest.mark.slow
 def test_continuous_actions_are_an_input() -> None:
     rng = np.random.default_rng(0)
     actions = rng.uniform(-1, 1, (400, 1))

@@ -124,11 +124,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", VARIANTS.values(), ids=VARIANTS.keys())
-@pytest.mark.parametrize(
-    "updates",
-    [pytest.param(2, id="one-call"), pytest.param(3, id="singles", marks=pytest.mark.slow)],
-)
+@pytest.mark.parametrize("updates", [2, 3], ids=["one-call", "singles"])
 @pytest.mark.usefixtures("traced")
 def test_traced_steps_equal_eager_steps(options: dict[str, Any], updates: int) -> None:
     eager, compiled = Trainee(False, **options), Trainee(True, **options)
@@ -198,6 +196,7 @@ def change_mode(trainee: Trainee) -> None:
     trainee.steps._mode = False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [
@@ -222,6 +221,7 @@ def test_changes_from_outside_are_seen_by_compiled_steps(change: Callable[[Train
     assert_same(compiled.state(), eager.state(), limit=1e-6 if change is replace_storage else 1e-12)
 
 
+@pytest.mark.slow
 def test_masks_may_be_views_of_any_strides(traced: list[int]) -> None:
     (batches, masks), contiguous, strided = make_batches(2), Trainee(True), Trainee(True)
 
@@ -232,6 +232,7 @@ def test_masks_may_be_views_of_any_strides(traced: list[int]) -> None:
     assert traced == [2, 2]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("traced")
 @pytest.mark.parametrize("double", [False, True])
 def test_the_target_network_is_evaluated_once_for_all_updates_of_a_call(double: bool) -> None:
@@ -243,6 +244,7 @@ def test_the_target_network_is_evaluated_once_for_all_updates_of_a_call(double: 
     assert shapes == [(2 * 9, 4)]
 
 
+@pytest.mark.slow
 def test_only_full_calls_and_single_updates_are_compiled(traced: list[int]) -> None:
     trainee = Trainee(True)
 
@@ -254,6 +256,7 @@ def test_only_full_calls_and_single_updates_are_compiled(traced: list[int]) -> N
     assert trainee.steps.report.graphs == 2
 
 
+@pytest.mark.slow
 def test_auto_compiles_after_enough_updates(
     traced: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -267,6 +270,7 @@ def test_auto_compiles_after_enough_updates(
     assert (before, traced) == ([], [2])
 
 
+@pytest.mark.slow
 def test_a_loaded_agent_compiles_where_it_would_have(
     traced: list[int], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -172,6 +172,7 @@ def test_cql_without_learning_rates_keeps_temperature_and_alpha() -> None:
     assert agent.log_alpha.value.item() == agent.log_temperature.value.item() == 0.0
 
 
+@pytest.mark.slow
 def test_conservative_values_of_unseen_actions_are_lower() -> None:
     # One action is never in the data. Every step costs 1, so plain Q-learning lowers the actions of the data only and
     # prefers the one it knows nothing of.

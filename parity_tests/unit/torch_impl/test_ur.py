@@ -151,6 +151,7 @@ def test_file_of_other_networks_is_refused(tmp_path: Path) -> None:
         UrTrainer.load(tmp_path / "other.pth")
 
 
+@pytest.mark.slow
 def test_half_precision_trains_to_nearly_the_same_loss() -> None:
     samples, order = positions(256), np.arange(256)
     half, full = (UrTrainer(**SMALL, dropout=0.0, amp=amp) for amp in (True, False))

@@ -63,6 +63,7 @@ def test_ensemble_of_nobody_is_refused() -> None:
         Ensemble([])
 
 
+@pytest.mark.slow
 def test_student_learns_what_its_teacher_says() -> None:
     teacher, rows = networks(), features(2_000)
     new = features(200) * np.float32(0.9)

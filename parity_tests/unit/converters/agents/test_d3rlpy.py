@@ -73,6 +73,7 @@ def test_values_of_all_actions_are_those_of_d3rlpy(converted: dict[str, Path], n
     np.testing.assert_allclose(found, expected["values"], rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_logits_of_a_cloned_policy_are_those_of_d3rlpy(converted: dict[str, Path]) -> None:
     expected = _expected("discrete_bc")
 

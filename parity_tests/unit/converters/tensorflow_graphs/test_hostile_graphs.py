@@ -47,6 +47,7 @@ def convert(folder: Path, text: str, outputs: list[str]) -> None:
     plan_conversion(with_program(read_checkpoint(folder / "graph.pbtxt"), None, outputs))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", GRAPHS)
 def test_damaged_graph_is_converted_or_refused(path: str, tmp_path: Path) -> None:
     original = FIXTURES / path

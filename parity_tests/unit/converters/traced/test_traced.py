@@ -27,16 +27,8 @@ node { name: "best" op: "TopKV2" input: "x" input: "k" }
 """
 
 
-@pytest.mark.parametrize(
-    "case",
-    [
-        *[
-            pytest.param(name, marks=pytest.mark.slow)
-            for name in ("k315_conv_bn", "k315_gru_policy")
-        ],
-        "k315_actor_critic",
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("case", ["k315_conv_bn", "k315_gru_policy", "k315_actor_critic"])
 def test_exported_program_runs_without_torchward_on_any_batch(case: str, tmp_path: Path) -> None:
     torchward.convert(FIXTURES / case / "model.keras", tmp_path / "m.pth")
     torchward.convert(FIXTURES / case / "model.keras", tmp_path / "m.pt2")
@@ -52,6 +44,7 @@ def test_exported_program_runs_without_torchward_on_any_batch(case: str, tmp_pat
         torch.testing.assert_close(program.module()(*inputs), model(*inputs), rtol=0, atol=0)
 
 
+@pytest.mark.slow
 def test_equal_inputs_give_equal_bytes_without_paths(tmp_path: Path) -> None:
     source = FIXTURES / "k315_mlp_named" / "model.keras"
 

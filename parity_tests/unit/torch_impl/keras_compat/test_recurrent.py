@@ -174,6 +174,7 @@ def test_training_has_one_bias(kind: str) -> None:
     assert list(make(kind, use_bias=False).state_dict()) == ["weight_ih", "weight_hh"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_layer_can_be_exported(kind: str) -> None:
     layer, x = make(kind, return_sequences=True).eval(), sequence()

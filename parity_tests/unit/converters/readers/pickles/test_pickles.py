@@ -248,6 +248,7 @@ def test_a_structured_type_is_refused() -> None:
         read_pickle(data)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["zlib", "gzip", "bz2", "lzma"])
 def test_compressed_content_is_unpacked_up_to_a_limit(kind: str) -> None:
     import bz2

@@ -75,6 +75,7 @@ def test_a_file_as_rust_or_python_writes_it_is_read(tmp_path: Path) -> None:
     assert found.policy_target.tolist() == [[1, 0, 0, 0, 0, 0, 0]] * 2
 
 
+@pytest.mark.slow
 def test_a_long_file_is_read_in_blocks(tmp_path: Path) -> None:
     path = tmp_path / "long.json"
     path.write_text(json.dumps([{**one_sample(), "value_target": k / 3000} for k in range(3000)]))

@@ -59,6 +59,7 @@ def test_players_change_sides_with_every_game() -> None:
     assert set(witness.sides) == {1, 2}
 
 
+@pytest.mark.slow
 def test_nobody_is_favoured_between_equal_players() -> None:
     result = play_match(HeuristicPlayer(), HeuristicPlayer(), 1000, seed=1)
 

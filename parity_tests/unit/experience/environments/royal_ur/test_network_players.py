@@ -56,6 +56,7 @@ def child_of(state: State, piece: int) -> State:
     return child
 
 
+@pytest.mark.slow
 def test_faithful_scores_are_the_original_formula() -> None:
     states = np.array(random_states(60, seed=1))
 
