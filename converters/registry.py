@@ -120,8 +120,8 @@ without a warning; the rule computes with it."""
 
 
 NUMBERS = ("whole", "kept", "places", "floats")
-"""What becomes of whole numbers in a layer: it gives such; it gives what it takes, in another arrangement; they are
-places in a table; it makes floating ones of them. Where nothing is said, weights multiply them, and a layer with weights
+"""What becomes of whole numbers in a layer: it gives such; it gives what it takes, in another arrangement, and finds
+whether these are whole numbers as "whole" in its configuration; they are places in a table; it makes floating ones of them. Where nothing is said, weights multiply them, and a layer with weights
 computes with floating ones."""
 
 

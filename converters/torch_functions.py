@@ -85,6 +85,7 @@ INFIX: dict[str, str] = {
 OPERATIONS: dict[str, tuple[str, ...]] = {
     "constant": ("values", "dtype"),
     "cast": ("dtype",),
+    "round_as": (),
     "cube_root": (),
     "round_decimals": ("decimals",),
     "divide_no_nan": (),

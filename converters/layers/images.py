@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import wraps
 
+from converters.errors import UnsupportedError
 from converters.graph import Layer
-from converters.registry import Example, Plain, Shape, TorchStep, layer
+from converters.lowering.masking import masks_of
+from converters.registry import Example, Lowered, Plain, Shape, TorchStep, layer
 from converters.rule_parts.windows import Frame, extents
 from converters.settings import flag, integer, number, text, unsupported
 
@@ -23,7 +26,7 @@ def resize_step(
         UnsupportedError: No Keras has such an interpolation.
     """
     kernel = text(layer, "interpolation", "bilinear")
-    shape = frame.shape(frame.channels, size)
+    shape = frame.shape(frame.depth, size)
     kwargs: dict[str, Plain] = {"size": size, "mode": "nearest-exact"}
     if kernel == "nearest":  # "nearest-exact" looks at the middles of the cells, as TensorFlow does
         return TorchStep("F.interpolate", kwargs, shape=shape)
@@ -36,6 +39,27 @@ def resize_step(
     return TorchStep("compat.resample", kwargs, shape=shape)
 
 
+def is_whole(layer: Layer) -> bool:
+    """Return whether a rule of `numbers="kept"` gets whole numbers."""
+    return layer.config.get("whole") is True
+
+
+def with_type_back(
+    layer: Layer, steps: Sequence[TorchStep], op: str = "compat.round_as"
+) -> list[TorchStep]:
+    """Return the steps computed with floating numbers; Keras 3 gives whole numbers back as such, Keras 2 does not.
+
+    Source: keras 3.15.1, ops/image.py, `_resize`; tf.keras 2.15, layers/preprocessing/image_preprocessing.py.
+    """
+    if not is_whole(layer) or not steps:
+        return list(steps)
+    floats = [TorchStep("compat.cast", {"dtype": "float32"}), *steps]
+    if masks_of(layer).generation < 3:
+        return floats
+    floats[-1] = replace(floats[-1], results=("floats",))
+    return [*floats, TorchStep(op, shape=floats[-1].shape, inputs=("floats", "input_0"))]
+
+
 def _single_images_too(
     rule: Callable[..., list[TorchStep]],
 ) -> Callable[..., list[TorchStep]]:
@@ -43,6 +67,7 @@ def _single_images_too(
 
     @wraps(rule)
     def of_any_rank(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+        _check_alone(layer, shapes)
         if len(shapes[0]) != 3:
             return rule(layer, *shapes)
         batch = (1, *shapes[0])
@@ -57,11 +82,21 @@ def _single_images_too(
     return of_any_rank
 
 
+def _check_alone(layer: Layer, shapes: Sequence[Shape]) -> None:
+    """Raise UnsupportedError if a layer that moves pixels gets a dictionary: labels and boxes beside the images."""
+    if len(shapes) > 1:
+        msg = (
+            f"layer '{layer.name}' ({layer.class_name}) is called with a dictionary of {len(shapes)} tensors; images "
+            "alone are converted, not the boxes and masks that move with them"
+        )
+        raise UnsupportedError(msg)
+
+
 def _ratio_step(layer: Layer, frame: Frame, size: tuple[int, int], op: str) -> TorchStep:
     kwargs: dict[str, Plain] = {"size": size}
     if op == "compat.pad_to_ratio" and (value := number(layer, "fill_value", 0.0)):
         kwargs["value"] = value
-    return TorchStep(op, kwargs, shape=frame.shape(frame.channels, (None, None)))
+    return TorchStep(op, kwargs, shape=frame.shape(frame.depth, (None, None)))
 
 
 def _size(layer: Layer) -> tuple[int, int]:
@@ -85,7 +120,9 @@ def _size(layer: Layer) -> tuple[int, int]:
             {"height": 4, "width": 4, "pad_to_aspect_ratio": True, "fill_value": 2.5}, ((5, 8, 2),)
         ),
         Example({"height": 3, "width": 8, "data_format": "channels_first"}, ((3, 5, 6),)),
+        Example({"height": 7, "width": 4, "interpolation": "bicubic"}, ((5, 6, 3),), below=256),
     ),
+    numbers="kept",
 )
 @_single_images_too
 def resizing(layer: Layer, *shapes: Shape) -> list[TorchStep]:
@@ -100,7 +137,8 @@ def resizing(layer: Layer, *shapes: Shape) -> list[TorchStep]:
         steps.append(_ratio_step(layer, frame, size, "compat.pad_to_ratio"))
     antialias = flag(layer, "antialias", default=False)
     steps.append(resize_step(layer, frame, size, antialias=antialias))
-    return [*frame.enter(), *steps, *frame.leave(frame.channels, size)]
+    steps = [*frame.enter(), *steps, *frame.leave(frame.depth, size)]
+    return with_type_back(layer, steps)
 
 
 @layer(
@@ -109,17 +147,17 @@ def resizing(layer: Layer, *shapes: Shape) -> list[TorchStep]:
         Example({"height": 3, "width": 4}, ((6, 7, 2),)),
         Example({"height": 3, "width": 3, "data_format": "channels_first"}, ((2, 5, 6),)),
         Example({"height": 6, "width": 4}, ((5, 7, 2),)),
+        Example({"height": 3, "width": 4}, ((6, 7, 2),), below=256),
     ),
+    numbers="floats",
 )
 @_single_images_too
 def center_crop(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     """Return the middle of the images; smaller images are cut to the ratio and enlarged."""
     frame, size = Frame.of(layer, shapes[0], 2), _size(layer)
     if None in frame.sizes:
-        step = TorchStep(
-            "compat.crop_middle", {"size": size}, shape=frame.shape(frame.channels, size)
-        )
-        return [*frame.enter(), step, *frame.leave(frame.channels, size)]
+        step = TorchStep("compat.crop_middle", {"size": size}, shape=frame.shape(frame.depth, size))
+        return [*frame.enter(), step, *frame.leave(frame.depth, size)]
     spare = [(found or 0) - wanted for found, wanted in zip(frame.sizes, size, strict=True)]
     if min(spare) < 0:
         return _fitted(layer, frame, size)
@@ -138,7 +176,7 @@ def _fitted(layer: Layer, frame: Frame, size: tuple[int, int]) -> list[TorchStep
         _ratio_step(layer, frame, size, "compat.crop_to_ratio"),
         resize_step(layer, frame, size),
     ]
-    return [*frame.enter(), *steps, *frame.leave(frame.channels, size)]
+    return [*frame.enter(), *steps, *frame.leave(frame.depth, size)]
 
 
 @layer(
@@ -167,7 +205,11 @@ def _value_range(layer: Layer) -> tuple[float, float]:
     return first, last
 
 
-@layer("AutoContrast", examples=(Example({"value_range": [0, 1]}, ((5, 4, 3),)),))
+@layer(
+    "AutoContrast",
+    examples=(Example({"value_range": [0, 1]}, ((5, 4, 3),)),),
+    numbers="floats",
+)
 def auto_contrast(layer: Layer, *_shapes: Shape) -> list[TorchStep]:
     """Return images stretched over the whole range, channel by channel."""
     return [TorchStep("compat.stretch_contrast", {"value_range": _value_range(layer)})]
@@ -181,6 +223,7 @@ def auto_contrast(layer: Layer, *_shapes: Shape) -> list[TorchStep]:
             {"tile_grid_size": [2, 2], "clip_limit": 0.0, "value_range": [-4, 4]}, ((6, 4, 1),)
         ),
     ),
+    numbers="kept",
 )
 def equalization_of_tiles(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     """Return images where each pixel goes by the histograms of the tiles around it."""
@@ -191,14 +234,23 @@ def equalization_of_tiles(layer: Layer, *shapes: Shape) -> list[TorchStep]:
         "grid": extents(layer, "tile_grid_size", 2, 8),
     }
     step = TorchStep("compat.equalize_tiles", kwargs)
-    if frame.channels_last:
-        return [step]
-    last = (frame.batch, *frame.sizes, frame.channels)
-    return [
-        TorchStep("torch.permute", {"dims": (0, 2, 3, 1)}, shape=last),
-        step,
-        TorchStep("torch.permute", {"dims": (0, 3, 1, 2)}, shape=shapes[0]),
-    ]
+    steps = [step]
+    if not frame.channels_last:
+        last = (frame.batch, *frame.sizes, frame.depth)
+        steps = [
+            TorchStep("torch.permute", {"dims": (0, 2, 3, 1)}, shape=last),
+            step,
+            TorchStep("torch.permute", {"dims": (0, 3, 1, 2)}, shape=shapes[0]),
+        ]
+    return with_type_back(layer, steps, "compat.cast_as")
+
+
+_OF_COLOURS = (
+    *("RandomBrightness", "RandomContrast", "RandomColorDegeneration", "RandomHue", "RandomInvert"),
+    *("RandomSaturation", "RandomSharpness", "RandomGrayscale", "RandomGaussianBlur"),
+    *("RandomErasing", "RandomColorJitter", "RandomPosterization", "Solarization", "Equalization"),
+)
+"""Augmentations that move no pixel: labels, masks and boxes beside the images stay as they are."""
 
 
 def _idle(**kwargs: object) -> tuple[Example, ...]:
@@ -228,6 +280,8 @@ def _idle(**kwargs: object) -> tuple[Example, ...]:
 )
 @layer("Equalization", idle_in_training=True)
 @layer("MaxNumBoundingBoxes", idle_in_training=True, examples=_idle(max_number=3))
-def augmentation(_layer: Layer, *_shapes: Shape) -> list[TorchStep]:
+def augmentation(layer: Layer, *shapes: Shape) -> list[TorchStep] | Lowered:
     """Return nothing: at inference images stay as they are."""
-    return []
+    if layer.class_name not in _OF_COLOURS:
+        _check_alone(layer, shapes)
+    return Lowered((), tuple(f"input_{index}" for index in range(len(shapes))))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from converters.graph import Layer
-from converters.layers.images import resize_step
+from converters.layers.images import is_whole, resize_step, with_type_back
 from converters.registry import Example, Plain, Shape, TorchStep, layer
 from converters.rule_parts.windows import Frame, compact, extents, pad_argument
 from converters.settings import text, unsupported
@@ -108,8 +108,21 @@ def cropping3d(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     return _cropping(layer, shapes[0], 3)
 
 
+def _repeated(frame: Frame, shape: Shape, factors: Sequence[int]) -> list[TorchStep]:
+    """Return the steps that repeat cells, which torch's interpolation does not do with whole numbers."""
+    steps, sizes = [], list(shape)
+    for axis, factor in zip(frame.spatial_axes, factors, strict=True):
+        size = sizes[axis]
+        sizes[axis] = None if size is None else size * factor
+        kwargs: dict[str, Plain] = {"repeats": factor, "dim": axis}
+        steps.append(TorchStep("torch.repeat_interleave", kwargs, shape=tuple(sizes)))
+    return steps
+
+
 def _upsampling(layer: Layer, shape: Shape, rank: int) -> list[TorchStep]:
     frame, factors = Frame.of(layer, shape, rank), extents(layer, "size", rank, 2)
+    if is_whole(layer) and text(layer, "interpolation", "nearest") == "nearest":
+        return _repeated(frame, shape, factors)
     sizes = tuple(
         None if size is None else size * factor
         for size, factor in zip(frame.sizes, factors, strict=True)
@@ -124,17 +137,21 @@ def _upsampling(layer: Layer, shape: Shape, rank: int) -> list[TorchStep]:
     elif interpolation != "nearest":
         if None in sizes:
             raise unsupported(layer, "interpolation", needed="nearest or bilinear for a free size")
-        fixed = (sizes[0] or 0, sizes[1] or 0)
-        return [
-            *frame.enter(),
-            resize_step(layer, frame, fixed),
-            *frame.leave(frame.channels, sizes),
-        ]
-    step = TorchStep("F.interpolate", kwargs, shape=frame.shape(frame.channels, sizes))
-    return [*frame.enter(), step, *frame.leave(frame.channels, sizes)]
+        step = resize_step(layer, frame, (sizes[0] or 0, sizes[1] or 0))
+        return with_type_back(layer, [*frame.enter(), step, *frame.leave(frame.depth, sizes)])
+    step = TorchStep("F.interpolate", kwargs, shape=frame.shape(frame.depth, sizes))
+    return with_type_back(layer, [*frame.enter(), step, *frame.leave(frame.depth, sizes)])
 
 
-@layer("UpSampling1D", examples=(Example({}, ((4, 3),)), Example({"size": 3}, ((4, 3),))))
+@layer(
+    "UpSampling1D",
+    examples=(
+        Example({}, ((4, 3),)),
+        Example({"size": 3}, ((4, 3),)),
+        Example({}, ((4, 3),), below=256),
+    ),
+    numbers="kept",
+)
 def up_sampling1d(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     """Return every step several times."""
     return _upsampling(layer, shapes[0], 1)
@@ -148,14 +165,24 @@ def up_sampling1d(layer: Layer, *shapes: Shape) -> list[TorchStep]:
         Example({"size": 2, "interpolation": "bilinear"}, ((4, 5, 3),)),
         Example({"size": 3, "interpolation": "bicubic"}, ((4, 5, 3),)),
         Example({"size": [3, 2], "data_format": "channels_first"}, ((3, 4, 5),)),
+        Example({"size": [3, 2], "data_format": "channels_first"}, ((3, 4, 5),), below=256),
+        Example({"size": 3, "interpolation": "bicubic"}, ((4, 5, 3),), below=256),
     ),
+    numbers="kept",
 )
 def up_sampling2d(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     """Return the enlarged image."""
     return _upsampling(layer, shapes[0], 2)
 
 
-@layer("UpSampling3D", examples=(Example({"size": [1, 2, 3]}, ((2, 3, 2, 2),)),))
+@layer(
+    "UpSampling3D",
+    examples=(
+        Example({"size": [1, 2, 3]}, ((2, 3, 2, 2),)),
+        Example({"size": [1, 2, 3]}, ((2, 3, 2, 2),), below=9),
+    ),
+    numbers="kept",
+)
 def up_sampling3d(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     """Return the enlarged volume."""
     return _upsampling(layer, shapes[0], 3)

@@ -320,4 +320,5 @@ def _frame_masks(layer: Layer, inner: Layer) -> tuple[list[TorchStep], list[Torc
 def _with_frame_mask(layer: Layer, inner: Layer, before: Sequence[TorchStep]) -> Layer:
     shapes = {"mask_0": before[0].shape or ()} if before else {}
     masks = Masks(shapes, masks_of(layer).generation)
-    return replace(inner, config={**inner.config, "masks": masks})
+    whole = layer.config.get("whole") is True
+    return replace(inner, config={**inner.config, "masks": masks, "whole": whole})

@@ -95,7 +95,17 @@ def _multiplies(layer: Layer) -> bool:
     return rule is not None and bool(rule.weights) and rule.numbers is None
 
 
+def with_whole(layer: Layer, arguments: Sequence[str], lowering: Lowering) -> Layer:
+    """Return the layer with whether all it takes are whole numbers, as "whole", if its rule keeps such."""
+    if _numbers(layer) != "kept":
+        return layer
+    whole = bool(arguments) and lowering.whole.issuperset(arguments)
+    return replace(layer, config={**layer.config, "whole": whole})
+
+
 def _numbers(layer: Layer) -> str | None:
+    if layer.class_name == "TimeDistributed":
+        return _numbers(layer.inner["layer"])
     rule = LAYERS.get(layer.class_name)
     return None if rule is None else rule.numbers
 

@@ -30,6 +30,7 @@ from converters.lowering.dtypes import (
     parameter_dtype,
     variable_dtype,
     with_text,
+    with_whole,
 )
 from converters.lowering.execution_order import in_order
 from converters.lowering.masking import (
@@ -300,7 +301,8 @@ def _lower_layer(
     if lowering.iterations is not None:
         layer = replace(layer, config={**layer.config, "training_iterations": lowering.iterations})
     rule = find_layer_rule(layer.class_name)
-    layer = with_text(layer, rule, [argument.name for argument in arguments], lowering)
+    names = [argument.name for argument in arguments]
+    layer = with_whole(with_text(layer, rule, names, lowering), names, lowering)
     use = mask_use(rule)
     check_masks(layer, use, masks)
     if masks and use == "drop" and not layer.class_name.startswith("ops."):
@@ -316,7 +318,7 @@ def _lower_layer(
         previous = add_step(step, layer, path, taken, lowering)
         values.update(zip(step.results, previous, strict=False))
     outputs = previous[:1] if named is None else [values[name] for name in named.outputs]
-    if gives_whole_numbers(layer, [argument.name for argument in arguments], lowering):
+    if gives_whole_numbers(layer, names, lowering):
         lowering.whole |= {name for name, _ in outputs}
     if gives_words(layer):
         lowering.text |= {name for name, _ in outputs}

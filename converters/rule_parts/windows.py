@@ -23,8 +23,9 @@ SPATIAL_AXES = {1: "time", 2: "h w", 3: "depth h w"}
 class Frame:
     """The input of a spatial layer: what is batch, what is channels, what is space."""
 
+    layer: Layer
     batch: int | None
-    channels: int
+    depth: int | None  # how many channels, for rules that take any number
     sizes: Shape  # of the spatial axes
     channels_last: bool
 
@@ -33,7 +34,8 @@ class Frame:
         """Return the frame of an input of a layer with `rank` spatial axes.
 
         Raises:
-            UnsupportedError: The input has another rank, or the number of its channels is free.
+            UnsupportedError: No Keras has such a data format.
+            ValueError: The input has another rank.
         """
         data_format = text(layer, "data_format", "channels_last")
         if data_format not in ("channels_last", "channels_first"):
@@ -42,10 +44,15 @@ class Frame:
         if len(shape) != rank + 2:
             msg = f"{layer.class_name} takes {rank + 2} axes, got {len(shape)}"
             raise ValueError(msg)
-        channels = shape[-1] if last else shape[1]
-        if channels is None:
-            raise unsupported(layer, "data_format", needed="a known number of channels")
-        return Frame(shape[0], channels, shape[1:-1] if last else shape[2:], last)
+        sizes = shape[1:-1] if last else shape[2:]
+        return Frame(layer, shape[0], shape[-1] if last else shape[1], sizes, last)
+
+    @property
+    def channels(self) -> int:
+        """Number of channels, for rules that must know it. Raises UnsupportedError if it is free."""
+        if self.depth is None:
+            raise unsupported(self.layer, "data_format", needed="a known number of channels")
+        return self.depth
 
     @property
     def rank(self) -> int:
@@ -58,7 +65,7 @@ class Frame:
         start = 1 if self.channels_last else 2
         return tuple(range(start, start + self.rank))
 
-    def shape(self, channels: int, sizes: Shape) -> Shape:
+    def shape(self, channels: int | None, sizes: Shape) -> Shape:
         """Return a shape in torch's order: batch, channels, space."""
         return (self.batch, channels, *sizes)
 
@@ -68,10 +75,10 @@ class Frame:
             return []
         order = (0, self.rank + 1, *range(1, self.rank + 1))
         return [
-            TorchStep("torch.permute", {"dims": order}, shape=self.shape(self.channels, self.sizes))
+            TorchStep("torch.permute", {"dims": order}, shape=self.shape(self.depth, self.sizes))
         ]
 
-    def leave(self, channels: int, sizes: Shape) -> list[TorchStep]:
+    def leave(self, channels: int | None, sizes: Shape) -> list[TorchStep]:
         """Return the step that moves the channels back to where Keras had them."""
         if not self.channels_last:
             return []

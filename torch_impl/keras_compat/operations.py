@@ -22,6 +22,14 @@ def cast(x: Tensor, *, dtype: str) -> Tensor:
     return x.to(getattr(torch, dtype))
 
 
+def round_as(x: Tensor, like: Tensor) -> Tensor:
+    """Return x rounded to whole numbers of the type of `like`, those beyond its bounds at them."""
+    bounds = torch.iinfo(like.dtype)
+    # float32 has no 2**31 - 1 and rounds it up, out of the type; the largest below that it has are 24 bits long.
+    largest = bounds.max - (bounds.max >> 24)
+    return torch.round(x).clamp(bounds.min, largest).to(like.dtype)
+
+
 def cube_root(x: Tensor) -> Tensor:
     """Return the real number whose third power is x."""
     return torch.sign(x) * torch.abs(x) ** (1 / 3)

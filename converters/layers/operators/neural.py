@@ -219,7 +219,7 @@ def adaptive_pool(layer: Layer, *shapes: Shape) -> list[TorchStep] | Lowered:
     return _as_layer(layer, shapes, f"{kind}Pooling{len(shapes[0]) - 2}D")
 
 
-@layer("ops.Resize", takes_call=True)
+@layer("ops.Resize", takes_call=True, numbers="kept")
 def resize(layer: Layer, *shapes: Shape) -> list[TorchStep] | Lowered:
     """Return what the layer Resizing with this size becomes."""
     bound = Operation.of(layer, shapes, "x").layer
