@@ -16,6 +16,7 @@ from converters.checkpoint import ArrayInfo, LayerArrays, Moved
 from converters.errors import UnsafeFileError, UnsupportedError
 from converters.graph import Call, Constant, Graph, Input, Layer, Operand, TensorRef
 from converters.layers.operators.tensorflow_functions import Function, settle_arguments
+from converters.layers.recurrent import STATES
 from converters.names import Taken, taken_names, unique
 from converters.registry import Lowered, Shape, TorchStep, find_layer_rule
 from converters.tensorflow_graphs.folding import MAX_FOLDED_NUMBERS
@@ -129,7 +130,7 @@ class GraphBuilder:
             made.calls,
             tuple(each.ref for each in inputs),
             {},
-            tuple(Operand(i) for i in range(len(inputs))),
+            _given(made.class_name, len(inputs)),
         )
         made.calls += 1
         self.calls.append(call)
@@ -256,7 +257,7 @@ class GraphBuilder:
         return value
 
     def _check(self, name: str, made: _Layer, inputs: Sequence[Tensor]) -> list[Shape]:
-        call = Call(name, made.calls, (), {}, tuple(Operand(i) for i in range(len(inputs))))
+        call = Call(name, made.calls, (), {}, _given(made.class_name, len(inputs)))
         return self._lower(name, made, inputs, call)
 
     def _lower(self, name: str, made: _Layer, inputs: Sequence[Tensor], call: Call) -> list[Shape]:
@@ -306,6 +307,12 @@ class GraphBuilder:
             for name, made in self.layers.items()
             if made.weights
         ]
+
+
+def _given(class_name: str, count: int) -> tuple[object, ...]:
+    """Return the arguments of a layer's call: a recurrent layer takes its states as one, behind them a mask."""
+    operands = tuple(Operand(place) for place in range(count))
+    return (operands[0], operands[1:]) if count > 1 and class_name in STATES else operands
 
 
 def keeps_rows(operation: str, x: Tensor, arguments: Mapping[str, object]) -> bool:
