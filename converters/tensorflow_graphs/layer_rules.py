@@ -10,6 +10,7 @@ import numpy as np
 
 from converters.tensorflow_graphs.builder import constant_weights, derived
 from converters.tensorflow_graphs.flatten import FlatNode
+from converters.tensorflow_graphs.one_axis import one_axis, without_axis
 from converters.tensorflow_graphs.rules import (
     Translation,
     graph_rule,
@@ -88,14 +89,15 @@ def take_bias(
     node: FlatNode, units: int, translation: Translation, *, axis: int = -1
 ) -> Weights | None:
     """Return the bias that the only consumer of a node adds; the sum is then the layer's own output."""
-    adding = translation.only_consumer(node)
+    source = _of_same_channels(node, units, translation) if axis == -1 else node
+    adding = translation.only_consumer(source)
     if adding is None or adding.op not in _ADDING or len(adding.inputs) != 2:
         return None
     if adding.op == "BiasAdd" and (adding.attributes.text("data_format", "NHWC") == "NCHW") != (
         axis == 1
     ):
         return None
-    other = [ref for ref in adding.inputs if ref != (node.name, 0)]
+    other = [ref for ref in adding.inputs if ref != (source.name, 0)]
     found = (
         as_weights(translation.values[other[0]])
         if len(other) == 1 and other[0] in translation.values
@@ -106,19 +108,40 @@ def take_bias(
         if found is None
         else vector(found, units, -1 if found is None or len(found.shape) == 1 else axis)
     )
-    if bias is not None:
+    if bias is not None and source is not node:
+        translation.biased[adding.name] = source.name
+    elif bias is not None:
         translation.done.add(adding.name)
     return bias
+
+
+def _of_same_channels(node: FlatNode, units: int, translation: Translation) -> FlatNode:
+    """Return the node itself, or what only takes its rows apart or an axis of 1 out, before a bias is added."""
+    behind = translation.only_consumer(node)
+    if behind is None:
+        return node
+    if behind.op == "Squeeze":
+        axes = behind.attributes.integers("squeeze_dims")
+        return behind if axes and not {-1, 3} & set(axes) and node.op == "Conv2D" else node
+    if behind.op != "Reshape" or len(behind.inputs) != 2:
+        return node
+    sizes = translation.nodes[behind.inputs[1][0]]
+    stated = translation.values.get(
+        sizes.inputs[-2] if sizes.op == "ConcatV2" else behind.inputs[1]
+    )
+    if sizes.op == "Pack":
+        stated = translation.values.get(sizes.inputs[-1])
+    last = np.ravel(stated.array)[-1:] if isinstance(stated, Known) else np.zeros(0)
+    return behind if last.tolist() == [units] else node
 
 
 def finish(
     node: FlatNode, output: Tensor, bias: Weights | None, translation: Translation
 ) -> Tensor:
     """Return the output, also as that of the node that added the bias."""
-    if bias is not None:
-        adding = translation.only_consumer(node)
-        if adding is not None:
-            translation.values[adding.name, 0] = output
+    adding = translation.only_consumer(node)
+    if bias is not None and adding is not None and adding.name in translation.done:
+        translation.values[adding.name, 0] = output
     return output
 
 
@@ -225,6 +248,9 @@ def convolution(node: FlatNode, inputs: Sequence[Value], translation: Translatio
     kernel = as_weights(inputs[1], rank + 2)
     if kernel is None or len(kernel.shape) != rank + 2:
         raise refused_node(node, "its kernel is computed; a weight is needed")
+    single = _convolution_of_sequences(node, kernel, translation)
+    if single is not None:
+        return single
     config, first = _spatial(node, rank)
     x = _explicit(node, translation.tensor(node, inputs[0]), config, rank, translation, first=first)
     config |= {"kernel_size": tuple(size or 0 for size in kernel.shape[:rank])}
@@ -244,6 +270,36 @@ def convolution(node: FlatNode, inputs: Sequence[Value], translation: Translatio
     name = "DepthwiseConv2D" if depthwise else f"Conv{rank}D"
     [output] = translation.builder.layer(name, layer_name(kernel), config, [x], weights=weights)
     return finish(node, output, bias, translation)
+
+
+def _convolution_of_sequences(
+    node: FlatNode, kernel: Weights, translation: Translation
+) -> Value | None:
+    """Return what a convolution over one axis gives, with the bias that is added next; None if there are two."""
+    found = one_axis(node, node.inputs[0], translation) if node.op == "Conv2D" else None
+    if found is None or kernel.shape[found.axis - 1] != 1 or "dilation_rate" in node.settings:
+        return None
+    config, first = _spatial(node, 2)
+    if first or config["padding"] == "explicit" or found.x.shape[-1] != kernel.shape[2]:
+        return None
+    units = kernel.shape[3] or 0
+    config = {
+        "strides": (_window(node, "strides", 2, first=False)[found.kept],),
+        "dilation_rate": (_window(node, "dilations", 2, first=False)[found.kept],),
+        "padding": config["padding"],
+        "filters": units,
+        "kernel_size": (kernel.shape[found.kept],),
+    }
+    whole = [size or 0 for size in kernel.shape]
+    shape = [size for place, size in enumerate(whole) if place != found.axis - 1]
+    shadow = np.broadcast_to(np.zeros((), kernel.dtype), shape)
+    kernel = derived([kernel], shadow, lambda arrays: arrays[0].reshape(shape))
+    bias = take_bias(node, units, translation)
+    config["use_bias"] = bias is not None
+    weights = {"kernel": kernel} | ({} if bias is None else {"bias": bias})
+    name = layer_name(kernel)
+    [output] = translation.builder.layer("Conv1D", name, config, [found.x], weights=weights)
+    return without_axis(node, output, found, translation)
 
 
 @graph_rule("Conv2DBackpropInput")
@@ -287,6 +343,17 @@ def pooling(node: FlatNode, inputs: Sequence[Value], translation: Translation) -
     rank = 3 if node.op.endswith("3D") else 2
     config, first = _spatial(node, rank)
     config["pool_size"] = _window(node, "ksize", rank, first=first)
-    name = f"{'Max' if node.op.startswith('Max') else 'Average'}Pooling{rank}D"
+    kind = "Max" if node.op.startswith("Max") else "Average"
+    name = f"{kind}Pooling{rank}D"
+    found = one_axis(node, node.inputs[0], translation) if rank == 2 and not first else None
+    windows = [config[key] for key in ("pool_size", "strides")]
+    if found is not None and all(
+        isinstance(each, tuple) and each[found.axis - 1] == 1 for each in windows
+    ):
+        sizes = (each[found.kept] for each in windows if isinstance(each, tuple))
+        config |= dict(zip(("pool_size", "strides"), sizes, strict=True))
+        called = translation.name(node)
+        [output] = translation.builder.layer(f"{kind}Pooling1D", called, config, [found.x])
+        return without_axis(node, output, found, translation)
     x = translation.tensor(node, inputs[0])
     return translation.builder.layer(name, translation.name(node), config, [x])[0]

@@ -32,6 +32,7 @@ class Translation:
         consumers: for every result, the nodes that take it; results of the network have one more, "".
         variables: what a variable's node stands for.
         done: nodes whose result another rule has made already.
+        biased: nodes that add a bias which a layer before them has added already, to the node they take.
         names: results of the network, to what they are called.
         notes: what a user should know.
         momenta: what an update keeps of running statistics, by their names in the file.
@@ -44,6 +45,7 @@ class Translation:
     variables: Callable[[FlatNode], Weights]
     nodes: dict[str, FlatNode]
     done: set[str] = field(default_factory=set)
+    biased: dict[str, str] = field(default_factory=dict)
     names: dict[Ref, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     momenta: Mapping[str, float] = field(default_factory=dict)

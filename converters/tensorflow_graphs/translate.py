@@ -162,6 +162,10 @@ def translate_node(node: FlatNode, translation: Translation) -> None:
     Raises:
         UnsupportedError: No rule, or one that refuses it.
     """
+    if node.name in translation.biased:
+        source = translation.biased[node.name]
+        translation.values[node.name, 0] = value_of(translation, (source, 0))
+        return
     found = _results(node, [value_of(translation, ref) for ref in node.inputs], translation)
     results = found if isinstance(found, (list, tuple)) else [found]
     for index, value in enumerate(results):
