@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ GIVEN_GRADIENTS = {
     "sb_td3_resume": ("keras_compat.Adam", 2),  # one trains both action values, one the policy
 }
 """Case to its optimizer and the number of its parameter groups. What was fed to TensorFlow were the gradients."""
+PPO = {"sb_ppo2_pendulum_vecnorm": "model-512", "sb_ppo2_mlp_cartpole": "model-256"}
+"""Case to its checkpoint: one acts by a normal distribution, the other chooses of two."""
 LIMIT = 1e-6
 """Of weights of size 1 after three updates in float32, on both sides."""
 
@@ -35,7 +38,12 @@ def recorded(case: str) -> Arrays:
 def resumed(
     case: str, checkpoint: str, folder: Path
 ) -> tuple[nn.Module, torch.optim.Optimizer, ConversionReport]:
-    report = torchward.convert(FIXTURES / case / "tf1ckpt" / checkpoint, folder / "agent.pth")
+    source, packed = FIXTURES / case, FIXTURES / "more_artifacts" / f"{case}.zip"
+    if packed.exists():
+        source = folder / case
+        with zipfile.ZipFile(packed) as archive:
+            archive.extractall(source)
+    report = torchward.convert(source / "tf1ckpt" / checkpoint, folder / "agent.pth")
     agent, optimizer = torchward.load(folder / "agent.pth", optimizer=True)
     for group in optimizer.param_groups:
         group["lr"] = float(recorded(case)["b_lr"])
@@ -99,10 +107,10 @@ def test_a_new_optimizer_would_be_seen(tmp_path: Path) -> None:
     assert worst > 1000 * LIMIT
 
 
-def test_ppo_follows_the_losses_that_were_recorded(tmp_path: Path) -> None:
-    case = "sb_ppo2_pendulum_vecnorm"
+@pytest.mark.parametrize("case", PPO)
+def test_ppo_follows_the_losses_that_were_recorded(case: str, tmp_path: Path) -> None:
     arrays = recorded(case)
-    agent, optimizer, report = resumed(case, "model-512", tmp_path)
+    agent, optimizer, report = resumed(case, PPO[case], tmp_path)
     parameters = trained(agent, report)
     batch = {name: torch.from_numpy(arrays[name]) for name in arrays if name.startswith("b_")}
 
@@ -124,18 +132,31 @@ def test_ppo_follows_the_losses_that_were_recorded(tmp_path: Path) -> None:
 def ppo_losses(agent: nn.Module, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
     """Return the losses of policy and value, both clipped, and the entropy (stable_baselines 2.10, ppo2/ppo2.py)."""
     outputs, clip = agent(batch["b_obs"]), float(batch["b_cliprange"])
-    std = outputs["std"]
-    distance = (batch["b_actions"] - outputs["mean"]) / std
-    constant = math.log(2 * math.pi)
-    log_probability = -0.5 * (distance**2 + 2 * torch.log(std) + constant).sum(-1)
+    log_probability, entropy = (
+        of_choices(outputs["logits"], batch["b_actions"])
+        if "logits" in outputs
+        else of_numbers(outputs["mean"], outputs["std"], batch["b_actions"])
+    )
     change = batch["b_old_neglogpac"] + log_probability
     ratio, advantage = torch.exp(change), batch["b_advs"]
     policy = torch.maximum(-advantage * ratio, -advantage * ratio.clamp(1 - clip, 1 + clip)).mean()
     old = batch["b_old_vpred"]
     near = old + (outputs["value"] - old).clamp(-clip, clip)
-    entropy = (torch.log(std) + 0.5 * (constant + 1)).sum(-1).mean()
     errors = [(each - batch["b_returns"]) ** 2 for each in (outputs["value"], near)]
-    return policy, 0.5 * torch.maximum(*errors).mean(), entropy
+    return policy, 0.5 * torch.maximum(*errors).mean(), entropy.mean()
+
+
+def of_numbers(mean: Tensor, std: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
+    """Return (batch,) log-probability and entropy of normal distributions."""
+    distance, constant = (action - mean) / std, math.log(2 * math.pi)
+    log_probability = -0.5 * (distance**2 + 2 * torch.log(std) + constant).sum(-1)
+    return log_probability, (torch.log(std) + 0.5 * (constant + 1)).sum(-1)
+
+
+def of_choices(logits: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
+    """Return (batch,) log-probability and entropy of one choice of several."""
+    logs = logits - logits.logsumexp(-1, keepdim=True)
+    return logs.gather(1, action[:, None])[:, 0], -(logs.exp() * logs).sum(-1)
 
 
 def test_what_no_optimizer_trains_is_frozen(tmp_path: Path) -> None:
