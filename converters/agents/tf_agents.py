@@ -5,7 +5,7 @@
     agent/_actor_network/_mlp_layers/1/kernel                                                DDPG, TD3
     agent/_critic_network_1/_observation_layers, _action_layers, _joint_layers               and SAC
 
-Activations, transformations of the deviation and the bounds of actions are arguments of the program: TF-Agents's defaults
+Networks below other names, of policies without an agent, of behavioral cloning: `tf_agents_names`. Activations, transformations of the deviation and the bounds of actions are arguments of the program: TF-Agents's defaults
 are taken, and said to be. A policy that PolicySaver wrote says all this: convert that folder where there is one.
 Source: tf_agents 0.19, networks/, agents/sac/tanh_normal_projection_network.py, utils/tensor_normalizer.py.
 """
@@ -13,7 +13,7 @@ Source: tf_agents 0.19, networks/, agents/sac/tanh_normal_projection_network.py,
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -22,8 +22,25 @@ from converters.agents.action_rules import greedy
 from converters.agents.facts import AgentFacts
 from converters.agents.network import AgentNetwork, Parameter
 from converters.agents.observations import INPUT
-from converters.agents.tf_agents_encoders import CELL, STATES, add_features, head_of
-from converters.agents.tf_agents_layers import CRITICS, HINT, ROOT, Layers
+from converters.agents.tf_agents_encoders import (
+    CELL,
+    STATES,
+    UNROLLED,
+    add_features,
+    add_images,
+    head_of,
+)
+from converters.agents.tf_agents_layers import HINT, Layers
+from converters.agents.tf_agents_names import (
+    ACTORS,
+    CRITICS,
+    NETWORKS,
+    Q_NETWORKS,
+    ROOT,
+    VALUES,
+    below_agent,
+    recognizes,
+)
 from converters.agents.tf_agents_policies import add_actor
 from converters.architecture import ActionRule, Step
 from converters.checkpoint import ArrayInfo
@@ -31,25 +48,22 @@ from converters.errors import UnsupportedError
 from converters.readers.pickles.holding import array_info
 
 LIBRARY = "tf-agents"
-Q_NETWORKS = {"_q_network": "", "_target_q_network": "target_"}
-ACTORS = {"_actor_net": "", "_actor_network": "", "_target_actor_network": "target_"}
-VALUES = ("_value_net", "_value_network")
 NORMALIZER = f"{ROOT}_observation_normalizer/"
 NORMALIZER_CLIP, NORMALIZER_EPSILON = 5.0, 1e-3
 ATOMS = 51
 """Of C51, unless the number of outputs says otherwise."""
-GIVEN = ("activation", "strides", "action_low", "action_high", "v_min", "v_max")
+GIVEN = ("activation", "strides", "actions", "action_low", "action_high", "v_min", "v_max")
 """What --set may state."""
 _AVERAGE = re.compile(rf"{NORMALIZER}_(avg|mean_moving_avg)/0$")
 _FIRST_LAYER = re.compile(
-    r"/_((?:input_)?encoder/_postprocessing_layers|mlp_layers|sequential_layers|observation_layers)/[01]/kernel$"
+    r"/_((?:input_)?encoder/_postprocessing_layers|(?:mlp|sequential|observation|input)_layers)/[01]/kernel$"
+)
+_BEHIND_FLATTEN = re.compile(
+    r"/_((?:input_)?encoder/_postprocessing_layers|(?:mlp|observation|input)_layers)/1/kernel$"
 )
 
 
-def recognizes(names: Collection[str]) -> bool:
-    """Tell whether variables are reached through the attributes of an agent."""
-    known = (*Q_NETWORKS, *ACTORS, *CRITICS)
-    return any(name.startswith(ROOT) and name.split("/")[1] in known for name in names)
+__all__ = ["LIBRARY", "plan", "recognizes"]
 
 
 def plan(
@@ -59,6 +73,7 @@ def plan(
 
     Raises:
         UnsupportedError: Layers that are not dense, or a setting that is not known.
+        AmbiguousTargetError: There are several agents, or a policy's last layer may be of either kind of actions.
     """
     convolves = any(len(array.shape) == 4 for array in arrays.values())
     known = [name for name in GIVEN if name != "strides" or convolves]
@@ -66,38 +81,39 @@ def plan(
     if unknown:
         msg = f"--set {unknown[0]} says nothing of this agent of TF-Agents"
         raise UnsupportedError(msg, hint=f"known: {', '.join(known)}")
-    agent = _Agent(AgentNetwork(arrays), facts)
+    found = below_agent(arrays)
+    agent = _Agent(AgentNetwork(found.arrays), facts, is_policy=found.is_policy)
     rule = agent.add()
     agent.check_all_used()
-    return agent.network, rule, "TFAgent"
+    network = agent.network
+    network.moved = {found.origins.get(name, name) for name in network.moved}
+    network.ignored = {found.origins.get(n, n): why for n, why in network.ignored.items()}
+    return network, rule, "TFAgent"
 
 
 class _Agent:
     """One agent while its networks are added."""
 
-    def __init__(self, network: AgentNetwork, facts: AgentFacts) -> None:
+    def __init__(self, network: AgentNetwork, facts: AgentFacts, *, is_policy: bool) -> None:
         self.network = network
         self.facts = facts
-        self.layers = Layers(network, facts)
+        self.layers = Layers(network, facts, is_policy=is_policy)
 
     def add(self) -> ActionRule | None:
         """Add everything there is; return how the agent acts, None if the file does not say."""
         network = self.network
         raw = network.input(INPUT, self._shape(), "float32")
         x = self._normalized(raw)
+        raw, x = self._flat(raw, x)
         rule: ActionRule | None = None
-        for name, prefix in Q_NETWORKS.items():
-            if name in self.layers.attributes:
-                rule = self._q_network(name, x, prefix) or rule
-        for name, prefix in ACTORS.items():
-            if name in self.layers.attributes:
-                rule = add_actor(self.layers, self.facts, name, x, prefix) or rule
-        for name in VALUES:
-            if name in self.layers.attributes:
-                self._value(name, x)
-        for name, output in CRITICS.items():
-            if name in self.layers.attributes:
-                self._critic(name, raw, output)
+        for name in self.layers.held(Q_NETWORKS):
+            rule = self._q_network(name, x, Q_NETWORKS[name]) or rule
+        for name in self.layers.held(ACTORS):
+            rule = add_actor(self.layers, self.facts, name, x, ACTORS[name]) or rule
+        for name in self.layers.held(VALUES):
+            self._value(name, x)
+        for name in self.layers.held(CRITICS):
+            self._critic(name, raw, CRITICS[name])
         self._temperature()
         if rule is not None and set(STATES) <= set(network.outputs):
             rule = replace(rule, state=" ".join(STATES))
@@ -115,13 +131,13 @@ class _Agent:
     def check_all_used(self) -> None:
         """Raise UnsupportedError if a network has parts that none of the known ones took."""
         network = self.network
-        networks = (*Q_NETWORKS, *ACTORS, *CRITICS, *VALUES)
         left = [
-            name
-            for name in network.arrays
+            array.name
+            for name, array in network.arrays.items()
             if name not in network.moved
+            and name not in network.ignored
             and name.startswith(ROOT)
-            and name.split("/")[1] in networks
+            and name.split("/")[1] in NETWORKS
         ]
         if left:
             msg = f"'{left[0]:.200}' belongs to no dense layer whose place is known"
@@ -137,6 +153,20 @@ class _Agent:
             return None
         return (self._features(),)
 
+    def _flat(self, raw: str, x: str) -> tuple[str, str]:
+        """Return observations flat, as they are and normalized, where networks begin with a `Flatten`, the first of their layers.
+
+        They stay as they are where that has nothing to do: where a normalizer says that they are vectors, or before convolutions.
+        """
+        network = self.network
+        arrays = network.arrays.items()
+        begins = any(_BEHIND_FLATTEN.search(name) for name, _ in arrays)
+        vectors = any(len(array.shape) == 1 for name, array in arrays if _AVERAGE.match(name))
+        if vectors or not begins or any(len(array.shape) == 4 for _, array in arrays):
+            return raw, x
+        flat = network.call("torch.flatten", x, start_dim=1)
+        return (flat if x == raw else network.call("torch.flatten", raw, start_dim=1)), flat
+
     def _features(self) -> int:
         """Return the length of an observation: what the first layer of a network takes."""
         arrays = self.network.arrays
@@ -147,7 +177,7 @@ class _Agent:
             for name, array in arrays.items()
             if re.search(r"/_critic_network(_1)?/_joint_layers/[01]/kernel$", name)
         ]
-        cells = [array.shape[0] for name, array in arrays.items() if name.endswith(CELL)]
+        cells = [a.shape[0] for name, a in arrays.items() if name.endswith((CELL, UNROLLED))]
         return (normalized or firsts or joint or cells or [1])[0]
 
     def _normalized(self, x: str) -> str:
@@ -249,6 +279,11 @@ class _Agent:
         joint = self.layers.numbered(f"{scope}/_joint_layers")
         before = self.layers.numbered(f"{scope}/_observation_layers")
         actions = self.layers.numbered(f"{scope}/_action_layers")
+        if f"{scope}/{CELL}" in network.arrays:
+            for key in network.arrays:
+                if key.startswith(f"{scope}/"):
+                    network.ignore(key, "a critic with an LSTM, which acting does not need")
+            return
         if not joint:
             return
         width = network.array(f"{joint[0]}/kernel").shape[0]
@@ -257,7 +292,9 @@ class _Agent:
         if not any(value.name == "action" for value in network.inputs):
             network.input("action", (size,), "float32", default="absent")
         with network.block(name.lstrip("_")):
-            one = self.layers.chain(name, x, before, last=self.layers.hidden(name)) if before else x
+            one, before = add_images(self.layers, self.facts, name, x, before)
+            if before:
+                one = self.layers.chain(name, one, before, last=self.layers.hidden(name))
             other = (
                 self.layers.chain(name, "action", actions, last=self.layers.hidden(name))
                 if actions

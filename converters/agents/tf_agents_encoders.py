@@ -3,8 +3,10 @@
     _encoder/_postprocessing_layers/0/kernel                    (h, w, in, out): a convolution without padding, then Flatten
     _lstm_encoder/_input_encoder, _lstm_network/cell, _output_encoder      ActorDistributionRnn and ValueRnn
     _input_encoder, _lstm_network/cell, _output_encoder                    QRnn; its last layer is the head
+    _input_layers, _dynamic_unroll/cell, _output_layers                    ActorRnn
 
-Source: tf_agents 0.19, networks/{encoding_network,lstm_encoding_network,q_rnn_network}.py, keras_layers/dynamic_unroll_layer.py.
+Source: tf_agents 0.19, networks/{encoding_network,lstm_encoding_network,q_rnn_network}.py, agents/ddpg/actor_rnn_network.py,
+keras_layers/dynamic_unroll_layer.py.
 """
 
 from __future__ import annotations
@@ -20,12 +22,14 @@ from converters.registry import Plain
 STATES = ("state_out_0", "state_out_1")
 """Hidden values and cell of the policy's LSTM, which the next step takes as `state_in_0` and `state_in_1`."""
 CELL = "_lstm_network/cell/kernel"
+UNROLLED = "_dynamic_unroll/cell/kernel"
 _MASK = "mask"
 
 
 def is_recurrent(names: Collection[str], scope: str) -> bool:
     """Tell whether a network has an LSTM."""
-    return f"{scope}/{CELL}" in names or f"{scope}/_lstm_encoder/{CELL}" in names
+    cells = (CELL, UNROLLED, f"_lstm_encoder/{CELL}")
+    return any(f"{scope}/{cell}" in names for cell in cells)
 
 
 def add_features(
@@ -63,12 +67,18 @@ def head_of(layers: Layers, scope: str) -> str:
 
 def _encoded(layers: Layers, facts: AgentFacts, name: str, x: str, found: list[str]) -> str:
     """Return the convolutions and dense layers of an `EncodingNetwork`."""
-    network = layers.network
-    images = [layer for layer in found if len(network.array(f"{layer}/kernel").shape) == 4]
+    x, dense = add_images(layers, facts, name, x, found)
+    return layers.chain(name, x, dense, last=layers.hidden(name)) if dense else x
+
+
+def add_images(
+    layers: Layers, facts: AgentFacts, name: str, x: str, found: list[str]
+) -> tuple[str, list[str]]:
+    """Return what the convolutions among layers make of images, flat, and the layers behind them."""
+    images = [layer for layer in found if len(layers.network.array(f"{layer}/kernel").shape) == 4]
     if images:
         x = _convolutions(layers, facts, name, x, images)
-    dense = [layer for layer in found if layer not in images]
-    return layers.chain(name, x, dense, last=layers.hidden(name)) if dense else x
+    return x, [layer for layer in found if layer not in images]
 
 
 def _convolutions(layers: Layers, facts: AgentFacts, name: str, x: str, images: list[str]) -> str:
@@ -104,10 +114,20 @@ def _recurrent(
     """Return one step of an LSTM between dense layers; where an episode begins, its states are zeros."""
     network = layers.network
     inner = scope if f"{scope}/{CELL}" in network.arrays else f"{scope}/_lstm_encoder"
-    x = _encoded(
-        layers, facts, name, x, layers.numbered(f"{inner}/_input_encoder/_postprocessing_layers")
+    before, cell, after = (
+        "_input_encoder/_postprocessing_layers",
+        "_lstm_network/cell",
+        "_output_encoder",
     )
-    cell = f"{inner}/_lstm_network/cell"
+    if f"{scope}/{UNROLLED}" in network.arrays:
+        inner, before, cell, after = (
+            scope,
+            "_input_layers",
+            "_dynamic_unroll/cell",
+            "_output_layers",
+        )
+    x = _encoded(layers, facts, name, x, layers.numbered(f"{inner}/{before}"))
+    cell = f"{inner}/{cell}"
     size, _ = network.shape_of(f"{cell}/kernel", 2)
     units, _ = network.shape_of(f"{cell}/recurrent_kernel", 2)
     given = {value.name for value in network.inputs}
@@ -134,6 +154,7 @@ def _recurrent(
     made = network.steps[-1].further_outputs
     for output, value in zip(further, made, strict=True):
         network.outputs.setdefault(output, value)  # those of a target network are not given back
-    behind = layers.numbered(f"{inner}/_output_encoder")
-    behind = behind[:-1] if inner == scope else behind
+    behind = layers.numbered(f"{inner}/{after}")
+    if f"{scope}/{CELL}" in network.arrays:
+        behind = behind[:-1]  # the last one is the head
     return layers.chain(name, x, behind, last=layers.hidden(name)) if behind else x

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from converters.agents.facts import AgentFacts
 from converters.agents.network import AgentNetwork
-from converters.errors import UnsupportedError
+from converters.agents.tf_agents_names import CRITICS, ROOT, VALUES
+from converters.errors import AmbiguousTargetError, UnsupportedError
 from converters.readers.files.natural_order import natural_key
 
-ROOT = "agent/"
-CRITICS = {
-    f"_{target}critic_network{suffix}": f"{target}q{suffix.lstrip('_') or '1'}"
-    for target in ("", "target_") for suffix in ("", "_1", "_2")
-}  # fmt: skip
-"""Attribute to the name of what it computes."""
 TANH = ("_actor_net", "_value_net")
 """Attributes of PPO's agent, whose examples and paper have tanh, those with an LSTM excepted; else relu is the default."""
+ACTIONS = ("discrete", "continuous")
+"""What `--set actions=` may say of a policy's last layer."""
 HINT = "convert the folder that PolicySaver wrote: its graph says what it computes"
 _NUMBERED = re.compile(r"\d+")
 
@@ -30,9 +28,14 @@ class Layers:
         bounds: of actions, as the user stated them; None: they are not known.
     """
 
-    def __init__(self, network: AgentNetwork, facts: AgentFacts) -> None:
+    def __init__(self, network: AgentNetwork, facts: AgentFacts, *, is_policy: bool) -> None:
         self.network = network
+        self._is_policy = is_policy
         stated = facts.given.get("activation")
+        self._actions = facts.given.get("actions")
+        if self._actions not in (None, *ACTIONS):
+            msg = f"--set actions={self._actions!s:.40} is not known"
+            raise UnsupportedError(msg, hint=f"one of {', '.join(ACTIONS)}")
         self._stated = stated if isinstance(stated, str) else None
         self.attributes = dict.fromkeys(
             name.split("/")[1] for name in network.arrays if name.startswith(ROOT)
@@ -93,10 +96,34 @@ class Layers:
         )
         return self._stated or ("tanh" if has_tanh else "relu")
 
+    def held(self, attributes: Iterable[str]) -> list[str]:
+        """Return those of some attributes that the agent has."""
+        return [name for name in attributes if name in self.attributes]
+
     @property
     def has_critics(self) -> bool:
         """Whether the agent learns values of actions: DDPG, TD3 or SAC."""
         return any(name in CRITICS for name in self.attributes)
+
+    @property
+    def is_soft(self) -> bool:
+        """Whether a policy with deviations of its own for every observation is SAC's, and not PPO's or REINFORCE's."""
+        return self.has_critics or (self._is_policy and not set(VALUES) & set(self.attributes))
+
+    def draws_categories(self, scores: int) -> bool:
+        """Tell whether a last layer scores numbered actions; else it has means and deviations, as SAC's may.
+
+        Raises:
+            AmbiguousTargetError: It is of a policy without its agent, and either may be.
+        """
+        if self._actions is not None:
+            return self._actions == ACTIONS[0]
+        if self.has_critics or not self.is_soft or scores % 2:
+            return not self.has_critics
+        if self.bounds is not None:
+            return False
+        msg = f"its last layer has {scores} outputs: scores of as many actions, or means and deviations of {scores // 2} (SAC)"
+        raise AmbiguousTargetError(msg, hint="--set actions=discrete or --set actions=continuous")
 
     def without_bounds(self, output: str) -> None:
         """Note that actions are left as an output has them."""

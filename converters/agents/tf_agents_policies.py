@@ -5,8 +5,9 @@ from __future__ import annotations
 from converters.agents.action_rules import ACTION, greedy
 from converters.agents.facts import AgentFacts
 from converters.agents.network import Parameter
-from converters.agents.tf_agents_encoders import add_features
-from converters.agents.tf_agents_layers import ROOT, Layers
+from converters.agents.tf_agents_encoders import add_features, add_images, is_recurrent
+from converters.agents.tf_agents_layers import Layers
+from converters.agents.tf_agents_names import ROOT
 from converters.architecture import ActionRule, Step
 from converters.registry import Plain
 
@@ -27,10 +28,15 @@ def add_actor(
         if f"{heads}/_projection_layer/kernel" in network.arrays:
             latent = add_features(layers, facts, name, x, scope)
             scores = layers.chain(name, latent, [f"{heads}/_projection_layer"], name="scores")
-            return (
-                _tanh_normal(layers, scores) if layers.has_critics else _categorical(layers, scores)
-            )
-        chain = [*layers.numbered(f"{scope}/_mlp_layers"), *layers.sequential(scope)]
+            if layers.draws_categories(network.width(scores)):
+                return _categorical(layers, scores)
+            return _tanh_normal(layers, scores)
+        last = layers.numbered(f"{scope}/_action_layers")
+        if is_recurrent(network.arrays, scope) and len(last) == 1:  # ActorRnnNetwork
+            latent = add_features(layers, facts, name, x, scope)
+            return _deterministic(layers, layers.chain(name, latent, last, name="raw"), prefix)
+        perceptron = layers.numbered(f"{scope}/_mlp_layers")
+        x, chain = add_images(layers, facts, name, x, [*perceptron, *layers.sequential(scope)])
         deviation = next(
             (
                 key
@@ -44,9 +50,10 @@ def add_actor(
         raw = layers.chain(name, x, chain, name="raw")
         if deviation is not None:
             return _gaussian(layers, raw, _bias(layers, deviation, raw))
-        if not layers.has_critics:
-            return _categorical(layers, raw)
-        return _deterministic(layers, raw, prefix)
+        # ActorNetwork has no other kind of actions; a Sequential may be of either.
+        if layers.has_critics or perceptron:
+            return _deterministic(layers, raw, prefix)
+        return _categorical(layers, raw)
 
 
 def _normal(layers: Layers, name: str, latent: str, heads: str) -> ActionRule:
@@ -55,7 +62,7 @@ def _normal(layers: Layers, name: str, latent: str, heads: str) -> ActionRule:
     if f"{heads}/_stddev_projection_layer/kernel" not in layers.network.arrays:
         return _gaussian(layers, mean, _bias(layers, f"{heads}/_bias/bias", mean))
     raw = layers.chain(name, latent, [f"{heads}/_stddev_projection_layer"], name="raw_std")
-    if not layers.has_critics:
+    if not layers.is_soft:
         return _gaussian(layers, mean, raw)
     low, high = LOG_STD_RANGE
     layers.assume(

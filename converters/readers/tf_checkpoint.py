@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from converters.agents.facts import AgentFacts
+from converters.agents.tf_agents_names import recognizes as is_tf_agents
 from converters.checkpoint import ArrayInfo, Checkpoint, Provenance
 from converters.errors import UnsupportedError, placed
 from converters.limits import Limits
@@ -32,8 +33,6 @@ from converters.readers.tensorflow.slot_links import linked_optimizers
 from converters.readers.tensorflow.table import is_table
 
 INDEX = ".index"
-TF_AGENTS = ("agent/_q_network/", "agent/_actor_net", "agent/_critic_network")
-"""Attributes of an agent in checkpoints of TF-Agents' `common.Checkpointer`; with a configuration there are none."""
 
 
 class TensorFlowCheckpoint:
@@ -52,7 +51,8 @@ class TensorFlowCheckpoint:
                 return named_checkpoint(source, bundle, prefix, limits)
             objects = object_graph(bundle, limits)
             found = object_checkpoint(source, objects, architecture, limits)
-            if not any(entry.path.startswith(TF_AGENTS) for entry in found.layers):
+            names = [f"{entry.path}/{role}" for entry in found.layers for role in entry.arrays]
+            if architecture is not None or not is_tf_agents(names):
                 return found
             facts = AgentFacts("tf-agents", in_order=False)
             return replace(found, optimizers=linked_optimizers(objects), agent=facts)

@@ -28,13 +28,15 @@ def linked_optimizers(objects: Objects) -> tuple[NamedOptimizer, ...]:
     paths = _paths(objects)
     found = []
     for number, node in enumerate(objects.nodes):
-        slots = dict(_slots(objects, node))
+        slots = dict(_slots(objects, node, paths))
         if slots and all(set(each) == set(ADAM.values()) for each in slots.values()):
             found.append(_optimizer(objects, node, paths.get(number, "optimizer"), slots))
     return tuple(found)
 
 
-def _slots(objects: Objects, node: Node) -> Iterator[tuple[str, dict[str, ArrayInfo]]]:
+def _slots(
+    objects: Objects, node: Node, paths: Mapping[int, str]
+) -> Iterator[tuple[str, dict[str, ArrayInfo]]]:
     """Yield stored name of a variable and its slots, of an optimizer."""
     links: dict[int, dict[str, ArrayInfo]] = {}
     for slot, variable, stored in node.slots:
@@ -42,14 +44,16 @@ def _slots(objects: Objects, node: Node) -> Iterator[tuple[str, dict[str, ArrayI
         if array is not None:
             links.setdefault(variable, {})[ADAM.get(slot, slot)] = array
     if not links and set(node.children) >= {"_iterations", "_variables"}:
-        links = _links_by_name(objects, node)
+        links = _links_by_name(objects, node, paths)
     for variable, slots in links.items():
         weight = objects.array(variable)
         if weight is not None:
             yield weight.name, slots
 
 
-def _links_by_name(objects: Objects, node: Node) -> dict[int, dict[str, ArrayInfo]]:
+def _links_by_name(
+    objects: Objects, node: Node, paths: Mapping[int, str]
+) -> dict[int, dict[str, ArrayInfo]]:
     names: dict[str, list[int]] = {}
     for number, each in enumerate(objects.nodes):
         if each.full_name and objects.array(number) is not None:
@@ -60,6 +64,8 @@ def _links_by_name(objects: Objects, node: Node) -> dict[int, dict[str, ArrayInf
         for slot, key in ADAM.items():
             _, found, weight = name.partition(f"/{slot}/")
             places = names.get(weight, [])
+            if len(places) > 1:  # a copy of a network has its names too; a target is not trained
+                places = [place for place in places if "target" not in paths.get(place, "target")]
             if found and array is not None and len(places) == 1:
                 links.setdefault(places[0], {})[key] = array
     return links
