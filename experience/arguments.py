@@ -9,9 +9,9 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, NoReturn, get_type_hints
+from typing import Any, NoReturn, TypeVar, get_type_hints
 
 from experience.environments.names import Category, find_category
 
@@ -23,6 +23,14 @@ ENVIRONMENT_TYPES = ("ep_rews", "normal")
 OPTIMIZERS = ("adam", "rmsprop")
 DTYPES = ("float32", "float64")
 
+Value = TypeVar("Value")
+
+
+def flag(default: Value, text: str) -> Value:
+    """Return a field of `Arguments` with what `--help` says of it."""
+    made: Value = field(default=default, metadata={"help": text})
+    return made
+
 
 @dataclass(kw_only=True)
 class Arguments:
@@ -32,76 +40,79 @@ class Arguments:
     written here are the general ones; `choose_defaults` and `parse_arguments` apply those of environment and algorithm.
     """
 
-    tag: str = ""  # stands in front of the run's name
-    alg: str = "rrd"
-    basis_alg: str = "sac"  # of rrd and ircr
-    env: str = "Ant-v2"
-    env_type: str = "ep_rews"  # the sum of rewards at the end of an episode; or normal
-    gamma: float = 0.99  # discount per environment step
-    # A run is epochs x cycles x iterations x timesteps environment steps.
-    epochs: int = 3
-    cycles: int = 100  # per epoch, each with a test
-    iterations: int = 100  # per cycle
-    timesteps: int = 100  # per iteration
-    test_rollouts: int = 10  # greedy episodes per cycle
-    test_timesteps: int = 1000  # time limit of every episode, in training as well
-    save_rews: bool = True  # write log/rews/.../<env>.npz
-    buffer_size: int = 1_000_000  # transitions
-    batch_size: int = 256  # transitions
-    warmup: int = 10_000  # transitions in the buffer before the first update
-    train_batches: int = 100  # updates per iteration
-    train_target: int = 2  # updates between two updates of the target networks
-    obs_normalization: bool = False
+    tag: str = flag("", "stands in front of the run's name")
+    alg: str = flag("rrd", "algorithm")
+    basis_alg: str = flag("sac", "rrd, ircr: the algorithm that acts and learns from their rewards")
+    env: str = flag("Ant-v2", "the original's name of an environment, or a Gymnasium id")
+    env_type: str = flag("ep_rews", "ep_rews: the sum of rewards at the end of an episode")
+    gamma: float = flag(0.99, "discount per environment step")
+    epochs: int = flag(3, "a run is epochs x cycles x iterations x timesteps environment steps")
+    cycles: int = flag(100, "per epoch, each with a test and a table")
+    iterations: int = flag(100, "per cycle")
+    timesteps: int = flag(100, "per iteration, of all environments together")
+    test_rollouts: int = flag(10, "greedy episodes per cycle")
+    test_timesteps: int = flag(1000, "time limit of every episode, in training as well")
+    save_rews: bool = flag(True, "write log/rews/.../<env>.npz")
+    buffer_size: int = flag(1_000_000, "transitions")
+    batch_size: int = flag(256, "transitions")
+    warmup: int = flag(10_000, "transitions in the buffer before the first update")
+    train_batches: int = flag(100, "updates per iteration")
+    train_target: int = flag(2, "updates between two updates of the target networks")
+    obs_normalization: bool = flag(False, "normalize observations by what was seen so far")
     # Actor-critic algorithms.
-    pi_lr: float = 3e-4
-    q_lr: float = 3e-4
-    polyak: float = 0.995  # share of the target network that stays
-    std_act: float = 0.1  # ddpg, td3: exploration noise, before the action's scale
-    q_reg: float = 1e-2  # ddpg: of the critic's weights and biases
-    pi_t_std: float = 0.2  # td3: smoothing noise of the target policy
-    pi_t_clip: float = 0.5
-    pi_delay_freq: int = 1  # td3: updates of the critics per update of the policy
-    alpha_lr: float = 3e-4  # sac; 0: the temperature stays
-    alpha_init: float = 1.0
+    pi_lr: float = flag(3e-4, "learning rate of the policy")
+    q_lr: float = flag(3e-4, "learning rate of the critics")
+    polyak: float = flag(0.995, "share of the target network that stays")
+    std_act: float = flag(0.1, "ddpg, td3: exploration noise, before the action's scale")
+    q_reg: float = flag(1e-2, "ddpg: regularization of the critic's weights and biases")
+    pi_t_std: float = flag(0.2, "td3: smoothing noise of the target policy")
+    pi_t_clip: float = flag(0.5, "td3: limit of the smoothing noise")
+    pi_delay_freq: int = flag(1, "td3: updates of the critics per update of the policy")
+    alpha_lr: float = flag(3e-4, "sac: learning rate of the temperature; 0: it stays")
+    alpha_init: float = flag(1.0, "sac: first temperature")
     # Q-learning.
-    eps_l: float = 1.0  # exploration rate at first
-    eps_r: float = 0.01  # and at last
-    eps_decay: int = 250_000  # environment steps in between
-    optimizer: str = "adam"
-    Adam_eps: float = 1.5e-4
-    RMSProp_decay: float = 0.95
-    RMSProp_eps: float = 1e-2
-    double: bool = False
-    dueling: bool = False
+    eps_l: float = flag(1.0, "dqn: exploration rate at first")
+    eps_r: float = flag(0.01, "dqn: exploration rate at last")
+    eps_decay: int = flag(250_000, "dqn: environment steps in between")
+    optimizer: str = flag("adam", "dqn: optimizer")
+    Adam_eps: float = flag(1.5e-4, "dqn: epsilon of adam")
+    RMSProp_decay: float = flag(0.95, "dqn: decay of rmsprop")
+    RMSProp_eps: float = flag(1e-2, "dqn: epsilon of rmsprop")
+    double: bool = flag(False, "dqn: the online network chooses the action of the target")
+    dueling: bool = flag(False, "dqn: value and advantage apart, on images")
     # Atari.
-    sticky: bool = False
-    noop: int = 30  # steps without action at the start of an episode, the first stack included
-    frames: int = 4  # in a stack
-    test_eps: float = 0.0  # share of random actions in tests
-    rews_scale: float = 1.0  # rewards are clipped to +-this where env_type is normal
+    sticky: bool = flag(False, "Atari: sticky actions")
+    noop: int = flag(30, "Atari: idle steps at the start of an episode, the first stack included")
+    frames: int = flag(4, "images in a stack")
+    test_eps: float = flag(0.0, "share of random actions in tests")
+    rews_scale: float = flag(1.0, "Atari: rewards are clipped to +-this where env_type is normal")
     # Return decomposition.
-    r_lr: float = 3e-4
-    rrd_batch_size: int = 256  # transitions; over sample size = episodes
-    rrd_sample_size: int = 64  # transitions of one episode
-    rrd_bias_correction: bool = False
+    r_lr: float = flag(3e-4, "rrd: learning rate of the rewards")
+    rrd_batch_size: int = flag(256, "rrd: transitions; over rrd_sample_size: episodes")
+    rrd_sample_size: int = flag(64, "rrd: transitions of one episode")
+    rrd_bias_correction: bool = flag(False, "rrd: take off what drawing few steps adds to the loss")
     # Ours.
-    use_pytorch: bool | None = None  # None: the environment variable USE_PYTORCH, else PyTorch
-    cuda: bool | None = None  # None: where there is a device
-    compiled: bool | None = None  # updates; None: on a CPU where the run is long enough to pay
-    amp: bool = False  # mixed precision: layers in bfloat16 where the device is faster with it
-    seed: int = 0
-    dtype: str = "float32"
-    num_envs: int = 1  # environments stepped side by side; timesteps are those of all together
-    hidden_sizes: tuple[int, ...] = ()  # units of the hidden layers; (): the original's
-    normalizer_identity_start: bool = (
-        False  # first statistics are 0 and 1, not 0 and 0 as in the original
+    use_pytorch: bool | None = flag(None, "yes, no; not given: as USE_PYTORCH says, else yes")
+    cuda: bool | None = flag(None, "yes, no; not given: where there is a GPU")
+    compiled: bool | None = flag(None, "compile updates; not given: on a CPU, in long runs")
+    amp: bool = flag(
+        False, "mixed precision: layers in bfloat16 where the device is faster with it"
     )
-    checkpoint_every: int = 10  # cycles; 0: only at the end and when interrupted
-    tensorboard: bool = False
-    log_folder: str = "log"
-    run_folder: str = ""  # of checkpoints; by default under runs/
-    resume: bool = False  # go on from the last checkpoint of the run folder
-    quiet: bool = False  # no table on the screen
+    seed: int = flag(0, "of weights, noise, batches and episodes")
+    dtype: str = flag("float32", "of weights and observations")
+    num_envs: int = flag(1, "environments stepped side by side")
+    hidden_sizes: tuple[int, ...] = flag(
+        (), "units of the hidden layers: 64,64; not given: the original's"
+    )
+    normalizer_identity_start: bool = flag(
+        False, "first statistics are 0 and 1, not 0 and 0 as in the original"
+    )
+    checkpoint_every: int = flag(10, "cycles; 0: only at the end and when interrupted")
+    tensorboard: bool = flag(False, "write log/board/...")
+    log_folder: str = flag("log", "of tables, returns and TensorBoard's events")
+    run_folder: str = flag("", "of checkpoints; not given: under runs/")
+    resume: bool = flag(False, "go on from the last checkpoint of the run folder")
+    quiet: bool = flag(False, "no tables on the screen")
     # Set from the environment, not by flags.
     obs_dims: tuple[int, ...] = ()
     acts_dims: tuple[int, ...] = ()  # (numbers of an action,), or (number of actions,)
@@ -129,6 +140,7 @@ class Arguments:
         return self.basis == "dqn"
 
 
+_TRUE, _FALSE = ("yes", "true", "t", "y", "1"), ("no", "false", "f", "n", "0")
 _NOT_FLAGS = ("obs_dims", "acts_dims", "acts_num")
 _SHARED_FLAGS = ("env", "seed", "run_folder", "resume", "tensorboard", "quiet")
 """Flags that `torchward train` has for other agents as well."""
@@ -161,7 +173,7 @@ def choose_defaults(**given: Any) -> Arguments:  # noqa: ANN401  values of sever
     Raises:
         ValueError: A name is unknown, or a value is out of range or of another type.
     """
-    known = {field.name for field in fields(Arguments)}
+    known = {each.name for each in fields(Arguments)}
     unknown = sorted(set(given) - known)
     if unknown:
         msg = f"no arguments {', '.join(unknown)}; there are {', '.join(sorted(known))}"
@@ -207,45 +219,76 @@ class OneLineParser(argparse.ArgumentParser):
         self.exit(2, f"error: {message}\nhint: {self.usage or self.prog}\n")
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Return a parser that knows every flag and leaves out of its result what was not given."""
+class _ShowHelp(argparse.Action):
+    """`--help` with the defaults of the algorithm and environment that were named before it."""
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: object, *_: object) -> None:
+        """Print it and end the process with status 0."""
+        try:
+            defaults = choose_defaults(**vars(namespace))
+        except ValueError as error:
+            parser.error(str(error))
+        build_parser(defaults).print_help()
+        parser.exit()
+
+
+def build_parser(defaults: Arguments | None = None) -> argparse.ArgumentParser:
+    """Return a parser that knows every flag and leaves out of its result what was not given.
+
+    Args:
+        defaults: for the text of `--help`; None: the general ones.
+    """
     parser = OneLineParser(
         prog="torchward train",
         usage="torchward train --alg ALG [--basis_alg ALG] [--env NAME] [--FLAG VALUE ...]; --help shows all flags",
-        description="Train an agent of the RRD suite. Defaults depend on --env, --alg and --basis_alg.",
+        description="Train an agent of the RRD suite. Defaults are those of what stands before --help: name --alg, "
+        "--basis_alg and --env there. Flags may be written with - in place of _.",
         argument_default=argparse.SUPPRESS,
         # A prefix would take --basis for --basis_alg today and be ambiguous tomorrow.
         allow_abbrev=False,
+        add_help=False,
     )
-    general = Arguments()
+    parser.add_argument("--help", "-h", action=_ShowHelp, nargs=0, help="show this and exit")
+    shown = defaults or Arguments()
     hints = get_type_hints(Arguments)
-    for field in fields(Arguments):
-        if field.name in _NOT_FLAGS:
+    for each in fields(Arguments):
+        if each.name in _NOT_FLAGS:
             continue
-        flags = sorted({f"--{field.name}", f"--{field.name.replace('_', '-')}"}, reverse=True)
         kinds = (bool, int, float, str)
-        kind = next((k for k in kinds if hints[field.name] in (k, k | None)), None)
+        kind = next((k for k in kinds if hints[each.name] in (k, k | None)), None)
         convert: Callable[[str], object] = kind or parse_sizes
-        convert = parse_boolean if kind is bool else convert
-        options: dict[str, Any] = {}  # Any: options of argparse
+        options: dict[str, Any] = {"metavar": "X"}  # Any: options of argparse
         if kind is bool:
             # A flag alone is true; the original asks for a value.
-            options = {"nargs": "?", "const": True}
-        parser.add_argument(
-            *flags,
-            dest=field.name,
-            type=convert,
-            choices=_CHOICES.get(field.name),
-            metavar=None if field.name in _CHOICES else "X",
-            help=f"general default: {getattr(general, field.name)}",
-            **options,
-        )
+            convert, options = parse_boolean, {"nargs": "?", "const": True, "metavar": "yes|no"}
+        if each.name in _CHOICES:
+            options = {"choices": _CHOICES[each.name]}
+        value = getattr(shown, each.name)
+        default = "" if value in (None, (), "") else f" [{_format_value(value)}]"
+        text = each.metadata["help"] + default
+        parser.add_argument(f"--{each.name}", type=convert, help=text, **options)
+        if "_" in each.name:
+            options |= {"dest": each.name, "help": argparse.SUPPRESS}
+            parser.add_argument(f"--{each.name.replace('_', '-')}", type=convert, **options)
     return parser
 
 
+def _format_value(value: object) -> str:
+    """Return a default as it would be typed."""
+    return ("yes" if value else "no") if isinstance(value, bool) else str(value)
+
+
 def parse_boolean(text: str) -> bool:
-    """Return whether the text is one of yes, true, t, y, 1 in any case; everything else is false, as in the original."""
-    return text.lower() in ("yes", "true", "t", "y", "1")
+    """Return whether the text is one of yes, true, t, y, 1 in any case, as in the original.
+
+    Raises:
+        ArgumentTypeError: It is none of no, false, f, n, 0 either: a misspelt "yes" would quietly be a "no".
+    """
+    word = text.lower()
+    if word not in (*_TRUE, *_FALSE):
+        msg = f"{text!r} is neither {' nor '.join(map(', '.join, (_TRUE, _FALSE)))}"
+        raise argparse.ArgumentTypeError(msg)
+    return word in _TRUE
 
 
 def names_suite(argv: Sequence[str]) -> bool:
@@ -253,7 +296,7 @@ def names_suite(argv: Sequence[str]) -> bool:
     names = {
         part.partition("=")[0].lstrip("-").replace("-", "_") for part in argv if part[:2] == "--"
     }
-    own = {field.name for field in fields(Arguments)} - {*_NOT_FLAGS, *_SHARED_FLAGS}
+    own = {each.name for each in fields(Arguments)} - {*_NOT_FLAGS, *_SHARED_FLAGS}
     return bool(names & own)
 
 
@@ -319,9 +362,12 @@ def check_arguments(arguments: Arguments) -> None:
     problems += [
         f"{name} {values[name]}; needed 0 to 1" for name in shares if not 0 <= values[name] <= 1
     ]
-    if arguments.alg == "rrd" and arguments.rrd_batch_size < arguments.rrd_sample_size:
-        problems.append(
-            f"rrd_batch_size {arguments.rrd_batch_size} holds no sample of {arguments.rrd_sample_size}"
-        )
+    if arguments.alg == "rrd":
+        if arguments.rrd_batch_size < arguments.rrd_sample_size:
+            problems.append(
+                f"rrd_batch_size {arguments.rrd_batch_size} holds no sample of {arguments.rrd_sample_size}"
+            )
+        if arguments.rrd_bias_correction and arguments.rrd_sample_size < 2:
+            problems.append("rrd_bias_correction needs a rrd_sample_size of at least 2; found 1")
     if problems:
         raise ValueError("; ".join(problems))

@@ -46,7 +46,7 @@ def choose_precision(arguments: Arguments, agent: Any) -> str | None:  # noqa: A
     return "--amp: layers are computed in bfloat16, all else in float32."
 
 
-def choose_steps(arguments: Arguments, agent: Any) -> str | None:  # noqa: ANN401  of either framework
+def choose_steps(arguments: Arguments, agent: Any) -> str:  # noqa: ANN401  of either framework
     """Let the agent compile its steps if they should be, and return a line that says how updates run.
 
     Args:
@@ -54,11 +54,11 @@ def choose_steps(arguments: Arguments, agent: Any) -> str | None:  # noqa: ANN40
         agent: of the run; `compile_steps` returns what stands against it, or None.
 
     Returns:
-        None where there is nothing to choose: TensorFlow's graphs are compiled as they are.
+        What is chosen. TensorFlow's graphs are compiled as they are: there is nothing to choose.
     """
     compile_steps = getattr(agent, "compile_steps", None)
     if compile_steps is None:
-        return None
+        return "Updates run in a TensorFlow graph; --use_pytorch yes or USE_PYTORCH=1 runs them in PyTorch."
     eager = "Updates run in eager PyTorch"
     planned = planned_updates(arguments)
     if arguments.compiled is False:

@@ -102,7 +102,13 @@ def explain_action(q_values: NDArray[np.floating], epsilon: float) -> dict[str, 
     Returns:
         "action"; "difficulty", its name ("Level 6" beyond the five named ones); "q_values"; "confidence", the
         action's value over the mean of all; "exploration_rate".
+
+    Raises:
+        ValueError: The values are those of several states.
     """
+    if q_values.ndim != 1:
+        msg = f"values of shape {q_values.shape}; needed those of one state, (actions,)"
+        raise ValueError(msg)
     action = int(np.argmax(q_values))
     named = action < len(DIFFICULTIES)
     return {

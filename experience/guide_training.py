@@ -19,6 +19,7 @@ from experience.training import TrainingResult, TrainingSettings, train
 
 PROGRESS_EVERY = 10
 SAVE_EVERY = 100
+TENSORBOARD_FOLDER = "runs/guide"
 
 _log = logging.getLogger(__name__)
 
@@ -58,7 +59,7 @@ def train_by_guide(
     rng: np.random.Generator,
     update_target_freq: int,
     save_path: str | Path | None,
-    tensorboard_log: str | Path | None,
+    tensorboard_log: str | Path | bool | None,
 ) -> TrainingResult:
     """Train the agent for a number of episodes, one replay a step.
 
@@ -68,15 +69,20 @@ def train_by_guide(
         episodes: to play.
         rng: exploration, samples and the seeds of the episodes.
         update_target_freq: episodes between two copies of the target network, the first after the first episode.
-        save_path: for `agent.save`; None: nothing is saved.
-        tensorboard_log: folder for TensorBoard's events and the run's tables, made if missing; None: none.
+        save_path: for `agent.save`, its folder made if missing; None: nothing is saved.
+        tensorboard_log: folder for TensorBoard's events and the run's tables, made if missing; True: one under
+            `TENSORBOARD_FOLDER`, as the guide's agent has it; False or None: none.
     """
     path = None if save_path is None else Path(save_path)
+    if path is not None:
+        # Now, not behind the first hundred episodes.
+        path.parent.mkdir(parents=True, exist_ok=True)
+    folder = TENSORBOARD_FOLDER if tensorboard_log is True else tensorboard_log or None
     listeners: list[Listener] = [_Progress(agent, episodes, path)]
     with ExitStack() as stack:
-        if tensorboard_log is not None:
-            Path(tensorboard_log).mkdir(parents=True, exist_ok=True)
-            log = RunLog(Path(tensorboard_log), tensorboard=True)
+        if folder is not None:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            log = RunLog(Path(folder), tensorboard=True)
             listeners.append(stack.enter_context(log))
         settings = TrainingSettings(target_every=update_target_freq)
         result = train(

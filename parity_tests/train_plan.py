@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from converters.errors import ConversionError, UnreadableFileError
+from experience.agents import AGENTS
 from experience.compiling import (
     DQN_UPDATES_THAT_PAY,
     Compiled,
@@ -27,6 +28,8 @@ from parity_tests.pairs import PAIRS, find_pair, load_pairs
 
 RUN_FILE = "run.json"
 FRAMEWORKS = ("torch", "tensorflow")
+SUITE_AGENTS = {f"torch_impl.{module}:{name}": alg for alg, (module, name) in AGENTS.items()}
+"""Class of an agent that `suite_command` trains, to its --alg."""
 _SET_BY_RUN = {"state_size", "action_size", "seed", "device"}
 """Arguments of an agent that come from the environment or have an option of their own."""
 
@@ -105,6 +108,10 @@ def plan_run(
         found = find_pair(pair, load_pairs(pairs) if pairs else PAIRS)
     except ValueError as error:
         raise TrainingUsageError(str(error)) from error
+    if found.torch in SUITE_AGENTS:
+        alg = SUITE_AGENTS[found.torch]
+        msg = f"{pair} is of the RRD suite, which is trained with flags of its own"
+        raise TrainingUsageError(msg, hint=f"torchward train --alg {alg} --help shows them")
     if found.offline:
         msg = f"{pair} learns from recorded data; name it with --dataset ID_OR_FOLDER"
         raise TrainingUsageError(msg)

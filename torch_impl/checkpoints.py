@@ -219,6 +219,9 @@ def _plain(value: object, place: str) -> object:
 
 def _replace_file(path: Path, content: Mapping[str, object]) -> None:
     """Write beside the target and rename, so that a crash leaves the old file or the new one."""
+    if not path.parent.is_dir():
+        msg = f"{path}: the folder {path.parent} does not exist; mkdir -p {path.parent}"
+        raise FileNotFoundError(msg)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         with temporary.open("xb") as file:

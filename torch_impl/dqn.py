@@ -272,7 +272,7 @@ class DQNAgent:
         rng: np.random.Generator | None = None,
         update_target_freq: int = 10,
         save_path: str | Path | None = None,
-        tensorboard_log: str | Path | None = None,
+        tensorboard_log: str | Path | bool | None = None,
     ) -> TrainingResult:
         """Train as the guide does; `experience.training.train` has all that can be set.
 
@@ -282,7 +282,7 @@ class DQNAgent:
             rng: None: from the agent's seed.
             update_target_freq: episodes between two copies of the target network.
             save_path: for `save`, every 100 episodes and at the end.
-            tensorboard_log: folder for TensorBoard.
+            tensorboard_log: folder for TensorBoard; True: runs/guide, False: none, as the guide's agent has it.
 
         Returns:
             The figures of the run; those of every episode are in `history`.

@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from experience.dqn_rules import DIFFICULTIES
+from torch_impl.devices import find_device
 from torch_impl.dqn import DQNAgent
 
 STATE_SIZE, ACTION_SIZE = 12, 5
@@ -116,6 +117,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--device", default="auto", help="auto: CUDA if there is one, else the CPU")
     device = parser.parse_args(arguments).device
+    try:
+        find_device(device)
+    except ValueError as error:
+        parser.error(str(error))
     rng = np.random.default_rng(0)
     try:
         agent = show_agent(device)

@@ -118,6 +118,16 @@ def test_a_missing_layer_ends_with_status_1(
     assert "needed 12,165 parameters" in capsys.readouterr().err
 
 
+def test_a_device_that_is_not_there_ends_with_one_line(
+    script: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        script.main(["--device", "toaster"])
+
+    assert ended.value.code == 2
+    assert "error: device 'toaster' is not available" in capsys.readouterr().err
+
+
 @pytest.mark.gpu
 def test_the_same_script_uses_cuda_where_there_is_some(
     script: ModuleType, capsys: pytest.CaptureFixture[str]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from experience.agents import AGENTS, MissingFrameworkError, choose_side, create_agent
-from experience.arguments import ALGORITHMS, choose_defaults
+from experience.arguments import ALGORITHMS, Arguments, choose_defaults
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,35 @@ def test_flag_comes_before_the_variable(flag: bool | None, variable: str | None,
     environment = {} if variable is None else {"USE_PYTORCH": variable}
 
     assert choose_side(SimpleNamespace(use_pytorch=flag), environment) == side
+
+
+@pytest.mark.parametrize(
+    ("flag", "variable", "module"),
+    [
+        (None, "0", "legacy_tf.sac"),
+        (None, "1", "torch_impl.sac"),
+        (True, "0", "torch_impl.sac"),
+        (False, "1", "legacy_tf.sac"),
+    ],
+)
+def test_the_agent_is_made_on_the_side_of_the_flag_or_of_the_variable(
+    flag: bool | None, variable: str, module: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+
+    def stand_in(name: str) -> SimpleNamespace:
+        made.append(name)
+        return SimpleNamespace(SAC=lambda *_, **__: name)
+
+    monkeypatch.setenv("USE_PYTORCH", variable)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
+    monkeypatch.setattr("importlib.import_module", stand_in)
+    args = Arguments()
+    args.alg, args.obs_dims, args.acts_dims = "sac", (3,), (1,)
+    args.use_pytorch = flag  # as the migration guide sets it
+
+    assert create_agent(args) == module
+    assert made == [module]
 
 
 def test_tensorflow_is_taken_where_there_is_no_torch(monkeypatch: pytest.MonkeyPatch) -> None:

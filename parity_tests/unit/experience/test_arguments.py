@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 import pytest
 
-from experience.arguments import Arguments, choose_defaults, parse_arguments
+from experience.arguments import Arguments, build_parser, choose_defaults, parse_arguments
 
 
 @pytest.mark.parametrize(
@@ -13,6 +14,17 @@ from experience.arguments import Arguments, choose_defaults, parse_arguments
         ("", {"alg": "rrd", "basis_alg": "sac", "env": "Ant-v2", "env_type": "ep_rews"}),
         ("", {"epochs": 3, "cycles": 100, "iterations": 100, "timesteps": 100, "batch_size": 256}),
         ("", {"rrd_batch_size": 256, "rrd_sample_size": 64, "train_target": 1, "r_lr": 3e-4}),
+        ("", {"gamma": 0.99, "test_rollouts": 10, "test_timesteps": 1000, "buffer_size": 1_000_000}),
+        ("", {"warmup": 10_000, "save_rews": True, "train_batches": 100, "rrd_bias_correction": False}),
+        ("", {"pi_lr": 3e-4, "q_lr": 3e-4, "polyak": 0.995, "obs_normalization": False, "tag": ""}),
+        ("--alg sac", {"alpha_lr": 3e-4, "alpha_init": 1.0, "train_target": 1}),
+        ("--alg td3", {"std_act": 0.1, "pi_t_std": 0.2, "pi_t_clip": 0.5}),
+        ("--alg ddpg", {"std_act": 0.1, "q_reg": 1e-2, "train_target": 2}),
+        ("--alg dqn --env Assault", {"eps_l": 1.0, "eps_r": 0.01, "eps_decay": 250_000, "Adam_eps": 1.5e-4}),
+        ("--alg dqn --env Assault", {"double": False, "dueling": False, "optimizer": "adam", "test_rollouts": 5}),
+        ("--env Assault", {"epochs": 10, "cycles": 20, "iterations": 500, "batch_size": 32, "warmup": 30_000}),
+        ("--env Assault", {"sticky": False, "noop": 30, "frames": 4, "rews_scale": 1.0}),
+        ("--env Assault --optimizer rmsprop", {"RMSProp_eps": 1e-2}),
         ("--alg td3", {"pi_delay_freq": 2, "train_target": 2, "polyak": 0.995, "pi_lr": 3e-4}),
         ("--alg ddpg", {"obs_normalization": True, "pi_lr": 1e-4, "q_lr": 1e-3, "polyak": 0.999}),
         ("--alg ddpg --polyak .9", {"polyak": 0.9}),
@@ -39,9 +51,34 @@ def test_words_for_true_are_true(text: str) -> None:
     assert parse_arguments(["--double", text]).double
 
 
-@pytest.mark.parametrize("text", ["no", "False", "0", "on"])
-def test_every_other_word_is_false(text: str) -> None:
-    assert not parse_arguments(["--obs_normalization", text]).obs_normalization
+@pytest.mark.parametrize("text", ["no", "False", "f", "N", "0"])
+def test_words_for_false_are_false(text: str) -> None:
+    assert not parse_arguments(["--alg", "ddpg", "--obs_normalization", text]).obs_normalization
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("--alg ddpg", ["rate of the critics [0.001]", "seen so far [yes]", "Gymnasium id [Ant-v2]"]),
+        ("--alg ircr --env Assault", ["transitions [32]", "training as well [27000]"]),
+    ],
+)  # fmt: skip
+def test_help_has_the_defaults_of_what_is_named(
+    line: str, shown: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        parse_arguments([*line.split(), "--help"])
+
+    text = " ".join(capsys.readouterr().out.split())
+    assert ended.value.code == 0
+    assert [part for part in shown if part not in text] == []
+
+
+def test_help_says_what_every_flag_means() -> None:
+    explained = {action.dest for action in build_parser()._actions if len(action.help or "") > 5}
+
+    not_flags = {"obs_dims", "acts_dims", "acts_num"}
+    assert {each.name for each in fields(Arguments)} - not_flags <= explained
 
 
 @pytest.mark.parametrize(
@@ -49,6 +86,9 @@ def test_every_other_word_is_false(text: str) -> None:
     [
         ("--alg ppo", "invalid choice: 'ppo'"),
         ("--basis td3", "unrecognized arguments"),
+        ("--amp yse", "argument --amp: 'yse' is neither yes, true, t, y, 1 nor no, false, f, n, 0"),
+        ("--rrd_sample_size 1 --rrd_bias_correction", "needs a rrd_sample_size of at least 2"),
+        ("--gamma 7 --help", "gamma 7.0; needed 0 to 1"),
         ("--gamma 1.5 --timesteps 0", "timesteps 0; needed at least 1; gamma 1.5"),
         ("--rrd_sample_size 300", "rrd_batch_size 256 holds no sample of 300"),
     ],
@@ -66,14 +106,6 @@ def test_wrong_arguments_end_with_status_2(
 def test_unknown_argument_is_refused() -> None:
     with pytest.raises(ValueError, match="no arguments algorithm"):
         choose_defaults(algorithm="sac")
-
-
-def test_guide_sets_arguments_by_hand() -> None:
-    arguments = Arguments()
-
-    arguments.use_pytorch = True
-
-    assert arguments.use_pytorch
 
 
 @pytest.mark.parametrize(

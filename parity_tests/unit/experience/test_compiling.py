@@ -63,8 +63,8 @@ def test_what_stands_against_compiling_is_said() -> None:
     assert line == "Updates run in eager PyTorch: no C++ compiler was found."
 
 
-def test_graphs_of_tensorflow_are_no_choice() -> None:
-    assert choose_steps(arguments(**LONG), object()) is None
+def test_graphs_of_tensorflow_are_named_as_such() -> None:
+    assert choose_steps(arguments(**LONG), object()).startswith("Updates run in a TensorFlow graph")
 
 
 def test_default_run_plans_three_million_updates() -> None:

@@ -117,3 +117,8 @@ def test_explanation_names_the_best_action(best: int, name: str) -> None:
         "confidence": 2.5,
         "exploration_rate": 0.25,
     }
+
+
+def test_values_of_several_states_are_not_explained() -> None:
+    with pytest.raises(ValueError, match=r"values of shape \(2, 3\); needed those of one state"):
+        explain_action(np.zeros((2, 3)), 0.25)

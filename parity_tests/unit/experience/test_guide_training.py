@@ -105,6 +105,29 @@ def test_agent_is_saved_every_hundred_episodes_and_at_the_end(tmp_path: Path) ->
     assert agent.saves == [(tmp_path / "dqn", episodes) for episodes in (100, 200, 205)]
 
 
+@pytest.mark.parametrize(("asked", "written"), [(True, True), (False, False), (None, False)])
+def test_tensorboard_is_asked_for_as_the_guides_agent_asks(
+    asked: bool | None, written: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("tensorboard")
+    monkeypatch.chdir(tmp_path)
+
+    run(CountingAgent(), 1, tensorboard_log=asked)
+
+    assert bool(list(tmp_path.glob("runs/guide/**/events*"))) == written
+
+
+def test_a_folder_to_save_in_is_there_before_the_first_episode(tmp_path: Path) -> None:
+    class Stopped(CountingAgent):
+        def act(self, *_: Any, **__: Any) -> NDArray[np.int64]:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(Stopped(), 1, save_path=tmp_path / "models" / "dqn")
+
+    assert (tmp_path / "models").is_dir()
+
+
 def test_progress_is_said_every_ten_episodes(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, logger="experience.guide_training"):
         run(CountingAgent(), 25)

@@ -125,7 +125,7 @@ def test_table_of_a_cycle_is_shown_and_logged(tmp_path: Path) -> None:
     train(tmp_path, echo=shown.append, save_rews=False)
 
     [log] = (tmp_path / "log" / "text").glob("sac-Pendulum-v1-(*).log")
-    assert len(shown) == 4
+    assert len(shown) == 1 + 4  # how updates run, then the cycles
     rows = dict(line.strip("| ").split("|") for line in shown[-1].splitlines() if "|" in line)
     table = {name.strip(): value.strip() for name, value in rows.items()}
     counters = {"Epoch": "2/2", "Cycle": "2/2", "Episodes": "11", "Timesteps": "192", "Steps": "17"}

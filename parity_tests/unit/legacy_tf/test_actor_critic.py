@@ -15,9 +15,10 @@ pytestmark = pytest.mark.tf
 def build_fixture() -> Any:
     pytest.importorskip("tensorflow")
     from legacy_tf.ddpg import DDPG
+    from legacy_tf.sac import SAC
     from legacy_tf.td3 import TD3
 
-    kinds = {"ddpg": DDPG, "td3": TD3}
+    kinds = {"ddpg": DDPG, "td3": TD3, "sac": SAC}
     return lambda kind, **flags: kinds[kind](small_arguments(**flags), seed=3)
 
 
@@ -72,7 +73,7 @@ def test_powers_without_a_number_are_those_of_the_policy(build: Any) -> None:
     assert powers == pytest.approx({"beta1_power": 0.9, "beta1_power_1": 0.81})
 
 
-@pytest.mark.parametrize("kind", ["ddpg", "td3"])
+@pytest.mark.parametrize("kind", ["ddpg", "td3", "sac"])
 def test_loaded_agent_trains_on_bit_by_bit(build: Any, kind: str, tmp_path: Path) -> None:
     kept = build(kind)
     kept.train(batch())
@@ -133,5 +134,6 @@ def test_density_and_floor_are_those_of_the_original() -> None:
 def test_wish_for_cuda_never_stops_an_agent(build: Any, cuda: bool | None) -> None:
     agent = build("ddpg", cuda=cuda)
 
-    assert not (cuda is False and agent.is_cuda)
+    hidden = dict(agent.session._config.device_count)
+    assert hidden == ({"GPU": 0} if cuda is False else {})
     assert agent.step(np.zeros(4)).shape == (3,)

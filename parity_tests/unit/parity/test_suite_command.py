@@ -126,6 +126,22 @@ def test_resumed_run_takes_no_other_flags(capsys: pytest.CaptureFixture[str]) ->
     assert "leave out --gamma 0.5" in err
 
 
+@pytest.mark.parametrize(
+    ("pair", "alg"), [("sac", "sac"), ("value_dqn", "dqn"), ("rrd_dqn", "rrd")]
+)
+def test_a_pair_of_the_suite_names_the_command_that_trains_it(
+    pair: str, alg: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = train(f"{pair} --env Pendulum-v1 --steps 10", capsys)
+
+    assert (code, out) == (2, "")
+    assert err == (
+        f"error: {pair} is of the RRD suite, which is trained with flags of its own\n"
+        f"hint: torchward train --alg {alg} --help shows them\n"
+    )
+    assert list(Path().iterdir()) == []
+
+
 def test_other_pairs_keep_their_command(capsys: pytest.CaptureFixture[str]) -> None:
     code, _, err = train("dqn --framework jax", capsys)
 
@@ -138,10 +154,11 @@ def test_both_sides_train_alike(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("tensorflow")
-    for side in ("0", "1"):
+    for side, framework in (("0", "a TensorFlow graph"), ("1", "eager PyTorch")):
         monkeypatch.setenv("USE_PYTORCH", side)
-        code, _, _ = train(f"--alg rrd --dtype float64 --tag side{side} {TINY}", capsys)
+        code, out, _ = train(f"--alg rrd --dtype float64 --tag side{side} {TINY}", capsys)
         assert code == 0
+        assert f"Updates run in {framework}" in out
 
     legacy, torch = (returns(f"side{side}/side{side}-rrd-Pendulum-v1") for side in "01")
 

@@ -1,15 +1,25 @@
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
-from parity_tests.actor_critic_inputs import continuous_transitions, small_arguments
+from parity_tests.actor_critic_inputs import (
+    continuous_transitions,
+    small_arguments,
+    sub_sequences,
+)
+from torch_impl.actor_critic import ActorCritic
 from torch_impl.checkpoints import CheckpointError
 from torch_impl.ddpg import DDPG
+from torch_impl.ircr import IRCR
+from torch_impl.rrd import RRD
+from torch_impl.sac import SAC
 from torch_impl.td3 import TD3
 
 
@@ -19,6 +29,11 @@ def agent(kind: type[DDPG] = DDPG, **flags: Any) -> DDPG:
 
 def draw(seed: int = 0, *noise: str) -> Any:
     return continuous_transitions(*noise)({"args": small_arguments()}, np.random.default_rng(seed))
+
+
+def episodes(args: Any, seed: int) -> Any:
+    """Return a batch with sub-sequences, which only return decomposition reads."""
+    return sub_sequences({"args": args}, np.random.default_rng(seed)).batch
 
 
 def weights(of: DDPG, prefix: str) -> Any:
@@ -111,21 +126,24 @@ def test_noise_that_is_not_handed_in_comes_from_the_seed() -> None:
     assert np.array_equal(weights(first, "main/"), weights(second, "main/"))
 
 
-@pytest.mark.parametrize("kind", [DDPG, TD3])
-def test_loaded_agent_trains_on_bit_by_bit(kind: type[DDPG], tmp_path: Path) -> None:
-    kept = agent(kind, obs_normalization=True)
-    kept.normalizer_update(draw()[0])
-    kept.train(draw(1)[0])
+@pytest.mark.parametrize("kind", [DDPG, TD3, SAC, RRD, IRCR])
+def test_loaded_agent_trains_on_bit_by_bit(kind: type[ActorCritic], tmp_path: Path) -> None:
+    args = small_arguments(obs_normalization=True, basis_alg="sac")
+    kept = kind(args, seed=3, device="cpu")
+    first, second, third = (episodes(args, seed) for seed in range(3))
+    kept.normalizer_update(first)
+    kept.train(second)
     kept.target_update()
 
     kept.save(tmp_path / "agent")
     loaded = kind.load(tmp_path / "agent", device="cpu")
     for each in (kept, loaded):
-        each.train(draw(2)[0])
+        each.train(third)
         each.target_update()
 
     expected = kept.read_variables()
     found = loaded.read_variables()
+    assert ("main/alpha/log_alpha" in found) == (kind in (SAC, RRD, IRCR))
     assert all(np.array_equal(found[name], expected[name]) for name in expected)
     assert loaded.counters == kept.counters == {"pi": 2, "q": 2, "target": 2}
 
@@ -158,5 +176,35 @@ def test_unknown_variable_is_refused_and_nothing_is_changed() -> None:
     assert np.array_equal(one.read_variables()[bias], before[bias])
 
 
-def test_cuda_false_in_the_arguments_means_the_cpu() -> None:
-    assert DDPG(small_arguments(cuda=False)).device.type == "cpu"
+@pytest.mark.parametrize(("cuda", "wanted"), [(False, "cpu"), (True, "auto"), (None, "auto")])
+def test_cuda_false_in_the_arguments_means_the_cpu(
+    cuda: bool | None, wanted: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def find(name: str) -> torch.device:
+        asked.append(name)
+        return torch.device("cpu")
+
+    monkeypatch.setattr("torch_impl.actor_critic.find_device", find)
+
+    DDPG(small_arguments(cuda=cuda))
+
+    assert asked == [wanted]
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("policies", "MLPPolicy"),
+        ("policies", "MLPStochasticPolicy"),
+        ("values", "MLPQValue"),
+        ("values", "MLPQValueSAC"),
+        ("rewards", "MLPRewardNet"),
+        ("rewards", "ConvRewardNet"),
+    ],
+)
+def test_networks_of_the_guide_are_modules_of_torch(module: str, name: str) -> None:
+    network = getattr(importlib.import_module(f"torch_impl.{module}"), name)
+
+    assert issubclass(network, nn.Module)

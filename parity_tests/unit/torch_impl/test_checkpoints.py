@@ -123,6 +123,11 @@ def test_truncated_file_is_refused(tmp_path: Path, keep: int) -> None:
         read_checkpoint(path)
 
 
+def test_missing_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"the folder .*none does not exist; mkdir -p "):
+        write_checkpoint(tmp_path / "none" / "a.pth", STATE)
+
+
 def test_missing_file_is_an_ordinary_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         read_checkpoint(tmp_path / "none.pth")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,37 @@ def test_weights_that_do_not_fit_are_all_named_and_nothing_changes() -> None:
     with pytest.raises(ValueError, match=r"fc1/kernel found \(7, 4\), needed \(4, 7\).*fc4/bias"):
         agent.set_weights(weights)
     assert same_weights(agent, untouched)
+
+
+def test_defaults_are_those_of_the_guides_agent() -> None:
+    defaults = {
+        "state_size": 12,
+        "action_size": 5,
+        "hidden_sizes": (128, 64, 32),
+        "dropout": 0.2,
+        "learning_rate": 0.001,
+        "gamma": 0.95,
+        "epsilon": 1.0,
+        "epsilon_min": 0.01,
+        "epsilon_decay": 0.995,
+        "batch_size": 32,
+        "memory_size": 10_000,
+        "gradient_clip": 1.0,
+        "loss": "mse",
+        "double": False,
+        "dueling": False,
+    }
+    parameters = inspect.signature(DQNAgent).parameters
+
+    assert {name: parameters[name].default for name in defaults} == defaults
+
+
+def test_the_oldest_transitions_leave_a_full_memory() -> None:
+    agent = make_agent(memory_size=20)
+
+    fill(agent, 25)
+
+    assert len(agent.memory) == 20
 
 
 def test_replay_waits_for_a_batch_and_then_decays_epsilon() -> None:
