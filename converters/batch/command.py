@@ -12,7 +12,7 @@ from pathlib import Path
 
 import typer
 
-from converters.batch.folder import SUFFIXES, Batch, convert_folder
+from converters.batch.folder import AGENT_SUFFIX, SUFFIXES, Batch, convert_folder
 from converters.commands.printing import print_lines
 from converters.errors import OutputError
 from converters.writers.registry import find_writer
@@ -88,7 +88,8 @@ def format_batch(batch: Batch, source: Path, seconds: float) -> list[str]:
     """Return the lines that are printed when all is done."""
     names = list(batch.outcomes)
     kinds = Counter(
-        suffix if (suffix := Path(name).suffix) in SUFFIXES else "of TensorFlow" for name in names
+        suffix if (suffix := Path(name).suffix) in (*SUFFIXES, AGENT_SUFFIX) else "of TensorFlow"
+        for name in names
     )
     counted = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
     failed = batch.failed
@@ -99,9 +100,13 @@ def format_batch(batch: Batch, source: Path, seconds: float) -> list[str]:
     lines.append(f"{new} converted, {len(failed)} failed   {seconds:.1f} s")
     width = max((len(name) for name, _ in failed), default=0)
     for name, outcome in failed:
-        first = outcome.error.splitlines()[0]
-        hint = f"  hint: {outcome.hint}" if outcome.hint else ""
-        lines.append(f"  {name:{width}}  {first}{hint}")
+        first, *further = (line.strip() for line in outcome.error.splitlines())
+        hint = f"hint: {outcome.hint}" if outcome.hint else ""
+        if further:  # with its own file the error has a line of its own for each of its problems
+            lines.append(f"  {name:{width}}  {first}")
+            lines += [f"  {'':{width}}    {line}" for line in (*further, hint) if line]
+        else:
+            lines.append(f"  {name:{width}}  {first}{'  ' if hint else ''}{hint}")
     again = "" if not failed else "   (run the same command again: only what failed is tried again)"
     lines.append(f"manifest  {batch.manifest}{again}")
     return lines

@@ -6,7 +6,6 @@ lists files in the order of their names, whatever order they were done in.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import multiprocessing
 import os
@@ -18,10 +17,18 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from converters.batch.worker import Outcome, Task, convert_one, limit_process
+from converters.batch.worker import (
+    Outcome,
+    Task,
+    convert_one,
+    digest_of_content,
+    limit_process,
+)
 from converters.errors import ConversionError, OutputError, UnreadableFileError
 from converters.json_text import parse_json
 from converters.limits import Limits
+from converters.readers.files.archive import Archive
+from converters.readers.files.source import Source
 from converters.writers.registry import Writer
 
 MANIFEST = "manifest.json"
@@ -29,9 +36,9 @@ MANIFEST_VERSION = 1
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 SUFFIXES = (".h5", ".hdf5", ".keras")
 """Taken for legacy files whatever is in them: a truncated one is reported, not passed over."""
+AGENT_SUFFIX = ".zip"
 TENSORFLOW_INDEX = ".index"
 SAVED_MODEL = "saved_model.pb"
-_HASH_CHUNK_BYTES = 1024**2
 SAVE_EVERY = 50
 """Files between two writings of the manifest: what an interruption may cost."""
 
@@ -88,7 +95,8 @@ def convert_folder(
     if not names:
         msg = f"{source}: no legacy file in this folder or below"
         raise UnreadableFileError(
-            msg, hint=f"looked for {', '.join(SUFFIXES)}, checkpoints and SavedModels"
+            msg,
+            hint=f"looked for {', '.join(SUFFIXES)}, checkpoints, SavedModels and agents of stable-baselines 2",
         )
     try:
         destination.mkdir(parents=True, exist_ok=True)
@@ -153,7 +161,9 @@ def find_legacy_files(folder: Path, *, leave_out: Path) -> list[str]:
             path = place / name
             if name.endswith(TENSORFLOW_INDEX):
                 found.append(path.with_suffix("").relative_to(folder).as_posix())
-            elif name.endswith(SUFFIXES) or (not name.startswith(".") and _is_hdf5(path)):
+            elif name.endswith(SUFFIXES) or (
+                not name.startswith(".") and (_is_hdf5(path) or _is_agent(path))
+            ):
                 found.append(path.relative_to(folder).as_posix())
     return sorted(found)
 
@@ -163,6 +173,15 @@ def _is_hdf5(path: Path) -> bool:
         return False
     with suppress(OSError), path.open("rb") as file:
         return file.read(len(HDF5_MAGIC)) == HDF5_MAGIC
+    return False
+
+
+def _is_agent(path: Path) -> bool:
+    """Return whether a file is an agent of stable-baselines 2. Other archives are data or somebody's results."""
+    if path.suffix != AGENT_SUFFIX or not path.is_file():
+        return False
+    with suppress(ConversionError):
+        return {"data", "parameters"} <= set(Archive(Source(path)).names)
     return False
 
 
@@ -228,17 +247,9 @@ def _is_unchanged(source: Path, destination: Path, before: Outcome) -> bool:
     output = destination / before.output
     try:
         same_output = output.is_file() and output.stat().st_size == before.output_size
+        return same_output and digest_of_content(source) == (before.content_sha256 or before.sha256)
     except OSError:
         return False
-    return same_output and source.is_file() and _sha256(source) == before.sha256
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_HASH_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _read_manifest(path: Path, options: Mapping[str, object]) -> dict[str, Outcome]:

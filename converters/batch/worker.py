@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import glob
+import hashlib
 import os
 import signal
 from collections.abc import Iterator, Mapping
@@ -44,11 +46,13 @@ class Outcome:
     """What became of a file: the output with checksums, or the error.
 
     Attributes:
-        sha256: of the source.
+        sha256: of the source, as its report has it.
+        content_sha256: of all files of a checkpoint that is more than one, of which a conversion need not read all.
         output: path of the result in the folder of results.
     """
 
     sha256: str = ""
+    content_sha256: str = ""
     output: str = ""
     output_sha256: str = ""
     output_size: int = 0
@@ -78,6 +82,8 @@ def convert_one(task: Task) -> Outcome:
     options["limits"] = Limits(max_array_bytes=int(options.pop("max_size", MAX_ARRAY_BYTES)))
     try:
         task.output.parent.mkdir(parents=True, exist_ok=True)
+        # Before it is read: what changes meanwhile is converted once more by the next run.
+        content = "" if task.source.is_file() else digest_of_content(task.source)
         with _alarm():
             report = convert(task.source, task.output, force=task.replace, **options)
     except ConversionError as error:
@@ -95,10 +101,27 @@ def convert_one(task: Task) -> Outcome:
         )
     return Outcome(
         sha256=str(report.input["sha256"]),
+        content_sha256=content,
         output=os.path.relpath(task.output, _root(task)),
         output_sha256=report.output_sha256,
         output_size=report.output_size,
     )
+
+
+def digest_of_content(source: Path) -> str:
+    """Return the hexadecimal SHA-256 of a file; of a checkpoint, that of the lines `sha256sum` prints for its files.
+
+    Args:
+        source: a file, the folder of a SavedModel, or the prefix of the files of a checkpoint. Links are passed over.
+    """
+    if source.is_file():
+        with source.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    folder = source if source.is_dir() else source.parent
+    found = source.rglob("*") if source.is_dir() else folder.glob(f"{glob.escape(source.name)}.*")
+    files = sorted(path for path in found if path.is_file() and not path.is_symlink())
+    lines = [f"{digest_of_content(path)}  {path.relative_to(folder)}\n" for path in files]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def _root(task: Task) -> Path:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import zipfile
 from pathlib import Path
 
 import pytest
 
 import torchward
 from converters.batch import worker
-from converters.batch.folder import _read_manifest, find_legacy_files, name_outputs
+from converters.batch.command import format_batch
+from converters.batch.folder import Batch, _read_manifest, find_legacy_files, name_outputs
 from converters.batch.worker import Outcome, Task, convert_one
 from parity_tests import FIXTURES
 
@@ -68,6 +70,41 @@ def test_second_run_tries_only_what_failed_or_changed(
     told = json.loads(capsys.readouterr().out)
     assert (code, told["converted"], told["of_them_before"], told["failed"]) == (0, 3, 1, [])
     assert (folder.parent / "out" / "a.pth").stat().st_mtime_ns == before
+
+
+@pytest.mark.slow  # starts processes
+def test_second_run_looks_at_every_file_of_a_checkpoint(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = tmp_path / "runs"
+    shutil.copytree(FIXTURES / "k315_lstm_policy" / "exported", runs / "saved")
+    for file in (FIXTURES / "dopamine_dqn_cartpole" / "checkpoints").glob("tf_ckpt-0.*"):
+        shutil.copyfile(file, runs / file.name)
+    told = []
+
+    for changed in ((), (), ("saved/variables/variables.index", "tf_ckpt-0.index")):
+        for name in changed:
+            (runs / name).write_bytes(b"no longer what was converted")
+        run(runs, "--jobs", "1", "--json")
+        told.append(json.loads(capsys.readouterr().out))
+
+    assert [each["of_them_before"] for each in told] == [0, 2, 0]
+    assert [len(each["failed"]) for each in told] == [0, 0, 2]
+
+
+def test_problems_of_a_file_stand_below_its_name(tmp_path: Path) -> None:
+    wrong = Outcome(error="2 layers cannot be converted:\n  layer 'a': x\n  layer 'b': y", hint="z")
+    batch = Batch({"m.keras": wrong, "n.h5": Outcome(error="empty")}, frozenset(), tmp_path)
+
+    lines = format_batch(batch, tmp_path, 1.0)
+
+    assert [line.strip() for line in lines[2:7]] == [
+        "m.keras  2 layers cannot be converted:",
+        "layer 'a': x",
+        "layer 'b': y",
+        "hint: z",
+        "n.h5     empty",
+    ]
 
 
 @pytest.mark.slow  # starts processes
@@ -138,10 +175,14 @@ def test_files_are_found_by_suffix_content_and_kind(tmp_path: Path, small_model:
         (runs / name).parent.mkdir(parents=True, exist_ok=True)
         (runs / name).touch()
     shutil.copyfile(small_model, runs / "weights_without_suffix")
+    shutil.copyfile(FIXTURES / "sb_ppo2_mlp_cartpole" / "model.zip", runs / "agent.zip")
+    with zipfile.ZipFile(runs / "results.zip", "w") as archive:
+        archive.writestr("data", "{}")
+    (runs / "broken.zip").write_bytes(b"PK")
 
     found = find_legacy_files(runs, leave_out=runs / "out")
 
-    assert found == ["ckpt-3", "saved", "weights_without_suffix", "x.keras"]
+    assert found == ["agent.zip", "ckpt-3", "saved", "weights_without_suffix", "x.keras"]
 
 
 def test_outputs_that_would_meet_keep_their_whole_names() -> None:
