@@ -6,8 +6,12 @@ line, a command or an option if there is one. The command line prints `error: ..
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shlex
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+
+MAX_EXAMPLES = 8
+"""Options that a hint shows: it is one line."""
 
 
 class ConversionError(Exception):
@@ -37,6 +41,32 @@ class UnsupportedError(ConversionError):
     """The file is sound, but holds something without a rule: custom code, an unknown layer."""
 
     exit_code = 4
+
+
+class OwnCodeError(UnsupportedError):
+    """A layer or activation is code, which is not read from the file; the user's own can compute it.
+
+    Attributes:
+        name: what `--layer` calls it.
+        example: a name for the class or function that the user writes.
+    """
+
+    def __init__(
+        self, message: str, *, name: str = "", example: str = "", hint: str | None = None
+    ) -> None:
+        super().__init__(message, hint=hint or own_code_hint({name: example}))
+        self.name = name
+        self.example = example
+
+
+def own_code_hint(examples: Mapping[str, str]) -> str:
+    """Return what to type for layers and activations that are code, by what `--layer` calls them."""
+    options = [
+        f"--layer {shlex.quote(name)}=my_layers.py:{example}" for name, example in examples.items()
+    ]
+    more = ", ..." if len(options) > MAX_EXAMPLES else ""
+    what = "it" if len(options) == 1 else "them"
+    return f"write {what} in my_layers.py and pass {' '.join(options[:MAX_EXAMPLES])}{more}"
 
 
 class UsageError(UnsupportedError):

@@ -20,11 +20,11 @@ from converters.limits import Limits
 from converters.loss_names import unstored_options
 from converters.lowering import Lowering, lower_model, with_input_shape
 from converters.lowering.dtypes import as_declared
+from converters.lowering.problems import check_rules, joined, unknown_activations
 from converters.matching.groups import Path, all_thawed, leaves, match_arrays, thawed
 from converters.matching.parts_of_models import only_named_part
 from converters.matching.stored_forms import settle_forms
 from converters.moves import Move
-from converters.names import class_identifier
 from converters.optimizers.plan import OptimizerPlan
 from converters.optimizers.training_state import (
     groups_in_order,
@@ -34,7 +34,6 @@ from converters.optimizers.training_state import (
 )
 from converters.passes.input_layout import CHANNELS_FIRST, CHANNELS_LAST, has_images
 from converters.planned import Plan
-from converters.registry import find_layer_rule
 from converters.stacks import assume_stack
 
 _NO_OPTIMIZER = (
@@ -74,7 +73,7 @@ def _plan_graph(checkpoint: Checkpoint) -> Plan:
     assumed: tuple[str, ...] = ()
     if graph is None:
         checkpoint, graph, assumed = _assumed(checkpoint)
-    _check_rules(graph)
+    check_rules(graph)
     checkpoint = only_named_part(checkpoint, graph)
     matched = match_arrays(graph, checkpoint.layers)
     matched = replace(matched, arrays=as_declared(graph, matched.arrays))
@@ -83,7 +82,7 @@ def _plan_graph(checkpoint: Checkpoint) -> Plan:
     lowering = Lowering(None if optimizer is None else optimizer.read_iterations())
     architecture = lower_model(with_input_shape(graph, matched.arrays), lowering)
     if lowering.problems:
-        raise _joined(lowering.problems)
+        raise joined([*lowering.problems, *unknown_activations(graph)])
     architecture = as_saved_agent(architecture, checkpoint.provenance.details.get("kind"))
     notes = [*checkpoint.notes, *notes, *lowering.notes]
     notes += unstored_options((checkpoint.training or {}).get("loss"))
@@ -224,31 +223,6 @@ def _uncalled(
         for info in found.values()
         if info.name not in moved
     ]
-
-
-def _check_rules(graph: Graph) -> None:
-    problems: list[ConversionError] = []
-    for path, layer in leaves(graph):
-        if layer.class_name == "InputLayer":
-            continue
-        try:
-            for each in (layer, *layer.inner.values()):
-                find_layer_rule(each.class_name)
-        except UnsupportedError as error:
-            name = class_identifier(layer.name, default="MyLayer")
-            given = f"--layer {layer.name}=my_layers.py:{name}"
-            hint = f"write it in my_layers.py and pass {given} (or --rules)"
-            problems.append(UnsupportedError(f"layer '{'/'.join(path)}': {error}", hint=hint))
-    if problems:
-        raise _joined(problems)
-
-
-def _joined(problems: Sequence[ConversionError]) -> ConversionError:
-    first = problems[0]
-    if len(problems) == 1:
-        return first
-    lines = "\n  ".join(str(problem) for problem in problems)
-    return type(first)(f"{len(problems)} layers cannot be converted:\n  {lines}", hint=first.hint)
 
 
 def _plan_moves(

@@ -241,7 +241,9 @@ def find_layer_rule(class_name: str) -> LayerRule:
         msg = f"Keras layer '{class_name}' is not converted: it {REFUSED[class_name]}"
         raise UnsupportedError(msg, hint="your own rule: --rules MODULE")
     if class_name not in LAYERS:
-        msg = f"no rule for Keras layer '{class_name}'{nearest(class_name, LAYERS)}"
+        own_class = class_name.rsplit(">", 1)[-1]
+        kind = [name for name in LAYERS if name.startswith("ops.") == own_class.startswith("ops.")]
+        msg = f"no rule for Keras layer '{class_name}'{nearest(own_class, kind)}"
         raise UnsupportedError(
             msg, hint="supported layers: torchward support; your own: --rules MODULE"
         )

@@ -27,11 +27,12 @@ class MovedTensor:
 
     @property
     def action(self) -> str:
-        """What happened to the values: "transposed" or "as it is"."""
+        """What happened to the values: "transposed", "rearranged" or "as it is"."""
         left, _, right = self.layout.partition(" -> ")
         if left == right:
             return "as it is"
-        return "transposed" if len(self.source_shape) == 2 else "rearranged"
+        both = len(self.source_shape) == len(self.target_shape) == 2
+        return "transposed" if both else "rearranged"
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,8 @@ from converters.verification import (
 )
 from torch_impl.keras_compat.keras_optimizer import KerasOptimizer
 
+MAX_NAMED = 5
+"""Tensors that a problem names."""
 CONTINUATION_FACTOR = 10
 """Continued training may differ by this many output tolerances: rounding grows over the updates."""
 
@@ -141,11 +143,17 @@ def _compare_values(plan: Plan, model: ConvertedModel) -> Check:
     state = model.state_dict()
     different = [move.target for move in plan.moves if not _identical(move, state.get(move.target))]
     extra = sorted(set(state) - {move.target for move in plan.moves})
-    problem = None
-    if different or extra:
-        problem = f"not equal to the source: {', '.join([*different, *extra][:5])}"
     count = len(plan.moves)
-    return Check("values", f"{count} of {count} tensors, bit for bit", 0.0, 0.0, problem)
+    compared = f"{count - len(different)} of {count} tensors, bit for bit"
+    return Check("values", compared, 0.0, 0.0, _unequal([*different, *extra]))
+
+
+def _unequal(names: Sequence[str]) -> str | None:
+    """Return what is said of tensors that are not those of the source, or None if there are none."""
+    if not names:
+        return None
+    more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
+    return f"not equal to the source: {', '.join(names[:MAX_NAMED])}{more}"
 
 
 def _compare_slots(plan: Plan, converted: Path) -> list[Check]:
@@ -160,8 +168,8 @@ def _compare_slots(plan: Plan, converted: Path) -> list[Check]:
             count += 1
             if not _identical(move, states.get(index, {}).get(slot)):
                 different.append(move.target)
-    problem = f"not equal to the source: {', '.join(different[:5])}" if different else None
-    return [Check("optimizer", f"{count} of {count} state tensors, bit for bit", 0.0, 0.0, problem)]
+    compared = f"{count - len(different)} of {count} state tensors, bit for bit"
+    return [Check("optimizer", compared, 0.0, 0.0, _unequal(different))]
 
 
 def _identical(move: Move, tensor: Tensor | None) -> bool:

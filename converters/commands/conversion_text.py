@@ -75,7 +75,7 @@ def _optimizer_state(report: ConversionReport) -> str:
 
 
 def _optimizer_options(report: ConversionReport) -> list[str]:
-    """Return one line with the numbers that training goes on with, in Keras's words and rounding."""
+    """Return one line with what training goes on with, in Keras's words and rounding."""
     options = report.optimizer["options"] if report.optimizer else None
     if not isinstance(options, dict) or report.optimizer is None:
         return []
@@ -84,8 +84,11 @@ def _optimizer_options(report: ConversionReport) -> list[str]:
         for name, value in options.items()
         if isinstance(value, (int, float)) and not isinstance(value, bool)
     ]
+    switched_on = [name for name, value in options.items() if value is True]
     name = str(report.optimizer["class"]).rsplit(".", 1)[-1]
-    return [f"{name}: {', '.join(numbers)}  (as stored; Keras's formula, docs/numerics.md)"]
+    return [
+        f"{name}: {', '.join(numbers + switched_on)}  (as stored; Keras's formula, docs/numerics.md)"
+    ]
 
 
 def _stock_optimizer(report: ConversionReport) -> list[str]:

@@ -7,11 +7,15 @@ Names are those of Keras 3; `hard_sigmoid_keras2` is what Keras 1 and 2 meant by
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
-from converters.errors import UnsupportedError
+from converters.configuration.keras2 import ACTIVATION_SETTINGS
+from converters.errors import OwnCodeError, UnsupportedError
 from converters.graph import Layer
 from converters.lowering.masking import masks_of
+from converters.names import class_identifier, identifier
 from converters.registry import (
+    LAYERS,
     Example,
     Lowered,
     Param,
@@ -24,6 +28,7 @@ from converters.registry import (
     nearest,
 )
 from converters.settings import integers, number, optional_number, unsupported
+from converters.targets import TARGETS
 
 ACTIVATIONS: dict[str, tuple[str, dict[str, Plain]] | None] = {
     "linear": None,
@@ -78,7 +83,8 @@ def activation_steps(layer: Layer, activation: object) -> list[TorchStep]:
             f"layer '{layer.name}' ({layer.class_name}): no rule for activation {activation!r:.80}"
             f"{nearest(str(activation), ACTIVATIONS)}"
         )
-        raise UnsupportedError(msg)
+        name = str(activation).rsplit(">", 1)[-1]
+        raise OwnCodeError(msg, name=name, example=identifier(name, default="activation"))
     target = ACTIVATIONS[activation]
     return [] if target is None else [TorchStep(target[0], target[1])]
 
@@ -106,6 +112,8 @@ def activation_argument(
     if len(steps) > 1 or steps[0].params:
         raise unsupported(layer, key, needed="an activation of one step")
     (step,) = steps
+    if TARGETS[step.op].module:
+        raise unsupported(layer, key, needed="a function, no module")
     kwargs = dict(step.kwargs)
     if kwargs.get("dim") == -1:
         kwargs["dim"] = last
@@ -116,15 +124,60 @@ def _nested_activation(layer: Layer, activation: Mapping[str, object]) -> list[T
     class_name, config = activation.get("class_name"), activation.get("config")
     if class_name == "function" and isinstance(config, str):
         return activation_steps(layer, config)
+    place = f"layer '{layer.name}' ({layer.class_name})"
     if not isinstance(class_name, str) or not isinstance(config, Mapping):
-        msg = f"layer '{layer.name}' ({layer.class_name}): its activation is not readable: {activation!r:.80}"
+        if "value" not in activation:
+            msg = f"{place}: its activation is not readable: {activation!r:.80}"
+            raise UnsupportedError(msg)
+        key = next((key for key in ACTIVATION_SETTINGS if layer.config.get(key) is activation), "")
+        msg = f"{place}: its {key or 'activation'} is a lambda; code from a file is never run"
+        name = f"{layer.name}.{key}" if key else layer.name
+        raise OwnCodeError(msg, name=name, example=identifier(name, default="activation"))
+    try:
+        rule = find_layer_rule(class_name)
+    except UnsupportedError as error:
+        name = class_name.rsplit(">", 1)[-1]
+        example = class_identifier(name, default="MyActivation")
+        msg = f"{place}: {error}"
+        raise OwnCodeError(msg, name=name, example=example) from error
+    if not rule.weights:
+        lowered = rule.lower(Layer(f"{layer.name}/activation", class_name, config), (None, None))
+        steps = list(lowered.steps if isinstance(lowered, Lowered) else lowered)
+    if rule.weights or any(step.params for step in steps):
+        msg = f"{place}: activation layer '{class_name}' inside it has weights"
         raise UnsupportedError(msg)
-    rule = find_layer_rule(class_name)
-    if rule.weights:
-        msg = f"layer '{layer.name}' ({layer.class_name}): activation layer '{class_name}' inside it has weights"
-        raise UnsupportedError(msg)
-    lowered = rule.lower(Layer(f"{layer.name}/activation", class_name, config), (None, None))
-    return list(lowered.steps if isinstance(lowered, Lowered) else lowered)
+    # An activation keeps the shape that it is given, which is not known here.
+    return [
+        replace(step, shape=None, suffix="activation" if TARGETS[step.op].module else step.suffix)
+        for step in steps
+    ]
+
+
+def activation_names(layer: Layer, key: str) -> set[str]:
+    """Return what a user may call the activation that a setting of a layer names, if it is none of Keras's.
+
+    Always "layer.setting"; besides that the name of the function or class without its package.
+    """
+    setting = layer.config.get(key)
+    if isinstance(setting, Mapping):
+        is_function = setting.get("class_name") == "function"
+        setting = setting.get("config" if is_function else "class_name")
+    name = setting.rsplit(">", 1)[-1] if isinstance(setting, str) else ""
+    known = not name or name in ACTIVATIONS or name in LAYERS
+    return {f"{layer.name}.{key}"} if known else {f"{layer.name}.{key}", name}
+
+
+def unknown_activations(layer: Layer) -> list[UnsupportedError]:
+    """Return what is wrong with the activations that a layer names."""
+    problems = []
+    for key in ACTIVATION_SETTINGS:
+        try:
+            activation_steps(layer, layer.config.get(key))
+        except UnsupportedError as error:
+            problems.append(error)
+        except (LookupError, ValueError, TypeError, ArithmeticError):
+            continue  # an edited file; what is wrong with it is said where the layer is converted
+    return problems
 
 
 @layer(

@@ -1,10 +1,10 @@
-"""Layers whose code is not read from the file, computed by a module or a function of the user's own.
+"""Layers and activations whose code is not read from the file, computed by a module or a function of the user's own.
 
 `--layer scale=my_layers.py:Scale` names it for a Lambda or a custom class. The contract is small: `forward` (or the
 function) takes the layer's inputs one by one, in Keras's order of axes; the constructor gets those entries of the layer's
 configuration that it has parameters for, and `in_features` (the last axis of the first input) if it wants that; parameters and
 buffers have the names, shapes and order of the layer's arrays in the file. The user's code runs because the user names
-it; that of the file never does.
+it; that of the file never does. An activation is called by its function's name, or as `layer.activation`.
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ import torch
 from torch import Tensor, nn
 
 from converters.checkpoint import Checkpoint
+from converters.configuration.keras2 import ACTIVATION_SETTINGS
 from converters.errors import MismatchError, UnsupportedError
 from converters.graph import Graph, Layer
 from converters.into.user_module import FILE_MARK, find_named
+from converters.layers.activations import activation_names
 from converters.matching.groups import leaves
 from converters.registry import (
     OWN_LAYERS,
@@ -72,9 +74,9 @@ def register_own_layers(layers: Mapping[str, object]) -> dict[str, str]:
 
 
 def with_own_layers(checkpoint: Checkpoint, layers: Mapping[str, object]) -> Checkpoint:
-    """Return the checkpoint with its layers of these names, or classes, computed by the user's own code.
+    """Return the checkpoint with its layers and activations of these names, or classes, computed by the user's own code.
 
-    A name that no layer has is noted, not refused: one command converts a folder of files.
+    A name that nothing has is noted, not refused: one command converts a folder of files.
 
     Raises:
         UnsupportedError: There is no such class or function.
@@ -85,11 +87,14 @@ def with_own_layers(checkpoint: Checkpoint, layers: Mapping[str, object]) -> Che
     if checkpoint.graph is None:
         note = "has no layers of Keras: none of those that are given is in it"
         return replace(checkpoint, notes=(*checkpoint.notes, note))
-    known = {name for _, layer in leaves(checkpoint.graph) for name in _names(layer)}
+    layers_inside = [
+        each for _, layer in leaves(checkpoint.graph) for each in (layer, *layer.inner.values())
+    ]
+    known = {name for layer in layers_inside for name in _names(layer) | _activations(layer)}
     notes = [
         f"'{name}' is computed by {key}, which is your own"
         if name in known
-        else f"no layer is named '{name}'{nearest(name, known)}"
+        else f"no layer or activation is named '{name}'{nearest(name, known)}"
         for name, key in keys.items()
     ]
     graph = _given_graph(checkpoint.graph, keys)
@@ -99,6 +104,11 @@ def with_own_layers(checkpoint: Checkpoint, layers: Mapping[str, object]) -> Che
 def _names(layer: Layer) -> set[str]:
     """Return what a layer may be called by: its name, its class, and that without its package."""
     return {layer.name, layer.class_name, layer.class_name.rsplit(">", 1)[-1]}
+
+
+def _activations(layer: Layer) -> set[str]:
+    """Return what the activations of a layer may be called by."""
+    return {name for key in ACTIVATION_SETTINGS for name in activation_names(layer, key)}
 
 
 def _given_graph(graph: Graph, keys: Mapping[str, str]) -> Graph:
@@ -112,10 +122,25 @@ def _given_layer(layer: Layer, keys: Mapping[str, str]) -> Layer:
     inner = {name: _given_layer(each, keys) for name, each in layer.inner.items()}
     key = next((key for name, key in keys.items() if name in _names(layer)), None)
     if key is None:
-        return replace(layer, inner=inner)
+        return replace(layer, inner=inner, config={**layer.config, **_own_settings(layer, keys)})
     class_name = f"{key}>{layer.class_name.rsplit('>', 1)[-1]}"
     OWN_LAYERS[class_name] = replace(OWN_LAYERS[key], class_name=class_name)
     return replace(layer, class_name=class_name, inner=inner)
+
+
+def _own_settings(layer: Layer, keys: Mapping[str, str]) -> dict[str, object]:
+    """Return the activations of a layer that the user's own code computes, as the settings of an activation layer."""
+    settings: dict[str, object] = {}
+    for setting in ACTIVATION_SETTINGS:
+        names = activation_names(layer, setting)
+        if setting not in layer.config or not names & keys.keys():
+            continue
+        value = layer.config[setting]
+        stated = value.get("config") if isinstance(value, Mapping) else None
+        key = next(keys[name] for name in keys if name in names)
+        config = stated if isinstance(stated, Mapping) else {}
+        settings[setting] = {"class_name": key, "config": config}
+    return settings
 
 
 def _register(named: object) -> str:

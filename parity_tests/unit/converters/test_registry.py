@@ -19,6 +19,13 @@ def lower(class_name: str, size: int = 4, **config: object) -> list[tuple[str, d
     return [(step.op, dict(step.kwargs)) for step in steps]
 
 
+def test_class_of_a_package_is_near_to_what_is_named_like_itself() -> None:
+    with pytest.raises(UnsupportedError) as caught:
+        find_layer_rule("Custom>Noisy")
+
+    assert str(caught.value) == "no rule for Keras layer 'Custom>Noisy'"
+
+
 def test_unknown_layer_names_the_nearest() -> None:
     with pytest.raises(UnsupportedError, match="'Desne'; nearest: Dense"):
         find_layer_rule("Desne")

@@ -206,3 +206,21 @@ def test_file_of_another_model_fails(converted: Path) -> None:
     other = FIXTURES / "k315_opt_sgd" / "model.keras"
 
     assert not torchward.verify(other, converted).passed
+
+
+def test_check_counts_the_tensors_that_are_equal(
+    write_model: Any, configs: Any, tmp_path: Path
+) -> None:
+    layers = [f"layer{index}" for index in range(4)]
+    arrays = {name: configs.dense_arrays(4, 4, index) for index, name in enumerate(layers)}
+    config = configs.sequential(*(configs.dense(name, 4) for name in layers))
+    torchward.convert(write_model(config, arrays), tmp_path / "m.pth")
+    others = {name: configs.dense_arrays(4, 4, 10 + index) for index, name in enumerate(layers)}
+    others["layer3"]["kernel"] = arrays["layer3"]["kernel"]
+
+    report = torchward.verify(write_model(config, others, name="others.h5"), tmp_path / "m.pth")
+
+    (values,) = report.checks
+    assert values.compared == "1 of 8 tensors, bit for bit"
+    assert values.problem is not None
+    assert values.problem.endswith("layer2.weight and 2 more")

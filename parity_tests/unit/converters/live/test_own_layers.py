@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 import torch
@@ -136,7 +136,9 @@ def test_name_that_no_layer_has_is_noted(tmp_path: Path) -> None:
 
     report = torchward.convert(NOISY, tmp_path / "model.pth", layers=layers)
 
-    assert "no layer is named 'noisy_dens'; nearest: noisy_dense" in " ".join(report.notes)
+    assert "no layer or activation is named 'noisy_dens'; nearest: noisy_dense" in " ".join(
+        report.notes
+    )
 
 
 def test_own_layer_may_give_several_tensors(tmp_path: Path) -> None:
@@ -193,3 +195,102 @@ def test_source_of_own_code_keeps_what_its_file_defines_and_imports(tmp_path: Pa
 
     values = torch.tensor([[1.0, 2.0, 3.0, 4.0]])
     assert cast("Callable[[Tensor], Tensor]", names["sharpened"])(values).tolist() == [[8, 12, 16]]
+
+
+def wavy(x: Tensor) -> Tensor:
+    return x + torch.sin(x)
+
+
+def own_tanh(x: Tensor) -> Tensor:
+    return torch.tanh(x)
+
+
+class Bent(nn.Module):
+    """An activation with a setting."""
+
+    def __init__(self, slope: float) -> None:
+        super().__init__()
+        self.slope = slope
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.maximum(x, self.slope * x)
+
+
+@pytest.mark.parametrize(
+    ("activation", "name"),
+    [
+        ("wavy", "wavy"),
+        ("mine>wavy", "wavy"),
+        ({"class_name": "function", "config": "mine>wavy"}, "wavy"),
+        ({"value": ["4wEAAAA=", None, None]}, "hidden.activation"),
+        ("<lambda>", "hidden.activation"),
+    ],
+    ids=["name", "package", "function", "lambda of Keras 3", "lambda of Keras 2"],
+)
+def test_function_of_the_user_is_the_activation(
+    activation: object, name: str, write_model: Any, configs: Any, tmp_path: Path
+) -> None:
+    config = configs.sequential(configs.dense("hidden", 3, activation), configs.dense("q", 2))
+    arrays = {"hidden": configs.dense_arrays(4, 3), "q": configs.dense_arrays(3, 2, seed=1)}
+    source, converted = write_model(config, arrays), tmp_path / "model.pth"
+
+    torchward.convert(source, converted, layers={name: wavy}, source_code=tmp_path / "model.py")
+    model = torchward.load(converted, layers={name: wavy})
+
+    x = torch.tensor([[1.0, -2.0, 0.5, 3.0]])
+    kernels = [torch.tensor(arrays[layer]["kernel"]) for layer in ("hidden", "q")]
+    biases = [torch.tensor(arrays[layer]["bias"]) for layer in ("hidden", "q")]
+    hidden = wavy(x @ kernels[0] + biases[0])
+    torch.testing.assert_close(model(x), hidden @ kernels[1] + biases[1])
+    assert "x = wavy(self.hidden(x))" in (tmp_path / "model.py").read_text()
+
+
+def test_class_of_the_user_is_an_activation_with_its_settings(
+    write_model: Any, configs: Any, tmp_path: Path
+) -> None:
+    bent = {"class_name": "mine>Bent", "config": {"slope": 0.25}}
+    arrays = {"hidden": configs.dense_arrays(4, 3)}
+    source = write_model(configs.sequential(configs.dense("hidden", 3, bent)), arrays)
+    plain = write_model(
+        configs.sequential(configs.dense("hidden", 3)), arrays, name="without_activation.h5"
+    )
+
+    for file, layers in ((source, {"Bent": Bent}), (plain, {})):
+        torchward.convert(file, file.with_suffix(".pth"), layers=layers)
+    model = torchward.load(source.with_suffix(".pth"), layers={"Bent": Bent})
+
+    x = torch.tensor([[1.0, -2.0, 0.5, 3.0]])
+    assert torch.equal(model(x), Bent(0.25)(torchward.load(plain.with_suffix(".pth"))(x)))
+
+
+def test_function_of_the_user_is_the_activation_inside_of_a_recurrent_layer(
+    write_model: Any, configs: Any
+) -> None:
+    arrays = {
+        "memory": {
+            "kernel": configs.dense_arrays(4, 3)["kernel"],
+            "recurrent_kernel": configs.dense_arrays(3, 3, seed=1)["kernel"],
+            "bias": configs.dense_arrays(4, 3)["bias"],
+        }
+    }
+    models = []
+    for activation in ("mine>own_tanh", "tanh"):
+        config = configs.sequential(
+            configs.layer("SimpleRNN", "memory", units=3, activation=activation),
+            shape=(None, None, 4),
+        )
+        source = write_model(config, arrays, name=f"{activation[-8:].strip('>')}.h5")
+        layers = {"own_tanh": own_tanh} if activation != "tanh" else {}
+        torchward.convert(source, source.with_suffix(".pth"), layers=layers)
+        models.append(torchward.load(source.with_suffix(".pth"), layers=layers))
+
+    x = torch.linspace(-1, 1, 40).reshape(2, 5, 4)
+    torch.testing.assert_close(models[0](x), models[1](x))
+
+
+def test_activation_of_keras_is_not_taken_for_the_users_own(
+    small_model: Path, tmp_path: Path
+) -> None:
+    report = torchward.convert(small_model, tmp_path / "model.pth", layers={"relu": wavy})
+
+    assert "no layer or activation is named 'relu'" in " ".join(report.notes)
