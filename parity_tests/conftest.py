@@ -25,6 +25,12 @@ from parity_tests.harness import ENVIRONMENT
 os.environ.update(
     {name: value for name, value in ENVIRONMENT.items() if name != "CUDA_VISIBLE_DEVICES"}
 )
+# What rich and typer take a terminal for, and how wide: texts are compared as they are without one.
+for _name in (
+    *("COLUMNS", "LINES", "TERMINAL_WIDTH", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "GITHUB_ACTIONS"),
+    *("FORCE_COLOR", "NO_COLOR", "PY_COLORS"),
+):
+    os.environ.pop(_name, None)
 
 BLOCKED = ("tensorflow", "keras", "tf_keras")
 MISSING = "TensorFlow is not installed: pip install 'torchward[legacy]'"
