@@ -135,6 +135,14 @@ def image_features(
     return _behind(network, settings, x, suffix, first=0)
 
 
+def image_scores(
+    network: AgentNetwork, facts: AgentFacts, settings: Settings, x: str, suffix: str
+) -> str:
+    """Return what a network of images gives in one place: its last layer, `conv_out`, is a convolution of it."""
+    x = _flat(network, _convolutions(network, facts, settings, x, f"conv{{}}{suffix}"))
+    return _pointwise(network, x, f"conv_out{suffix}")
+
+
 def _images(
     network: AgentNetwork, facts: AgentFacts, settings: Settings, x: str
 ) -> tuple[str, str]:

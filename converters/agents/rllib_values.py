@@ -17,11 +17,13 @@ from collections.abc import Collection, Mapping, Sequence
 from converters.agents.action_rules import ACTION, greedy
 from converters.agents.facts import AgentFacts
 from converters.agents.network import AgentNetwork
+from converters.agents.rllib_heads import NOISY, Heads
 from converters.agents.rllib_models import (
     EXPORT_HINT,
     Settings,
     has_images,
     image_features,
+    image_scores,
     read_settings,
 )
 from converters.agents.spaces import BOX, DISCRETE, Space, read_space
@@ -39,10 +41,11 @@ def kind_of(names: Collection[str], facts: AgentFacts) -> str | None:
     """Return the kind of agent that variables are of; None: it has no action values."""
     if "actor_out/kernel" in names:
         return DDPG
-    if "log_alpha" in names and "fc_out_1/kernel" in names:
+    if "log_alpha" in names and {"fc_out_1/kernel", "conv_out_1/kernel"} & set(names):
         return SAC
-    heads = ("hidden_0/kernel", "q_func/action_value/hidden_0_fc_w")
-    is_dqn = any(name in names for name in heads) or "hiddens" in facts.settings
+    heads = ("hidden_0/kernel", f"{NOISY}action_value/output_fc_w")
+    stated = ("hiddens", "target_network_update_freq")  # the second is all that SimpleQ's say
+    is_dqn = any(name in names for name in heads) or any(each in facts.settings for each in stated)
     return DQN if is_dqn and {"fc_out/kernel", "conv_out/kernel"} & set(names) else None
 
 
@@ -50,15 +53,10 @@ def add_dqn(network: AgentNetwork, facts: AgentFacts, settings: Settings, x: str
     """Add the network and its target; the agent acts on the largest value.
 
     Raises:
-        UnsupportedError: Noisy or normalized layers, or a support that is not stated.
+        UnsupportedError: A support that is not stated.
     """
-    noisy = any("_sigma_w" in name for name in network.arrays)
-    for setting in ("noisy", "add_layer_norm", "parameter_noise"):
-        if facts.settings.get(setting) or (noisy and setting == "noisy"):
-            msg = f"a DQN of RLlib with {setting}"
-            raise UnsupportedError(msg, hint=EXPORT_HINT)
+    heads = Heads(network, facts)
     last = "conv_out" if has_images(network.arrays) else "fc_out"
-    dense = 0
     for suffix, block, output in (
         ("", "q_network", "q_values"),
         ("_1", "target_q_network", "target_q_values"),
@@ -66,8 +64,7 @@ def add_dqn(network: AgentNetwork, facts: AgentFacts, settings: Settings, x: str
         if f"{last}{suffix}/kernel" not in network.arrays:
             continue
         with network.block(block):
-            values, dense = _dqn_values(network, facts, settings, x, suffix, dense)
-        network.outputs[output] = values
+            network.outputs[output] = _dqn_values(heads, settings, x, suffix)
     network.outputs["action_dist_inputs"] = network.outputs["q_values"]
     for name in network.arrays:
         if name.startswith("value_out"):
@@ -80,74 +77,25 @@ def add_dqn(network: AgentNetwork, facts: AgentFacts, settings: Settings, x: str
     return ActionRule(still, still)
 
 
-def _dqn_values(
-    network: AgentNetwork, facts: AgentFacts, settings: Settings, x: str, suffix: str, dense: int
-) -> tuple[str, int]:
-    """Return the values of one network, and the number of the next layer without a name."""
-    hidden = _numbered(network, "hidden", suffix, first=0)
-    has_head = bool(hidden) or f"{_dense(dense)}/kernel" in network.arrays
-    activation = settings.activation
+def _dqn_values(heads: Heads, settings: Settings, x: str, suffix: str) -> str:
+    """Return the values of one network."""
+    network, facts = heads.network, heads.facts
+    scorers = heads.action_value(suffix)
     if has_images(network.arrays):
         features = image_features(network, facts, settings, x, suffix)
     else:
-        last = activation if has_head else "linear"
-        features = _features(network, x, suffix, activation, last=last)
-    if not has_head:
-        return features, dense
+        last = settings.activation if scorers else "linear"
+        features = _features(network, x, suffix, settings.activation, last=last)
+    if not scorers:
+        return features
     with network.block("action_value"):
-        scores = features
-        for name in hidden:
-            scores = network.activation("relu", _linear(network, scores, name))
-        scores = _linear(network, scores, _dense(dense))
-        dense += 1
-    layers = [_dense(dense + number) for number in range(len(hidden) + 1)]
-    if not _has_value(network, facts, layers, scores):
-        return _expected(network, facts, scores, None), dense
-    with network.block("state_value"):
-        state = features
-        for name in layers[:-1]:
-            state = network.activation("relu", _linear(network, state, name))
-        state = _linear(network, state, layers[-1])
-    return _expected(network, facts, scores, state), dense + len(layers)
-
-
-def _has_value(
-    network: AgentNetwork, facts: AgentFacts, layers: Sequence[str], scores: str
-) -> bool:
-    """Tell whether layers give the value of a state, a number or atoms, beside the scores; files may not say it."""
-    stated = facts.settings.get("dueling")
-    if isinstance(stated, bool):
-        return stated
-    if any(f"{layer}/kernel" not in network.arrays for layer in layers):
-        return False
-    size, total = network.last_size(f"{layers[-1]}/kernel"), network.width(scores)
-    atoms = facts.settings.get("num_atoms")
-    return size == atoms if isinstance(atoms, int) else size < total and total % size == 0
-
-
-def _expected(network: AgentNetwork, facts: AgentFacts, scores: str, state: str | None) -> str:
-    """Return action values: advantages less their mean plus the state's value; of atoms, the expectation."""
-    stated = facts.settings.get("num_atoms")
-    told = 1 if state is None else network.width(state)
-    atoms = stated if isinstance(stated, int) else told
-    if atoms > 1:
-        scores = network.call(
-            "torch.reshape", scores, shape=(-1, network.width(scores) // atoms, atoms)
-        )
-        state = None if state is None else network.call("torch.unsqueeze", state, dim=1)
-    if state is not None:
-        mean = network.call("torch.mean", scores, dim=1, keepdim=True, name="mean")
-        centered = network.call("operator.sub", scores, mean, name="advantage")
-        scores = network.call("operator.add", state, centered)
-    if atoms == 1:
-        return scores
-    low, high = (facts.settings.get(name) for name in ("v_min", "v_max"))
-    if not isinstance(low, (int, float)) or not isinstance(high, (int, float)):
-        msg = f"the values of its {atoms} atoms, v_min and v_max, are not in the file"
-        raise UnsupportedError(msg, hint=EXPORT_HINT)
-    support = tuple(low + place * (high - low) / (atoms - 1) for place in range(atoms))
-    chances = network.call("F.softmax", scores, dim=-1)
-    return network.call("agent.expectation", chances, support=support)
+        scores = heads.apply(features, scorers)
+    state = None
+    tellers = heads.state_value(suffix, scores)
+    if tellers:
+        with network.block("state_value"):
+            state = heads.apply(features, tellers)
+    return heads.expected(scores, state)
 
 
 def add_ddpg(network: AgentNetwork, facts: AgentFacts, x: str) -> ActionRule:
@@ -287,23 +235,21 @@ def _add_discrete_sac(network: AgentNetwork, facts: AgentFacts, x: str) -> Actio
     Raises:
         MismatchError: There are others than a policy and one or two critics, and the same for the targets.
     """
-    networks = _in_turn(network)
+    networks = _image_networks(network) or _in_turn(network)
     if len(networks) not in (2, 3, 4, 6):
         msg = f"found {len(networks)} networks; needed a policy and one or two critics, and their targets"
         raise MismatchError(msg, hint=EXPORT_HINT)
     own = len(networks) if len(networks) < 4 else len(networks) // 2
     with network.block("policy"):
-        scores = _dense_chain(network, x, networks[0], _model_activation(facts, "policy"))
+        scores = _all_scores(network, facts, x, networks[0], "policy")
     for place, layers in enumerate(networks):
         if place == own:
-            for layer in layers:
-                network.ignore(
-                    f"{layer}/kernel", "the target of the policy, which SAC does not use"
-                )
-                network.ignore(f"{layer}/bias", "the target of the policy, which SAC does not use")
+            for name in (f"{layer}/{role}" for layer in layers for role in ("kernel", "bias")):
+                network.ignore(name, "the target of the policy, which SAC does not use")
         elif place:
             name = f"{'target_' if place > own else ''}q{place % own}"
-            _add_critic(network, name, x, layers, _model_activation(facts, "q"))
+            with network.block(name):
+                network.outputs[name] = _all_scores(network, facts, x, layers, "q")
     _ignore_unused(network)
     best = network.call("torch.argmax", scores, dim=-1, name="deterministic_action")
     network.outputs |= {
@@ -312,6 +258,28 @@ def _add_discrete_sac(network: AgentNetwork, facts: AgentFacts, x: str) -> Actio
         "deterministic_action": best,
     }
     return greedy("logits")
+
+
+def _all_scores(
+    network: AgentNetwork, facts: AgentFacts, x: str, layers: Sequence[str], model: str
+) -> str:
+    """Return a number for every action."""
+    if not has_images(network.arrays):
+        return _dense_chain(network, x, layers, _model_activation(facts, model))
+    settings = Settings("relu", _model_settings(facts, model))
+    return image_scores(network, facts, settings, x, layers[-1].removeprefix("conv_out"))
+
+
+def _image_networks(network: AgentNetwork) -> list[list[str]]:
+    """Return the layers of every network of images, in the order of the file; empty if there are others."""
+    if not has_images(network.arrays):
+        return []
+    names = [name.removesuffix("/kernel") for name in network.arrays if name.endswith("/kernel")]
+    found = [name.removeprefix("conv_out") for name in names if name.startswith("conv_out")]
+    return [
+        [name for name in names if re.fullmatch(rf"conv(\d+|_out){suffix}", name)]
+        for suffix in found
+    ]
 
 
 def _ignore_unused(network: AgentNetwork) -> None:
@@ -394,10 +362,6 @@ def _linear(network: AgentNetwork, x: str, layer: str, *, name: str = "x") -> st
     return network.linear(x, short, f"{layer}/kernel", f"{layer}/bias", name=name)
 
 
-def _dense(number: int) -> str:
-    return f"dense_{number}" if number else "dense"
-
-
 def _stated(facts: AgentFacts, network: str) -> str:
     """Return the activation of DDPG's hidden layers."""
     stated = facts.settings.get(f"{network}_hidden_activation")
@@ -405,11 +369,16 @@ def _stated(facts: AgentFacts, network: str) -> str:
 
 
 def _model_activation(facts: AgentFacts, network: str) -> str:
-    """Return the activation of SAC's networks: its settings were renamed once."""
+    """Return the activation of SAC's networks."""
+    stated = _model_settings(facts, network).get("fcnet_activation")
+    return stated if isinstance(stated, str) else "relu"
+
+
+def _model_settings(facts: AgentFacts, network: str) -> Mapping[object, object]:
+    """Return what the settings say of one of SAC's networks: they were renamed once."""
     old = {"policy": "policy_model", "q": "Q_model"}[network]
     for key in (f"{network}_model_config", old):
         model = facts.settings.get(key)
-        stated = model.get("fcnet_activation") if isinstance(model, Mapping) else None
-        if isinstance(stated, str):
-            return stated
-    return "relu"
+        if isinstance(model, Mapping):
+            return model
+    return {}

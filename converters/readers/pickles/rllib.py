@@ -35,6 +35,7 @@ SETTINGS = (
         "v_max",
         "parameter_noise",
         "add_layer_norm",
+        "target_network_update_freq",
     ),
     *("actor_hidden_activation", "critic_hidden_activation", "use_state_preprocessor"),
     *(
