@@ -26,7 +26,14 @@ from converters.agents.rllib_models import (
     read_settings,
 )
 from converters.agents.rllib_values import DDPG, DQN, SAC, add_ddpg, add_dqn, add_sac, kind_of
-from converters.agents.spaces import BOX, DISCRETE, MULTI_DISCRETE, Space, read_space
+from converters.agents.spaces import (
+    BOX,
+    DISCRETE,
+    MULTI_DISCRETE,
+    Space,
+    read_parts,
+    read_space,
+)
 from converters.architecture import ActionRule, Step
 from converters.checkpoint import ArrayInfo
 from converters.errors import MismatchError, UnsupportedError
@@ -47,8 +54,8 @@ def recognizes(names: Collection[str]) -> bool:
 
 def plan(
     arrays: Mapping[str, ArrayInfo], facts: AgentFacts
-) -> tuple[AgentNetwork, ActionRule, str]:
-    """Return the networks of an agent, how it acts, and its class name.
+) -> tuple[AgentNetwork, ActionRule | None, str]:
+    """Return the networks of an agent, how it acts (None: its actions have parts of several kinds), and its class name.
 
     Raises:
         UnsupportedError: Another network than the fully connected one.
@@ -84,7 +91,7 @@ def plan(
     scores, value = add_scores_and_value(network, facts, settings, x)
     network.outputs |= {"action_dist_inputs": scores, "value": value, "vf_preds": value}
     rule = _acting(network, facts, scores)
-    if is_recurrent(arrays):
+    if is_recurrent(arrays) and rule is not None:
         rule = replace(rule, state=" ".join(STATES))
     return network, rule, "RLlibAgent"
 
@@ -132,13 +139,16 @@ def _observation(network: AgentNetwork, facts: AgentFacts) -> str:
     return network.call("torch.flatten", x, start_dim=1)
 
 
-def _acting(network: AgentNetwork, facts: AgentFacts, scores: str) -> ActionRule:
-    """Add what the distribution of actions gives, and return how the policy acts.
+def _acting(network: AgentNetwork, facts: AgentFacts, scores: str) -> ActionRule | None:
+    """Add what the distribution of actions gives, and return how the policy acts; None for parts of several kinds.
 
     Raises:
         UnsupportedError: A space of actions that is not known.
     """
-    space = read_space(facts.settings.get("action_space"))
+    stated = facts.settings.get("action_space")
+    space = read_space(stated)
+    if space is None and stated is not None:
+        return _parts(network, read_parts(stated), scores)
     if space is None:
         space = Space(DISCRETE, (), (network.width(scores),), dtype="int64")
         network.notes.append("the file does not say what the actions are; taken for discrete ones")
@@ -157,12 +167,44 @@ def _acting(network: AgentNetwork, facts: AgentFacts, scores: str) -> ActionRule
     )
 
 
+def _parts(network: AgentNetwork, spaces: list[Space] | None, scores: str) -> ActionRule | None:
+    """Add what the parts of a Tuple or a Dict of actions are drawn from; where all are numbers, an action is a row of them.
+
+    Raises:
+        UnsupportedError: A part, or the whole, is of a kind that is not known.
+    """
+    if not spaces or any(space.kind not in (BOX, DISCRETE, MULTI_DISCRETE) for space in spaces):
+        msg = "actions in a space that is not known"
+        raise UnsupportedError(
+            msg, hint="Box, Discrete and MultiDiscrete are, and Tuple and Dict of them"
+        )
+    sizes = [size for space in spaces for size in space.sizes]
+    if all(space.sizes for space in spaces):
+        return _several(network, Space(MULTI_DISCRETE, (len(sizes),), tuple(sizes)), scores)
+    first = 0
+    for number, space in enumerate(spaces):
+        for part, size in enumerate(space.sizes):
+            name = f"logits{number}" if space.kind == DISCRETE else f"logits{number}_{part}"
+            network.outputs[name] = _columns(network, scores, first, size, name)
+            first += size
+        if not space.sizes:
+            size = space.features
+            mean = _columns(network, scores, first, size, f"mean{number}")
+            log_std = _columns(network, scores, first + size, size, "log_std")
+            network.outputs[f"mean{number}"] = mean
+            network.outputs[f"std{number}"] = network.call("torch.exp", log_std, name="std")
+            first += 2 * size
+    network.notes.append(
+        "actions have parts of several kinds: the distribution of each part is an output, and there is no act()"
+    )
+    return None
+
+
 def _several(network: AgentNetwork, space: Space, scores: str) -> ActionRule:
     parts, best, first = [], [], 0
     for number, size in enumerate(space.sizes):
-        cut = (("slice", None, None, None), ("slice", first, first + size, None))
         name = f"logits{number}"
-        network.outputs[name] = network.call("operator.getitem", scores, name=name, index=cut)
+        network.outputs[name] = _columns(network, scores, first, size, name)
         best.append(network.call("torch.argmax", network.outputs[name], dim=-1, name="best"))
         parts.append(name)
         first += size
@@ -171,19 +213,17 @@ def _several(network: AgentNetwork, space: Space, scores: str) -> ActionRule:
     return several_categories(tuple(parts))
 
 
+def _columns(network: AgentNetwork, scores: str, first: int, size: int, name: str) -> str:
+    """Return some columns of the scores."""
+    index = (("slice", None, None, None), ("slice", first or None, first + size, None))
+    return network.call("operator.getitem", scores, name=name, index=index)
+
+
 def _gaussian(network: AgentNetwork, space: Space, scores: str, *, scaled: bool) -> ActionRule:
     """Add mean and deviation, halves of the scores; actions of -1 to 1 are brought to the environment's range."""
     size = network.width(scores) // 2
-    halves = ((None, size), (size, 2 * size))
-    mean, log_std = (
-        network.call(
-            "operator.getitem",
-            scores,
-            name=name,
-            index=(("slice", None, None, None), ("slice", *half, None)),
-        )
-        for name, half in zip(("mean", "log_std"), halves, strict=True)
-    )
+    mean = _columns(network, scores, 0, size, "mean")
+    log_std = _columns(network, scores, size, size, "log_std")
     std = network.call("torch.exp", log_std, name="std")
     network.outputs |= {"mean": mean, "std": std, "deterministic_action": mean}
     drawn = Step("agent.sample_normal", ("mean", "std"), "drawn", None, {})
@@ -195,8 +235,11 @@ def _gaussian(network: AgentNetwork, space: Space, scores: str, *, scaled: bool)
     limits = {"low": low, "high": high}
 
     def bounded(value: str) -> tuple[Step, ...]:
-        clip = Step("agent.clip_action", ("scaled" if scaled else value,), ACTION, None, limits)
+        flat = ACTION if len(space.shape) == 1 else "flat_action"
+        clip = Step("agent.clip_action", ("scaled" if scaled else value,), flat, None, limits)
         scale = Step("agent.scale_action", (value,), "scaled", None, limits)
-        return (scale, clip) if scaled else (clip,)
+        shape = {"shape": (-1, *space.shape)}
+        shaped = () if flat == ACTION else (Step("torch.reshape", (flat,), ACTION, None, shape),)
+        return (scale, clip, *shaped) if scaled else (clip, *shaped)
 
     return ActionRule(bounded("mean"), (drawn, *bounded("drawn")))

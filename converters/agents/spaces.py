@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from converters.readers.pickles import PickledObject
 
 BOX, DISCRETE, MULTI_DISCRETE, MULTI_BINARY = "Box", "Discrete", "MultiDiscrete", "MultiBinary"
+TUPLE, DICT = "Tuple", "Dict"
 _UNBOUNDED = 1e30
 """Beyond this, bounds stand for "none": gym's CartPole states the largest float32."""
 
@@ -91,6 +92,24 @@ def read_space(value: object) -> Space | None:
     if low is not None and low.dtype.kind in "ui" and not isinstance(dtype, np.dtype):
         name = low.dtype.name
     return Space(kind, shape, (), _full(low, shape), _full(high, shape), name)
+
+
+def read_parts(value: object) -> list[Space] | None:
+    """Return the spaces in a Tuple or Dict, also nested ones, in the order of `tree.flatten`; None: it is neither, or has others."""
+    kind = value.path.rpartition(".")[2] if isinstance(value, PickledObject) else ""
+    inner = value.attributes.get("spaces") if isinstance(value, PickledObject) else None
+    if kind == DICT and isinstance(inner, Mapping):
+        inner = [inner[key] for key in sorted(inner, key=str)]
+    if kind not in (TUPLE, DICT) or not isinstance(inner, (list, tuple)):
+        return None
+    found: list[Space] = []
+    for each in inner:
+        space = read_space(each)
+        parts = read_parts(each) if space is None else [space]
+        if parts is None:
+            return None
+        found += parts
+    return found
 
 
 def _whole(value: object) -> int | None:
