@@ -40,6 +40,7 @@ AGENT_FUNCTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
         "clip_action": ("low", "high"),
         "scale_action": ("low", "high"),
         "expectation": ("support",),
+        "one_hot_numbers": ("sizes",),
     }.items()
 }
 """Key to path and arguments."""

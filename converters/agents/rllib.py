@@ -37,6 +37,7 @@ from converters.agents.spaces import (
 from converters.architecture import ActionRule, Step
 from converters.checkpoint import ArrayInfo
 from converters.errors import MismatchError, UnsupportedError
+from converters.readers.pickles import PickledObject
 from converters.registry import Plain
 
 FILTER_CLIP = 10.0
@@ -117,13 +118,19 @@ def _observation(network: AgentNetwork, facts: AgentFacts) -> str:
     first = next((name for name in firsts if name in network.arrays), None)
     features = None if first is None else network.array(first).shape[0]
     space = read_space(facts.settings.get("observation_space"))
-    if space is not None and space.kind == DISCRETE:
-        x = network.input(INPUT, (), "int64")
-        return network.call("compat.one_hot", x, size=space.sizes[0], dtype="float32")
+    raw = space if space is not None and space.sizes else _before_preprocessing(facts)
+    if raw is not None and raw.sizes:
+        space = raw
     shape = space.shape if space is not None and space.kind == BOX else (features or 1,)
     is_image = has_images(network.arrays)
     # Without the space, nothing says how large images are.
-    x = network.input(INPUT, None if is_image and space is None else shape, "float32")
+    if space is not None and space.sizes:
+        # What RLlib's preprocessor does with numbers; what it made of them is taken, too.
+        shape = (space.features,)
+        x = network.input(INPUT, space.shape, "int64")
+        x = network.call("agent.one_hot_numbers", x, sizes=space.sizes)
+    else:
+        x = network.input(INPUT, None if is_image and space is None else shape, "float32")
     if "filter/mean" in network.arrays:
         axes = " ".join(f"a{number}" for number in range(len(shape)))
         parameters = [
@@ -137,6 +144,13 @@ def _observation(network: AgentNetwork, facts: AgentFacts) -> str:
     if len(shape) == 1 or is_image:
         return x
     return network.call("torch.flatten", x, start_dim=1)
+
+
+def _before_preprocessing(facts: AgentFacts) -> Space | None:
+    """Return the space of observations as the environment gives them, where the file says it."""
+    space = facts.settings.get("observation_space")
+    original = space.attributes.get("original_space") if isinstance(space, PickledObject) else None
+    return read_space(original)
 
 
 def _acting(network: AgentNetwork, facts: AgentFacts, scores: str) -> ActionRule | None:

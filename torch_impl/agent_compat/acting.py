@@ -36,3 +36,22 @@ def scale_action(action: Tensor, low: tuple[float, ...], high: tuple[float, ...]
 def expectation(chances: Tensor, support: tuple[float, ...]) -> Tensor:
     """Return expected values (batch, actions) of chances (batch, actions, atoms) of the values in `support`."""
     return (chances * torch.tensor(support, dtype=chances.dtype, device=chances.device)).sum(-1)
+
+
+def one_hot_numbers(x: Tensor, sizes: tuple[int, ...]) -> Tensor:
+    """Return numbers one-hot and side by side, (batch, sum of `sizes`).
+
+    Args:
+        x: (batch,) or (batch, numbers); what is one-hot already, (batch, sum of `sizes`), stays.
+        sizes: how many values each number has.
+
+    Source: ray 1.13, rllib/models/preprocessors.py, `OneHotPreprocessor`.
+    """
+    if x.dim() > 1 and x.shape[-1] == sum(sizes):
+        return x.float()
+    numbers = x.long().reshape(-1, len(sizes))
+    columns = [
+        numbers[:, place : place + 1] == torch.arange(size, device=x.device)
+        for place, size in enumerate(sizes)
+    ]
+    return torch.cat(columns, dim=-1).float()
