@@ -266,13 +266,13 @@ def test_long_loops_are_refused_with_their_number_of_turns(tmp_path: Path) -> No
         def turn(i: Any, value: Any) -> tuple[Any, Any]:
             return i + 2, tf1.tanh(value) * x
 
-        _, found = tf1.while_loop(lambda i, _: i < 200, turn, [0, tf1.zeros_like(x)])
+        _, found = tf1.while_loop(lambda i, _: i < 4000, turn, [0, tf1.zeros_like(x)])
         return {"y": found}
 
     _, names = frozen(build, tmp_path / "graph.pb", np.ones((2, 24), np.float32))
 
     with pytest.raises(
-        UnsupportedError, match=r"'while' .*: a loop of 100 turns, each of \d operations"
+        UnsupportedError, match=r"'while' .*: a loop of 2,000 turns, each of \d operations"
     ):
         torchward.convert(tmp_path / "graph.pb", tmp_path / "out.pth", outputs=names)
 

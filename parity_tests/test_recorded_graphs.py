@@ -119,7 +119,7 @@ def test_long_loops_around_a_gru_are_a_layer(tmp_path: Path) -> None:
 
     body = (tmp_path / "out.py").read_text().rpartition("def forward")[2].splitlines()[1:]
     assert [line.strip() for line in body if line.strip()] == [
-        "_, x = self.rnn_gru_cell_gates(x)",
+        "_, x = self.rnn_gru_cell(x)",
         "dense = self.dense(x)",
         "return dense,",
     ]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -23,25 +23,23 @@ class Cell:
     """An LSTM cell that a loop runs.
 
     Attributes:
-        sequence: the list its input is taken from.
+        x: its input in a turn.
         states: the variables of the loop with h and c, before a turn.
         weights: kernel, recurrent kernel and bias; or the kernel of both, and the bias.
         order: place of each of Keras's gates among the parts of the product.
         forget_bias: what is added to the forget gate besides.
         places: of h and c among the results of the loop.
-        written: results that are lists to which h is written: whether only the last one is kept.
         class_name: the layer of Keras.
         gates: how many units' columns a kernel has.
         config: settings of the layer besides its units.
     """
 
-    sequence: Ref
+    x: Ref
     states: tuple[Ref, ...]
     weights: tuple[Ref, ...]
     order: tuple[int, ...]
     forget_bias: float
-    places: tuple[int, ...]
-    written: Mapping[int, bool]
+    places: tuple[int, ...] = ()
     class_name: str = "LSTM"
     gates: int = 4
     config: Mapping[str, object] = field(
@@ -98,38 +96,51 @@ def _shifted(
     return array
 
 
-def find_lstm(formulas: Formulas, parts: LoopParts) -> Cell | None:
-    """Return the LSTM cell of a loop's body, None if there is none or it is written in another way."""
-    variables = {(name, 0): place for place, name in enumerate(parts.variables)}
+def find_lstms(formulas: Formulas, parts: LoopParts) -> Iterator[Cell]:
+    """Yield the LSTM cells of a loop's body; none where they are written in another way."""
+    variables = {(name, 0) for name in parts.variables}
     results = [formulas.behind(ref) for ref in parts.results]
     for place, result in enumerate(results):
+        own = (parts.variables[place], 0)
         for state_place, state in enumerate(results):
+            old = (parts.variables[state_place], 0)
             if place == state_place:
                 continue
-            found = _hidden(formulas, result, state)
-            gates = None if found is None else _state(formulas, state, variables)
-            if found is None or gates is None or gates[0] != (parts.variables[state_place], 0):
-                continue
-            own = (parts.variables[place], 0)
-            inputs = _inputs(formulas, gates[2], own, parts)
-            if inputs is None:
-                continue
-            order = (gates[1]["i"], gates[1]["f"], gates[1]["c"], found)
-            if sorted(order) != [0, 1, 2, 3]:
-                continue
-            written = written_lists(formulas, results, result)
-            if written is None:
-                continue
-            return Cell(
-                inputs[0],
-                (own, (parts.variables[state_place], 0)),
-                inputs[1],
-                order,
-                gates[3],
-                (place, state_place),
-                written,
-            )
-    return None
+            found = _lstm_operation(formulas, result, state, (own, old))
+            found = found or _lstm_formula(formulas, result, state, (own, old), variables)
+            if found is not None:
+                yield replace(found, places=(place, state_place))
+
+
+def _lstm_formula(
+    formulas: Formulas, result: Ref, state: Ref, old: tuple[Ref, Ref], variables: Collection[Ref]
+) -> Cell | None:
+    """Return the cell that computes h and c from those of the turn before."""
+    found = _hidden(formulas, result, state)
+    gates = None if found is None else _state(formulas, state, variables)
+    if found is None or gates is None or gates[0] != old[1]:
+        return None
+    inputs = _inputs(formulas, gates[2], old[0])
+    order = (gates[1]["i"], gates[1]["f"], gates[1]["c"], found)
+    if inputs is None or sorted(order) != [0, 1, 2, 3]:
+        return None
+    return Cell(inputs[0], old, inputs[1], order, gates[3])
+
+
+def _lstm_operation(
+    formulas: Formulas, result: Ref, state: Ref, old: tuple[Ref, Ref]
+) -> Cell | None:
+    """Return the cell that is one operation, without peepholes and bounds; its columns are i, c, f, o."""
+    node = formulas.flat[result[0]]
+    if node.op != "LSTMBlockCell" or (result[1], state) != (6, (node.name, 1)):
+        return None
+    attributes = node.attributes
+    if attributes.flag("use_peephole") or attributes.number("cell_clip", 3.0) > 0:
+        return None
+    x, cell, hidden, kernel, *_, bias = (formulas.behind(ref) for ref in node.inputs)
+    if (hidden, cell) != old:
+        return None
+    return Cell(x, old, (kernel, bias), (0, 2, 1, 3), float(attributes.number("forget_bias", 1.0)))
 
 
 def _gate(formulas: Formulas, ref: Ref, op: str) -> tuple[Ref, int, float] | None:
@@ -161,7 +172,7 @@ def _hidden(formulas: Formulas, ref: Ref, state: Ref) -> int | None:
 
 
 def _state(
-    formulas: Formulas, ref: Ref, variables: dict[Ref, int]
+    formulas: Formulas, ref: Ref, variables: Collection[Ref]
 ) -> tuple[Ref, dict[str, int], Ref, float] | None:
     """Return the old state, parts of the gates, the product they come from and the forget bias of f * c + i * g."""
     for kept, new in formulas.pairs(ref, ADD):
@@ -182,50 +193,37 @@ def _state(
     return None
 
 
-def _inputs(
-    formulas: Formulas, product: Ref, hidden: Ref, parts: LoopParts
-) -> tuple[Ref, tuple[Ref, ...]] | None:
-    """Return the list with the inputs, and the weights, of x K + h R + b or [x, h] K + b."""
+def _inputs(formulas: Formulas, product: Ref, hidden: Ref) -> tuple[Ref, tuple[Ref, ...]] | None:
+    """Return the input, and the weights, of x K + h R + b or [x, h] K + b."""
     for summed, bias in formulas.pairs(product, ADD):
         node = formulas.node(summed)
         if node.op == "MatMul":
-            joined = formulas.node(node.inputs[0])
-            if (
-                joined.op == "ConcatV2"
-                and len(joined.inputs) == 3
-                and formulas.same(joined.inputs[1], hidden)
-            ):
-                sequence = input_sequence(formulas, joined.inputs[0])
-                if sequence is not None:
-                    return sequence, (formulas.behind(node.inputs[1]), formulas.behind(bias))
+            x = input_beside(formulas, node.inputs[0], hidden)
+            if x is not None:
+                return x, (formulas.behind(node.inputs[1]), formulas.behind(bias))
         for first, second in formulas.pairs(summed, ADD):
             outer, inner = formulas.node(first), formulas.node(second)
             if outer.op == inner.op == "MatMul" and formulas.same(inner.inputs[0], hidden):
-                sequence = input_sequence(formulas, outer.inputs[0])
-                if sequence is not None:
-                    weights = (outer.inputs[1], inner.inputs[1], bias)
-                    kernel, recurrent, added = (formulas.behind(ref) for ref in weights)
-                    return sequence, (kernel, recurrent, added)
+                weights = (outer.inputs[1], inner.inputs[1], bias)
+                kernel, recurrent, added = (formulas.behind(ref) for ref in weights)
+                return formulas.behind(outer.inputs[0]), (kernel, recurrent, added)
     return None
 
 
-def input_sequence(formulas: Formulas, ref: Ref) -> Ref | None:
-    """Return the list that an input is an entry of."""
+def input_beside(formulas: Formulas, ref: Ref, hidden: Ref) -> Ref | None:
+    """Return x of [x, hidden]."""
     node = formulas.node(ref)
-    if node.op == "TensorListGetItem":
-        return formulas.behind(node.inputs[0])
-    return formulas.behind(node.inputs[2]) if node.op == "TensorArrayReadV3" else None
+    if node.op != "ConcatV2" or len(node.inputs) != 3:
+        return None
+    same = formulas.same(node.inputs[1], hidden)
+    return formulas.behind(node.inputs[0]) if same else None
 
 
-def written_lists(
-    formulas: Formulas, results: Sequence[Ref], hidden: Ref
-) -> dict[int, bool] | None:
-    """Return the lists that the output is written to; None if anything else is written."""
-    found: dict[int, bool] = {}
+def written_items(formulas: Formulas, results: Sequence[Ref]) -> dict[int, tuple[Ref, bool]]:
+    """Return what is written to the results that are lists, and whether only the last one is kept."""
+    found: dict[int, tuple[Ref, bool]] = {}
     for place, ref in enumerate(results):
         node = formulas.node(ref)
         if node.op in ("TensorListSetItem", "TensorArrayWriteV3"):
-            if not formulas.same(node.inputs[2], hidden):
-                return None
-            found[place] = formulas.constant(node.inputs[1]) is not None
+            found[place] = node.inputs[2], formulas.constant(node.inputs[1]) is not None
     return found

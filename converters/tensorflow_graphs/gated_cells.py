@@ -6,14 +6,14 @@ each with a kernel of three parts (tensorflow 1.15, python/ops/rnn_cell_impl.py;
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
 from converters.tensorflow_graphs.builder import derived
-from converters.tensorflow_graphs.cells import ADD, input_sequence, written_lists
+from converters.tensorflow_graphs.cells import ADD, input_beside
 from converters.tensorflow_graphs.flatten import FlatNode
 from converters.tensorflow_graphs.folding import strided_index
 from converters.tensorflow_graphs.frames import LoopParts
@@ -34,11 +34,10 @@ class PlainCell:
     """
 
     class_name: str
-    sequence: Ref
+    x: Ref
     states: tuple[Ref, ...]
     weights: tuple[Ref, ...]
     places: tuple[int, ...]
-    written: Mapping[int, bool]
     joined: bool
     order: tuple[int, ...] = (0,)
 
@@ -97,27 +96,34 @@ def _arranged(
     )
 
 
-def find_plain(formulas: Formulas, parts: LoopParts) -> PlainCell | None:
-    """Return the GRU or plain cell of a loop's body, None if there is none or it is written in another way."""
-    results = [formulas.behind(ref) for ref in parts.results]
-    for place, result in enumerate(results):
+def find_plain(formulas: Formulas, parts: LoopParts) -> Iterator[PlainCell]:
+    """Yield the GRU and plain cells of a loop's body; none where they are written in another way."""
+    for place, ref in enumerate(parts.results):
         hidden = (parts.variables[place], 0)
-        found = next(_cells(formulas, result, hidden), None)
-        if found is None:
-            continue
-        class_name, sequence, weights, joined, order = found
-        written = written_lists(formulas, results, result)
-        if written is not None:
-            return PlainCell(
-                class_name, sequence, (hidden,), weights, (place,), written, joined, order
-            )
-    return None
+        result = formulas.behind(ref)
+        found = _gru_operation(formulas, result, hidden)
+        found = found or next(_cells(formulas, result, hidden), None)
+        if found is not None:
+            class_name, x, weights, joined, order = found
+            yield PlainCell(class_name, x, (hidden,), weights, (place,), joined, order)
+
+
+def _gru_operation(
+    formulas: Formulas, result: Ref, hidden: Ref
+) -> tuple[str, Ref, tuple[Ref, ...], bool, tuple[int, ...]] | None:
+    """Return the same of `GRUBlockCell`, whose gates are r, z."""
+    node = formulas.flat[result[0]]
+    if node.op != "GRUBlockCell" or result[1] != 3:
+        return None
+    x, before, gates, kernel, gate_bias, bias = (formulas.behind(ref) for ref in node.inputs)
+    weights = (gates, gate_bias, kernel, bias)
+    return ("GRU", x, weights, True, (1, 0, 2)) if before == hidden else None
 
 
 def _cells(
     formulas: Formulas, result: Ref, hidden: Ref
 ) -> Iterator[tuple[str, Ref, tuple[Ref, ...], bool, tuple[int, ...]]]:
-    """Yield class, list of inputs, weights, whether kernels are joined, and order of the gates."""
+    """Yield class, input, weights, whether kernels are joined, and order of the gates."""
     for update, candidate in _mixtures(formulas, result, hidden):
         for read in (_joined_gru, _apart_gru):
             gru = read(formulas, update, candidate, hidden)
@@ -126,16 +132,15 @@ def _cells(
     node = formulas.node(result)
     if node.op == "Tanh":
         for x, kernel, bias in _products(formulas, node.inputs[0]):
-            sequence = _input_beside(formulas, x, hidden)
-            if sequence is not None:
-                yield "SimpleRNN", sequence, (kernel, bias), True, (0,)
+            entered = input_beside(formulas, x, hidden)
+            if entered is not None:
+                yield "SimpleRNN", entered, (kernel, bias), True, (0,)
         for entering, recurrent in formulas.pairs(node.inputs[0], ADD):
             inner = formulas.node(recurrent)
             for x, kernel, bias in _products(formulas, entering):
-                sequence = input_sequence(formulas, x)
-                if inner.op == "MatMul" and sequence and formulas.same(inner.inputs[0], hidden):
+                if inner.op == "MatMul" and formulas.same(inner.inputs[0], hidden):
                     weights = (kernel, formulas.behind(inner.inputs[1]), bias)
-                    yield "SimpleRNN", sequence, weights, False, (0,)
+                    yield "SimpleRNN", formulas.behind(x), weights, False, (0,)
 
 
 def _mixtures(formulas: Formulas, ref: Ref, hidden: Ref) -> Iterator[tuple[Ref, Ref]]:
@@ -160,15 +165,6 @@ def _products(formulas: Formulas, ref: Ref) -> Iterator[_Product]:
         node = formulas.node(product)
         if node.op == "MatMul":
             yield node.inputs[0], formulas.behind(node.inputs[1]), formulas.behind(bias)
-
-
-def _input_beside(formulas: Formulas, ref: Ref, hidden: Ref) -> Ref | None:
-    """Return the list that x is taken from in [x, hidden]."""
-    node = formulas.node(ref)
-    if node.op != "ConcatV2" or len(node.inputs) != 3:
-        return None
-    same = formulas.same(node.inputs[1], hidden)
-    return input_sequence(formulas, node.inputs[0]) if same else None
 
 
 def _part(formulas: Formulas, ref: Ref, count: int) -> tuple[Ref, int] | None:
@@ -207,18 +203,18 @@ def _joined_gru(
         joined = formulas.node(x)
         if joined.op != "ConcatV2" or len(joined.inputs) != 3:
             continue
-        sequence = input_sequence(formulas, joined.inputs[0])
+        entered = formulas.behind(joined.inputs[0])
         for reset, old in formulas.pairs(joined.inputs[1], ("Mul",)):
             part = _part(formulas, reset, 2)
-            if sequence is None or part is None or not formulas.same(old, hidden):
+            if part is None or not formulas.same(old, hidden):
                 continue
             if part[0] != gate[0] or part[1] == gate[1]:
                 continue
             inner = formulas.node(gate[0]).inputs[0]
             for gate_input, gate_kernel, gate_bias in _products(formulas, inner):
-                if _input_beside(formulas, gate_input, hidden) == sequence:
+                if input_beside(formulas, gate_input, hidden) == entered:
                     weights = (gate_kernel, gate_bias, kernel, bias)
-                    return sequence, weights, True, (gate[1], part[1], 2)
+                    return entered, weights, True, (gate[1], part[1], 2)
     return None
 
 
@@ -260,15 +256,14 @@ def _sums(formulas: Formulas, ref: Ref) -> set[tuple[Ref, int]]:
 def _two_products(
     formulas: Formulas, entering: Ref, recurrent: Ref, hidden: Ref
 ) -> tuple[Ref, tuple[Ref, ...]] | None:
-    """Return the list of inputs, both kernels and the variable whose rows are both biases."""
+    """Return the input, both kernels and the variable whose rows are both biases."""
     for x, kernel, bias in _products(formulas, entering):
-        sequence = input_sequence(formulas, x)
         for old, recurrent_kernel, second in _products(formulas, recurrent):
-            if sequence is None or not formulas.same(old, hidden):
+            if not formulas.same(old, hidden):
                 continue
             rows = _row(formulas, bias), _row(formulas, second)
             if rows[0] is not None and rows[1] == (rows[0][0], 1) and rows[0][1] == 0:
-                return sequence, (kernel, recurrent_kernel, rows[0][0])
+                return formulas.behind(x), (kernel, recurrent_kernel, rows[0][0])
     return None
 
 

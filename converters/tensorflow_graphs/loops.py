@@ -10,13 +10,11 @@ import numpy as np
 
 from converters.errors import UnsupportedError
 from converters.readers.tensorflow.graph_def import MAX_NODES
-from converters.tensorflow_graphs.cells import Cell, find_lstm
 from converters.tensorflow_graphs.flatten import INPUT, FlatNode, flatten_function
 from converters.tensorflow_graphs.frames import LOOP, LoopParts
-from converters.tensorflow_graphs.gated_cells import PlainCell, find_plain
-from converters.tensorflow_graphs.layer_rules import as_weights, layer_name
 from converters.tensorflow_graphs.lengths import settle_lengths
 from converters.tensorflow_graphs.ordering import in_order
+from converters.tensorflow_graphs.recurrent_layers import recurrent_layers
 from converters.tensorflow_graphs.rules import (
     Translation,
     graph_rule,
@@ -24,17 +22,18 @@ from converters.tensorflow_graphs.rules import (
     shape_of,
     whole_number,
 )
-from converters.tensorflow_graphs.simplify import Formulas, pruned, without_copies
+from converters.tensorflow_graphs.simplify import pruned, without_copies
 from converters.tensorflow_graphs.sizes import sizes_of_value, sizes_value
-from converters.tensorflow_graphs.values import Elements, Filled, Known, Ref, Sizes, Tensor, Value
+from converters.tensorflow_graphs.values import Elements, Known, Ref, Sizes, Value
 
-MAX_TURNS = 64
+MAX_TURNS = 1024
 """Turns of a loop that are written out; longer ones are refused unless their cell is recognised."""
+MAX_WRITTEN_OPERATIONS = 10_000
+"""Of all turns of a loop that is written out: as many lines of source, and some ten seconds."""
 MAX_COUNTED_TURNS = 10_000
 """Turns that are counted for a message."""
 MAX_FOLLOWED_NODES = 200_000
 """Nodes in all turns of all loops: those of loops in loops multiply, and a file may nest them as deep as it likes."""
-_SWAPPED = (1, 0, 2)
 
 
 @graph_rule("While", "StatelessWhile")
@@ -100,11 +99,12 @@ def run_loop(
     starts = list(inputs[:count])
     outside = dict(zip(parts.outside, inputs[count:], strict=True))
     parts, outside = settle_lengths(node, parts, outside, translation)
-    formulas = Formulas(parts.body)
-    cell = find_lstm(formulas, parts) or find_plain(formulas, parts)
-    found = (
-        None if cell is None else recurrent_layer(node, cell, parts, starts, outside, translation)
-    )
+
+    def inside(needed: Sequence[Ref]) -> list[Value]:
+        bare = replace(parts, results=())
+        return _evaluate(parts.body, needed, starts, bare, outside, translation)
+
+    found = recurrent_layers(node, parts, starts, outside, translation, inside)
     return found if found is not None else _written_out(node, parts, starts, outside, translation)
 
 
@@ -116,7 +116,8 @@ def _written_out(
     translation: Translation,
 ) -> Sequence[Value]:
     starts = values
-    for _ in range(MAX_TURNS + 1):
+    operations = sum(each.op not in ("Const", INPUT) for each in parts.body.values())
+    for _ in range(min(MAX_TURNS, MAX_WRITTEN_OPERATIONS // max(1, operations)) + 1):
         [goes_on] = _evaluate(parts.condition, [parts.goes_on], values, parts, outside, translation)
         if not isinstance(goes_on, Known):
             raise refused_node(
@@ -130,10 +131,10 @@ def _written_out(
     turns = f"more than {MAX_TURNS} turns"
     with suppress(UnsupportedError):
         turns = _turns(parts, starts, outside, translation)
-    operations = sum(each.op not in ("Const", INPUT) for each in parts.body.values())
     raise refused_node(
         node,
-        f"a loop of {turns}, each of {operations} operations, around no cell that is known; at most {MAX_TURNS} are written out",
+        f"a loop of {turns}, each of {operations} operations, around no cell that is known; "
+        f"at most {MAX_TURNS:,} turns of {MAX_WRITTEN_OPERATIONS:,} operations together are written out",
     )
 
 
@@ -207,87 +208,6 @@ def _evaluate(
         ):
             translate_node(each, inner)
     return [value_of(inner, ref) for ref in targets]
-
-
-def recurrent_layer(
-    node: FlatNode,
-    cell: Cell | PlainCell,
-    parts: LoopParts,
-    starts: Sequence[Value],
-    outside: dict[Ref, Value],
-    translation: Translation,
-) -> Sequence[Value] | None:
-    """Return a loop's variables from a recurrent layer; None if the loop does more than run the cell over a sequence."""
-    by_name: dict[Ref, Value] = {
-        (name, 0): value for name, value in zip(parts.variables, starts, strict=True)
-    } | outside
-    sequence = by_name.get(cell.sequence)
-    if not isinstance(sequence, Elements) or sequence.whole is None:
-        return None
-    needed = [ref for ref in cell.weights if ref not in by_name]
-    values = (
-        _evaluate(parts.body, needed, starts, replace(parts, results=()), outside, translation)
-        if needed
-        else []
-    )
-    by_name |= dict(zip(needed, values, strict=True))
-    weights = cell.layer_weights([as_weights(by_name[ref]) for ref in cell.weights])
-    if weights is None:
-        return None
-    units = (weights["kernel"].shape[1] or 0) // cell.gates
-    states = _first_states([by_name.get(ref) for ref in cell.states], units, node, translation)
-    if states is None:
-        return None
-    x = swapped(sequence.whole, node, translation)
-    config: dict[str, object] = {
-        "units": units, **cell.config, "use_bias": True, "return_sequences": True, "return_state": True,
-    }  # fmt: skip
-    name = layer_name(weights["kernel"])
-    inputs = [x, *states]
-    found = translation.builder.layer(cell.class_name, name, config, inputs, weights=weights)
-    outputs, *after = found
-    hidden = after[0]
-    timed = swapped(outputs, node, translation)
-    translation.builder.last_of[timed.ref] = hidden
-    results: list[Value] = []
-    for place, ref in enumerate(parts.results):
-        if place in cell.places:
-            results.append(after[cell.places.index(place)])
-        elif place in cell.written:
-            single = cell.written[place]
-            results.append(Elements((hidden,)) if single else Elements((), timed))
-        elif ref == (parts.variables[place], 0):
-            results.append(starts[place])
-        else:
-            results.append(Sizes((None,), scalar=True))  # counters; whoever takes one is refused
-    return results
-
-
-def _first_states(
-    starts: Sequence[Value | None], units: int, node: FlatNode, translation: Translation
-) -> list[Tensor] | None:
-    """Return the states that a layer begins with, none where all are zeros; None if they are no rows of units."""
-    if all(isinstance(each, Filled) and each.value == 0 for each in starts):
-        return []
-    if any(each is None or isinstance(each, (Elements, Sizes)) for each in starts):
-        return None
-    tensors = [translation.tensor(node, each) for each in starts if each is not None]
-    if any(len(each.shape) != 2 or each.shape[1] != units for each in tensors):
-        return None
-    return tensors
-
-
-def swapped(x: Tensor, node: FlatNode, translation: Translation) -> Tensor:
-    """Return a tensor with its first two axes exchanged; a second exchange undoes the first."""
-    known = translation.builder.transposed.get(x.ref)
-    order = (*_SWAPPED, *range(3, len(x.shape)))
-    if known is not None and known[1] == order:
-        return known[0]
-    [result] = translation.builder.operation(
-        f"{translation.name(node)}_swapped", "Transpose", {"x": x, "axes": order}
-    )
-    translation.builder.transposed[result.ref] = (x, order)
-    return result
 
 
 @graph_rule("Transpose")
