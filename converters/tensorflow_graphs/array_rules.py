@@ -345,6 +345,39 @@ def activation(node: FlatNode, inputs: Sequence[Value], translation: Translation
     return translation.operation(node, node.op, arguments)[0]
 
 
+@graph_rule("Maximum")
+def maximum(node: FlatNode, inputs: Sequence[Value], translation: Translation) -> Value:
+    """Return the larger of two; what a smaller bound was taken of before is within both (tf.clip_by_value)."""
+    for x, below in ((node.inputs[0], inputs[1]), (node.inputs[1], inputs[0])):
+        before = translation.nodes.get(x[0])
+        low = _bound(below)
+        if low is None or before is None or before.op != "Minimum":
+            continue
+        given = [translation.values.get(ref) for ref in before.inputs]
+        for value, above in (given, given[::-1]):
+            high = _bound(above)
+            if isinstance(value, Tensor) and high is not None and low <= high:
+                bounds: dict[str, object] = {"x": value, "x_min": low, "x_max": high}
+                return translation.operation(node, "Clip", bounds)[0]
+    return translation.operation(node, "Maximum", {"x1": inputs[0], "x2": inputs[1]})[0]
+
+
+def _bound(value: Value | None) -> float | None:
+    """Return one finite number of a constant."""
+    if not isinstance(value, Known) or value.array.ndim or value.array.dtype.kind not in "fiu":
+        return None
+    return plain_number(value.array) if np.isfinite(value.array) else None
+
+
+@graph_rule("SquaredDifference")
+def squared_difference(node: FlatNode, inputs: Sequence[Value], translation: Translation) -> Value:
+    """Return (x - y) ** 2, the square alone where one of them is 0."""
+    for x, other in (inputs, inputs[::-1]):
+        if isinstance(x, Tensor) and _bound(other) == 0:
+            return translation.operation(node, "Square", {"x": x})[0]
+    return translation.operation(node, node.op, {"x1": inputs[0], "x2": inputs[1]})[0]
+
+
 @graph_rule("Neg")
 def negative(node: FlatNode, inputs: Sequence[Value], translation: Translation) -> Value:
     """Return the negative."""

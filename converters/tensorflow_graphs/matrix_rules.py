@@ -48,6 +48,18 @@ def product_of_logarithm(
     return _call(node, translation, "Multiply", x1=x, x2=_call(node, translation, logarithm, x=y))
 
 
+@graph_rule("MulNoNan")
+def product_without_nan(node: FlatNode, inputs: Sequence[Value], translation: Translation) -> Value:
+    """Return x y, which is 0 where y is 0, whatever x is."""
+    x, y = inputs
+    none = _call(node, translation, "Equal", x1=y, x2=0)
+    product = _call(node, translation, "Multiply", x1=x, x2=y)
+    chosen = {"condition": Tensor(none.ref, none.shape, "bool"), "x1": 0, "x2": product}
+    return translation.operation(
+        node, "Where", {**chosen, "condition_dtype": "bool"}, dtype=x.dtype
+    )[0]
+
+
 @graph_rule("TruncateDiv", "TruncateMod")
 def truncated(node: FlatNode, inputs: Sequence[Value], translation: Translation) -> Value:
     """Return the quotient of whole numbers cut towards zero, or what is left over by it."""
@@ -134,6 +146,26 @@ def diagonal_matrix(node: FlatNode, inputs: Sequence[Value], translation: Transl
     translation.builder.count_made(size**2, node.name)
     spread = _call(node, translation, "ExpandDims", x=x, axis=-1)
     return _where(node, translation, np.eye(size, dtype=bool), spread)
+
+
+@graph_rule("MatrixSetDiag", "MatrixSetDiagV2", "MatrixSetDiagV3")
+def with_diagonal(node: FlatNode, inputs: Sequence[Value], translation: Translation) -> Value:
+    """Return matrices with another main diagonal."""
+    rows, columns = shape_of(node, inputs[0])[-2:]
+    if rows is None or rows != columns or (len(inputs) > 2 and not _only_zeros(inputs[2:3])):
+        raise refused_node(
+            node, f"matrices {rows} x {columns}; square ones and the main diagonal are needed"
+        )
+    translation.builder.count_made(rows**2, node.name)
+    spread = _call(node, translation, "ExpandDims", x=translation.tensor(node, inputs[1]), axis=-1)
+    chosen = {
+        "condition": Known(np.eye(rows, dtype=bool), "diagonal"),
+        "x1": spread,
+        "x2": inputs[0],
+    }
+    return translation.operation(
+        node, "Where", {**chosen, "condition_dtype": "bool"}, dtype=inputs[0].dtype
+    )[0]
 
 
 @graph_rule("MatrixDiagPart", "MatrixDiagPartV2", "MatrixDiagPartV3")

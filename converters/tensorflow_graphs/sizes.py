@@ -7,12 +7,13 @@ that many rows, the rows' numbers and the size itself can be computed from x.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from converters.errors import UnsupportedError
+from converters.graph import TensorRef
 from converters.tensorflow_graphs.values import (
     AnyArray,
     Elements,
@@ -72,7 +73,8 @@ class Stand:
     Open sizes of the same axis have the same number, since graphs join what belongs together row by row.
     """
 
-    def __init__(self, inputs: Sequence[Value]) -> None:
+    def __init__(self, inputs: Sequence[Value], row_of: Mapping[TensorRef, str]) -> None:
+        self._row_of = row_of
         self._origins: dict[int, Origin | None] = {}
         self._open = any(isinstance(value, Sizes) for value in inputs)
         for value in inputs:
@@ -82,8 +84,16 @@ class Stand:
                         self._note(_number(value, place), _origin(value, place))
 
     def _note(self, number: int, origin: Origin | None) -> None:
-        if self._origins.setdefault(number, origin) != origin:
+        known = self._origins.setdefault(number, origin)
+        if known != origin and not self._same_rows(known, origin):
             self._origins[number] = None
+
+    def _same_rows(self, one: Origin | None, other: Origin | None) -> bool:
+        """Tell whether two sizes are both the number of the same rows."""
+        if one is None or other is None or one.axis or other.axis:
+            return False
+        rows_of = (self._row_of.get(each.tensor.ref, "") for each in (one, other))
+        return len(set(rows_of)) == 1
 
     @property
     def sentinels(self) -> tuple[int, ...]:

@@ -22,10 +22,12 @@ from converters.tensorflow_graphs import (  # noqa: F401  # they fill the table
     matrix_rules,
     normalization_rules,
     reshape_rules,
+    scatter_rules,
 )
 from converters.tensorflow_graphs.builder import GraphBuilder
 from converters.tensorflow_graphs.flatten import INPUT, FlatGraph, FlatNode
 from converters.tensorflow_graphs.folding import FOLDED, NotFolded, fold
+from converters.tensorflow_graphs.neutral import without_effect
 from converters.tensorflow_graphs.rules import GRAPH_RULES, Translation, refused_node
 from converters.tensorflow_graphs.simplify import COPIES
 from converters.tensorflow_graphs.sizes import Stand
@@ -191,6 +193,9 @@ def _results(
     moved = moved_weights(node, inputs)
     if moved is not None:
         return moved
+    unchanged = without_effect(node.op, inputs)
+    if unchanged is not None:
+        return unchanged
     rule = GRAPH_RULES.get(node.op)
     if rule is not None:
         return rule(node, inputs, translation)
@@ -201,7 +206,7 @@ def _folded(node: FlatNode, inputs: Sequence[Value], builder: GraphBuilder) -> V
     """Return what constants and sizes come to; None if it is computed from something else."""
     if not inputs or not all(isinstance(value, (Known, Sizes)) for value in inputs):
         return None
-    stand = Stand(inputs)
+    stand = Stand(inputs, builder.row_of)
     try:
         results = [
             fold(node.op, node.attributes, [stand.numbers(value, sentinel) for value in inputs])
