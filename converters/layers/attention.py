@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import cast
 
 from converters.errors import UnsupportedError
 from converters.graph import Layer, Operand
@@ -18,6 +19,7 @@ from converters.registry import (
     Weight,
     layer,
 )
+from converters.rule_parts.attention_masks import check_positions, mask_steps
 from converters.rule_parts.operations import call_of
 from converters.settings import flag, integer, integers, number, unsupported
 
@@ -114,6 +116,16 @@ def inputs_of_call(
             separate=True,
             masked=(1, 2),
         ),
+        Example(
+            {"num_heads": 2, "key_dim": 3, "attention_axes": (1,), "output_shape": (2, 3)},
+            ((5, 3, 4), (2, 3, 4)),
+            separate=True,
+        ),
+        Example(
+            {"num_heads": 2, "key_dim": 3, "attention_axes": (1,), "sliding_window": 2},
+            ((5, 3, 4), (4, 3, 4)),
+            separate=True,
+        ),
     ),
     takes_call=True,
     mask="use",
@@ -135,7 +147,7 @@ def multi_head_attention(layer: Layer, *shapes: Shape) -> Lowered:
         raise UnsupportedError(msg)
     step = _heads(layer, names, found, (heads, heads, key_size, value_size), width, causal=causal)
     if kept:
-        return _beside(layer, step, names, found, kept)
+        return replace(_beside(layer, step, names, found, kept), unmasks=True)
     if asks_for_scores(layer):
         return _with_scores(layer, step, names, found, heads)
     return replace(_with_heads_mask(layer, step, names, rank), unmasks=True)
@@ -166,45 +178,62 @@ def _beside(
     shapes: list[Shape],
     kept: tuple[int, ...],
 ) -> Lowered:
-    """Return attention with the kept axes counted as part of the batch.
-
-    Raises:
-        UnsupportedError: There are masks, a window, scores or an output of several axes besides.
-    """
-    plain = step.kwargs["output_shape"]
-    if (
-        masks_of(layer).shapes
-        or asks_for_scores(layer)
-        or layer.config.get("sliding_window") is not None
-        or (isinstance(plain, tuple) and len(plain) > 1)
-    ):
-        raise unsupported(layer, "attention_axes", needed="null beside masks, windows and scores")
-    rank = len(shapes[0])
-    order = (0, *kept, *(axis for axis in range(1, rank) if axis not in kept))
+    """Return attention with the kept axes counted as part of the batch; the query's mask goes on behind."""
+    rank, width = len(shapes[0]), len(cast("tuple[int, ...]", step.kwargs["output_shape"]))
+    attended = tuple(axis for axis in range(1, rank - 1) if axis not in kept)
+    front = (0, *kept, *attended)
     steps = []
     for name, shape in zip(names, shapes, strict=True):
-        moved = tuple(shape[axis] for axis in order)
-        steps.append(
-            TorchStep("torch.permute", {"dims": order}, (), moved, "", (name,), (f"{name}_moved",))
-        )
+        moved = tuple(shape[axis] for axis in (*front, rank - 1))
+        order = {"dims": (*front, rank - 1)}
+        steps.append(TorchStep("torch.permute", order, (), moved, "", (name,), (f"{name}_moved",)))
         kwargs: dict[str, Plain] = {"start_dim": 0, "end_dim": len(kept)}
         flat = (None, *moved[len(kept) + 1 :])
         steps.append(
             TorchStep("torch.flatten", kwargs, (), flat, "", (f"{name}_moved",), (f"{name}_flat",))
         )
-    result = step.shape or ()
-    inner = (None, *(result[axis] for axis in order[len(kept) + 1 :]))
+    result, heads = step.shape or (), step.kwargs["heads"]
     flat_names = tuple(f"{name}_flat" for name in names)
-    steps.append(replace(step, inputs=flat_names, results=("flat",), shape=inner))
-    sizes = (-1, *(shapes[0][axis] or 0 for axis in kept))
-    unfolded = tuple(result[axis] for axis in order)
-    kwargs = {"dim": 0, "sizes": sizes}
-    steps.append(TorchStep("torch.unflatten", kwargs, (), unfolded, "", ("flat",), ("unfolded",)))
-    back = tuple(order.index(axis) for axis in range(rank))
+    inner = (None, *(result[axis] for axis in attended), *result[rank - 1 :])
+    seen = mask_steps(layer, names, flat_names, kept=tuple(shapes[0][axis] or 0 for axis in kept))
+    if seen or step.kwargs.get("causal"):
+        check_positions(layer, shapes, attended)
+    scored = asks_for_scores(layer) or bool(seen)  # Keras weighs masked scores in one way in both
+    attending = replace(step, inputs=flat_names, results=("flat",), shape=inner)
+    if scored:
+        positions = [tuple(shape[axis] for axis in attended) for shape in shapes[:2]]
+        scores: Shape = (None, cast("int", heads), *positions[0], *positions[1])
+        op = f"compat.{'Masked' if seen else ''}ScoredMultiHeadAttention"
+        query, value, key = flat_names if len(names) == 3 else (*flat_names, flat_names[1])
+        given = (query, value, key, "mask") if seen else flat_names
+        attending = replace(
+            attending,
+            op=op,
+            inputs=given,
+            results=("flat", "flat_scores"),
+            further_shapes=(scores,),
+        )
+    steps += [*seen, attending]
+    back = (*(front.index(axis) for axis in range(rank - 1)), *range(rank - 1, rank - 1 + width))
+    sizes: dict[str, Plain] = {"dim": 0, "sizes": (-1, *(shapes[0][axis] or 0 for axis in kept))}
+    first = tuple(shapes[0][axis] for axis in (0, *kept))
+    unfolded = (*first, *inner[1:])
+    steps.append(TorchStep("torch.unflatten", sizes, (), unfolded, "", ("flat",), ("unfolded",)))
     steps.append(
         TorchStep("torch.permute", {"dims": back}, (), result, "", ("unfolded",), ("attended",))
     )
-    return Lowered(tuple(steps), ("attended",), masks=(None,))
+    own = names[0].replace("input", "mask")
+    behind = own if own in masks_of(layer).shapes else None
+    if not asks_for_scores(layer):
+        return Lowered(tuple(steps), ("attended",), masks=(behind,))
+    steps.append(
+        TorchStep(
+            *("torch.unflatten", sizes, (), (*first, *scores[1:]), ""),
+            ("flat_scores",),
+            ("scores",),
+        )
+    )
+    return Lowered(tuple(steps), ("attended", "scores"), masks=(behind, None))
 
 
 def asks_for_scores(layer: Layer) -> bool:
@@ -275,51 +304,14 @@ def _with_heads_mask(layer: Layer, step: TorchStep, names: tuple[str, ...], rank
         UnsupportedError: There are several axes of positions, or the masks have another rank.
     """
     step = replace(step, results=("attended",))
-    masks = masks_of(layer)
-    carried = [name.replace("input", "mask") for name in names]
-    parts: list[TorchStep] = []
-    for part, own, dim in zip(("query", "value", "key"), carried, (-1, 1, 1), strict=False):
-        name = f"{part}_mask" if f"{part}_mask" in masks.shapes else own
-        if name in masks.shapes:
-            kwargs: dict[str, Plain] = {"dim": dim}
-            parts.append(_part("torch.unsqueeze", kwargs, name, f"{part}_seen"))
-    if "attention_mask" in masks.shapes:
-        parts.append(_part("compat.cast", {"dtype": "bool"}, "attention_mask", "seen"))
-    behind = carried[0] if carried[0] in masks.shapes else None
-    window = layer.config.get("sliding_window")
-    if not parts and window is None:
+    own = names[0].replace("input", "mask")
+    behind = own if own in masks_of(layer).shapes else None
+    steps = mask_steps(layer, names, names, rank=rank)
+    if not steps:
         return Lowered((step,), step.results, masks=(behind,))
-    ranks = [len(masks.shapes[each.inputs[0]]) for each in parts]
-    alone = bool(parts) and parts[0].inputs == ("attention_mask",)
-    fits = (
-        ranks[0] in (2, 3, 4)
-        if alone
-        else all(
-            found == 2 or (found == 3 and each.results == ("seen",))
-            for found, each in zip(ranks, parts, strict=True)
-        )
-    )
-    if rank != 3 or not fits:
-        found = ", ".join(str(masks.shapes[each.inputs[0]]) for each in parts)
-        msg = f"layer '{layer.name}' ({layer.class_name}): no rule for masks {found} beside {rank} axes"
-        raise UnsupportedError(msg)
-    if window is not None:
-        kwargs = {"window": integer(layer, "sliding_window")}
-        near = TorchStep("compat.attention_window", kwargs, (), (None, None))
-        parts.append(replace(near, inputs=(names[0], names[1]), results=("near",)))
-    ends = tuple(each.results[0] for each in parts)
-    steps = list(parts)
-    if len(ends) > 1:
-        steps.append(TorchStep("operator.and_", {}, (), (None, None, None), "", ends, ("mask",)))
-    else:
-        steps[-1] = replace(steps[-1], results=("mask",))
     query, value, key = names if len(names) == 3 else (*names, names[1])
     masked = replace(step, op="compat.MaskedMultiHeadAttention", inputs=(query, value, key, "mask"))
     return Lowered((*steps, masked), step.results, masks=(behind,))
-
-
-def _part(op: str, kwargs: dict[str, Plain], name: str, result: str) -> TorchStep:
-    return TorchStep(op, kwargs, (), (None, None, None), "", (name,), (result,))
 
 
 def _heads(
