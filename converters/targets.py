@@ -127,6 +127,7 @@ TARGETS: dict[str, Target] = {
     "nn.PReLU": _module("torch.nn:PReLU", "num_parameters"),
     "compat.BatchNorm": _module(f"{COMPAT}.normalization:BatchNorm", *_BATCH_NORM),
     "compat.MaskedBatchNorm": _module(f"{COMPAT}.normalization:MaskedBatchNorm", *_BATCH_NORM),
+    "compat.SteppedBatchNorm": _module(f"{COMPAT}.normalization:SteppedBatchNorm", *_BATCH_NORM),
     "compat.BatchStatisticsNorm": _module(
         f"{COMPAT}.keras1:BatchStatisticsNorm", "num_features", "eps", "axis"
     ),

@@ -21,6 +21,7 @@ from converters.registry import (
 )
 from converters.rule_parts.nested_steps import Placed, place_steps
 from converters.settings import flag, text, unsupported
+from converters.targets import TARGETS
 
 _SEQUENCE = ((5, 4),)
 _DIRECTIONS = ("forward", "backward")
@@ -38,6 +39,8 @@ _MERGING = ("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Con
 """Layers that hand the masks of their inputs on together; those of one time step are all the same."""
 MOVING = ("BatchNormalization", "SpectralNormalization")
 """Layers that change weights in the forward pass of a training."""
+_MOVERS = ("BatchNorm", "BatchRenorm", "SpectralNorm")
+"""What the classes of the modules that move weights are called, or end with."""
 MAX_TIME_STEPS = 64
 """That are written out one by one; a network of thousands of lines helps nobody."""
 
@@ -176,14 +179,18 @@ def time_distributed(layer: Layer, *shapes: Shape) -> Lowered:
     _check_stateless(layer, inner)
     before, behind, mask = _frame_masks(layer, inner)
     rule, shape = find_layer_rule(inner.class_name), (None, *shapes[0][2:])
-    if layer.trainable and _moves(inner) and not _is_joint(layer, shapes[0]):
-        steps, output = _one_by_one(layer, inner, shapes[0])
-        return Lowered((*before, *steps, *behind), (output,), masks=(mask,))
+    each_moves = layer.trainable and _moves(inner) and not _is_joint(layer, shapes[0])
     if inner.class_name in _ON_LAST_AXIS:
         placed = _placed(layer, rule.lower(inner, shapes[0]), "input_0", shapes[0])
         return Lowered((*before, *placed.steps), placed.outputs, masks=(mask,))
     found = rule.lower(_with_frame_mask(layer, inner, before), shape)
     placed = _placed(layer, found, "frames", shape)
+    if each_moves:
+        stepped = _step_by_step(placed)
+        if stepped is None:
+            steps, output = _one_by_one(layer, inner, shapes[0])
+            return Lowered((*before, *steps, *behind), (output,), masks=(mask,))
+        placed = stepped
     if not placed.steps:
         return Lowered(tuple(behind), ("input_0",), masks=(mask,))
     flat = {"start_dim": 0, "end_dim": 1}
@@ -236,6 +243,21 @@ def _moves(inner: Layer) -> bool:
 def _is_joint(layer: Layer, shape: Shape) -> bool:
     """Return whether statistics are those of all time steps together: so in Keras 2 where the batch is free."""
     return layer.config.get("statistics") == "joint" and shape[0] is None
+
+
+def _step_by_step(placed: Placed) -> Placed | None:
+    """Return the steps with statistics of each time step by itself, or None if other weights move or one moves twice."""
+    moving = [step for step in placed.steps if TARGETS[step.op].path.endswith(_MOVERS)]
+    used = [param.source for step in moving for param in step.params]
+    if len(set(used)) < len(used) or any(step.op != "compat.BatchNorm" for step in moving):
+        return None
+    steps = tuple(
+        replace(step, op="compat.SteppedBatchNorm", inputs=(*step.inputs, "input_0"))
+        if step.op == "compat.BatchNorm"
+        else step
+        for step in placed.steps
+    )
+    return replace(placed, steps=steps)
 
 
 def _one_by_one(layer: Layer, inner: Layer, shape: Shape) -> tuple[list[TorchStep], str]:
@@ -307,6 +329,8 @@ def _frame_masks(layer: Layer, inner: Layer) -> tuple[list[TorchStep], list[Torc
                 "one number for each sample"
             )
             raise UnsupportedError(msg)
+        return [], [], mask
+    if masks.generation >= 3 and not skips:
         return [], [], mask
     behind = TorchStep("torch.any", {"dim": -1}, (), shape[:-1], "", (mask,), ("mask",))
     if len(shape) != 3 or not skips:

@@ -140,6 +140,21 @@ class MaskedBatchNorm(BatchNorm):
         return self._normalize(x, mean, variance).movedim(-1, self.axis)
 
 
+class SteppedBatchNorm(BatchNorm):
+    """`BatchNorm` of the time steps of sequences; in training each has statistics of its own, and moves those kept."""
+
+    def forward(self, x: Tensor, sequence: Tensor) -> Tensor:  # type: ignore[override]
+        """Return x, (batch * time, ...), normalized; `sequence` is (batch, time, ...).
+
+        Source: keras 3.15.1, layers/rnn/time_distributed.py.
+        """
+        if not self.training or self.frozen:
+            return self._normalize_by_moving_statistics(x)
+        steps = torch.unflatten(x, 0, tuple(sequence.shape[:2])).unbind(1)
+        normalized = [BatchNorm.forward(self, step) for step in steps]
+        return torch.stack(normalized, 1).flatten(0, 1)
+
+
 class LayerNorm(nn.Module):
     """Layer normalization over any axes: y = (x - mean) / sqrt(variance + eps) * weight + bias.
 

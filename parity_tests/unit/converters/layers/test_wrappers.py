@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+import torchward
 from converters.errors import UnsupportedError
 from converters.plan import plan_conversion
 from converters.readers import read_checkpoint
@@ -94,8 +95,35 @@ def test_keras_2_took_statistics_of_all_time_steps_together(
     assert [step.op for step in steps].count("compat.BatchNorm") == 1
 
 
-def test_free_number_of_moving_time_steps_is_refused(write_model: WriteModel, configs: Any) -> None:
+def test_every_time_step_of_any_number_moves_the_statistics(
+    write_model: WriteModel, configs: Any, tmp_path: Path
+) -> None:
     path = write_model(frames_of_norm(configs, None), norm_arrays(), version="3.5.0")
+    torchward.convert(path, tmp_path / "model.pth")
+    module = torchward.load(tmp_path / "model.pth").train()
+    x = torch.arange(24.0).reshape(2, TIME, SIZE)
+
+    y = module(x)
+
+    mean = np.ones(SIZE)
+    for step in x.double().numpy().swapaxes(0, 1):
+        mean = 0.99 * mean + 0.01 * step.mean(0)
+    means = [value for name, value in module.named_buffers() if name.endswith("running_mean")]
+    np.testing.assert_allclose(means[0].numpy(), mean, rtol=1e-6)
+    # Each number is one deviation, 6, from the mean of its time step; beta adds 1.
+    np.testing.assert_allclose((y - 1).abs().detach().numpy(), 1.0, atol=1e-4)
+
+
+def test_free_number_of_time_steps_that_move_other_weights_is_refused(
+    write_model: WriteModel, configs: Any
+) -> None:
+    dense = {"class_name": "Dense", "config": {"name": "dense", "units": 3}}
+    inner = {"class_name": "SpectralNormalization", "config": {"name": "norm", "layer": dense}}
+    entry = configs.layer("TimeDistributed", "layer", layer=inner)
+    sizes = {"kernel": (SIZE, 3), "bias": (3,), "vector_u": (1, 3)}
+    arrays = {"layer": {role: np.ones(size, np.float32) for role, size in sizes.items()}}
+    model = configs.sequential(entry, shape=(None, None, SIZE))
+    path = write_model(model, arrays, version="3.5.0")
 
     with pytest.raises(UnsupportedError, match="a free number of time steps"):
         plan_conversion(read_checkpoint(path))
