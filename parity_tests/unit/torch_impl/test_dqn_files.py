@@ -6,8 +6,10 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from parity_tests.unit.torch_impl.small_dqn import make_agent, make_batch, same_weights
 from torch_impl.checkpoints import CheckpointError, write_checkpoint
@@ -40,6 +42,46 @@ def test_file_of_the_guide_is_loaded_with_stock_adam_state(tmp_path: Path) -> No
     moments = agent.optimizer.state[agent.q_network.get_parameter("fc2.weight")]
     stock = optimizer.state[source.get_parameter("fc2.weight")]
     assert torch.equal(moments["exp_avg_sq"], stock["exp_avg_sq"])
+
+
+def stock_step(source: DQNetwork, target: DQNetwork, optimizer: torch.optim.Adam) -> None:
+    """Take the training step of the guide's own code on `make_batch()`."""
+    observation, action, reward, following, terminated = (
+        torch.from_numpy(np.asarray(array)) for array in make_batch()
+    )
+    with torch.no_grad():
+        best = target(following).amax(dim=1)
+    wanted = reward + 0.95 * best * ~terminated
+    chosen = source(observation).gather(1, action[:, None])[:, 0]
+    optimizer.zero_grad()
+    nn.functional.mse_loss(chosen, wanted).backward()
+    nn.utils.clip_grad_norm_(source.parameters(), 1.0)
+    optimizer.step()
+
+
+def test_training_goes_on_from_a_file_of_the_guide_as_the_guides_code_does(tmp_path: Path) -> None:
+    sizes: dict[str, Any] = {"hidden_sizes": (7, 5), "dropout": 0.0, "dtype": "float64"}
+    source, target = DQNetwork(4, 3, **sizes), DQNetwork(4, 3, **sizes, seed=1)
+    # Stock Adam adds its epsilon behind the bias correction, ours before it: only 0 is the same in both places, and 0 / 0 is nan.
+    optimizer = torch.optim.Adam(source.parameters(), lr=0.001, eps=1e-30)
+    for _ in range(3):
+        stock_step(source, target, optimizer)
+    states = {
+        "model_state_dict": source.state_dict(),
+        "target_model_state_dict": target.state_dict(),
+        "optimizer_state_dict": optimizer.state_dict(),
+    }
+    torch.save(states, tmp_path / "model.pth")
+    before = source.fc2.weight.detach().clone()
+
+    agent = DQNAgent.load(tmp_path / "model.pth", device="cpu", dropout=0.0)
+    agent.update(make_batch())
+    stock_step(source, target, optimizer)
+
+    assert (source.fc2.weight - before).abs().max() > 1e-4
+    for name, weight in source.named_parameters():
+        # Stock clipping divides by norm + 1e-6: that much of a step of 1e-3.
+        torch.testing.assert_close(agent.q_network.get_parameter(name), weight, rtol=0, atol=1e-8)
 
 
 def step(op: str, inputs: list[str], output: str, **kwargs: Any) -> dict[str, Any]:
