@@ -92,6 +92,14 @@ def seed_generators() -> None:
         keras.utils.set_random_seed(0)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def library_logs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep stable-baselines3 from making a folder of its own beside other programs' files for every agent that learns."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SB3_LOGDIR", str(tmp_path_factory.mktemp("stable_baselines3")))
+        yield
+
+
 @pytest.fixture
 def deterministic_torch() -> Iterator[ModuleType]:
     """Give PyTorch with one thread and deterministic algorithms, and put its settings back afterwards."""

@@ -212,7 +212,7 @@ def test_a_parity_report_becomes_a_table_of_its_single_values() -> None:
 def browse(page: Path, folder: Path, width: int, *arguments: str) -> str:
     """Return what Chromium prints for the page at that width; a screenshot goes where `arguments` say."""
     command = [
-        str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+        str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-quic", "--no-first-run",
         "--disable-background-networking", "--disable-component-update", "--disable-sync", "--hide-scrollbars",
         f"--user-data-dir={folder / f'profile-{width}-{len(arguments)}'}", *arguments, page.as_uri(),
     ]  # fmt: skip
