@@ -61,6 +61,7 @@ class GraphBuilder:
         row_of: what the rows of a tensor are: the batch (""), or the tensor that first had them.
         merged: tensors whose rows are the first axes of another tensor, one after the other.
         followed: nodes in the turns of loops so far.
+        is_single: whether the graph was made for a batch of one, which is open here.
     """
 
     layers: dict[str, _Layer] = field(default_factory=dict)
@@ -73,6 +74,7 @@ class GraphBuilder:
     row_of: dict[TensorRef, str] = field(default_factory=dict)
     merged: dict[TensorRef, Tensor] = field(default_factory=dict)
     followed: int = 0
+    is_single: bool = False
     _taken: Taken = field(default_factory=taken_names)
     _made: int = 0
 

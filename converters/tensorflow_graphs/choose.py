@@ -65,12 +65,17 @@ Names = Sequence[str] | Mapping[str, str] | None
 
 @dataclass(frozen=True, slots=True)
 class ChosenInput:
-    """Where the network begins: name of the argument, the tensor, its type and shape as far as the graph says."""
+    """Where the network begins: name of the argument, the tensor, its type and shape as far as the graph says.
+
+    Attributes:
+        is_single: whether the graph was made for a batch of one, which is open here.
+    """
 
     key: str
     ref: Ref
     dtype: str
     shape: Shape
+    is_single: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,9 +241,10 @@ def _input(graph: GraphFile, key: str, ref: Ref, signature: Signature | None) ->
         if parse_ref(info.name) == ref:
             dtype = dtype or dtype_name(info.dtype)
             shape = info.shape if shape is None else shape
-    if shape is not None and len(shape) > 1 and shape[0] == 1:
+    is_single = shape is not None and len(shape) > 1 and shape[0] == 1
+    if shape is not None and is_single:
         shape = (None, *shape[1:])  # made for one observation at a time, as Dopamine's agents act
-    return ChosenInput(key, ref, dtype or "float32", shape)
+    return ChosenInput(key, ref, dtype or "float32", shape, is_single)
 
 
 def placeholders_of(graph: GraphFile, outputs: Sequence[Ref]) -> list[Ref]:

@@ -248,6 +248,7 @@ def _begin(
         name = by_tensor.get(each.ref)
         shape = each.shape if each.shape is not None else _guessed(flat, name, variables)
         tensor = builder.input(each.key, shape, each.dtype, each.key)
+        builder.is_single |= each.is_single
         if name is not None:
             if shape is None:
                 msg = f"input '{each.key}' has no stated number of axes in the graph"

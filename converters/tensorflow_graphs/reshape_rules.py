@@ -22,7 +22,7 @@ def reshape(node: FlatNode, inputs: Sequence[Value], translation: Translation) -
         shape_ = tuple(None if each == -1 else each for each in given)
         return Filled(inputs[0].value, shape_, inputs[0].dtype, origins=origins)
     x = translation.tensor(node, inputs[0])
-    given = _batch_freed(x.shape, given)
+    given = _batch_freed(x.shape, given, is_single=translation.builder.is_single)
     if given == x.shape and list(given).count(None) <= 1:
         return x
     origins = inputs[1].origins if isinstance(inputs[1], Sizes) else ()
@@ -80,13 +80,25 @@ def _without_gap(
     return tuple(total // max(rest, 1) if each == -1 else each for each in wanted)
 
 
-def _batch_freed(shape_: Shape, given: tuple[int | None, ...]) -> tuple[int | None, ...]:
-    """Return a new shape without the batch of one that a graph was made for, where the input's batch is open."""
+def _batch_freed(
+    shape_: Shape, given: tuple[int | None, ...], *, is_single: bool
+) -> tuple[int | None, ...]:
+    """Return a new shape without the batch of one that a graph was made for, where the input's batch is open.
+
+    Args:
+        shape_: of the input.
+        given: as the graph has it.
+        is_single: whether it is certain that the graph was made for one; else only a shape that holds one row says it.
+    """
     inner, wanted = shape_[1:], given[1:]
-    fixed = given[:1] == (1,) and shape_[:1] == (None,) and None not in (*inner, *wanted)
-    same = (
-        fixed
-        and -1 not in wanted
-        and math.prod(n or 0 for n in inner) == math.prod(n or 0 for n in wanted)
-    )
-    return (None, *wanted) if same else given
+    if given[:1] != (1,) or shape_[:1] != (None,) or None in (*inner, *wanted):
+        return given
+    row = math.prod(n or 0 for n in inner)
+    size = math.prod(n or 0 for n in wanted if n != -1)
+    if -1 not in wanted:
+        # Several rows of one may have been made of each: they come together again.
+        whole = row == size or (is_single and row and size % row == 0)
+        return (None, *wanted) if whole else given
+    if not is_single or not size or row % size:
+        return given
+    return (None, *(row // size if n == -1 else n for n in wanted))
