@@ -136,7 +136,8 @@ TARGETS: dict[str, Target] = {
         f"{COMPAT}.keras1:MaxoutDense", "pieces", "bias", unnamed=("in_features", "out_features")
     ),
     "compat.carry": Target(f"{COMPAT}.keras1:carry"),
-    "compat.SReLU": _module(f"{COMPAT}.keras1:SReLU", "shape"),
+    "compat.cosine_merge": Target(f"{COMPAT}.keras1:cosine_merge"),
+    "compat.SReLU": _module(f"{COMPAT}.keras1:SReLU", "shape", "is_clipped"),
     "compat.ParametricSoftplus": _module(f"{COMPAT}.keras1:ParametricSoftplus", "shape"),
     "compat.LocallyConnected": _module(
         f"{COMPAT}.local:LocallyConnected",

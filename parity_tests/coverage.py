@@ -50,7 +50,7 @@ COMPARED_IN = {
     ),
     **dict.fromkeys(
         (
-            *("MaxoutDense", "Highway", "SReLU", "ParametricSoftplus"),
+            *("MaxoutDense", "Highway", "SReLU", "ParametricSoftplus", "Merge"),
             *("LocallyConnected1D", "LocallyConnected2D"),
         ),
         "test_keras1_layers.py",

@@ -29,6 +29,9 @@ FIRST_CALLED_FIRST: Release = (2, 1, 0)
 FIRST_ONCE: Release = (2, 1, 4)
 SETTINGS = "_regularizer"
 OF_OUTPUTS = "activity_regularizer"
+FIRST_OF_RECURRENT: Release = (2, 0, 0)
+"""Before, an LSTM or GRU with a matrix for every gate gave `W_regularizer` to the recurrent ones as well
+(keras 1.2.0 to 1.2.2, layers/recurrent.py, `build`)."""
 MAX_RUNS = 10_000
 """Passes through nested models; they multiply with each level, and no model that anybody trained comes near."""
 
@@ -50,7 +53,7 @@ def settle_penalties(graph: Graph, version: str | None) -> Graph:
         counts = _Model(graph, (), release, itertools.count()).trained_on()
     except _TooManyCallsError:
         return graph
-    layers = tuple(_with_counts(layer, (layer.name,), counts) for layer in graph.layers)
+    layers = tuple(_with_counts(layer, (layer.name,), counts, release) for layer in graph.layers)
     return replace(graph, layers=layers)
 
 
@@ -171,20 +174,33 @@ def _held_leaves(layer: Layer, path: Path) -> Iterator[Path]:
         yield from _held_leaves(part, (*path, name))
 
 
-def _with_counts(layer: Layer, path: Path, counts: Mapping[Path, int]) -> Layer:
+def _with_counts(layer: Layer, path: Path, counts: Mapping[Path, int], release: Release) -> Layer:
     """Return a layer and all that it holds with the factors of its regularizers multiplied."""
-    inner = {name: _with_counts(each, (*path, name), counts) for name, each in layer.inner.items()}
+    inner = {
+        name: _with_counts(each, (*path, name), counts, release)
+        for name, each in layer.inner.items()
+    }
     if layer.graph is not None:
-        parts = tuple(_with_counts(each, (*path, each.name), counts) for each in layer.graph.layers)
+        parts = tuple(
+            _with_counts(each, (*path, each.name), counts, release) for each in layer.graph.layers
+        )
         return replace(layer, graph=replace(layer.graph, layers=parts), inner=inner)
     count = counts.get(path, 0)
     config = {
         key: _times(setting, count)
         if key.endswith(SETTINGS) and key != OF_OUTPUTS and count != 1
         else setting
-        for key, setting in layer.config.items()
+        for key, setting in _as_built(layer, release).items()
     }
     return replace(layer, config=config, inner=inner)
+
+
+def _as_built(layer: Layer, release: Release) -> Mapping[str, object]:
+    """Return the settings of a layer with the regularizers that its weights were given."""
+    by_gates = layer.class_name in ("LSTM", "GRU") and layer.config.get("consume_less") != "gpu"
+    if release >= FIRST_OF_RECURRENT or not by_gates:
+        return layer.config
+    return {**layer.config, "recurrent_regularizer": layer.config.get("kernel_regularizer")}
 
 
 def _times(setting: object, count: int) -> object:

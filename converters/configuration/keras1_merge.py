@@ -22,19 +22,23 @@ MERGE_MODES = {
     "dot": "Dot",
 }
 """What the one layer `Merge` of Keras 1 became in later ones, by its mode."""
+COSINE = "cos"
+"""The mode that no later layer computes alike: `Dot` with `normalize` bounds each length, and has another shape."""
 
 
 def settle_merge(class_name: str, config: Mapping[str, object]) -> tuple[str, Mapping[str, object]]:
     """Return the layer of Keras 2 and 3 that computes what a `Merge` of Keras 1 does; other layers as they are.
 
     Raises:
-        UnsupportedError: Its mode is a function, or one that later ones do not have.
+        UnsupportedError: Its mode is a function, or none of Keras's.
     """
     if class_name != "Merge":
         return class_name, config
     name, mode = config.get("name"), config.get("mode")
+    if mode == COSINE:
+        return class_name, config
     if config.get("mode_type", "raw") != "raw" or mode not in MERGE_MODES:
-        msg = f"layer '{name}' (Merge) has mode {mode!r:.40}; known: {', '.join(MERGE_MODES)}"
+        msg = f"layer '{name}' (Merge) has mode {mode!r:.40}; known: {', '.join((*MERGE_MODES, COSINE))}"
         raise UnsupportedError(msg)
     settings = {key: config[key] for key in ("name", "trainable", "dtype") if key in config}
     if mode == "concat":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from converters.matching.stored_forms import CHANNELS_FIRST
 
@@ -53,6 +53,11 @@ _KERNEL_SIZES = {
     "Conv3D": ("kernel_dim1", "kernel_dim2", "kernel_dim3"),
 }
 """Keras 1 stored the axes of a kernel one by one."""
+_SIDES = {
+    "ZeroPadding1D": ("left_pad", "right_pad"),
+    "ZeroPadding2D": ("top_pad", "bottom_pad", "left_pad", "right_pad"),
+}
+"""What Keras 1 called the sides of an image, and the order of their sizes without names."""
 
 
 def settle_spatial(
@@ -78,12 +83,23 @@ def settle_spatial(
         result["interpolation"] = "bilinear between corners"  # TensorFlow 1; no torch mode is that
     if channels_first and class_name in UNSTATED:
         result.setdefault("data_format", "th")
+    if class_name in _SIDES:
+        result["padding"] = _by_axis(result.get("padding"), _SIDES[class_name])
     order = result.get("data_format")
     if order == "th":
         result["kernel_order"] = CHANNELS_FIRST
     if order in ("tf", "th", "default"):
         result["data_format"] = {"th": "channels_first"}.get(str(order), "channels_last")
     return result
+
+
+def _by_axis(padding: object, sides: Sequence[str]) -> object:
+    """Return what Keras 1 stated for every side in pairs, one for each axis; other statements as they are."""
+    if isinstance(padding, Mapping) and set(padding) <= set(sides):
+        padding = [padding.get(side, 0) for side in sides]
+    if len(sides) > 2 and isinstance(padding, (list, tuple)) and len(padding) == len(sides):
+        return [list(padding[place : place + 2]) for place in range(0, len(sides), 2)]
+    return padding
 
 
 def is_channels_first(config: object) -> bool:

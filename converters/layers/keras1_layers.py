@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from converters.graph import Layer
 from converters.layers.activations import activation_steps
@@ -69,6 +70,14 @@ def highway(layer: Layer, *shapes: Shape) -> Lowered:
     return Lowered(tuple(steps), ("y",))
 
 
+@layer("Merge", mask="end")
+def cosine_merge(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+    """Return the cosine between two vectors; the other modes of `Merge` are layers of their own today."""
+    if len(shapes) != 2 or any(len(shape) != 2 for shape in shapes):
+        raise unsupported(layer, "mode", needed="cos of two vectors")
+    return [TorchStep("compat.cosine_merge", shape=(shapes[0][0], 1, 1))]
+
+
 def _slopes(layer: Layer, shape: Shape, op: str, names: Mapping[str, str]) -> list[TorchStep]:
     """Return a module with weights for every position of one sample, 1 along shared axes."""
     shared = integers(layer, "shared_axes") if layer.config.get("shared_axes") else ()
@@ -87,7 +96,9 @@ _SOFTPLUS = {"alpha": "alphas", "beta": "betas"}
 @layer("SReLU", weights=[Weight(role) for role in _SRELU.values()], mask="pass")
 def srelu(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     """Return the S-shaped rectified linear unit."""
-    return _slopes(layer, shapes[0], "compat.SReLU", _SRELU)
+    (step,) = _slopes(layer, shapes[0], "compat.SReLU", _SRELU)
+    clipped = layer.config.get("theano_clips") is True
+    return [replace(step, kwargs={**step.kwargs, "is_clipped": True}) if clipped else step]
 
 
 @layer("ParametricSoftplus", weights=[Weight(role) for role in _SOFTPLUS.values()], mask="pass")

@@ -110,6 +110,8 @@ def _settled_layer(
         )
     if theano and layer.class_name.startswith((*CONVOLUTIONS, *_POOLINGS)):
         settings["theano_windows"] = True
+    if theano and layer.class_name == "SReLU":
+        settings["theano_clips"] = True
     if layer.class_name in CONVOLUTIONS:
         if theano:
             settings["kernel_turned"] = True

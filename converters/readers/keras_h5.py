@@ -16,7 +16,7 @@ from converters.configuration.unnamed_models import name_unnamed
 from converters.errors import UnreadableFileError
 from converters.graph import Graph
 from converters.limits import Limits
-from converters.matching.keras1_groups import ROLE
+from converters.matching.keras1_groups import ROLE, split_name
 from converters.readers.files.keras_settings import (
     Architecture,
     major_version,
@@ -158,13 +158,13 @@ def _by_role(stored: Mapping[str, ArrayInfo], layer: str) -> dict[str, ArrayInfo
 
 
 def _role(name: str, layer: str) -> str:
+    own = name.removeprefix(f"{layer}_")
+    if own != name and "/" not in own:  # of Keras 1
+        match = ROLE.fullmatch(own)
+        return match[1] if match else own
     last = PurePosixPath(name).name
-    if "/" in name:
-        return last
-    if last.startswith(f"{layer}_"):
-        return last[len(layer) + 1 :]
-    match = ROLE.fullmatch(last)
-    return match[2] if match else last
+    split = split_name(last) if "/" not in name else None
+    return split[1] if split else last
 
 
 def _generation(

@@ -133,7 +133,10 @@ def output_sizes(
         if size is None:
             result.append(None)
             continue
-        count = (size - window) // stride + 1 if padding == "valid" else -(-size // stride)
+        if padding == "full":
+            size += 2 * (window - 1)
+        whole = padding in ("valid", "full")  # same and causal have a window for every stride
+        count = (size - window) // stride + 1 if whole else -(-size // stride)
         if count < 1:
             msg = f"a window of {window} does not fit into {size} cells"
             raise ValueError(msg)
@@ -205,6 +208,8 @@ def padding_steps(
         return [], {}
     if padding == "causal" and frame.rank == 1:
         return [TorchStep("F.pad", {"pad": (windows[0] - 1, 0)}, shape=_grown(frame, windows))], {}
+    if padding == "full":  # of Keras 1 on Theano
+        return [], {"padding": compact([window - 1 for window in windows])}
     if padding != "same":
         raise unsupported(layer, "padding", needed="valid, same or, in one dimension, causal")
     if layer.config.get("theano_windows") is True:

@@ -30,6 +30,15 @@ def carry(x: Tensor, transformed: Tensor, gate: Tensor) -> Tensor:
     return transformed * gate + (1 - gate) * x
 
 
+def cosine_merge(left: Tensor, right: Tensor) -> Tensor:
+    """Return the cosine of the angle between two vectors, (batch, 1, 1) for (batch, size) each.
+
+    Source: keras 1.2.2, engine/topology.py, `Merge.call`; its axis in the middle is not in the shape it states.
+    """
+    lengths = ((left * left).sum(1) * (right * right).sum(1)).sqrt().clamp(min=1e-7)
+    return ((left * right).sum(1) / lengths)[:, None, None]
+
+
 class SReLU(nn.Module):
     """The identity between two thresholds, and lines with slopes of their own outside of them.
 
@@ -37,11 +46,14 @@ class SReLU(nn.Module):
         y = x                                  up to right = left + |distance|
         y = right + (x - right) * right_slope  for x > right
 
-    Source: keras 1.2.2, layers/advanced_activations.py, `SReLU`.
+    Where Theano computed it, the line on the left ends at the height of the right threshold (`is_clipped`).
+
+    Source: keras 1.2.2, layers/advanced_activations.py, `SReLU`; backend, `relu`.
     """
 
-    def __init__(self, shape: tuple[int, ...]) -> None:
+    def __init__(self, shape: tuple[int, ...], *, is_clipped: bool = False) -> None:
         super().__init__()
+        self.is_clipped = is_clipped
         self.left = nn.Parameter(torch.zeros(shape))
         self.left_slope = nn.Parameter(torch.zeros(shape))
         self.distance = nn.Parameter(torch.zeros(shape))
@@ -53,6 +65,8 @@ class SReLU(nn.Module):
         inside = x - self.left
         center = torch.minimum(torch.relu(inside), width)
         below = self.left_slope * torch.relu(-inside)
+        if self.is_clipped:
+            below = torch.maximum(below, -width)
         return (
             self.left + center - below + torch.relu(inside - width) * self.right_slope
         )

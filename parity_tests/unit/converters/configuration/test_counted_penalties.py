@@ -156,3 +156,23 @@ def test_models_nested_beyond_reason_are_read_and_count_once() -> None:
         model["config"]["output_layers"] = [[inner["name"], 1, 0]]
 
     assert counts(model, "2.0.8") == [1]
+
+
+@pytest.mark.parametrize(
+    ("version", "settings", "expected"),
+    [
+        ("1.2.2", {"consume_less": "cpu"}, 0.5),
+        ("1.2.2", {"consume_less": "gpu"}, 0.25),
+        ("1.1.2", {"consume_less": "cpu"}, 0.25),
+    ],
+)
+def test_recurrent_matrices_of_single_gates_had_the_regularizer_of_the_others(
+    version: str, settings: dict[str, str], expected: float
+) -> None:
+    penalties = {"W_regularizer": {"l1": 0.0, "l2": 0.5}, "U_regularizer": {"l1": 0.0, "l2": 0.25}}
+    config = {"name": "memory", "output_dim": 2, **penalties, **settings}
+    model = {"class_name": "Sequential", "config": [{"class_name": "GRU", "config": config}]}
+
+    graph = parse_model_config(json.dumps(model), generation=1, version=version)
+
+    assert graph.layer("memory").config["recurrent_regularizer"] == {"l1": 0.0, "l2": expected}

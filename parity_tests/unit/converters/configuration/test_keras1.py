@@ -65,6 +65,7 @@ def test_bare_list_of_layers_is_a_sequential_model() -> None:
         ({"mode": "mul"}, "Multiply", {}),
         ({"mode": "concat", "concat_axis": 1}, "Concatenate", {"axis": 1}),
         ({"mode": "dot", "dot_axes": [1, 2]}, "Dot", {"axes": [1, 2], "normalize": False}),
+        ({"mode": "cos"}, "Merge", {"mode": "cos", "mode_type": "raw", "output_shape": None}),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -106,7 +107,7 @@ def test_merge_becomes_the_layer_of_its_mode(
     [
         ({"mode": "4wEAAAA", "mode_type": "lambda"}, "has mode '4wEAAAA'"),
         ({"mode": "join", "mode_type": "function"}, "has mode 'join'"),
-        ({"mode": "cos"}, "has mode 'cos'"),
+        ({"mode": "lost"}, "has mode 'lost'"),
     ],
 )
 def test_merge_by_a_function_is_refused(config: dict[str, Any], message: str) -> None:

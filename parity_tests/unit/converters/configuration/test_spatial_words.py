@@ -17,6 +17,24 @@ def parse_layer(
     return parse_model_config(text, generation=generation, version=version).layer("layer")
 
 
+@pytest.mark.parametrize(
+    ("class_name", "padding", "wanted"),
+    [
+        ("ZeroPadding2D", [1, 0, 2, 3], [[1, 0], [2, 3]]),
+        ("ZeroPadding2D", [1, 2], [1, 2]),
+        ("ZeroPadding2D", {"top_pad": 1, "right_pad": 2}, [[1, 0], [0, 2]]),
+        ("ZeroPadding1D", {"left_pad": 2}, [2, 0]),
+    ],
+    ids=["four sides", "two axes", "named sides", "one named side"],
+)
+def test_padding_of_keras_1_states_sides_in_four_ways(
+    class_name: str, padding: object, wanted: object
+) -> None:
+    layer = parse_layer(class_name, {"padding": padding}, generation=1)
+
+    assert layer.config["padding"] == wanted
+
+
 def test_convolution_of_keras_1_is_read_in_words_of_keras_3() -> None:
     config = {
         "nb_filter": 6,

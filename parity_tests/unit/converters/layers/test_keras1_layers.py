@@ -103,3 +103,24 @@ def test_modes_of_batch_normalization_are_modules_of_their_own(mode: int, op: st
 def test_mode_1_along_another_axis_than_the_last_is_refused() -> None:
     with pytest.raises(UnsupportedError, match="mode"):
         steps("BatchNormalization", (None, 5, 4), mode=1, axis=1)
+
+
+def test_cosine_wants_two_vectors() -> None:
+    (step,) = find_layer_rule("Merge").lower(
+        Layer("m", "Merge", {"mode": "cos"}), (None, 4), (None, 4)
+    )
+
+    assert (step.op, step.shape) == ("compat.cosine_merge", (None, 1, 1))
+    with pytest.raises(UnsupportedError, match="needed is cos of two vectors"):
+        find_layer_rule("Merge").lower(
+            Layer("m", "Merge", {"mode": "cos"}), (None, 3, 4), (None, 3, 4)
+        )
+
+
+def test_full_padding_adds_a_window_without_one_cell_on_every_side() -> None:
+    config = {"filters": 2, "kernel_size": [3, 2], "padding": "full", "strides": 2}
+
+    (step,) = [one for one in steps("Conv2D", (None, 5, 4, 1), **config) if one.op == "nn.Conv2d"]
+
+    assert step.kwargs["padding"] == (2, 1)
+    assert step.shape == (None, 2, 4, 3)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from converters.checkpoint import ArrayInfo
 from converters.graph import Layer
-from converters.matching.keras1_groups import deal_out, role_of
+from converters.matching.keras1_groups import deal_out, role_of, split_name
 
 
 def stored(*names: str) -> dict[str, ArrayInfo]:
@@ -44,6 +45,50 @@ def test_gates_of_a_bidirectional_layer_are_joined_for_each_direction() -> None:
     kernel = found["both",]["backward_layer/kernel"]
     assert kernel.shape == (4,)
     assert kernel.name.split(" + ")[0] == "group/backward_lstm_1_W_i:0"
+
+
+def test_names_that_tensorflow_numbered_go_to_layers_of_one_name_in_their_order() -> None:
+    arrays = stored("a_W", "b_W", "a_W_1", "a_b")
+    plain = Layer("a", "Dense", {"units": 1, "use_bias": False})
+    nameless = Layer("b", "Dense", {"units": 1, "use_bias": False})
+    parts = [(("first", "a"), plain), (("b",), nameless), (("second", "a"), dense("a"))]
+
+    found = deal_out(parts, arrays)
+
+    assert found is not None
+    assert {
+        path: {role: info.name for role, info in each.items()} for path, each in found.items()
+    } == {
+        ("first", "a"): {"kernel": "group/a_W:0"},
+        ("b",): {"kernel": "group/b_W:0"},
+        ("second", "a"): {"kernel": "group/a_W_1:0", "bias": "group/a_b:0"},
+    }
+
+
+def test_layers_that_are_called_as_roles_keep_their_arrays() -> None:
+    arrays = stored("c_W_W", "c_W_b", "c_W_1_W", "c_W_1_b")
+
+    found = deal_out([((name,), dense(name)) for name in ("c_W", "c_W_1")], arrays)
+
+    assert found is not None
+    assert found["c_W",]["bias"].name == "group/c_W_b:0"
+    assert found["c_W_1",]["kernel"].name == "group/c_W_1_W:0"
+
+
+@pytest.mark.parametrize(
+    ("stored_name", "known", "expected"),
+    [
+        ("lstm_1_W_i", [], ("lstm_1", "W_i", "")),
+        ("q_running_mean_2", [], ("q", "running_mean", "_2")),
+        ("c_W_b", [], ("c", "W_b", "")),
+        ("c_W_b", ["c_W"], ("c_W", "b", "")),
+        ("kernel", [], None),
+    ],
+)
+def test_name_of_a_layer_ends_where_a_role_begins(
+    stored_name: str, known: list[str], expected: tuple[str, str, str] | None
+) -> None:
+    assert split_name(stored_name, known) == expected
 
 
 def test_names_that_do_not_tell_deal_nothing_out() -> None:

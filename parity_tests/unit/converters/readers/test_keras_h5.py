@@ -86,6 +86,7 @@ def test_layer_name_with_a_slash_is_a_nested_group(tmp_path: Path) -> None:
         (["layer_W_i:0", "layer_running_std:0"], ["W_i", "running_std"]),
         (["other_1_W:0", "other_2_W:0"], ["other_1_W", "other_2_W"]),
         (["kernel:0", "kernel:1"], ["kernel:0", "kernel:1"]),
+        (["layer_W_2:0", "layer_running_std_2:0"], ["W", "running_std"]),
     ],
     ids=[
         "cell",
@@ -95,6 +96,7 @@ def test_layer_name_with_a_slash_is_a_nested_group(tmp_path: Path) -> None:
         "keras 1",
         "keras 1 nested",
         "only numbers differ",
+        "keras 1 numbered",
     ],
 )
 def test_roles_are_unique_and_short_where_they_can_be(
@@ -106,6 +108,15 @@ def test_roles_are_unique_and_short_where_they_can_be(
     (layer,) = read_checkpoint(path).layers
 
     assert list(layer.arrays) == roles
+
+
+def test_role_of_keras_1_follows_the_name_of_a_layer_with_a_slash(tmp_path: Path) -> None:
+    path = tmp_path / "w.h5"
+    write_weights(path, {"actor/fc_1": {"actor/fc_1_W:0": (4, 3), "actor/fc_1_b:0": (3,)}})
+
+    (layer,) = read_checkpoint(path).layers
+
+    assert list(layer.arrays) == ["W", "b"]
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from torch_impl.keras_compat.keras1 import (
     SampleNorm,
     SReLU,
     carry,
+    cosine_merge,
 )
 from torch_impl.keras_compat.local import LocallyConnected
 
@@ -55,6 +56,28 @@ def test_srelu_is_a_line_below_the_identity_between_and_a_line_above() -> None:
     y = computed(module, x, **{name: np.array([value]) for name, value in weights.items()})
 
     assert np.allclose(y.ravel(), [-1 - 0.2, 0.5, 2 + 1.0], rtol=0, atol=1e-14)
+
+
+def test_srelu_of_theano_falls_no_higher_than_the_right_threshold() -> None:
+    x = np.array([[-30.0], [-3.0]])
+    weights = {"left": -1.0, "left_slope": -0.5, "distance": 3.0, "right_slope": 1.0}
+    given = {name: np.array([value]) for name, value in weights.items()}
+
+    free = computed(SReLU((1,)), x, **given)
+    clipped = computed(SReLU((1,), is_clipped=True), x, **given)
+
+    assert np.allclose(free.ravel(), [-1 + 14.5, -1 + 1.0], rtol=0, atol=1e-14)
+    assert np.allclose(clipped.ravel(), [2.0, -1 + 1.0], rtol=0, atol=1e-14)
+
+
+def test_cosine_is_of_the_angle_and_0_without_one() -> None:
+    left = torch.tensor([[3.0, 4.0], [1.0, 1.0], [0.0, 0.0]], dtype=torch.float64)
+    right = torch.tensor([[4.0, 3.0], [-2.0, -2.0], [1.0, 0.0]], dtype=torch.float64)
+
+    y = cosine_merge(left, right)
+
+    assert y.shape == (3, 1, 1)
+    torch.testing.assert_close(y[:, 0, 0], torch.tensor([0.96, -1.0, 0.0], dtype=torch.float64))
 
 
 def test_softplus_is_stretched_along_both_axes() -> None:
