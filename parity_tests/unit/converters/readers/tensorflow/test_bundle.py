@@ -67,6 +67,7 @@ def test_every_type_and_partitioned_variables_are_read(tmp_path: Path) -> None:
     generator = np.random.default_rng(0)
     names = "float16 float32 float64 bfloat16 int8 int16 int32 int64 uint8 uint16 uint32 uint64 bool complex64 complex128"
     with tensorflow.Graph().as_default():
+        tensorflow.compat.v1.set_random_seed(0)
         expected = {}
         for name in names.split():
             dtype = tensorflow.dtypes.as_dtype(name)
