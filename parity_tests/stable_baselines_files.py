@@ -297,7 +297,11 @@ def write_ddpg(
 
 
 def write_images(
-    folder: Path, sizes: tuple[int, int, int], policy_kwargs: dict[str, Any]
+    folder: Path,
+    sizes: tuple[int, int, int],
+    policy_kwargs: dict[str, Any],
+    *,
+    observation: tuple[str, dict[str, Any]] | None = None,
 ) -> tuple[Path, dict[str, NDArray[Any]]]:
     """Write a policy of images with three convolutions of these sizes, and return its path and variables."""
     first, second, third = sizes
@@ -317,7 +321,7 @@ def write_images(
         folder / "cnn.zip",
         arrays,
         policy="stable_baselines.common.policies:CnnPolicy",
-        observation=box(0, 255, (36, 36, 2), "uint8"),
+        observation=observation or box(0, 255, (36, 36, 2), "uint8"),
         action=discrete(3),
         policy_kwargs=policy_kwargs,
     )

@@ -15,6 +15,7 @@ import torchward
 from converters.errors import UnsupportedError, VerificationError
 from parity_tests import FIXTURES
 from parity_tests.stable_baselines_files import (
+    Named,
     box,
     dense,
     discrete,
@@ -182,6 +183,45 @@ def test_a_dueling_dqn_of_images_is_one_network(library: Any, tmp_path: Path) ->
         expected = torchward.load(tmp_path / "old.pth")(images)["q_values"]
         found = model.q_net(images.permute(0, 3, 1, 2))
     torch.testing.assert_close(found, expected, atol=LIMIT, rtol=0)
+
+
+def write_ppo2(path: Path, *, action: Any, **options: Any) -> Path:
+    shapes = {
+        **dense("model/pi_fc0", (4, 5)),
+        **dense("model/vf", (4, 1)),
+        **dense("model/pi", (5, 2)),
+        "model/pi/logstd": (1, 2),
+    }
+    common = "stable_baselines.common.policies:MlpPolicy"
+    return write_agent(
+        path, draw(shapes), policy=common, action=action, observation=box(-9, 9, (4,)),
+        settings={"cliprange": 0.2}, **options,
+    )  # fmt: skip
+
+
+def test_actions_without_bounds_and_leaky_relu_go_along(library: Any, tmp_path: Path) -> None:
+    path = write_ppo2(
+        tmp_path / "old.zip",
+        action=box(-np.inf, np.inf, (2,)),
+        policy_kwargs={"act_fun": Named("tensorflow.python.ops.nn_ops", "leaky_relu")},
+    )
+    torchward.convert(path, tmp_path / "old.pth")
+    old: Any = torchward.load(tmp_path / "old.pth")
+    x = np.random.default_rng(0).standard_normal((20, 4)).astype(np.float32)
+
+    torchward.convert(path, tmp_path / "new.zip", to="sb3")
+
+    model = library.PPO.load(tmp_path / "new.zip")
+    assert np.isfinite(model.action_space.high).all()
+    np.testing.assert_allclose(model.predict(x, deterministic=True)[0], old.act(x), atol=LIMIT)
+    slopes = [each.negative_slope for each in model.policy.mlp_extractor.policy_net[1::2]]
+    assert slopes == [0.2]  # tf.nn.leaky_relu's default; torch's is 0.01
+
+
+def test_images_of_other_numbers_than_bytes_are_refused(tmp_path: Path) -> None:
+    path, _ = write_images(tmp_path, (8, 4, 3), {}, observation=box(0, 1, (36, 36, 2)))
+    with pytest.raises(UnsupportedError, match="no uint8 from 0 to 255"):
+        torchward.convert(path, tmp_path / "new.zip", to="sb3", settings={"algorithm": "A2C"})
 
 
 REFUSED = {

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from converters.agents.facts import AgentFacts
 from converters.agents.libraries import named_arrays
-from converters.agents.spaces import Space
+from converters.agents.spaces import BOX, Space
 from converters.agents.stable_baselines.agent import family_of
 from converters.agents.stable_baselines.off_policy import ddpg_value
 from converters.agents.stable_baselines.settings import (
@@ -36,6 +36,7 @@ from converters.stable_baselines3.chains import (
     sequential,
 )
 from converters.stable_baselines3.hyper_parameters import arguments_of
+from converters.stable_baselines3.images import features_of, image_state, reason_against
 from converters.stable_baselines3.running_statistics import clip_of, returns_of
 
 ACTIVATIONS: Mapping[str, str] = {
@@ -46,11 +47,14 @@ ACTIVATIONS: Mapping[str, str] = {
     "sigmoid": "Sigmoid",
     "softplus": "Softplus",
     "softsign": "Softsign",
+    "leaky_relu": "LeakyReLU",
     "relu6": "ReLU6",
     "swish": "SiLU",
     "identity": "Identity",
 }
-"""TensorFlow's function to the class in torch.nn that computes the same."""
+"""TensorFlow's function to the class in torch.nn that computes the same, with these arguments:"""
+ACTIVATION_ARGUMENTS: Mapping[str, Mapping[str, float]] = {"LeakyReLU": {"negative_slope": 0.2}}
+LARGEST_FLOAT = float(np.finfo(np.float32).max)
 COUNTERPARTS = {
     "PPO2": "PPO",
     "PPO1": "PPO",
@@ -66,7 +70,6 @@ _WITHOUT = {
     "ACER": "stable_baselines3 has no ACER",
     "GAIL": "stable_baselines3 has no GAIL",
 }
-_CONVOLUTIONS = (("c1", 8, 4), ("c2", 4, 2), ("c3", 3, 1))
 _TO_FILE = "leave --to out: torchward.load makes a module of the file that acts the same"
 
 
@@ -144,6 +147,7 @@ class _Planner:
             "TD3": self._td3,
             "DDPG": self._ddpg,
         }[self.family]
+        action = self._bounded(action)
         net_arch, state = build(observation, action)
         arguments, notes = arguments_of(algorithm, self.facts.settings)
         variables = {}
@@ -159,7 +163,9 @@ class _Planner:
             observation=observation,
             action=action,
             arguments=arguments,
-            policy_arguments={"features_extractor_kwargs": {"features_dim": self._features()}}
+            policy_arguments={
+                "features_extractor_kwargs": {"features_dim": features_of(self.arrays)}
+            }
             if images
             else {},
             state={name: np.ascontiguousarray(value, np.float32) for name, value in state.items()},
@@ -184,55 +190,28 @@ class _Planner:
             reason = (
                 "stable_baselines3 keeps VecNormalize in a file of its own, which is not written"
             )
-        elif self._images() and not self._is_nature():
-            reason = "its network for images is the user's own; stable_baselines3 needs the class of such a network"
-        elif self._images() and self.family in ("SAC", "TD3", "DDPG"):
-            reason = f"{self.family} with images shares its networks otherwise than stable_baselines3 does"
+        elif self._images():
+            reason = reason_against(self.arrays, self.policy, self.family)
         if reason is not None:
             raise UnsupportedError(reason, hint=_TO_FILE)
 
+    def _bounded(self, action: Space) -> Space:
+        """Return actions without bounds as those of a box that holds all numbers; policies do not scale them."""
+        if action.kind != BOX or action.is_bounded or action.low is None or action.high is None:
+            return action
+        if self.family != "actor-critic":
+            msg = f"its actions, of {action.describe()}, have no bounds that {self.family} could bring them to"
+            raise UnsupportedError(msg, hint=_TO_FILE)
+        self.notes.append(
+            f"actions without a bound have the bound {LARGEST_FLOAT:.1e}: stable_baselines3 takes no infinite ones"
+        )
+        low, high = (
+            np.clip(each, -LARGEST_FLOAT, LARGEST_FLOAT) for each in (action.low, action.high)
+        )
+        return replace(action, low=low, high=high)
+
     def _images(self) -> bool:
         return any(len(array.shape) == 4 for array in self.arrays.values())
-
-    def _image_scope(self) -> str:
-        name = next(
-            name
-            for name, array in self.arrays.items()
-            if len(array.shape) == 4 and "target" not in name
-        )
-        return name.rpartition("/")[0].rpartition("/")[0]
-
-    def _is_nature(self) -> bool:
-        scope = self._image_scope()
-        shapes = [self.arrays.get(f"{scope}/{name}/w") for name, _, _ in _CONVOLUTIONS]
-        expected = [(8, 8, 32), (4, 4, 64), (3, 3, 64)]
-        found = [None if each is None else (*each.shape[:2], each.shape[3]) for each in shapes]
-        return (
-            found == expected and f"{scope}/fc1/w" in self.arrays and self.policy.extractor is None
-        )
-
-    def _features(self) -> int:
-        return self.arrays[f"{self._image_scope()}/fc1/w"].shape[1] if self._images() else 0
-
-    def _image_state(
-        self, prefix: str, scope: str, observation: Space
-    ) -> dict[str, NDArray[np.floating]]:
-        """Return the network of the Nature paper; torch's flat features have the channels first."""
-        state: dict[str, NDArray[np.floating]] = {}
-        height, width = observation.shape[0], observation.shape[1]
-        for number, (name, size, stride) in enumerate(_CONVOLUTIONS):
-            state[f"{prefix}.cnn.{2 * number}.weight"] = (
-                self.arrays[f"{scope}/{name}/w"].read().transpose(3, 2, 0, 1)
-            )
-            state[f"{prefix}.cnn.{2 * number}.bias"] = (
-                self.arrays[f"{scope}/{name}/b"].read().ravel()
-            )
-            height, width = (height - size) // stride + 1, (width - size) // stride + 1
-        dense = read_dense(self.arrays, f"{scope}/fc1/w", f"{scope}/fc1/b")
-        rows = dense.weight.reshape(dense.units, height, width, -1).transpose(0, 3, 1, 2)
-        state[f"{prefix}.linear.0.weight"] = rows.reshape(dense.units, -1)
-        state[f"{prefix}.linear.0.bias"] = dense.bias
-        return state
 
     def _chain(self, pattern: str, *last: str) -> Chain:
         """Return hidden layers whose scopes fit a pattern with one number, in their order, and the last ones named."""
@@ -267,7 +246,7 @@ class _Planner:
             )
         state: dict[str, NDArray[np.floating]] = {}
         if self._images():
-            state |= self._image_state("features_extractor", "model", observation)
+            state |= image_state(self.arrays, "features_extractor", "model", observation)
         for name, chain in nets.items():
             state |= sequential(f"mlp_extractor.{name}", chain)
         for name, scope in (("action_net", "model/pi"), ("value_net", "model/vf")):
@@ -294,8 +273,8 @@ class _Planner:
             if values:
                 chain = self._dueling(chain, values)
             if self._images():
-                state |= self._image_state(
-                    f"{name}.features_extractor", f"{scope}/action_value", observation
+                state |= image_state(
+                    self.arrays, f"{name}.features_extractor", f"{scope}/action_value", observation
                 )
             state |= sequential(f"{name}.q_net", chain)
             sizes = hidden_sizes(chain)

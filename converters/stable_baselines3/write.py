@@ -11,8 +11,9 @@ import importlib
 import io
 import sys
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from types import ModuleType
 from typing import Protocol, cast
 
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 
 from converters.agents.spaces import BOX, DISCRETE, MULTI_BINARY, MULTI_DISCRETE, Space
 from converters.errors import MismatchError, UnsupportedError
-from converters.stable_baselines3.agent import Counterpart
+from converters.stable_baselines3.agent import ACTIVATION_ARGUMENTS, Counterpart
 
 _FIXED_DATE = (1980, 1, 1, 0, 0, 0)
 _SYSTEM = "system_info.txt"
@@ -147,11 +148,17 @@ def sample_observations(agent: Counterpart, count: int) -> NDArray[np.generic]:
 def _policy_arguments(agent: Counterpart) -> dict[str, object]:
     return {
         "net_arch": agent.net_arch,
-        "activation_fn": getattr(torch.nn, agent.activation),
+        "activation_fn": _activation(agent.activation),
         "normalize_images": agent.normalizes_images,
         **agent.policy_arguments,
         **({"n_critics": 1} if agent.algorithm == "DDPG" else {}),
     }
+
+
+def _activation(name: str) -> object:
+    """Return what makes a layer of an activation, as the library calls it."""
+    made: Callable[..., torch.nn.Module] = getattr(torch.nn, name)
+    return partial(made, **arguments) if (arguments := ACTIVATION_ARGUMENTS.get(name)) else made
 
 
 def _observation_space(agent: Counterpart) -> object:
