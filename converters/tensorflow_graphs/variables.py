@@ -17,6 +17,7 @@ from converters.checkpoint import ArrayInfo, Moved
 from converters.errors import MismatchError, UnreadableFileError
 from converters.readers.tensorflow.graph_def import GraphFile, Node
 from converters.readers.tensorflow.protobuf import content, fields, integer, text
+from converters.tensorflow_graphs.bound_variables import bound_variables
 from converters.tensorflow_graphs.flatten import FlatGraph, FlatNode, parse_ref
 from converters.tensorflow_graphs.values import AnyArray, Weights
 
@@ -57,7 +58,9 @@ class Variables:
     @staticmethod
     def of(graph: GraphFile, arrays: Mapping[str, ArrayInfo]) -> Variables:
         """Return the variables of a graph for a file's arrays."""
-        return Variables(graph, arrays, restored_variables(graph), frozen_names(graph))
+        bound = {node: Stored(name) for node, name in bound_variables(graph, arrays).items()}
+        stored = bound | restored_variables(graph)
+        return Variables(graph, arrays, stored, frozen_names(graph))
 
     def settle(self, flat: FlatGraph) -> None:
         """Assign arrays by shape, where the file has other names for all variables and shapes leave no choice."""

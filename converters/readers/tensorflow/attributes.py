@@ -124,10 +124,10 @@ class Attributes:
         found = self._last(key, 1)
         for part in () if found is None else fields(content(found)):
             if part.number == number:
-                yield from _varints(part)
+                yield from varints(part)
 
 
-def _varints(part: Field) -> Iterator[int]:
+def varints(part: Field) -> Iterator[int]:
     """Yield the numbers of a repeated field, written one by one or packed."""
     if part.wire == BYTES:
         data, position = content(part), 0
@@ -229,7 +229,7 @@ def _numbers(name: str, parts: Mapping[int, list[Field]], stored: np.dtype[np.ge
             text_ = f"the numbers of a {name} constant end in the middle of one"
             raise UnreadableFileError(text_)
         return np.frombuffer(data, stored.newbyteorder("<"))
-    whole = [each for part in found if part.wire in (VARINT, BYTES) for each in _varints(part)]
+    whole = [each for part in found if part.wire in (VARINT, BYTES) for each in varints(part)]
     if name in ("float16", "bfloat16"):
         bits = np.array([value & 0xFFFF for value in whole], np.uint16)
         return bits.view(stored) if name == "float16" else bits
