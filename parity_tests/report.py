@@ -118,6 +118,8 @@ class ParityReport:
         skipped = sum(result.skipped is not None for result in self.results)
         run = len(self.results) - skipped
         without = f", {skipped} not applicable" if skipped else ""
+        if not run:
+            return f"NOTHING COMPARED{without.replace(',', '  ', 1)}"
         if self.in_parity:
             return f"IN PARITY   {run} of {run} probes{without}"
         return f"NOT IN PARITY   {len(self.failures)} of {run} probes failed{without}"

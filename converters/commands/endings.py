@@ -68,11 +68,12 @@ def one_line(command: Callable[..., None], *, as_json: bool) -> Callable[..., No
     return run
 
 
-def show_usage_error(error: Exception, *, as_json: bool) -> int:
+def show_usage_error(error: Exception, *, command: str, as_json: bool) -> int:
     """Show what typer found wrong with the arguments like every other error, and return the exit code.
 
     Args:
         error: typer's (click's, in older versions) `UsageError`.
+        command: that was typed, for errors that do not know it: those of options without their value.
         as_json: as one JSON object.
     """
     context = getattr(error, "ctx", None)
@@ -80,7 +81,7 @@ def show_usage_error(error: Exception, *, as_json: bool) -> int:
         sys.stderr.write(context.get_help() + "\n")
         return EXIT_USAGE
     message = error.format_message() if hasattr(error, "format_message") else str(error)
-    command = "torchward" if context is None else context.command_path
+    command = command if context is None else context.command_path
     text = message.removeprefix("Invalid value: ").rstrip(".")
     show_error(text, f"{command} --help", as_json=as_json)
     return EXIT_USAGE

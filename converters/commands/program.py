@@ -111,7 +111,9 @@ def _call(app: Typer, arguments: list[str]) -> int:
     try:
         status = app(arguments, prog_name="torchward", standalone_mode=False)
     except usage_error as error:
-        return show_usage_error(error, as_json="--json" in arguments)
+        named = arguments[:1] if arguments and not arguments[0].startswith("-") else []
+        command = " ".join(["torchward", *named])
+        return show_usage_error(error, command=command, as_json="--json" in arguments)
     except OSError as error:  # of --help, which no command of ours prints
         if error.errno not in NO_ROOM:
             raise

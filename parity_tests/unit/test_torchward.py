@@ -135,6 +135,19 @@ def test_wrong_usage_is_json_where_json_is_asked_for(capsys: pytest.CaptureFixtu
     assert json.loads(err[0])["hint"] == "torchward convert --help"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [(["convert", "-o"], "torchward convert --help"), (["--bogus"], "torchward --help")],
+    ids=["no value", "no command"],
+)
+def test_the_hint_names_the_help_of_the_command(
+    arguments: list[str], hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, _, err = run(*arguments, capsys=capsys)
+
+    assert err[1] == f"hint: {hint}"
+
+
 def test_nothing_is_written_through_a_link(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -112,6 +112,10 @@ def test_the_text_ends_with_machine_versions_and_verdict() -> None:
     assert any(line.startswith("Repeat with: torchward parity dqn") for line in lines)
 
 
+def test_a_report_of_what_does_not_apply_claims_no_parity() -> None:
+    assert ParityReport((SKIPPED, SKIPPED)).verdict == "NOTHING COMPARED   2 not applicable"
+
+
 def test_the_text_of_a_good_report_has_no_failures() -> None:
     text = format_text(ParityReport((GOOD,), ENVIRONMENT))
     assert "Repeat with" not in text
