@@ -6,6 +6,7 @@ The command runs it in its own process for torch and in a child for TensorFlow; 
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -50,6 +51,9 @@ def run_training(
         UnreadableFileError: The run cannot be continued.
         OutputError: The folder cannot be written.
     """
+    if plan.tensorboard and importlib.util.find_spec("tensorboard") is None:
+        msg = "--tensorboard needs the package tensorboard, which is not installed"
+        raise TrainingUsageError(msg, hint="pip install 'torchward[rl]'")
     if plan.dataset is not None:
         return _run_on_data(plan, run_folder, resume, observer, should_stop)
     make = partial(make_environment, plan.environment)

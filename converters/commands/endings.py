@@ -18,6 +18,20 @@ from pathlib import Path
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 """What the operating system says of a full disk, and of a user who may use no more of it."""
+EXTRAS = {
+    **dict.fromkeys(("h5py", "numpy", "safetensors", "torch"), ""),
+    **dict.fromkeys(("keras", "tensorflow"), "legacy"),
+    **dict.fromkeys(("gymnasium", "tensorboard"), "rl"),
+    **dict.fromkeys(("jinja2", "matplotlib"), "report"),
+    **dict.fromkeys(("onnx", "onnxscript"), "onnx"),
+    **dict.fromkeys(("PIL", "minari"), "offline"),
+    "ale_py": "atari",
+    "mujoco": "mujoco",
+    "numba": "ur",
+    "optuna": "search",
+    "stable_baselines3": "sb3",
+}
+"""Packages that a command may find missing, and the extra of ours that brings them; "": we cannot do without."""
 EXIT_FAULT = 1
 EXIT_USAGE = 2
 EXIT_OUTPUT = 6
@@ -60,12 +74,36 @@ def one_line(command: Callable[..., None], *, as_json: bool) -> Callable[..., No
         except Exception as error:
             if _reader_is_gone():
                 return
-            if isinstance(error, OSError) and error.errno in NO_ROOM:
-                raise SystemExit(end_without_room(error, as_json=as_json)) from error
-            show_error(_describe(error), "--debug shows the whole traceback", as_json=as_json)
-            raise SystemExit(EXIT_FAULT) from error
+            raise SystemExit(_end_otherwise(error, as_json=as_json)) from error
 
     return run
+
+
+def _end_otherwise(error: Exception, *, as_json: bool) -> int:
+    """Say what is no ConversionError, and return the exit code."""
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
+        return end_without_room(error, as_json=as_json)
+    if isinstance(error, ImportError) and (found := _missing_package(error)):
+        show_error(*found, as_json=as_json)
+        return EXIT_USAGE
+    show_error(_describe(error), "--debug shows the whole traceback", as_json=as_json)
+    return EXIT_FAULT
+
+
+def _missing_package(error: ImportError) -> tuple[str, str | None] | None:
+    """Return what to say, and what to type, if a package of ours is not installed; else None.
+
+    An ImportError that is no ModuleNotFoundError is raised by us, for what one option needs, and says what to type.
+    """
+    if not isinstance(error, ModuleNotFoundError):
+        return (str(error), None) if error.name is None else None
+    package = (error.name or "").partition(".")[0]
+    if package not in EXTRAS:
+        return None
+    extra = f"[{EXTRAS[package]}]" if EXTRAS[package] else ""
+    return f"this needs the package {package}, which is not installed", (
+        f"pip install 'torchward{extra}'"
+    )
 
 
 def show_usage_error(error: Exception, *, command: str, as_json: bool) -> int:

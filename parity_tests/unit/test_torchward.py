@@ -7,6 +7,7 @@ import os
 import shlex
 import subprocess
 import sys
+import tomllib
 from importlib.metadata import version
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 import torch
 
 import torchward
+from converters.commands.endings import EXTRAS
 from converters.registry import LAYERS
 from parity_tests import FIXTURES
 
@@ -242,6 +244,56 @@ def test_an_error_that_nobody_foresaw_is_one_line_and_ends_with_1(
     assert (code, out) == (1, "")
     assert err[0].startswith("error: LookupError: first line second line (test_torchward.py, line ")
     assert err[1:] == ["hint: --debug shows the whole traceback"]
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "lines"),
+    [
+        (
+            ModuleNotFoundError("No module named 'torch'", name="torch"),
+            2,
+            [
+                "error: this needs the package torch, which is not installed",
+                "hint: pip install 'torchward'",
+            ],
+        ),
+        (
+            ModuleNotFoundError("No module named 'keras.src'", name="keras.src"),
+            2,
+            [
+                "error: this needs the package keras, which is not installed",
+                "hint: pip install 'torchward[legacy]'",
+            ],
+        ),
+        (ImportError("curves need the package x"), 2, ["error: curves need the package x"]),
+        (ModuleNotFoundError("No module named 'mine'", name="mine"), 1, None),
+        (ImportError("cannot import name 'x'", name="converters.convert"), 1, None),
+    ],
+    ids=["torch", "a part of Keras", "said by us", "the user's own", "a fault of ours"],
+)
+def test_missing_package_is_named_with_what_to_type(
+    error: ImportError,
+    code: int,
+    lines: list[str] | None,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("converters.convert.plan_conversion", fail)
+
+    found, _, err = run("convert", MODEL, "-o", tmp_path / "m.pth", capsys=capsys)
+
+    assert found == code
+    assert err == lines if lines else err[-1] == "hint: --debug shows the whole traceback"
+
+
+def test_every_extra_that_is_named_exists() -> None:
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+
+    assert set(EXTRAS.values()) - {""} <= set(project["optional-dependencies"])
 
 
 @pytest.mark.slow

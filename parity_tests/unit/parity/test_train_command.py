@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 import sys
@@ -147,6 +148,21 @@ def test_a_wrong_call_is_one_line_and_exit_code_2(
     error = capsys.readouterr().err
     assert part in error
     assert error.startswith("error: ")
+
+
+def test_without_tensorboard_nothing_begins_and_the_extra_is_named(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "tensorboard" else real(name)
+    )
+    before = sorted(folder.iterdir())
+
+    assert train("table", "--pairs", "table_agents:PAIRS", "--tensorboard") == 2
+
+    assert "pip install 'torchward[rl]'" in capsys.readouterr().err
+    assert sorted(folder.iterdir()) == before
 
 
 class Silent:
