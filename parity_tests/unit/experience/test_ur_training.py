@@ -92,6 +92,12 @@ def test_presets_are_those_of_the_guide() -> None:
     assert {(p.learning_rate, p.batch_size, p.patience) for p in PRESETS.values()} == {
         (0.001, 32, 20)
     }
+    assert {name: Path(p.output).as_posix() for name, p in PRESETS.items()} == {
+        "test": "ml/weights/test_pytorch_weights.json",
+        "fast": "ml/weights/ml_ai_weights_pytorch_fast.json",
+        "standard": "ml/weights/ml_ai_weights_pytorch.json",
+        "production": "ml/weights/ml_ai_weights_pytorch_v1.json",
+    }
 
 
 def test_rate_drops_after_three_fifths_of_the_epochs_of_a_preset() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,9 @@ from parity_tests.ur_command import build_parser, is_for_ur, make_plan, train_ur
 from torchward import main
 
 SMALL = ["--data", "data.npz", "--hidden-sizes", "6,4", "--device", "cpu", "--output", "w.json"]
+EPOCH_LINE = re.compile(
+    r"epoch +(\d/\d)  loss [\d.]+  validation ([\d.]+) \(([+-][\d.]+);.*  ETA \d+:\d\d"
+)
 
 
 @pytest.fixture
@@ -121,7 +125,11 @@ def test_run_writes_weights_with_true_figures_and_leaves_nothing_else(
     assert keys.items() <= found.metadata.items()
     assert found.metadata["best_validation_loss"] is not None
     lines = capsys.readouterr().out.splitlines()
-    assert sum("ETA" in line for line in lines) == 3
+    epochs = [EPOCH_LINE.match(line) for line in lines if line.startswith("epoch ")]
+    numbers, losses, trends = zip(*(found.groups() for found in epochs if found), strict=True)
+    assert numbers == ("1/3", "2/3", "3/3")
+    steps = np.diff([float(loss) for loss in losses])
+    np.testing.assert_allclose([float(trend) for trend in trends[1:]], steps, atol=2e-4)
     assert any("device: cpu" in line for line in lines)
 
 
@@ -172,6 +180,21 @@ def test_failed_run_leaves_no_folder(folder: Path, capsys: pytest.CaptureFixture
     assert [path.name for path in folder.iterdir()] == ["data.npz"]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("given", "threads"), [(None, 1), ("2", 2)])
+def test_a_step_takes_one_thread_unless_omp_num_threads_says_otherwise(
+    given: str | None, threads: int, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.set_num_threads(2)  # as torch begins with that variable, or with two cores
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if given is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", given)
+
+    train_ur(["ur", *SMALL, "--epochs", "1", "-q"])
+
+    assert torch.get_num_threads() == threads
+
+
 def test_existing_output_is_kept_without_force(folder: Path) -> None:
     (folder / "w.json").write_text("old")
 
@@ -186,7 +209,9 @@ def test_tensorboard_events_stay_beside_the_weights(folder: Path) -> None:
 
     train_ur(["ur", *SMALL, "--epochs", "2", "--tensorboard", "-q"])
 
-    assert list((folder / "w.events").glob("events.out.tfevents.*"))
+    [events] = (folder / "w.events").glob("events.out.tfevents.*")
+    for name in (b"train/loss", b"validation/loss", b"validation/policy_loss", b"learning_rate"):
+        assert events.read_bytes().count(name) == 2
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from experience.ur_networks import UrBatch
+from torch_impl import ur
 from torch_impl.checkpoints import CheckpointError, read_checkpoint
 from torch_impl.ur import UrTrainer
 from torch_impl.ur_networks import PolicyNetwork, UrNetworks, ValueNetwork
@@ -27,7 +28,13 @@ def positions(count: int = 40, seed: int = 0) -> UrBatch:
 
 @pytest.mark.parametrize(("network", "count"), [(ValueNetwork, 81_921), (PolicyNetwork, 82_119)])
 def test_networks_have_the_originals_parameters(network: Any, count: int) -> None:
-    assert sum(p.numel() for p in network().parameters()) == count
+    built = network()
+    layers = [each for each in built.modules() if isinstance(each, nn.Linear)]
+    rates = [each.p for each in built.modules() if isinstance(each, nn.Dropout)]
+
+    assert sum(p.numel() for p in built.parameters()) == count
+    assert [layer.in_features for layer in layers] == [150, 256, 128, 64, 32]
+    assert rates == [0.1] * 4
 
 
 def test_outputs_are_a_tanh_and_probabilities() -> None:
@@ -151,6 +158,26 @@ def test_file_of_other_networks_is_refused(tmp_path: Path) -> None:
         UrTrainer.load(tmp_path / "other.pth")
 
 
+@pytest.mark.parametrize(
+    ("cuda", "mps", "dtype", "asked", "device"),
+    [
+        (True, True, "float32", "auto", "auto"),  # which is CUDA where there is some
+        (False, True, "float32", "auto", "mps"),
+        (False, True, "float64", "auto", "auto"),  # MPS has no float64
+        (False, False, "float32", "auto", "auto"),
+        (True, True, "float32", "cpu", "cpu"),
+    ],
+)
+def test_device_is_cuda_then_mps_then_the_processor(
+    cuda: bool, mps: bool, dtype: str, asked: str, device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    monkeypatch.setattr(ur, "find_device", lambda name: name)
+
+    assert str(ur._find_device(asked, dtype)) == device
+
+
 @pytest.mark.slow
 def test_half_precision_trains_to_nearly_the_same_loss() -> None:
     samples, order = positions(256), np.arange(256)
@@ -159,7 +186,9 @@ def test_half_precision_trains_to_nearly_the_same_loss() -> None:
         for _ in range(5):
             trainer.train_epoch(samples, order)
 
-    assert half.measure(samples)["loss"] == pytest.approx(full.measure(samples)["loss"], rel=0.02)
+    losses = [trainer.measure(samples)["loss"] for trainer in (half, full)]
+    assert losses[0] == pytest.approx(losses[1], rel=0.02)
+    assert losses[0] != losses[1]  # it did compute in half precision
     assert half.get_weights()["value/fc1/kernel"].dtype == np.float32
 
 

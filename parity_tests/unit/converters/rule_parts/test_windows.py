@@ -95,6 +95,9 @@ def test_unknown_data_format_is_refused() -> None:
         Frame.of(layer, (None, 4, 5, 3), 2)
 
 
-def test_free_number_of_channels_is_refused() -> None:
+def test_free_number_of_channels_is_refused_where_it_is_needed() -> None:
+    frame = Frame.of(Layer("conv", "Conv2D", {}), (None, 4, 5, None), 2)
+
+    assert frame.depth is None
     with pytest.raises(UnsupportedError, match="known number of channels"):
-        Frame.of(Layer("conv", "Conv2D", {}), (None, 4, 5, None), 2)
+        _ = frame.channels

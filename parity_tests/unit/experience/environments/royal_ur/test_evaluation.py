@@ -64,6 +64,8 @@ def test_a_file_of_parameters_is_read(tmp_path: Path) -> None:
     path = tmp_path / "evolved.json"
     path.write_text(json.dumps(asdict(EVOLVED)), encoding="utf-8")
 
+    # evolved.json of the original at commit 517974e, in the order of its file.
+    assert list(asdict(EVOLVED).values()) == [11_135, 1_030, 14, 40, 29, 4, 43, 2]
     assert read_parameters(path) == EVOLVED
     assert asdict(Parameters()) == {
         "win_score": 10000, "finished_piece_value": 1000, "position_weight": 15, "safety_bonus": 25,

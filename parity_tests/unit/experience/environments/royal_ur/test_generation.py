@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -29,6 +31,26 @@ def test_the_samples_do_not_depend_on_the_number_of_processes() -> None:
 
     assert equal(one, two)
     assert one.games == 25
+
+
+def test_the_games_are_handed_to_as_many_processes_as_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = []
+
+    def run_here(function: Any, tasks: Any, *, workers: int) -> Any:
+        tasks = list(tasks)
+        asked.append((workers, len(tasks)))
+        return map(function, tasks)
+
+    monkeypatch.setattr(generation, "run_tasks", run_here)
+    monkeypatch.setenv("RAYON_NUM_THREADS", "2")
+
+    samples = [generate_samples(25, depth=1, workers=workers) for workers in (3, None)]
+
+    assert [workers for workers, _ in asked] == [3, 2]
+    assert all(tasks > 1 for _, tasks in asked)
+    assert equal(*samples)
 
 
 def test_a_seed_fixes_the_games_and_more_games_begin_alike() -> None:

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ProcessPoolExecutor
+from typing import Any
 
 import pytest
 
+from experience.environments.royal_ur import workers
 from experience.environments.royal_ur.workers import count_workers, run_tasks
 
 
@@ -31,6 +34,23 @@ def test_a_wrong_variable_is_named(text: str, monkeypatch: pytest.MonkeyPatch) -
 def test_no_worker_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one worker"):
         count_workers(0)
+
+
+@pytest.mark.slow
+def test_as_many_processes_start_as_there_are_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    started = []
+
+    class Watched(ProcessPoolExecutor):
+        def __init__(self, count: int, **settings: Any) -> None:
+            started.append(count)
+            super().__init__(count, **settings)
+
+    monkeypatch.setattr(workers, "ProcessPoolExecutor", Watched)
+
+    alone, together = (list(run_tasks(abs, [-3, 2], workers=count)) for count in (1, 2))
+
+    assert alone == together == [3, 2]
+    assert started == [2]
 
 
 @pytest.mark.slow
