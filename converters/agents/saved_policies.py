@@ -1,6 +1,6 @@
 """Agents of libraries that wrote a SavedModel: the graph says what they compute, the library how that becomes an action.
 
-TF-Agents' PolicySaver stores the action itself. Spinning Up stores what it calls `pi`, `mu`, `q`, `v`: `mu`, or a `pi` that
+TF-Agents' PolicySaver stores the action itself, or what it is drawn from if the policy is not greedy. Spinning Up stores what it calls `pi`, `mu`, `q`, `v`: `mu`, or a `pi` that
 is not drawn, is the action; of a drawn one there are `logits` or `mean` and `std` (`tensorflow_graphs.distributions`).
 """
 
@@ -28,14 +28,31 @@ def kind_of(folder: Path) -> str | None:
 def as_saved_agent(architecture: Architecture, kind: object) -> Architecture:
     """Return the network as an agent that acts; as it is, if nothing of such a kind wrote it or it does not act.
 
-    No policy of TF-Agents that draws its actions gets here: its graph is refused. One that takes a state stays a network.
+    A policy of TF-Agents that takes a state, or several observations, stays a network.
     """
     if architecture.structure != "dict":
         return architecture
     if kind == POLICY:
-        acts = _ACTION in architecture.output_names and len(architecture.inputs) == 1
-        return _with_action(architecture, _ACTION) if acts else architecture
+        return _policy(architecture)
     return _spinning_up(architecture) if kind == SPINNING_UP else architecture
+
+
+def _policy(architecture: Architecture) -> Architecture:
+    """Return a policy of TF-Agents: its action, or what that is drawn from."""
+    names = architecture.output_names
+    if len(architecture.inputs) != 1:
+        return architecture
+    if "logits" in names and _ACTION not in names:
+        return _with_choice(architecture)
+    action = next((name for name in (_ACTION, _BEST) if name in names), None)
+    return architecture if action is None else _with_action(architecture, action)
+
+
+def _with_choice(architecture: Architecture) -> Architecture:
+    """Return the network as an agent that takes the largest of its `logits`, or draws by them."""
+    best = Step("torch.argmax", (_value_of(architecture, "logits"),), _BEST, None, {"dim": -1})
+    agent = replace(architecture, steps=(*architecture.steps, best))
+    return replace(_with_outputs(agent, {_BEST: _BEST}), action=greedy("logits"))
 
 
 def _spinning_up(architecture: Architecture) -> Architecture:
@@ -48,9 +65,7 @@ def _spinning_up(architecture: Architecture) -> Architecture:
     value = {} if "v" not in agent.output_names else {"value": _value_of(agent, "v")}
     agent = _with_outputs(agent, value)
     if "logits" in agent.output_names:
-        best = Step("torch.argmax", (_value_of(agent, "logits"),), _BEST, None, {"dim": -1})
-        agent = replace(agent, steps=(*agent.steps, best))
-        return replace(_with_outputs(agent, {_BEST: _BEST}), action=greedy("logits"))
+        return _with_choice(agent)
     for name in ("mu", "pi", "mean"):
         if name in agent.output_names:
             return _with_action(agent, name)
@@ -86,19 +101,23 @@ def _with_action(architecture: Architecture, name: str) -> Architecture:
 def _repeated(architecture: Architecture, begin: str, name: str) -> tuple[Step, ...] | None:
     """Return what the network does from a mean to the action, as steps from a drawn number: SAC's tanh and its bounds.
 
-    None, if there is more between them than functions of one value.
+    None, if there is more between them than functions of the mean alone.
     """
-    made = {step.output: step for step in architecture.steps}
+    made = {begin: _DRAWN}
     steps: list[Step] = []
-    value = _value_of(architecture, name)
-    while value != begin:
-        step = made.get(value)
-        if step is None or len(step.inputs) != 1 or step.attribute is not None:
-            return None
-        before = _DRAWN if step.inputs[0] == begin else f"{_DRAWN}_{step.inputs[0]}"
-        steps.insert(0, replace(step, inputs=(before,), output=f"{_DRAWN}_{step.output}"))
-        value = step.inputs[0]
-    return tuple(steps)
+    for step in architecture.steps:
+        alone = step.attribute is None and not step.further_outputs and step.inputs
+        if alone and made.keys() >= {*step.inputs} and step.output not in made:
+            made[step.output] = f"{_DRAWN}_{step.output}"
+            inputs = tuple(made[each] for each in step.inputs)
+            steps.append(replace(step, inputs=inputs, output=made[step.output]))
+    needed = {made.get(_value_of(architecture, name), "")}
+    kept: list[Step] = []
+    for step in reversed(steps):
+        if step.output in needed:
+            kept.insert(0, step)
+            needed.update(step.inputs)
+    return tuple(kept) if _DRAWN in needed else None
 
 
 def _value_of(architecture: Architecture, name: str) -> str:

@@ -20,7 +20,7 @@ from converters.tensorflow_graphs.builder import GraphBuilder
 from converters.tensorflow_graphs.choose import Choice, ChosenInput, Names, choose
 from converters.tensorflow_graphs.conditions import settle_conditions
 from converters.tensorflow_graphs.dilated import dilated_convolutions
-from converters.tensorflow_graphs.distributions import with_distributions
+from converters.tensorflow_graphs.distributions import with_distributions, without_draws
 from converters.tensorflow_graphs.flatten import INPUT, FlatGraph, FlatNode, flatten
 from converters.tensorflow_graphs.frames import join_loops
 from converters.tensorflow_graphs.fused_layer_norm import join_fused_layer_norms
@@ -152,6 +152,8 @@ def _lifted(program: Program, choice: Choice, stored: Collection[str]) -> Lifted
     flat, assumed = settle_conditions(flat, graph)
     flat = join_loops(pruned(flat, targets))
     flat, targets = without_copies(pruned(flat, targets), targets)
+    flat, targets, choice, drawn = without_draws(flat, targets, choice)
+    flat = pruned(flat, targets)
     flat = join_fused_layer_norms(dilated_convolutions(flat, targets))
     flat, targets, notes = replaced(flat, targets)
     variables = Variables.of(graph, program.arrays)
@@ -189,6 +191,7 @@ def _lifted(program: Program, choice: Choice, stored: Collection[str]) -> Lifted
     missing = [each for each in chosen if each.ref[0] not in graph.nodes]
     notes = [
         *program.notes,
+        *drawn,
         *(f"input '{each.key}' is left out: no output needs it" for each in idle),
         *(f"input '{each.key}' is not in the graph: the argument is not used" for each in missing),
         *(f"'{name}' is taken for false: the network as it is at inference" for name in assumed),
