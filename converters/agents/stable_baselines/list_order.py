@@ -13,10 +13,22 @@ from itertools import zip_longest
 
 from converters.agents.facts import AgentFacts
 from converters.agents.spaces import BOX
-from converters.agents.stable_baselines.settings import Policy, algorithm_of, read_policy
+from converters.agents.stable_baselines.settings import (
+    LSTM,
+    Policy,
+    algorithm_of,
+    is_gail,
+    read_policy,
+)
 
 _IMAGES = ("c1", "c2", "c3", "fc1")
 _DEFAULT_LAYERS = (64, 64)
+_OF_LSTM = ("wx", "wh", "b")
+_NORM_OF_LSTM = ("gx", "bx", "gh", "bh", "gc", "bc")
+_OF_DISCRIMINATOR = 6
+"""GAIL's: three dense layers, behind everything else."""
+_TWICE = ("DDPG", "PPO1", "TRPO", "GAIL")
+"""Lists of these held all networks twice, or the policy before the last update behind that of now."""
 _ROLES = {"wb": ("w", "b"), "keras": ("kernel", "bias"), "contrib": ("weights", "biases")}
 Shapes = Sequence[tuple[int, ...]]
 
@@ -26,7 +38,7 @@ def names_in_order(facts: AgentFacts, shapes: Shapes) -> list[str]:
 
     Args:
         facts: settings beside the list.
-        shapes: of all arrays. DDPG's lists held its networks twice; the second time is left out.
+        shapes: of all arrays; what some algorithms stored twice is left out the second time.
     """
     policy = read_policy(facts)
     if not policy.is_stock:
@@ -40,9 +52,18 @@ def names_in_order(facts: AgentFacts, shapes: Shapes) -> list[str]:
         names = list(_ddpg(policy))
     else:
         names = list(_actor_critic(policy))
-    twice = algorithm == "DDPG" and len(shapes) == 2 * len(names)
-    fits = len(names) == len(shapes) or twice
-    return names if fits and _agree(dict(zip(names, shapes, strict=False))) else []
+    count, rest = len(names), list(shapes)
+    if is_gail(facts.settings):
+        rest = rest[:-_OF_DISCRIMINATOR]
+    if algorithm in _TWICE and rest[count:] == rest[:count]:
+        rest = rest[:count]
+    fits = len(rest) == count
+    return names if fits and _agree(dict(zip(names, rest, strict=True))) else []
+
+
+def _lstm(policy: Policy) -> Iterator[str]:
+    for part in (*_OF_LSTM, *(_NORM_OF_LSTM if policy.has_norm else ())):
+        yield f"model/lstm1/{part}"
 
 
 def _dense(scope: str, kind: str) -> Iterator[str]:
@@ -124,18 +145,17 @@ def _sac(policy: Policy) -> Iterator[str]:
 
 
 def _actor_critic(policy: Policy) -> Iterator[str]:
-    stated = policy.kwargs.get("net_arch")
-    depth = [64] * _depth(policy)
-    arch: object = stated if isinstance(stated, list) else [{"pi": depth, "vf": depth}]
     if policy.takes_images:
         yield from _images("model")
-        arch = stated if isinstance(stated, list) else []
     parts: Mapping[object, object] = {}
-    for number, layer in enumerate(arch if isinstance(arch, list) else []):
+    for number, layer in enumerate(_arch(policy)):
         if isinstance(layer, Mapping):
             parts = layer
             break
-        yield from _dense(f"model/shared_fc{number}", "wb")
+        if layer == LSTM:
+            yield from _lstm(policy)
+        else:
+            yield from _dense(layer if isinstance(layer, str) else f"model/shared_fc{number}", "wb")
     sizes = [parts.get(name) for name in ("pi", "vf")]
     lists = [each if isinstance(each, (list, tuple)) else () for each in sizes]
     for number, pair in enumerate(zip_longest(*lists)):
@@ -147,6 +167,17 @@ def _actor_critic(policy: Policy) -> Iterator[str]:
     if policy.action is not None and policy.action.kind == BOX:
         yield "model/pi/logstd"
     yield from _dense("model/q", "wb")
+
+
+def _arch(policy: Policy) -> list[object]:
+    """Return `net_arch` as stated, or what the library takes without it, where layers before an LSTM have own names."""
+    stated = policy.kwargs.get("net_arch")
+    if isinstance(stated, list):
+        return stated
+    depth = 0 if policy.takes_images else _depth(policy)
+    if policy.is_recurrent:
+        return [*(f"model/pi_fc{number}" for number in range(depth)), LSTM]
+    return [{"pi": [64] * depth, "vf": [64] * depth}]
 
 
 def _agree(shapes: Mapping[str, tuple[int, ...]]) -> bool:

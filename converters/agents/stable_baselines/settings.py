@@ -93,9 +93,19 @@ class Policy:
     @property
     def has_norm(self) -> bool:
         """True for policies with layer normalization, where the file states it."""
-        return self.kwargs.get("layer_norm") is True or self.name.startswith("Ln")
+        by_name = self.name.startswith("Ln") or "LnLstm" in self.name
+        return self.kwargs.get("layer_norm") is True or by_name
+
+    @property
+    def is_recurrent(self) -> bool:
+        """True for policies with an LSTM, where the file states it."""
+        arch = self.kwargs.get("net_arch")
+        named = "lstm" in self.name.lower() or "n_lstm" in self.kwargs
+        return LSTM in arch if isinstance(arch, list) else named
 
 
+LSTM = "lstm"
+"""How `net_arch` says where the LSTM is."""
 HIDDEN_SCOPES = (
     *("deepq/model/action_value", "deepq/model/state_value"),
     *("model/values_fn/qf1", "model/qf", "model"),
@@ -173,9 +183,14 @@ def algorithm_of(facts: AgentFacts, names: Sequence[str]) -> str:
     given = facts.given.get("algorithm")
     if isinstance(given, str):
         return given.upper()
-    if any(name.startswith("adversary/") for name in names):
+    if any(name.startswith("adversary/") for name in names) or is_gail(facts.settings):
         return "GAIL"
     for setting, algorithm in ALGORITHMS.items():
         if setting in facts.settings:
             return algorithm
     return ""
+
+
+def is_gail(settings: Mapping[str, object]) -> bool:
+    """Tell whether settings of TRPO are those of GAIL, which trains so."""
+    return settings.get("using_gail") is True
