@@ -244,11 +244,12 @@ class GraphBuilder:
         if isinstance(value, (tuple, list)):
             return tuple(self._argument(each, inputs) for each in value)
         if isinstance(value, Known):
-            if value.array.ndim == 0:
+            finite = value.array.dtype.kind != "f" or np.isfinite(value.array).all()
+            if value.array.ndim == 0 and finite:
                 return plain_number(value.array)
             # A list in the source is float32 beside whole numbers.
             written = value.dtype != "float64" and value.array.size <= MAX_WRITTEN_NUMBERS
-            if written and np.isfinite(value.array).all():
+            if written and finite:
                 return Constant(plain_numbers(value.array), value.dtype)
         if isinstance(value, (Tensor, Weights, Known, Filled, Sizes)):
             tensor = self.tensor(value, value.name if isinstance(value, Known) else "")
@@ -370,7 +371,13 @@ def plain_number(array: AnyArray) -> int | float | bool:
     """Return one number: of float32 the shortest that is it, 0.1 and not 0.10000000149."""
     number = array.item()
     if array.dtype.kind == "f":
-        return float(str(array[()]))
+        short = float(str(array[()]))
+        # The shortest of the largest number lies beyond it, and torch takes it for too large.
+        return (
+            number
+            if math.isfinite(number) and abs(short) > float(np.finfo(array.dtype.name).max)
+            else short
+        )
     return bool(number) if array.dtype.kind == "b" else int(number)
 
 
