@@ -30,7 +30,7 @@ AGENTS: Mapping[str, tuple[str, str]] = MappingProxyType(
 )
 """Algorithm to module and class, the same on both sides."""
 _PACKAGES: Mapping[Side, str] = {"torch": "torch_impl", "legacy": "legacy_tf"}
-_FRAMEWORKS: Mapping[Side, tuple[str, str]] = {
+_FRAMEWORKS: Mapping[Side, tuple[str, str]] = {  # the preferred one first
     "torch": ("torch", "pip install torch"),
     "legacy": ("tensorflow", "pip install 'torchward[legacy]'"),
 }
@@ -55,7 +55,10 @@ def choose_side(arguments: Settings, environment: Mapping[str, str] | None = Non
         return "torch" if asked else "legacy"
     value = (os.environ if environment is None else environment).get(VARIABLE, "auto")
     if value == "auto":
-        return "torch" if importlib.util.find_spec("torch") else "legacy"
+        installed = [
+            side for side, (name, _) in _FRAMEWORKS.items() if importlib.util.find_spec(name)
+        ]
+        return installed[0] if installed else "torch"
     return "torch" if value == "1" else "legacy"
 
 

@@ -56,10 +56,17 @@ def test_the_agent_is_made_on_the_side_of_the_flag_or_of_the_variable(
     assert made == [module]
 
 
-def test_tensorflow_is_taken_where_there_is_no_torch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+@pytest.mark.parametrize(
+    ("installed", "side"),
+    [(("tensorflow",), "legacy"), (("torch", "tensorflow"), "torch"), ((), "torch")],
+    ids=["one", "both", "none"],
+)
+def test_tensorflow_is_taken_where_there_is_no_torch(
+    installed: tuple[str, ...], side: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name in installed or None)
 
-    assert choose_side(SimpleNamespace(), {}) == "legacy"
+    assert choose_side(SimpleNamespace(), {}) == side
 
 
 @pytest.mark.parametrize("side", ["torch", "legacy"])
