@@ -39,7 +39,7 @@ ELSEWHERE = (
 """Compared with Keras in unit/converters/layers: their arguments or calls are more than an example can say."""
 KERAS_2_ONLY = (
     *("ThresholdedReLU", "RandomHeight", "RandomWidth", "Equalization"),
-    *("MaxoutDense", "Highway", "SReLU", "ParametricSoftplus"),
+    *("MaxoutDense", "Highway", "SReLU", "ParametricSoftplus", "Merge"),
     *("LocallyConnected1D", "LocallyConnected2D"),
 )
 """Keras 3 has no such class, or builds no model with it; worked by hand in unit/converters and unit/torch_impl, recorded in
