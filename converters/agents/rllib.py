@@ -42,6 +42,10 @@ from converters.registry import Plain
 
 FILTER_CLIP = 10.0
 _HIDDEN = re.compile(r"fc_(\d{1,9})/kernel")
+_KNOWN = re.compile(
+    r"(default_policy/)?((fc|conv|post_fcnet)(_value)?(_out)?_?\d*|value_out|log_std|lstm|logits|values|filter)[_/\d]*(/|$)"
+)
+"""Layers of policies, also those of a target that acting does not need, and of a network inside an LSTM."""
 _SLOT = re.compile(r"/(?:Adam|RMSProp|Momentum)(?:_\d+)?$|(?:^|/)beta[12]_power(?:_\d+)?$")
 
 
@@ -90,11 +94,21 @@ def plan(
     if kind == DQN:
         return network, add_dqn(network, facts, settings, x), "RLlibAgent"
     scores, value = add_scores_and_value(network, facts, settings, x)
+    _check_all_known(network)
     network.outputs |= {"action_dist_inputs": scores, "value": value, "vf_preds": value}
     rule = _acting(network, facts, scores)
     if is_recurrent(arrays) and rule is not None:
         rule = replace(rule, state=" ".join(STATES))
     return network, rule, "RLlibAgent"
+
+
+def _check_all_known(network: AgentNetwork) -> None:
+    """Raise UnsupportedError if there are layers of another kind than the policy's: it is none of the known networks."""
+    names = (name for name in network.arrays if name not in network.moved)
+    left = [name for name in names if not _KNOWN.match(name)]
+    if left:
+        msg = f"its variable '{left[0]:.200}' has no place in RLlib's networks of policies"
+        raise UnsupportedError(msg, hint=EXPORT_HINT)
 
 
 def optimizer_settings(facts: AgentFacts) -> dict[str, object]:

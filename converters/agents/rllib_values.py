@@ -29,6 +29,7 @@ from converters.agents.rllib_models import (
 from converters.agents.spaces import BOX, DISCRETE, Space, read_space
 from converters.architecture import ActionRule, Step
 from converters.errors import MismatchError, UnsupportedError
+from converters.readers.pickles.rllib import EPSILON
 
 DQN, DDPG, SAC = "DQN", "DDPG", "SAC"
 LOG_STD_RANGE = (-5.0, 2.0)
@@ -43,8 +44,15 @@ def kind_of(names: Collection[str], facts: AgentFacts) -> str | None:
         return DDPG
     if "log_alpha" in names and {"fc_out_1/kernel", "conv_out_1/kernel"} & set(names):
         return SAC
-    heads = ("hidden_0/kernel", f"{NOISY}action_value/output_fc_w")
-    stated = ("hiddens", "target_network_update_freq")  # the second is all that SimpleQ's say
+    heads = (
+        *("hidden_0/kernel", "layer_normalization/gamma"),
+        f"{NOISY}action_value/output_fc_w",
+    )
+    stated = (
+        "hiddens",
+        "target_network_update_freq",
+        EPSILON,
+    )  # SimpleQ's say the latter ones only
     is_dqn = any(name in names for name in heads) or any(each in facts.settings for each in stated)
     return DQN if is_dqn and {"fc_out/kernel", "conv_out/kernel"} & set(names) else None
 

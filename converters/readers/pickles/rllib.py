@@ -48,6 +48,8 @@ SETTINGS = (
     ),
 )
 """What is kept of a configuration."""
+EPSILON = "cur_epsilon"
+"""In the state of a policy that explores by `EpsilonGreedy`, which those do that have action values."""
 SPACES = ("observation_space", "action_space")
 
 
@@ -64,7 +66,8 @@ def worker_of(found: Pickle, limits: Limits) -> tuple[dict[str, ArrayInfo], Agen
     if isinstance(inner, (bytes, memoryview)):
         return _policy(read_pickle(inner, limits=limits).value)
     if isinstance(value.get("weights"), dict) and ({"policy_spec", "global_timestep"} & set(value)):
-        return _arrays(value, None), AgentFacts(LIBRARY, _settings(value.get("policy_spec")))
+        settings = _settings(value.get("policy_spec")) | _exploration(value)
+        return _arrays(value, None), AgentFacts(LIBRARY, settings)
     return None
 
 
@@ -82,7 +85,13 @@ def _policy(value: object) -> tuple[dict[str, ArrayInfo], AgentFacts]:
     settings = _settings(specs.get(name) if isinstance(specs, dict) else None)
     filters = worker.get("filters")
     arrays = _arrays(state, filters.get(name) if isinstance(filters, dict) else None)
-    return arrays, AgentFacts(LIBRARY, settings)
+    return arrays, AgentFacts(LIBRARY, settings | _exploration(state))
+
+
+def _exploration(state: object) -> dict[str, object]:
+    """Return how often a policy acts at random instead of taking the best action, where that is how it explores."""
+    found = state.get("_exploration_state") if isinstance(state, dict) else None
+    return {EPSILON: found[EPSILON]} if isinstance(found, dict) and EPSILON in found else {}
 
 
 def _settings(spec: object) -> dict[str, object]:

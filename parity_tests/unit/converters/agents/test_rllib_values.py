@@ -24,7 +24,9 @@ SHAPES = {
 SUPPORT = {"num_atoms": ATOMS, "v_min": -2.0, "v_max": 2.0}
 
 
-@pytest.mark.parametrize("case", ["rllib_dqn", "rllib_sac", "rllib_td3"])
+@pytest.mark.parametrize(
+    "case", ["rllib_dqn", "rllib_sac", "rllib_td3", "rllib_dqn_norm", "rllib_simpleq"]
+)
 def test_recorded_agents_give_what_rllib_gave(case: str, tmp_path: Path) -> None:
     with np.load(FIXTURES / case / "expected.npz") as arrays:
         known = dict(arrays)
@@ -34,7 +36,11 @@ def test_recorded_agents_give_what_rllib_gave(case: str, tmp_path: Path) -> None
         found = torchward.load(tmp_path / "agent.pth")(torch.from_numpy(known["x0"]))
 
     common = set(known) & set(found)
-    assert common >= {"action_dist_inputs", "deterministic_action"}
+    assert common >= {"action_dist_inputs"}
+    assert set(known) & {"deterministic_action", "played"}
+    if "played" in known:  # of discrete actions
+        np.testing.assert_array_equal(found["deterministic_action"].numpy(), known["played"])
+        assert {"q_values", "target_q_values"} <= set(found)
     for name in common:
         np.testing.assert_allclose(found[name].numpy(), known[name], rtol=0, atol=1e-5)
 
@@ -98,11 +104,57 @@ def test_atoms_without_their_values_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("setting", ["noisy", "add_layer_norm", "parameter_noise"])
-def test_layers_that_the_file_does_not_tell_apart_are_refused(setting: str, tmp_path: Path) -> None:
+def test_layers_that_the_file_does_not_have_are_refused(setting: str, tmp_path: Path) -> None:
     path, _ = written(tmp_path, **SUPPORT, **{setting: True})
 
     with pytest.raises(ConversionError, match=setting):
         torchward.convert(path, tmp_path / "agent.pth")
+
+
+NOISY = {"hidden_0": (6, 5), "output": (5, ACTIONS)}
+
+
+def written_noisy(folder: Path) -> tuple[Path, dict[str, Any]]:
+    """Write the state of a DQN with noisy layers and without dueling; return its weights, too."""
+    weights = {
+        "fc_out/kernel": RANDOM.normal(size=(4, 6)).astype(np.float32),
+        "fc_out/bias": RANDOM.normal(size=6).astype(np.float32),
+    }
+    for name, shape in NOISY.items():
+        for part in ("fc", "sigma"):
+            scope = f"q_func/action_value/{name}_{part}"
+            weights[f"{scope}_w"] = RANDOM.normal(size=shape).astype(np.float32)
+            weights[f"{scope}_b"] = RANDOM.normal(size=shape[1]).astype(np.float32)
+    state = {
+        "weights": {f"default_policy/{name}": value for name, value in weights.items()},
+        "policy_spec": {"config": {"model": {"fcnet_activation": "tanh"}, "noisy": True}},
+    }
+    path = folder / "policy_state.pkl"
+    path.write_bytes(pickle.dumps(state, 4))
+    return path, weights
+
+
+def test_noisy_layers_are_refused_with_what_turns_their_noise_off(tmp_path: Path) -> None:
+    path, _ = written_noisy(tmp_path)
+
+    with pytest.raises(ConversionError, match="draw new noise") as refused:
+        torchward.convert(path, tmp_path / "agent.pth")
+
+    assert "--set noise=off" in str(refused.value.hint)
+
+
+def test_noisy_layers_without_noise_are_their_means(tmp_path: Path) -> None:
+    path, w = written_noisy(tmp_path)
+    torchward.convert(path, tmp_path / "agent.pth", settings={"noise": "off"})
+    x = RANDOM.normal(size=(2, 4)).astype(np.float32)
+
+    found = torchward.load(tmp_path / "agent.pth")(torch.from_numpy(x))["q_values"]
+
+    scope = "q_func/action_value"
+    value = np.tanh(x @ w["fc_out/kernel"] + w["fc_out/bias"])
+    value = np.maximum(value @ w[f"{scope}/hidden_0_fc_w"] + w[f"{scope}/hidden_0_fc_b"], 0)
+    by_hand = value @ w[f"{scope}/output_fc_w"] + w[f"{scope}/output_fc_b"]
+    np.testing.assert_allclose(found.detach().numpy(), by_hand, rtol=1e-4, atol=1e-5)
 
 
 DDPG = {
