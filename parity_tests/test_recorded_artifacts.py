@@ -82,6 +82,9 @@ ARTIFACTS = [
         {"settings": {"v_min": -5.0, "v_max": 5.0}},
     ),
     Artifact("tfagents_ppo/policy", {"policy_action_on_x0": "action"}),
+    Artifact("tfagents_sac_drawing/policy_raw", same("mean", "std", "deterministic_action")),
+    Artifact("dopamine_rainbow_tf115/checkpoints/tf_ckpt-0", Q),
+    Artifact("dopamine_images_tf115/checkpoints/tf_ckpt-0", Q),
 ]
 LARGE = [Artifact("dopamine_dqn_nature/checkpoints/tf_ckpt-0", {"q": "q_values"})]
 """Not kept in the archives: half a megabyte."""
@@ -89,7 +92,7 @@ LARGE = [Artifact("dopamine_dqn_nature/checkpoints/tf_ckpt-0", {"q": "q_values"}
 
 def case_folder(case: str, folder: Path) -> Path:
     """Return a folder with the files of a case."""
-    if RECORDINGS is not None:
+    if RECORDINGS is not None and (Path(RECORDINGS) / case).is_dir():
         return Path(RECORDINGS) / case
     with zipfile.ZipFile(ARCHIVES / f"{case}.zip") as archive:
         archive.extractall(folder / case)
@@ -188,6 +191,66 @@ def test_training_of_stable_baselines_dqn_goes_on_as_it_did(tmp_path: Path) -> N
     follow(agent, optimizer, loss, len(arrays["resume_td_errors"]), clip=10.0)
 
     np.testing.assert_allclose(errors, arrays["resume_td_errors"], rtol=0, atol=LIMIT)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "case", ["dopamine_images_tf115", *(["dopamine_dqn_nature"] if RECORDINGS else [])]
+)
+def test_training_of_dopamines_dqn_on_images_goes_on_as_it_did(case: str, tmp_path: Path) -> None:
+    folder = case_folder(case, tmp_path)
+    torchward.convert(folder / "checkpoints" / "tf_ckpt-0", tmp_path / "out.pth")
+    agent, optimizer = torchward.load(tmp_path / "out.pth", optimizer=True)
+    target = torchward.load(tmp_path / "out.pth")
+    arrays = recorded(folder)
+    target.load_state_dict(dopamine_weights(arrays, "Target", list(agent.state_dict())))
+    batch = in_torch({name: array for name, array in arrays.items() if name.startswith("b_")})
+
+    def loss() -> Tensor:
+        chosen = agent(batch["b_obs"])["q"].gather(1, batch["b_actions"].long()[:, None])[:, 0]
+        with torch.no_grad():
+            following = target(batch["b_next_obs"])["q"].max(1).values
+            wanted = batch["b_rewards"] + 0.99 * following * (1 - batch["b_dones"].float())
+        return huber(chosen - wanted).mean()
+
+    before = {name: value.clone() for name, value in agent.state_dict().items()}
+    follow(agent, optimizer, loss, 3)
+
+    for name, value in dopamine_weights(arrays, "Online", list(before)).items():
+        torch.testing.assert_close(agent.state_dict()[name], value, rtol=0, atol=1e-7)
+        assert (before[name] - value).abs().max() > 1e-5
+
+
+def dopamine_weights(arrays: Arrays, network: str, names: list[str]) -> dict[str, Tensor]:
+    """Return what was recorded of a network after training, by the names of a converted one."""
+    roles = {"weight": "kernel", "bias": "bias"}
+    places = {name: name.rpartition(".") for name in names}
+    found = {
+        name: torch.from_numpy(arrays[f"after/{network}/{layer}/{roles[role]}"])
+        for name, (layer, _, role) in places.items()
+    }
+    return {n: x.permute(3, 2, 0, 1) if x.dim() == 4 else x.t() for n, x in found.items()}
+
+
+@pytest.mark.slow
+def test_policies_that_draw_do_so_around_what_they_do_otherwise(tmp_path: Path) -> None:
+    folder = case_folder("tfagents_sac_drawing", tmp_path)
+    torchward.convert(folder / "policy_raw", tmp_path / "out.pth")
+    agent = torchward.load(tmp_path / "out.pth")
+    arrays = recorded(folder)
+    torch.manual_seed(5)
+
+    drawn = np.stack([agent.act(arrays["x0"], deterministic=False) for _ in range(200)])
+
+    np.testing.assert_allclose(
+        agent.act(arrays["x0"]), arrays["deterministic_action"], rtol=0, atol=LIMIT
+    )
+    low, high = np.array([-2.0, 0.0]), np.array([1.0, 3.0])  # meta.json
+    assert (drawn >= low).all()
+    assert (drawn <= high).all()
+    inside = np.arctanh(np.clip(2 * (drawn - low) / (high - low) - 1, -0.999999, 0.999999))
+    np.testing.assert_allclose(inside.mean(0), arrays["mean"], rtol=0, atol=0.4)
+    np.testing.assert_allclose(inside.std(0), arrays["std"], rtol=0.3)
 
 
 @pytest.mark.slow

@@ -138,3 +138,35 @@ def test_slots_are_those_that_the_file_links_to_the_weights(tmp_path: Path) -> N
             ]
             state = optimizer.state[weights[name]][slot].numpy()
             np.testing.assert_array_equal(state.T, known.read())
+
+
+POLICY = {"action_low": [-1.0, -1.0], "action_high": [1.0, 1.0]}
+
+
+def test_a_policy_saved_without_its_agent_acts_as_it_did(tmp_path: Path) -> None:
+    arrays = recorded("tfagents_ppo_policy")
+
+    agent = loaded("tfagents_ppo_policy", tmp_path, **POLICY)
+
+    found = outputs(agent, arrays)
+    assert {"normalized_observation", "value", "std"} <= set(found)
+    for action in (found["deterministic_action"], agent.act(arrays["x0"])):
+        np.testing.assert_allclose(action, arrays["deterministic_action"], rtol=0, atol=TOLERANCE)
+
+
+def test_slots_go_with_a_network_whose_target_has_the_same_names(tmp_path: Path) -> None:
+    arrays = recorded("tfagents_dqn_sequential")
+
+    loaded("tfagents_dqn_sequential", tmp_path)
+    agent, optimizer = torchward.load(tmp_path / "agent.pth", optimizer=True)
+
+    found = outputs(agent, arrays)
+    for name in ("q", "target_q"):
+        np.testing.assert_allclose(found[name], arrays[name], rtol=0, atol=TOLERANCE)
+    trained = {name: each for name, each in agent.named_parameters() if each.requires_grad}
+    assert {name.split(".")[0] for name in trained} == {"q_network"}
+    stored = read_checkpoint(FIXTURES / "tfagents_dqn_sequential" / "checkpoint", limits=Limits())
+    slots = [slot for pair in stored.optimizers[0].slots.values() for slot in pair.values()]
+    first = next(slot for slot in slots if "/_variables/1/" in slot.name)  # m of the first kernel
+    kernel = next(weight for weight in trained.values() if weight.dim() == 2)
+    np.testing.assert_array_equal(optimizer.state[kernel]["exp_avg"].numpy().T, first.read())

@@ -72,9 +72,17 @@ def box(size: int) -> Fake:
     return Fake("gym.spaces.box", "Box", facts)
 
 
-def write(folder: Path, *, filtered: object = None, states: int = 1, **config: object) -> Path:
+def write(
+    folder: Path,
+    *,
+    filtered: object = None,
+    states: int = 1,
+    action_space: object = None,
+    **config: object,
+) -> Path:
     """Write a checkpoint of Ray 1 as RLlib lays it out."""
-    spec = {"observation_space": box(5), "action_space": box(2), "config": config}
+    space = box(2) if action_space is None else action_space
+    spec = {"observation_space": box(5), "action_space": space, "config": config}
     names = ["default_policy", *(f"policy_{number}" for number in range(1, states))]
     state = {"weights": WEIGHTS, "_optimizer_variables": {"default_policy/beta1_power": 0.9}}
     worker = {
@@ -163,6 +171,66 @@ def test_what_is_not_certain_is_refused(
     with pytest.raises(error, match=message):
         torchward.convert(path, tmp_path / "agent.pth")
     assert not (tmp_path / "agent.pth").exists()
+
+
+def test_numbers_that_are_observed_become_one_hot(tmp_path: Path) -> None:
+    with np.load(FIXTURES / "rllib_ppo_numbers" / "expected.npz") as arrays:
+        known = dict(arrays)
+    torchward.convert(FIXTURES / "rllib_ppo_numbers" / "checkpoint", tmp_path / "agent.pth")
+    agent = torchward.load(tmp_path / "agent.pth")
+    columns = [np.eye(size)[known["x0"][:, place]] for place, size in enumerate((3, 4))]
+
+    with torch.no_grad():
+        found = agent(torch.from_numpy(known["x0"]))
+        prepared = agent(torch.from_numpy(np.concatenate(columns, axis=1)))  # as RLlib does itself
+
+    for name in ("action_dist_inputs", "vf_preds"):
+        np.testing.assert_allclose(found[name].numpy(), known[name], rtol=0, atol=1e-6)
+        np.testing.assert_array_equal(found[name].numpy(), prepared[name].numpy())
+    np.testing.assert_array_equal(agent.act(known["x0"]), known["played"])
+    assert agent.act(known["x0"][3]) == known["played"][3]
+
+
+def discrete(size: int) -> Fake:
+    return Fake("gym.spaces.discrete", "Discrete", {"n": size})
+
+
+def test_actions_of_several_numbers_are_a_row_of_them(tmp_path: Path) -> None:
+    space = Fake("gym.spaces.tuple", "Tuple", {"spaces": [discrete(3), discrete(1)]})
+    torchward.convert(write(tmp_path, action_space=space), tmp_path / "agent.pth")
+    agent = torchward.load(tmp_path / "agent.pth")
+    x = RANDOM.normal(size=(6, 5)).astype(np.float32)
+
+    played = agent.act(x)
+
+    scores, _ = by_hand(x, np.tanh)
+    np.testing.assert_array_equal(played[:, 0], scores[:, :3].argmax(1))
+    np.testing.assert_array_equal(played[:, 1], 0)
+
+
+def test_actions_of_several_kinds_are_given_by_their_distributions(tmp_path: Path) -> None:
+    spaces = {"turn": box(1), "move": discrete(2)}  # gym sorts them by name
+    space = Fake("gym.spaces.dict", "Dict", {"spaces": spaces})
+    report = torchward.convert(write(tmp_path, action_space=space), tmp_path / "agent.pth")
+    agent = torchward.load(tmp_path / "agent.pth")
+    x = RANDOM.normal(size=(6, 5)).astype(np.float32)
+
+    with torch.no_grad():
+        found = {name: value.numpy() for name, value in agent(torch.from_numpy(x)).items()}
+
+    scores, _ = by_hand(x, np.tanh)
+    np.testing.assert_allclose(found["logits0"], scores[:, :2], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found["mean1"], scores[:, 2:3], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found["std1"], np.exp(scores[:, 3:]), rtol=1e-4, atol=1e-5)
+    assert not hasattr(agent, "act")
+    assert any("parts of several kinds" in note for note in report.notes)
+
+
+def test_actions_of_a_space_that_is_not_known_are_refused(tmp_path: Path) -> None:
+    space = Fake("ray.rllib.utils.spaces.simplex", "Simplex", {"dim": 4})
+
+    with pytest.raises(UnsupportedError, match="actions in a space that is not known"):
+        torchward.convert(write(tmp_path, action_space=space), tmp_path / "agent.pth")
 
 
 @pytest.mark.parametrize("stated", [{}, {"normalize_actions": True}], ids=["silent", "stated"])

@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 
 from converters.agents.facts import AgentFacts
-from converters.agents.tf_agents import plan
-from converters.errors import UnsupportedError
+from converters.agents.tf_agents import plan, recognizes
+from converters.errors import AmbiguousTargetError, UnsupportedError
 from converters.live.build import build_model
 from converters.readers.pickles.holding import array_info
 
@@ -200,3 +200,100 @@ def test_normalized_batches_in_a_sequential_network_are_refused_by_name() -> Non
 
     with pytest.raises(UnsupportedError, match="_sequential_layers/1/gamma"):
         built(arrays)
+
+
+def below(root: str, arrays: Arrays) -> Arrays:
+    """Return the arrays of an agent below another name."""
+    return {f"{root}/{name.removeprefix('agent/')}": values for name, values in arrays.items()}
+
+
+ENCODER = "_actor_network/_encoder/_postprocessing_layers/1"
+HEAD = "_actor_network/_projection_networks/_projection_layer"
+
+
+def test_the_last_layer_of_a_policy_without_its_agent_may_be_of_either_kind() -> None:
+    arrays = below("policy/_wrapped_policy", {**dense(ENCODER, 4, 6), **dense(HEAD, 6, 4)})
+
+    with pytest.raises(
+        AmbiguousTargetError, match="scores of as many actions, or means and dev"
+    ) as asked:
+        built(arrays)
+
+    assert "--set actions=discrete" in str(asked.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        ({"actions": "discrete"}, {"logits", "deterministic_action"}),
+        ({"actions": "continuous"}, {"mean", "std", "squashed_action"}),
+        (
+            {"action_low": [-1.0, 0.0], "action_high": [1.0, 2.0]},
+            {"mean", "std", "squashed_action", "deterministic_action"},
+        ),
+    ],
+    ids=["discrete", "continuous", "bounds"],
+)
+def test_what_is_stated_of_the_actions_of_a_policy_is_taken(
+    given: dict[str, object], names: set[str]
+) -> None:
+    arrays = below("policy/_wrapped_policy", {**dense(ENCODER, 4, 6), **dense(HEAD, 6, 4)})
+
+    found = outputs(built(arrays, **given), observations(4))
+
+    assert set(found) == names
+
+
+def test_an_odd_last_layer_scores_actions() -> None:
+    arrays = below("policy", {**dense(ENCODER, 4, 6), **dense(HEAD, 6, 3)})
+
+    assert set(outputs(built(arrays), observations(4))) == {"logits", "deterministic_action"}
+
+
+def test_another_kind_of_actions_is_refused_by_name() -> None:
+    with pytest.raises(UnsupportedError, match="actions=several") as refused:
+        built({**dense(ENCODER, 4, 6), **dense(HEAD, 6, 4)}, actions="several")
+
+    assert refused.value.hint == "one of discrete, continuous"
+
+
+def test_several_agents_in_one_file_are_not_chosen_among() -> None:
+    one = {
+        **dense("_q_network/_encoder/_postprocessing_layers/1", 4, 8),
+        **dense("_q_network/_q_value_layer", 8, 2),
+    }
+
+    with pytest.raises(AmbiguousTargetError, match="'red/' and 'blue/' both have q_network"):
+        built({**below("red", one), **below("blue", one)})
+
+
+def test_an_actor_of_behavioral_cloning_squashes_its_actions() -> None:
+    arrays = {
+        **dense("_cloning_network/_mlp_layers/1", 12, 6),
+        **dense("_cloning_network/_mlp_layers/2", 6, 2),
+    }
+    x = observations(12)
+
+    found = outputs(built(arrays), x.reshape(3, 3, 4))  # ActorNetwork begins with Flatten
+
+    hidden = np.maximum(apply(arrays, "_cloning_network/_mlp_layers/1", x), 0)
+    by_hand = np.tanh(apply(arrays, "_cloning_network/_mlp_layers/2", hidden))
+    np.testing.assert_allclose(found["squashed_action"], by_hand, rtol=1e-5, atol=1e-5)
+
+
+def test_a_network_that_predicts_rewards_gives_a_value_for_every_action() -> None:
+    layers = ("_reward_network/_encoder/_postprocessing_layers/1", "_reward_network/_q_value_layer")
+    arrays = {**dense(layers[0], 4, 6), **dense(layers[1], 6, 3)}
+    x = observations(4)
+
+    found = outputs(built(arrays), x)
+
+    by_hand = apply(arrays, layers[1], np.maximum(apply(arrays, layers[0], x), 0))
+    np.testing.assert_allclose(found["q_values"], by_hand, rtol=1e-5, atol=1e-5)
+
+
+def test_attributes_of_other_peoples_objects_are_not_taken_for_an_agents() -> None:
+    assert not recognizes(
+        ["model/_q_network/layer_with_weights-0/kernel", "q_network/dense/kernel"]
+    )
+    assert recognizes(["mine/_q_network/_encoder/_postprocessing_layers/1/kernel"])

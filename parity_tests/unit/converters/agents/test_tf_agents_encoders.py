@@ -134,6 +134,61 @@ def test_convolutions_have_the_strides_that_are_stated_and_no_padding() -> None:
     np.testing.assert_allclose(found["q_values"].numpy(), wanted, rtol=1e-4, atol=1e-5)
 
 
+def test_an_actor_with_an_lstm_keeps_its_states_and_leaves_the_critics_out() -> None:
+    arrays = arrays_of(
+        _actor_network___input_layers__1=(5, 4),
+        _actor_network___dynamic_unroll__cell=(4, 4 * UNITS),
+        _actor_network___output_layers__1=(UNITS, 6),
+        _actor_network___action_layers__0=(6, 2),
+        _critic_network___joint_layers__1=(7, 4),
+        _critic_network___lstm_network__cell=(4, 4 * UNITS),
+        _critic_network___output_layers__1=(UNITS, 1),
+    )
+    random = np.random.default_rng(17)
+    x, *states = (random.normal(size=(3, size)) for size in (5, UNITS, UNITS))
+
+    with torch.no_grad():
+        found = built(arrays)(*tensors(x, *states, np.zeros(3)))
+
+    before = np.maximum(dense(arrays, "_actor_network/_input_layers/1", x), 0)
+    h, c = lstm(arrays, "_actor_network/_dynamic_unroll/cell", before, states)
+    behind = np.maximum(dense(arrays, "_actor_network/_output_layers/1", h), 0)
+    action = np.tanh(dense(arrays, "_actor_network/_action_layers/0", behind))
+    wanted = {"squashed_action": action, "state_out_0": h, "state_out_1": c}
+    assert set(found) == set(wanted)
+    for name, values in wanted.items():
+        np.testing.assert_allclose(found[name].numpy(), values, rtol=1e-4, atol=1e-5)
+
+
+def test_actor_and_critic_of_images_convolve_before_their_dense_layers() -> None:
+    arrays = arrays_of(
+        _actor_network___mlp_layers__0=(3, 2, 2, 4),
+        _actor_network___mlp_layers__2=(8, 2),
+        _critic_network___observation_layers__0=(3, 2, 2, 4),
+        _critic_network___observation_layers__2=(8, 5),
+        _critic_network___joint_layers__1=(7, 1),
+    )
+    random = np.random.default_rng(18)
+    x, action = random.normal(size=(3, 5, 3, 2)), random.normal(size=(3, 2))
+
+    with torch.no_grad():
+        found = built(arrays, strides=[2])(*tensors(x, action))
+
+    def features(path: str) -> NDArray[Any]:
+        kernel, bias = arrays[f"agent/{path}/kernel"], arrays[f"agent/{path}/bias"]
+        rows = [np.tensordot(x[:, top : top + 3, :2], kernel, 3) + bias for top in (0, 2)]
+        return np.maximum(np.concatenate(rows, axis=-1), 0)
+
+    best = np.tanh(
+        dense(arrays, "_actor_network/_mlp_layers/2", features("_actor_network/_mlp_layers/0"))
+    )
+    place = "_critic_network/_observation_layers"
+    seen = np.maximum(dense(arrays, f"{place}/2", features(f"{place}/0")), 0)
+    value = dense(arrays, "_critic_network/_joint_layers/1", np.concatenate([seen, action], 1))
+    np.testing.assert_allclose(found["squashed_action"].numpy(), best, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found["q1"].numpy(), value[:, 0], rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("given", [{}, {"strides": [2, 1]}], ids=["unstated", "too-many"])
 def test_strides_are_asked_for(given: dict[str, object]) -> None:
     arrays = arrays_of(
