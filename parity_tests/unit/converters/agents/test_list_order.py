@@ -16,6 +16,7 @@ from converters.agents.stable_baselines.list_order import names_in_order
 from converters.errors import UnsupportedError
 from converters.limits import Limits
 from converters.readers import read_checkpoint
+from converters.readers.pickles import Reference
 from parity_tests import FIXTURES
 from parity_tests.stable_baselines_files import Named, box, discrete, write_dqn, write_list
 
@@ -26,6 +27,7 @@ CASES = (
         "sb_a2c_multidiscrete",
         "sb_acktr_mlp_cartpole",
         "sb_ddpg_popart",
+        "sb_ppo2_lstm_cartpole",
     ),
 )
 
@@ -51,6 +53,43 @@ def test_networks_that_were_listed_twice_are_taken_once() -> None:
     facts = replace(facts, settings={**facts.settings, **plain})
     once = [shape for name, shape in zip(names, shapes, strict=True) if "_rms/" not in name]
     assert names_in_order(facts, [*once, *once]) == names[: len(once)]
+
+
+@pytest.mark.parametrize("behind", [0, 6], ids=["TRPO", "GAIL"])
+def test_the_policy_before_the_last_update_is_left_out(behind: int) -> None:
+    facts, names, shapes = recorded("sb_acktr_mlp_cartpole")
+    kept = {name: facts.settings[name] for name in ("policy", "policy_kwargs", "action_space")}
+    facts = replace(facts, settings={**kept, "max_kl": 0.01, "using_gail": behind > 0})
+    discriminator = [(7, 100), (100,), (100, 100), (100,), (100, 1), (1,)][:behind]
+
+    assert names_in_order(facts, [*shapes, *shapes, *discriminator]) == names
+    assert names_in_order(facts, [*shapes, *shapes[1:], *discriminator]) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "kwargs", "expected"),
+    [
+        ("MlpLstmPolicy", {"layers": [5]}, ["pi_fc0", "lstm1", "vf", "pi", "q"]),
+        (
+            "MlpLstmPolicy",
+            {"net_arch": [8, "lstm", {"vf": [5, 10], "pi": [10]}]},
+            ["shared_fc0", "lstm1", "pi_fc0", "vf_fc0", "vf_fc1", "vf", "pi", "q"],
+        ),
+        ("CnnLnLstmPolicy", {"n_lstm": 8}, ["c1", "c2", "c3", "fc1", "lstm1", "vf", "pi", "q"]),
+    ],
+    ids=["layers", "net_arch", "images"],
+)
+def test_layers_before_and_behind_an_lstm(
+    name: str, kwargs: dict[str, object], expected: list[str]
+) -> None:
+    policy = Reference("stable_baselines.common.policies", name)
+    settings = {"policy": policy, "policy_kwargs": kwargs, "cliprange": 0.2}
+    parts = {"lstm1": 9 if "Ln" in name else 3}
+    shapes = [(1,) for layer in expected for _ in range(parts.get(layer, 2))]
+
+    found = names_in_order(AgentFacts("unnamed", settings), shapes)
+
+    assert list(dict.fromkeys(each.split("/")[1] for each in found)) == expected
 
 
 def test_other_counts_and_sizes_are_no_order() -> None:
