@@ -24,6 +24,7 @@ from converters.readers.pickles.joblib_arrays import decompress, first_bytes, is
 from converters.readers.pickles.rllib import LIBRARY, METADATA, metadata_settings, worker_of
 from converters.readers.pickles.values import ObjectArray
 from converters.readers.stable_baselines import unread_code
+from converters.readers.tensorflow.packed_bundle import read_packed_bundle
 
 _SHOWN_CALLS = 3
 _HEADER_OF_OBJECTS = re.compile(
@@ -222,17 +223,18 @@ def baselines_act(found: Pickle, limits: Limits) -> Content | None:
     if not isinstance(pair[0], (bytes, memoryview)) or bytes(pair[0][:2]) != b"PK":
         return None
     archive = archive_of(bytes(pair[0]), "the archive inside")
+    settings = {str(key): value for key, value in pair[1].items()}
+    facts = AgentFacts("", settings, unread=unread_code(settings))
+    bundle = read_packed_bundle(archive, limits)
+    if bundle is not None:  # of 0.1.5 and before
+        return Content("baselines-deepq", "OpenAI baselines", bundle.arrays, facts)
     if "model" not in archive.names:
-        msg = "holds a checkpoint of TensorFlow: it was written by baselines before 2018"
-        raise UnsupportedError(
-            msg, hint="unzip the first part of the pair and name the checkpoint in it"
-        )
+        msg = "holds neither 'model' nor a checkpoint of TensorFlow, which baselines' deepq saves"
+        raise UnsupportedError(msg)
     inner = read_pickle(
         decompress(archive.read("model", limits.max_array_bytes), limit=limits.max_array_bytes),
         limits=limits,
     )
-    settings = {str(key): value for key, value in pair[1].items()}
-    facts = AgentFacts("", settings, unread=unread_code(settings))
     arrays = _arrays(inner.value)
     return Content("baselines-deepq", "OpenAI baselines", arrays, facts) if arrays else None
 

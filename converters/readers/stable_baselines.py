@@ -30,7 +30,7 @@ _CODE = ("cloudpickle.", "types.", "builtins.getattr", "builtins.__import__")
 
 
 class StableBaselines:
-    """Reader of the archives that `model.save` of stable-baselines 2.7 and later writes."""
+    """Reader of the archives that `model.save` of stable-baselines 2.8 and later writes."""
 
     def recognizes(self, source: Source, limits: Limits) -> bool:
         """Tell whether the file is an archive with these members."""

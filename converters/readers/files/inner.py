@@ -9,16 +9,19 @@ from converters.readers.files.archive import Archive
 from converters.readers.files.source import Source
 
 
-class _Bytes:
-    """Bytes with the two methods of `OpenFile` that an archive needs."""
+class Bytes:
+    """Bytes with what an archive needs of `OpenFile`."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
+        self.size = len(data)
 
     def view(self) -> io.BytesIO:
+        """Return the bytes as a file object with a position of its own."""
         return io.BytesIO(self._data)
 
     def read(self, offset: int, count: int) -> bytes:
+        """Return `count` bytes from `offset` on, fewer at the end."""
         return self._data[offset : offset + count]
 
 
@@ -27,7 +30,7 @@ class _BytesSource:
 
     def __init__(self, data: bytes, name: str) -> None:
         self.name = name
-        self.file = _Bytes(data)
+        self.file = Bytes(data)
         self.size = len(data)
 
 
