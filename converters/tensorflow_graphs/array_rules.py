@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
-from converters.tensorflow_graphs.builder import plain_number, plain_numbers
+from converters.tensorflow_graphs.builder import derived, plain_number, plain_numbers
 from converters.tensorflow_graphs.flatten import CHOOSE, FlatNode
 from converters.tensorflow_graphs.folding import strided_index
 from converters.tensorflow_graphs.rules import (
@@ -22,7 +23,15 @@ from converters.tensorflow_graphs.rules import (
     whole_numbers,
 )
 from converters.tensorflow_graphs.sizes import sizes_of_value, sizes_value
-from converters.tensorflow_graphs.values import Filled, Known, Sizes, Tensor, Value
+from converters.tensorflow_graphs.values import (
+    AnyArray,
+    Filled,
+    Known,
+    Sizes,
+    Tensor,
+    Value,
+    Weights,
+)
 
 
 @graph_rule("Shape")
@@ -232,6 +241,8 @@ def cast(node: FlatNode, inputs: Sequence[Value], translation: Translation) -> V
 def parts(node: FlatNode, inputs: Sequence[Value], translation: Translation) -> Sequence[Value]:
     """Return a tensor in parts along an axis."""
     if node.op == "Unpack":
+        if isinstance(inputs[0], Weights) and node.attributes.integer("axis") == 0:
+            return _rows_of(inputs[0])
         x = translation.tensor(node, inputs[0])
         arguments: dict[str, object] = {
             "x": x,
@@ -251,6 +262,17 @@ def parts(node: FlatNode, inputs: Sequence[Value], translation: Translation) -> 
     if -1 in sizes and whole is not None:
         sizes[sizes.index(-1)] = whole - sum(each for each in sizes if each >= 0)
     return translation.operation(node, "Split", {"x": x, "sizes": tuple(sizes), "axis": axis})
+
+
+def _rows_of(weights: Weights) -> Sequence[Value]:
+    """Return the rows of a weight, each a weight."""
+    count, *shape = (size or 0 for size in weights.shape)
+    shadow = np.broadcast_to(np.zeros((), weights.dtype), shape)
+    return [derived([weights], shadow, partial(_row, place)) for place in range(count)]
+
+
+def _row(place: int, arrays: Sequence[AnyArray]) -> AnyArray:
+    return np.asarray(arrays[0][place])
 
 
 @graph_rule("BroadcastTo")

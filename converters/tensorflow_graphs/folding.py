@@ -122,6 +122,13 @@ def _pack(attributes: Attributes, *inputs: AnyArray) -> AnyArray:
     return np.stack(inputs, attributes.integer("axis"))
 
 
+def _pad(_: Attributes, x: AnyArray, pairs: AnyArray, value: AnyArray | None = None) -> AnyArray:
+    around = [(int(before), int(behind)) for before, behind in np.asarray(pairs, np.int64)]
+    _check(math.prod(size + sum(pair) for size, pair in zip(x.shape, around, strict=True)))
+    constant = 0 if value is None else np.asarray(value).item()
+    return np.pad(x, around, constant_values=constant)
+
+
 def _tile(_: Attributes, x: AnyArray, times: AnyArray) -> AnyArray:
     _check(x.size * math.prod(int(each) for each in times))
     return np.tile(x, [int(each) for each in times])
@@ -196,7 +203,7 @@ def _select_v2(_: Attributes, condition: AnyArray, x: AnyArray, y: AnyArray) -> 
 _RULES: dict[str, _Fold] = {
     "Cast": _cast, "Range": _range, "LinSpace": _lin_space, "MatMul": _matmul,
     "Where": lambda _, x: np.argwhere(x).astype(np.int64), "Fill": _fill, "Reshape": _reshape, "ConcatV2": _concat, "Pack": _pack,
-    "Tile": _tile, "BroadcastTo": _broadcast, "Squeeze": _squeeze, "GatherV2": _gather, "Gather": _gather,
+    "Tile": _tile, "Pad": _pad, "PadV2": _pad, "BroadcastTo": _broadcast, "Squeeze": _squeeze, "GatherV2": _gather, "Gather": _gather,
     "StridedSlice": _strided_slice, "Slice": _slice, "OneHot": _one_hot, "Select": _select,
     "SelectV2": _select_v2,
     "ExpandDims": lambda _, x, axis: np.expand_dims(x, int(axis)),

@@ -60,7 +60,8 @@ class PlainCell:
         if len(given) != len(found):
             return None
         if not self.joined:
-            kernel, recurrent, bias = given
+            kernel, recurrent, *biases = given
+            bias = biases[0] if len(biases) == 1 else _rows(biases)
             return {"kernel": kernel, "recurrent_kernel": recurrent, "bias": bias}
         *kernels, last = given[::2]
         last_bias = given[-1]
@@ -74,6 +75,12 @@ class PlainCell:
         }
         biases = [*(bias for _, bias in gates), last_bias]
         return {**result, "bias": _stacked(biases, units, self.order, None)}
+
+
+def _rows(biases: Sequence[Weights]) -> Weights:
+    """Return two biases as the rows of one, as Keras has them."""
+    shadow = np.broadcast_to(np.zeros((), biases[0].dtype), (2, biases[0].shape[0] or 0))
+    return derived(biases, shadow, np.stack)
 
 
 def _stacked(
@@ -264,6 +271,8 @@ def _two_products(
             rows = _row(formulas, bias), _row(formulas, second)
             if rows[0] is not None and rows[1] == (rows[0][0], 1) and rows[0][1] == 0:
                 return formulas.behind(x), (kernel, recurrent_kernel, rows[0][0])
+            if rows == (None, None):  # the rows were taken apart before the loop
+                return formulas.behind(x), (kernel, recurrent_kernel, bias, second)
     return None
 
 
