@@ -199,7 +199,50 @@ def outside_of_bands(tf1: Any, x: Any) -> Mapping[str, Any]:
     }
 
 
+def scattered(tf1: Any, x: Any) -> Mapping[str, Any]:
+    rows = tf1.reshape(x, [-1, 6, 4])
+    best = tf1.argmax(rows[:, :, 0], axis=1, output_type="int32")
+    count = tf1.shape(x)[0]
+    places = tf1.stack([tf1.range(count), best], axis=1)
+    owners = best - 1  # -1 belongs to none
+    by_time = tf1.transpose(rows, [1, 0, 2])
+    segments = np.array([0, 0, 1, 2, 2, 2], np.int32)
+    return {
+        "mask": tf1.scatter_nd(places, tf1.ones([count]), tf1.stack([count, 6])),
+        "fixed": tf1.scatter_nd([[4], [1], [4]], x[:3, :2], [6, 2]),
+        "replaced": tf1.tensor_scatter_nd_update(x[:, :6], places, x[:, 7]),
+        "taken_away": tf1.tensor_scatter_nd_sub(x[:, :6], places, x[:, 7]),
+        "sums": tf1.segment_sum(by_time, segments),
+        "means": tf1.segment_mean(by_time, segments),
+        "largest": tf1.segment_max(by_time, segments),
+        "with_gaps": tf1.unsorted_segment_sum(by_time, [3, -1, 0, 0, 3, 1], 5),
+        "messages": tf1.unsorted_segment_sum(x[:, :3], owners, count),
+        "among_best": tf1.nn.in_top_k(rows[:, 0], best // 2, 2),
+    }
+
+
+def bounded(tf1: Any, x: Any) -> Mapping[str, Any]:
+    square = tf1.reshape(x[:, :16], [-1, 4, 4])
+    allowed = x[:, :4] > 0
+    return {
+        "clipped": tf1.clip_by_value(x, -0.5, 1.25),
+        "crossed": tf1.maximum(tf1.minimum(x, -0.5), 0.25),
+        "each": tf1.clip_by_value(x[:, :2], [-0.2, -0.1], [0.2, 0.3]),
+        "masked": x[:, :4]
+        + tf1.maximum(tf1.log(tf1.cast(allowed, "float32")), np.finfo("float32").min),
+        "forbidden": tf1.where(allowed, x[:, :4], tf1.fill(tf1.shape(allowed), -np.inf)),
+        "unknown": tf1.where(allowed, x[:, :4], tf1.constant(np.nan) * tf1.ones_like(x[:, :4])),
+        "diagonal": tf1.matrix_set_diag(square, x[:, 16:20]),
+        "no_nan": tf1.math.multiply_no_nan(x / tf1.zeros_like(x), tf1.nn.relu(x)),
+        "neutral": (x * 1.0 + 0.0) / tf1.ones([24]) - 0.0,
+        "wider": x[:, :1] * tf1.ones([3]),
+        "unlike": tf1.math.squared_difference(x, 0.0) + tf1.math.squared_difference(x, 0.5),
+    }
+
+
 BUILDERS = [
+    scattered,
+    bounded,
     *(resized, mirrored, gathered, open_sizes, matrices, losses, instance_norm, running),
     *(fused_layer_norm, chosen, ties, whole_numbers, wide, outside_of_bands),
 ]
@@ -261,18 +304,22 @@ def test_rows_that_are_not_the_batch_are_not_taken_for_it(tmp_path: Path) -> Non
         )
 
 
-def test_long_loops_are_refused_with_their_number_of_turns(tmp_path: Path) -> None:
+def test_long_loops_are_refused_with_their_number_of_turns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loops, "MAX_WRITTEN_OPERATIONS", 150)
+
     def build(tf1: Any, x: Any) -> Mapping[str, Any]:
         def turn(i: Any, value: Any) -> tuple[Any, Any]:
             return i + 2, tf1.tanh(value) * x
 
-        _, found = tf1.while_loop(lambda i, _: i < 4000, turn, [0, tf1.zeros_like(x)])
+        _, found = tf1.while_loop(lambda i, _: i < 200, turn, [0, tf1.zeros_like(x)])
         return {"y": found}
 
     _, names = frozen(build, tmp_path / "graph.pb", np.ones((2, 24), np.float32))
 
     with pytest.raises(
-        UnsupportedError, match=r"'while' .*: a loop of 2,000 turns, each of \d operations"
+        UnsupportedError, match=r"'while' .*: a loop of 100 turns, each of \d operations"
     ):
         torchward.convert(tmp_path / "graph.pb", tmp_path / "out.pth", outputs=names)
 
