@@ -21,6 +21,8 @@ REFUSED = {
             "WhileLoop",
         )
     },
+    "ops.Argpartition": "gives places in an order that each backend of Keras chooses for itself",
+    "ops.Bincount": _UNKNOWN_SIZE,
     "ops.Nonzero": _UNKNOWN_SIZE,
     "ops.Unique": _UNKNOWN_SIZE,
 }

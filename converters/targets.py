@@ -15,6 +15,7 @@ from converters.torch_functions import (
     LINEAR_ALGEBRA,
     OPERATIONS,
     PLACES,
+    SERIES,
     TORCH_FUNCTIONS,
     WITHOUT_NAN,
 )
@@ -406,6 +407,7 @@ TARGETS: dict[str, Target] = {
         f"compat.{name}": Target(f"{COMPAT}.{module}:{name}", known)
         for module, functions in (
             *(("operations", OPERATIONS), ("without_nan", WITHOUT_NAN), ("scattering", PLACES)),
+            ("series", SERIES),
         )
         for name, known in functions.items()
     },

@@ -45,7 +45,6 @@ TORCH_FUNCTIONS: dict[str, tuple[str, ...]] = {
     "diag_embed": ("offset",),
     "trapezoid": ("dx", "dim"),
     "nan_to_num": ("nan", "posinf", "neginf"),
-    "cross": ("dim",),
     "tensordot": ("dims",),
     "topk": ("k", "dim", "sorted"),
     "unbind": ("dim",),
@@ -112,6 +111,17 @@ WITHOUT_NAN: dict[str, tuple[str, ...]] = {
     "variance_without_nan": ("dim", "keepdim"),
 }
 """Function of `torch_impl.keras_compat.without_nan` to its arguments."""
+SERIES: dict[str, tuple[str, ...]] = {
+    "evenly_spaced": ("num", "endpoint", "axis"),
+    "mesh_grid": ("indexing",),
+    "correlate": ("mode",),
+    "correlation_coefficients": (),
+    "cross_product": ("axes",),
+    "count_elements": (),
+    "spread_like": (),
+    "saturate_cast": ("dtype",),
+}
+"""Function of `torch_impl.keras_compat.series` to its arguments."""
 PLACES: dict[str, tuple[str, ...]] = {
     "slice_at": ("shape",),
     "update_at": (),

@@ -184,6 +184,23 @@ FAMILIES: dict[str, Build] = {
         *(ops.average_pool(x, 2, 2), ops.max_pool(x, 2, 1, "same")),
         ops.image.rgb_to_grayscale(ops.reshape(x, (-1, 4, 2, 3))),
     ],
+    "series": lambda ops, x: [
+        ops.linspace(x[:, 0], x[:, 1], 5, axis=1),
+        ops.linspace(x[:, 0], 2.0, 4, endpoint=False),
+        ops.logspace(x[:, 0], x[:, 1], 3, base=2),
+        ops.geomspace(ops.exp(x[:, 0]), ops.exp(x[:, 1]), 3, dtype="float64"),
+        ops.cross(x[..., :2], x[..., 2:5]),
+        ops.cross(x[..., :2], x[..., 2:4]),
+        ops.cross(x[:, :3], x[:, 1:], axis=1),
+        ops.einsum("bij,bkj", x, x),
+        ops.full_like(x, x[0, 0, 0]),
+        ops.corrcoef(x[:, 0]),
+        ops.correlate(x[0, 0], x[0, 1, :3], mode="same"),
+        *ops.meshgrid(x[0, 0], x[0, 1, :3]),
+        ops.dstack([x[:, 0], x[:, 1]]),
+        ops.saturate_cast(x * 100.0, "uint8"),
+        ops.size(x[0]),
+    ],
 }
 
 

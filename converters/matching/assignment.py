@@ -89,6 +89,10 @@ def assign_by_order(
         & {weight.role, weight.role.rsplit("/", 1)[-1], weight.formerly}
         for role, (_, weight) in zip(stated, needed, strict=False)
     )
+    if not agree and (runs := _by_runs(entry, stated, needed)) is not None:
+        for path, roles in runs.items():
+            found.setdefault(path, {}).update(roles)
+        return
     if len(stated) != len(needed) or not agree:
         problems.append(
             f"layer '{entry.name or entry.path}': found {len(stated)} arrays ({', '.join(stated)}), "
@@ -97,6 +101,29 @@ def assign_by_order(
         return
     for (path, weight), info in zip(needed, entry.arrays.values(), strict=True):
         found.setdefault(path, {})[weight.role] = info
+
+
+def _by_runs(
+    entry: LayerArrays,
+    stated: Sequence[str],
+    needed: Sequence[tuple[tuple[str, ...], Weight]],
+) -> dict[tuple[str, ...], dict[str, ArrayInfo]] | None:
+    """Return arrays by path and role, if each layer's lie together and have its roles, in whatever order; else None.
+
+    Keras 3 adds the scales of float8 before the kernel where the policy says so from the beginning, and behind it
+    where the layer is quantized later (keras 3.15.1, layers/core/dense.py, `build` and `quantize`).
+    """
+    roles: dict[tuple[str, ...], set[str]] = {}
+    for path, weight in needed:
+        roles.setdefault(path, set()).add(weight.role)
+    arrays = list(zip(stated, entry.arrays.values(), strict=True))
+    result: dict[tuple[str, ...], dict[str, ArrayInfo]] = {}
+    for path, wanted in roles.items():
+        result[path] = dict(arrays[: len(wanted)])
+        del arrays[: len(wanted)]
+        if set(result[path]) != wanted:
+            return None
+    return None if arrays else result
 
 
 def _role(stored: str, needed: Sequence[str]) -> str:

@@ -158,8 +158,12 @@ def _typed(operation: Operation) -> list[TorchStep]:
 def full_like(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     """Return x's shape full of one number."""
     operation = Operation.of(layer, shapes, "x", "fill_value", "dtype")
-    operation.only("x")
+    operation.only("x", "fill_value")
     value = operation.settings.get("fill_value")
+    if isinstance(value, Operand):
+        names = (operation.tensor("fill_value"), operation.tensor("x"))
+        spread = TorchStep("compat.spread_like", shape=operation.shape("x"), inputs=names)
+        return [spread, *_typed(operation)]
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise refused(layer, f"fill_value {value!r:.60}, a finite number is needed")
     return [TorchStep("torch.full_like", {"fill_value": value}), *_typed(operation)]
@@ -180,8 +184,8 @@ def cast_elements(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     """Return x in another type."""
     operation = Operation.of(layer, shapes, "x", "dtype")
     dtype = dtype_of(operation.layer, "dtype")
-    if layer.class_name == "ops.SaturateCast" and not dtype.startswith("float"):
-        raise refused(layer, f"dtype '{dtype}', a floating type is needed")
+    if layer.class_name == "ops.SaturateCast" and dtype.startswith(("int", "uint")):
+        return [TorchStep("compat.saturate_cast", {"dtype": dtype})]
     return [TorchStep("compat.cast", {"dtype": dtype})]
 
 

@@ -71,7 +71,7 @@ def einsum(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     """Return sums of products by an equation of letters."""
     keys = [f"operand_{index}" for index in range(len(call_of(layer).args))]
     operation = Operation.of(layer, shapes, *keys)
-    equation = text(operation.layer, "subscripts", "").replace(" ", "")
+    equation = _explicit(text(operation.layer, "subscripts", "").replace(" ", ""))
     names = [operation.value(key) for key in keys]
     found = [operation.shape(key) for key in keys]
     operation.result(
@@ -81,6 +81,15 @@ def einsum(layer: Layer, *shapes: Shape) -> list[TorchStep]:
         shape=_einsum_shape(layer, equation, found),
     )
     return operation.steps
+
+
+def _explicit(equation: str) -> str:
+    """Return the equation with what is on the right: letters that occur once, by the alphabet."""
+    if "->" in equation:
+        return equation
+    letters = equation.replace(",", "").replace("...", "")
+    once = "".join(letter for letter in sorted(set(letters)) if letters.count(letter) == 1)
+    return f"{equation}->{'...' if '...' in equation else ''}{once}"
 
 
 def _einsum_shape(layer: Layer, equation: str, shapes: list[Shape]) -> Shape:
@@ -183,18 +192,6 @@ def kronecker(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     pairs = zip(first, second, strict=True)
     shape = tuple(None if None in pair else (pair[0] or 0) * (pair[1] or 0) for pair in pairs)
     operation.result("torch.kron", of=names, shape=shape)
-    return operation.steps
-
-
-@layer("ops.Cross", takes_call=True)
-def cross(layer: Layer, *shapes: Shape) -> list[TorchStep]:
-    """Return the vector that is at right angles to two of three elements on the last axis."""
-    operation = Operation.of(layer, shapes, "x1", "x2")
-    if operation.shape("x1")[-1] != 3 or operation.shape("x2")[-1] != 3:
-        raise refused(layer, f"inputs {shapes}, three elements on the last axis are needed")
-    names = [operation.value("x1"), operation.value("x2")]
-    shape = broadcast(layer, [operation.shape("x1"), operation.shape("x2")])
-    operation.result("torch.cross", {"dim": -1}, of=names, shape=shape)
     return operation.steps
 
 

@@ -331,9 +331,3 @@ def pad(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     if value:
         kwargs["value"] = cast("float", value)
     return [TorchStep("F.pad", kwargs, shape=shape)]
-
-
-@layer("ops.Meshgrid", takes_call=True)
-def mesh_grid(layer: Layer, *_shapes: Shape) -> list[TorchStep]:
-    """Refuse: the batch would become an axis of a grid."""
-    raise refused(layer, "a grid over the batch; no rule for that")
