@@ -99,6 +99,8 @@ OPERATIONS: dict[str, tuple[str, ...]] = {
     "top_k": ("k",),
     "take_places": ("indices", "dim"),
     "gather_places": ("dim",),
+    "take_of_samples": (),
+    "sequence_mask": ("size", "dtype"),
     "moments": ("dim", "keepdim"),
     "reshape_by_batch": ("shape",),
     "weighted_average": ("dim",),

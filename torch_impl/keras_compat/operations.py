@@ -131,6 +131,19 @@ def gather_places(x: Tensor, indices: Tensor, *, dim: int) -> Tensor:
     return taken.reshape(x.shape[:dim] + indices.shape + x.shape[dim + 1 :])
 
 
+def take_of_samples(x: Tensor, indices: Tensor) -> Tensor:
+    """Return (batch, *places, ...) of x (batch, n, ...): what each sample has at its own places (batch, *places)."""
+    rows = torch.arange(len(x), device=x.device)
+    rows = rows.reshape(-1, *[1] * (indices.dim() - 1))
+    return x[rows, indices.long()]
+
+
+def sequence_mask(x: Tensor, *, size: int, dtype: str) -> Tensor:
+    """Return (..., size) of lengths (...): true at the places before a length."""
+    places = torch.arange(size, device=x.device)
+    return (places < x.unsqueeze(-1)).to(getattr(torch, dtype))
+
+
 def moments(
     x: Tensor, *, dim: tuple[int, ...], keepdim: bool = False
 ) -> tuple[Tensor, Tensor]:

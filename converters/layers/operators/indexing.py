@@ -356,3 +356,28 @@ def bins(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     kwargs: dict[str, Plain] = {"right": True} if right else {}
     operation.result("torch.searchsorted", kwargs, of=given, shape=operation.shape(values))
     return operation.steps
+
+
+@layer("ops.TakeOfSamples", takes_call=True)
+def take_of_samples(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+    """Return the elements at places of the axis behind the batch, each sample's at its own: `tf.gather(batch_dims=1)`."""
+    operation = Operation.of(layer, shapes, "x", "indices")
+    operation.only("x", "indices")
+    x, places = operation.shape("x"), operation.shape("indices")
+    if axis_of(operation.layer, "axis", len(x), 1) != 1 or not places:
+        raise unsupported(operation.layer, "axis", needed="1, beside batch_dims of 1")
+    shape = (x[0], *places[1:], *x[2:])
+    names = [operation.tensor("x"), operation.tensor("indices")]
+    operation.result("compat.take_of_samples", of=names, shape=shape)
+    return operation.steps
+
+
+@layer("ops.SequenceMask", takes_call=True)
+def sequence_mask(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+    """Return which of so many places lie before the length that a tensor gives: `tf.sequence_mask`."""
+    operation = Operation.of(layer, shapes, "x", "size")
+    operation.only("x")
+    count = integer(operation.layer, "size")
+    dtype = dtype_of(operation.layer, "dtype", "bool")
+    kwargs: dict[str, Plain] = {"size": count, "dtype": dtype}
+    return [TorchStep("compat.sequence_mask", kwargs, shape=(*shapes[0], count))]

@@ -7,7 +7,7 @@ tf.keras 2.4 and later store `TFOpLambda` with the function's name ("math.reduce
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from converters.errors import UnsupportedError
@@ -75,7 +75,7 @@ FUNCTIONS: dict[str, Function] = {
         *(("atan", "Arctan"), ("sinh", "Sinh"), ("cosh", "Cosh"), ("asinh", "Arcsinh")),
         *(("acosh", "Arccosh"), ("atanh", "Arctanh"), ("expm1", "Expm1"), ("log1p", "Log1p")),
         *(("rsqrt", "Rsqrt"), ("reciprocal", "Reciprocal"), ("sign", "Sign"), ("floor", "Floor")),
-        *(("ceil", "Ceil"), ("round", "Round"), ("erf", "Erf"), ("erfc", "Erfc"), ("log_sigmoid", "LogSigmoid")),
+        *(("ceil", "Ceil"), ("round", "Round"), ("rint", "Round"), ("erf", "Erf"), ("erfc", "Erfc"), ("log_sigmoid", "LogSigmoid")),
         *(("is_finite", "Isfinite"), ("is_inf", "Isinf"), ("is_nan", "Isnan"), ("lgamma", "Lgamma")),
         *(("logical_not", "LogicalNot"), ("digamma", "Digamma"), ("erfinv", "Erfinv")),
     ),
@@ -109,6 +109,14 @@ FUNCTIONS: dict[str, Function] = {
     "cast": Function("Cast", {"x": "x", "dtype": "dtype"}),
     "where": Function("Where", {"condition": "condition", "x": "x1", "y": "x2"}),
     "where_v2": Function("Where", {"condition": "condition", "x": "x1", "y": "x2"}),
+    "scalar_mul": Function("Multiply", {"scalar": "x1", "x": "x2"}),
+    "bias_add": Function("Add", {"value": "x1", "bias": "x2"}, refused={"data_format": None}),
+    "ensure_shape": Function("Identity", {"x": "x", "shape": "_shape"}),
+    "matrix_transpose": Function(
+        "Swapaxes", {"a": "x"}, {"axis1": -2, "axis2": -1}, refused={"conjugate": False}
+    ),
+    "reduce_euclidean_norm": Function("Norm", _REDUCED),
+    "sequence_mask": Function("SequenceMask", {"lengths": "x", "maxlen": "size", "dtype": "dtype"}),
     "add_n": Function("AddN", {"inputs": "inputs"}, listed=True),
     "concat": Function("Concatenate", {"values": "xs", "axis": "axis"}, listed=True),
     "stack": Function("Stack", {"values": "xs", "axis": "axis"}, {"axis": 0}, listed=True),
@@ -134,8 +142,8 @@ FUNCTIONS: dict[str, Function] = {
     "split": Function("Split", {"value": "x", "num_or_size_splits": "sizes", "axis": "axis"}, {"axis": 0}),
     "unstack": Function("Unstack", {"value": "x", "num": "num", "axis": "axis"}, {"axis": 0}),
     "gather": Function(
-        "Take", {"params": "x", "indices": "indices", "axis": "axis"}, {"axis": 0},
-        refused={"batch_dims": 0, "validate_indices": None},
+        "Take", {"params": "x", "indices": "indices", "axis": "axis", "batch_dims": "batch_dims"},
+        refused={"validate_indices": None},
     ),
     "one_hot": Function(
         "OneHot", {"indices": "x", "depth": "num_classes", "axis": "axis", "dtype": "dtype"},
@@ -186,6 +194,8 @@ def lower_as(
             arguments[function.arguments[key]] = value
         elif key != "name" and function.refused.get(key, None) != value:
             raise refused(layer, f"argument '{key}' is {value!r:.40}; no rule for that")
+    if function.operation == "Take" and arguments.get("batch_dims") == 1:
+        function = replace(function, operation="TakeOfSamples")
     settle_arguments(layer, function, arguments, shapes)
     settled = Call(call.layer, call.call, call.inputs, arguments)
     config = {"name": layer.name, "call": settled}
@@ -197,26 +207,57 @@ def settle_arguments(
     layer: Layer, function: Function, arguments: dict[str, object], shapes: tuple[Shape, ...]
 ) -> None:
     """Say in words of Keras 3 what TensorFlow says with other values."""
-    arguments.pop("_type", None)  # torch counts in int64
-    if function.operation == "Split":
-        sizes = arguments.pop("sizes", None)
-        if isinstance(sizes, (tuple, list)):
-            whole = [size for size in sizes if type(size) is int and size >= 0]
-            if len(whole) != len(sizes):
-                raise refused(layer, f"parts of {sizes!r:.40}, whole numbers are needed")
-            sizes = tuple(sum(whole[: index + 1]) for index in range(len(whole) - 1))
-            axis = arguments["axis"]
-            if isinstance(axis, int) and sum(whole) != shapes[0][axis]:
-                raise refused(layer, f"parts of {whole} of {shapes[0][axis]} elements")
-        arguments["indices_or_sections"] = sizes
-    elif function.operation == "Normalize":
-        # TensorFlow bounds the squared length from below, Keras the length itself.
-        epsilon = arguments.pop("square_epsilon", 1e-12)
-        if not isinstance(epsilon, float) or epsilon < 0:
-            raise refused(layer, f"epsilon {epsilon!r:.40}, a number is needed")
-        arguments["epsilon"] = epsilon**0.5
-        axis = arguments.get("axis")
-        if isinstance(axis, (tuple, list)) and len(axis) == 1:
-            arguments["axis"] = axis[0]
-        elif axis is None:
-            raise refused(layer, "no axis; one is needed")
+    for key in ("_type", "_shape"):  # torch counts in int64; a shape is only checked
+        arguments.pop(key, None)
+    settle = _SETTLED.get(function.operation)
+    if settle is not None:
+        settle(layer, arguments, shapes)
+
+
+def _settle_take(layer: Layer, arguments: dict[str, object], _shapes: tuple[Shape, ...]) -> None:
+    if arguments.pop("batch_dims", 0) not in (0, False):
+        raise refused(layer, "batch_dims, 0 or 1 is needed")
+    arguments["axis"] = 0 if arguments.get("axis") is None else arguments["axis"]
+
+
+def _settle_take_of_samples(
+    _layer: Layer, arguments: dict[str, object], _shapes: tuple[Shape, ...]
+) -> None:
+    del arguments["batch_dims"]
+
+
+def _settle_split(layer: Layer, arguments: dict[str, object], shapes: tuple[Shape, ...]) -> None:
+    sizes = arguments.pop("sizes", None)
+    if isinstance(sizes, (tuple, list)):
+        whole = [size for size in sizes if type(size) is int and size >= 0]
+        if len(whole) != len(sizes):
+            raise refused(layer, f"parts of {sizes!r:.40}, whole numbers are needed")
+        sizes = tuple(sum(whole[: index + 1]) for index in range(len(whole) - 1))
+        axis = arguments["axis"]
+        if isinstance(axis, int) and sum(whole) != shapes[0][axis]:
+            raise refused(layer, f"parts of {whole} of {shapes[0][axis]} elements")
+    arguments["indices_or_sections"] = sizes
+
+
+def _settle_normalize(
+    layer: Layer, arguments: dict[str, object], _shapes: tuple[Shape, ...]
+) -> None:
+    # TensorFlow bounds the squared length from below, Keras the length itself.
+    epsilon = arguments.pop("square_epsilon", 1e-12)
+    if not isinstance(epsilon, float) or epsilon < 0:
+        raise refused(layer, f"epsilon {epsilon!r:.40}, a number is needed")
+    arguments["epsilon"] = epsilon**0.5
+    axis = arguments.get("axis")
+    if isinstance(axis, (tuple, list)) and len(axis) == 1:
+        arguments["axis"] = axis[0]
+    elif axis is None:
+        raise refused(layer, "no axis; one is needed")
+
+
+_SETTLED: dict[str, Callable[[Layer, dict[str, object], tuple[Shape, ...]], None]] = {
+    "Take": _settle_take,
+    "TakeOfSamples": _settle_take_of_samples,
+    "Split": _settle_split,
+    "Normalize": _settle_normalize,
+}
+"""What settles the arguments of an operation."""

@@ -8,9 +8,10 @@ import pytest
 import torch
 
 import torchward
+from converters.errors import UnsupportedError
 from converters.graph import Layer
-from converters.layers.images import random_crop
-from converters.registry import Shape, TorchStep
+from converters.layers.images import augmentation, random_crop, resizing
+from converters.registry import Lowered, Shape, TorchStep
 
 
 @pytest.fixture(scope="module")
@@ -69,3 +70,47 @@ def test_middle_of_images_of_any_size_and_of_one_without_a_batch(
 
     for expected, value in zip(legacy, found, strict=True):
         np.testing.assert_allclose(value.numpy(), expected.numpy(), rtol=0, atol=1e-6)
+
+
+@pytest.mark.tf
+@pytest.mark.slow
+@pytest.mark.parametrize("interpolation", ["nearest", "bilinear", "bicubic"])
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+def test_frames_of_bytes_stay_bytes(
+    keras: Any, tmp_path: Path, data_format: str, interpolation: str
+) -> None:
+    shape = (5, 6, 2) if data_format == "channels_last" else (None, 5, 6)
+    inputs = keras.Input(shape, dtype="uint8")
+    settings = {"data_format": data_format, "interpolation": interpolation}
+    outputs = [
+        # Twice and half as large: weights that float32 has, so that halves are halves on both sides.
+        keras.layers.Resizing(10, 3, **settings)(inputs),
+        keras.layers.UpSampling2D(2, **settings)(inputs),
+    ]
+    model = keras.Model(inputs, outputs)
+    model.save(tmp_path / "model.keras")
+    sizes = [2 if size is None else size for size in shape]
+    x = np.random.default_rng(3).integers(0, 256, (2, *sizes)).astype("uint8")
+
+    torchward.convert(tmp_path / "model.keras", tmp_path / "model.pth")
+    found = torchward.load(tmp_path / "model.pth")(torch.from_numpy(x))
+
+    for tensor, legacy in zip(found, model(x), strict=True):
+        assert tensor.dtype == torch.uint8
+        np.testing.assert_array_equal(tensor.numpy(), legacy.numpy())
+
+
+def test_boxes_beside_images_that_move_are_refused() -> None:
+    shapes = ((None, 4, 4), (None, 4), (None, 8, 6, 3))
+
+    with pytest.raises(UnsupportedError, match="a dictionary of 3 tensors"):
+        resizing(Layer("resize", "Resizing", {"height": 2, "width": 3}), *shapes)
+
+
+def test_tensors_beside_images_of_other_colours_stay_as_they_are() -> None:
+    shapes = ((None, 4, 4), (None, 8, 6, 3))
+
+    found = augmentation(Layer("light", "RandomBrightness", {}), *shapes)
+
+    assert isinstance(found, Lowered)
+    assert found.outputs == ("input_0", "input_1")

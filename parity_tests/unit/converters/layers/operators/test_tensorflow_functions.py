@@ -99,6 +99,11 @@ FUNCTIONS: dict[str, tuple[str, Any, Reference]] = {
     ),
     "cast": ("cast", of_x(dtype="int32"), lambda x, _: x.astype(np.int32)),
     "reverse": ("reverse", of_x(axis=[1]), lambda x, _: x[:, ::-1]),
+    "scaled": ("math.scalar_mul", ["_CONSTANT_VALUE", -1, 0.5, {"x": ["x", 0, 0]}], lambda x, _: x / 2),
+    "bias": ("nn.bias_add", of_x(bias=[1, 2, 3, 4, 5, 6]), lambda x, _: x + np.arange(1, 7)),
+    "checked shape": ("ensure_shape", of_x(shape=[None, 4, 6]), lambda x, _: x),
+    "turned matrices": ("linalg.matrix_transpose", of_x(), lambda x, _: x.transpose(0, 2, 1)),
+    "length": ("math.reduce_euclidean_norm", of_x(axis=2), lambda x, _: np.sqrt((x * x).sum(2))),
     "running sum": ("math.cumsum", of_x(axis=2), lambda x, _: x.cumsum(2)),
 }  # fmt: skip
 
@@ -156,3 +161,30 @@ def test_unknown_function_is_refused_by_name(function: str, message: str) -> Non
 def test_argument_without_counterpart_is_refused(function: str, arguments: dict[str, Any]) -> None:
     with pytest.raises(UnsupportedError, match=r"layer 'op'"):
         run([operation(function, of_x(**arguments))])
+
+
+def test_each_sample_takes_its_own_places() -> None:
+    best = operation("math.argmax", of_x(axis=1), "best")
+    taken = operation("gather", ["x", 0, 0, {"indices": ["best", 0, 0], "batch_dims": 1}])
+
+    found = run([best, taken])
+
+    places = X.argmax(1)
+    np.testing.assert_array_equal(
+        found, np.stack([x[index] for x, index in zip(X, places, strict=True)])
+    )
+
+
+def test_places_before_a_length_are_masked() -> None:
+    lengths = operation("math.argmax", of_x(axis=1), "lengths")
+    mask = operation("sequence_mask", ["lengths", 0, 0, {"maxlen": 5, "dtype": "float32"}])
+
+    np.testing.assert_array_equal(run([lengths, mask]), np.arange(5) < X.argmax(1)[..., None])
+
+
+def test_places_of_deeper_batches_are_refused() -> None:
+    best = operation("math.argmax", of_x(axis=2), "best")
+    taken = operation("gather", ["x", 0, 0, {"indices": ["best", 0, 0], "batch_dims": 2}])
+
+    with pytest.raises(UnsupportedError, match="0 or 1 is needed"):
+        run([best, taken])
