@@ -136,7 +136,7 @@ class Learner:
             self._collect()
             if hasattr(self._agent, "epsilon"):
                 averages.add({"Epsilon": self._agent.epsilon})
-            if self._buffer.step_counter >= self._arguments.warmup:
+            if self._buffer.step_counter >= self._arguments.warmup and self._buffer.ready:
                 self._learn_from_buffer(averages)
             self.iteration += 1
             if should_stop():

@@ -32,6 +32,11 @@ class Buffer(Protocol):
 
     step_counter: int
 
+    @property
+    def ready(self) -> bool:
+        """Whether a batch can be drawn and learnt from."""
+        ...
+
     def store_episode(self, episode: Episode) -> None:
         """Store a finished episode."""
         ...
@@ -78,6 +83,11 @@ class TransitionBuffer:
             arguments.buffer_size, arguments.obs_dims, action_shape=shape, action_dtype=dtype
         )
         self.step_counter = 0
+
+    @property
+    def ready(self) -> bool:
+        """Whether anything is stored."""
+        return self.step_counter > 0
 
     def store_episode(self, episode: Episode) -> None:
         """Store the transitions of an episode in their order."""
@@ -133,6 +143,11 @@ class EpisodeBuffer:
     def __init__(self, arguments: Arguments, rng: np.random.Generator, ring: EpisodeRing) -> None:
         self._arguments, self._rng, self._ring = arguments, rng, ring
         self.step_counter = 0
+
+    @property
+    def ready(self) -> bool:
+        """Whether anything is stored."""
+        return self.step_counter > 0
 
     def store_episode(self, episode: Episode) -> None:
         """Store an episode.
@@ -235,6 +250,14 @@ class EpisodeHeapBuffer(EpisodeBuffer):
         self._best: list[Episode] = []
         self._best_ring = self._ring
 
+    @property
+    def ready(self) -> bool:
+        """Whether two returns differ: one update with rewards of 0 / 0 would make all weights nan."""
+        if not super().ready:
+            return False
+        totals = self._totals()
+        return bool(totals.min() < totals.max())
+
     def store_episode(self, episode: Episode) -> None:
         """Store an episode; it joins the best if there are fewer than ten or the worst of them is not better.
 
@@ -263,7 +286,7 @@ class EpisodeHeapBuffer(EpisodeBuffer):
             for ring, count in ((self._ring, size // 2), (self._best_ring, size - size // 2))
         ]
         batch = {name: np.concatenate([half[name] for half in halves]) for name in halves[0]}
-        totals = np.concatenate([ring.episode_totals() for ring in (self._ring, self._best_ring)])
+        totals = self._totals()
         low, high = totals.min(), totals.max()
         with np.errstate(invalid="ignore"):  # 0 / 0: nan, as in the original
             batch["rews"] = ((batch["rews"] - low) / (high - low)).astype(np.float32)
@@ -294,6 +317,10 @@ class EpisodeHeapBuffer(EpisodeBuffer):
             for place in range(int(state["best"]))
         ]
         self._rebuild_best()
+
+    def _totals(self) -> NDArray[np.float64]:
+        """Return the returns of all episodes, those that both rings hold twice."""
+        return np.concatenate([ring.episode_totals() for ring in (self._ring, self._best_ring)])
 
     def _rebuild_best(self) -> None:
         """Lay the best episodes out side by side."""

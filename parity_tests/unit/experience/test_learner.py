@@ -45,7 +45,7 @@ class Recorder:
     def __init__(self) -> None:
         self.calls: list[str] = []
         self.stored: list[Any] = []
-        self.step_counter = 0
+        self.step_counter, self.ready = 0, True
         self.warming_up = True
         self.warm: list[bool] = []
 
@@ -166,6 +166,15 @@ def test_warming_up_ends_when_the_buffer_has_enough() -> None:
     learner.learn(Averages())
 
     assert recorder.warm == [True, True, True, False, False, False]
+
+
+def test_nothing_is_learnt_from_a_buffer_that_is_not_ready() -> None:
+    learner, recorder, _ = make()
+    recorder.ready = False
+
+    learner.learn(Averages(), lambda: False)
+
+    assert recorder.calls == []
 
 
 def test_learning_stops_between_iterations_and_goes_on_there() -> None:

@@ -144,6 +144,13 @@ def test_ircr_rewards_are_nan_until_two_returns_differ() -> None:
     )
 
     assert np.isnan(buffer.sample_batch(8)["rews"]).all()
+    assert not buffer.ready
+    assert fill(buffer, [3], [4.0]).ready
+
+
+@pytest.mark.parametrize("alg", ["sac", "rrd", "ircr"])
+def test_an_empty_buffer_is_not_ready(alg: str) -> None:
+    assert not create_buffer(arguments(alg), np.random.default_rng(0)).ready
 
 
 def test_ircr_draws_half_of_a_batch_from_the_ten_best_episodes() -> None:
