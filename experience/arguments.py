@@ -325,9 +325,13 @@ def parse_sizes(text: str) -> tuple[int, ...]:
     """Return the numbers of a text like "256,256".
 
     Raises:
-        ValueError: It is something else.
+        ArgumentTypeError: It is something else.
     """
-    return tuple(int(part) for part in text.split(","))
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        msg = f"{text!r} is no list of numbers such as 64,64"
+        raise argparse.ArgumentTypeError(msg) from error
 
 
 def check_arguments(arguments: Arguments) -> None:
@@ -362,6 +366,11 @@ def check_arguments(arguments: Arguments) -> None:
     problems += [
         f"{name} {values[name]}; needed 0 to 1" for name in shares if not 0 <= values[name] <= 1
     ]
+    if arguments.hidden_sizes and (
+        len(arguments.hidden_sizes) != 2 or min(arguments.hidden_sizes) < 1
+    ):
+        found = ",".join(map(str, arguments.hidden_sizes))
+        problems.append(f"hidden_sizes {found}; needed two numbers of at least 1, such as 64,64")
     if arguments.alg == "rrd":
         if arguments.rrd_batch_size < arguments.rrd_sample_size:
             problems.append(

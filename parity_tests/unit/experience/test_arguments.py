@@ -88,6 +88,11 @@ def test_help_says_what_every_flag_means() -> None:
         ("--basis td3", "unrecognized arguments"),
         ("--amp yse", "argument --amp: 'yse' is neither yes, true, t, y, 1 nor no, false, f, n, 0"),
         ("--rrd_sample_size 1 --rrd_bias_correction", "needs a rrd_sample_size of at least 2"),
+        ("--hidden_sizes 64,64,64", "hidden_sizes 64,64,64; needed two numbers of at least 1"),
+        (
+            "--hidden_sizes a,b",
+            "argument --hidden_sizes: 'a,b' is no list of numbers such as 64,64",
+        ),
         ("--gamma 7 --help", "gamma 7.0; needed 0 to 1"),
         ("--gamma 1.5 --timesteps 0", "timesteps 0; needed at least 1; gamma 1.5"),
         ("--rrd_sample_size 300", "rrd_batch_size 256 holds no sample of 300"),
