@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -41,6 +42,9 @@ def test_table_json_and_page_come_from_one_run(command: typer.Typer, tmp_path: P
     output = run(command, "updates", "--repeats", "2")
 
     assert "PyTorch, compiled" in output
+    assert re.search(r"^machine  \d+ cores, ", output, re.MULTILINE)
+    assert "1 thread," in output
+    assert "median of 2 rounds" in output
     assert "not measured: pip install" in output
     assert "wrote bench-results/bench.json" in output
     stored = BenchResult.from_json((tmp_path / "bench-results/bench.json").read_text())

@@ -203,6 +203,19 @@ def test_policy_is_evaluated_to_either_end_of_an_episode(truncates: bool) -> Non
     assert env.seeds == [123, None, None]
 
 
+def test_returns_that_differ_have_their_mean_and_deviation() -> None:
+    class Rising:
+        actions = iter([1, 1, 3, 3])
+
+        def predict(self, _: Any) -> Any:
+            return np.int64(next(self.actions))
+
+    found = evaluate_policy(Rising(), Countdown(2), n_episodes=2)
+
+    assert found.returns.tolist() == [2.0, 6.0]
+    assert (found.mean_return, found.std_return) == (4.0, 2.0)
+
+
 def test_evaluation_stops_at_the_most_steps() -> None:
     found = evaluate_policy(Always(), Countdown(1_000), max_steps=10)
 

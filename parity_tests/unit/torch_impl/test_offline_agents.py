@@ -325,6 +325,14 @@ def test_an_agent_of_several_steps_has_no_single_optimizer() -> None:
         _ = agent.optimizer
 
 
+@pytest.mark.parametrize("name", ["DQN", "DiscreteBC"])
+def test_networks_are_where_the_device_says(name: str) -> None:
+    agent = make(name, device="meta")  # which every machine has, and which holds no numbers
+
+    tensors = [each for net in agent.networks.values() for each in net.parameters()]
+    assert {each.device.type for each in tensors} == {"meta"}
+
+
 def test_unknown_device_is_refused() -> None:
     with pytest.raises(ValueError, match="device 'cuda:99' is not available"):
         OfflineDQN(4, 2, device="cuda:99")
