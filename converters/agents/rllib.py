@@ -17,6 +17,7 @@ from converters.agents.action_rules import ACTION, greedy, several_categories
 from converters.agents.facts import AgentFacts
 from converters.agents.network import AgentNetwork, Parameter
 from converters.agents.observations import INPUT
+from converters.agents.rllib_complex import add_complex, before_preprocessing, is_complex
 from converters.agents.rllib_models import (
     EXPORT_HINT,
     STATES,
@@ -37,7 +38,6 @@ from converters.agents.spaces import (
 from converters.architecture import ActionRule, Step
 from converters.checkpoint import ArrayInfo
 from converters.errors import MismatchError, UnsupportedError
-from converters.readers.pickles import PickledObject
 from converters.registry import Plain
 
 FILTER_CLIP = 10.0
@@ -51,7 +51,8 @@ _SLOT = re.compile(r"/(?:Adam|RMSProp|Momentum)(?:_\d+)?$|(?:^|/)beta[12]_power(
 
 def recognizes(names: Collection[str]) -> bool:
     """Tell whether variables are those of a network with a value, or of an LSTM around one."""
-    if is_recurrent(names) or {"fc_out/kernel", "value_out/kernel"} <= set(names):
+    plain = {"fc_out/kernel", "value_out/kernel"} <= set(names)
+    if plain or is_recurrent(names) or is_complex(names):
         return True
     heads = {"value_out/kernel", "conv_value_out/kernel"} & set(names)
     return has_images(names) and "conv_out/kernel" in names and bool(heads)
@@ -93,7 +94,8 @@ def plan(
     settings = read_settings(network, facts)
     if kind == DQN:
         return network, add_dqn(network, facts, settings, x), "RLlibAgent"
-    scores, value = add_scores_and_value(network, facts, settings, x)
+    add = add_complex if is_complex(network.arrays) else add_scores_and_value
+    scores, value = add(network, facts, settings, x)
     _check_all_known(network)
     network.outputs |= {"action_dist_inputs": scores, "value": value, "vf_preds": value}
     rule = _acting(network, facts, scores)
@@ -132,11 +134,17 @@ def _observation(network: AgentNetwork, facts: AgentFacts) -> str:
     first = next((name for name in firsts if name in network.arrays), None)
     features = None if first is None else network.array(first).shape[0]
     space = read_space(facts.settings.get("observation_space"))
-    raw = space if space is not None and space.sizes else _before_preprocessing(facts)
+    original = before_preprocessing(facts)
+    raw = space if space is not None and space.sizes else read_space(original)
     if raw is not None and raw.sizes:
         space = raw
+    parts = [part.describe() for part in read_parts(original) or ()]
+    if parts:
+        network.notes.append(
+            f"an observation is {len(parts)} parts in one row, as RLlib's preprocessor makes it: {', '.join(parts)}"
+        )
     shape = space.shape if space is not None and space.kind == BOX else (features or 1,)
-    is_image = has_images(network.arrays)
+    is_image = has_images(network.arrays) and not is_complex(network.arrays)
     # Without the space, nothing says how large images are.
     if space is not None and space.sizes:
         # What RLlib's preprocessor does with numbers; what it made of them is taken, too.
@@ -158,13 +166,6 @@ def _observation(network: AgentNetwork, facts: AgentFacts) -> str:
     if len(shape) == 1 or is_image:
         return x
     return network.call("torch.flatten", x, start_dim=1)
-
-
-def _before_preprocessing(facts: AgentFacts) -> Space | None:
-    """Return the space of observations as the environment gives them, where the file says it."""
-    space = facts.settings.get("observation_space")
-    original = space.attributes.get("original_space") if isinstance(space, PickledObject) else None
-    return read_space(original)
 
 
 def _acting(network: AgentNetwork, facts: AgentFacts, scores: str) -> ActionRule | None:

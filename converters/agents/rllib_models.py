@@ -299,7 +299,17 @@ def _convolutions(
     while f"{form.format(len(names) + 1)}/kernel" in network.arrays:
         names.append(form.format(len(names) + 1))
     names += [last] if last else []
-    strides = _strides(facts, settings)
+    return add_convolutions(network, settings, x, names, _strides(facts, settings))
+
+
+def add_convolutions(
+    network: AgentNetwork,
+    settings: Settings,
+    x: str,
+    names: Sequence[str],
+    strides: Sequence[int | tuple[int, int]],
+) -> str:
+    """Return what named convolutions make of images, as `_convolutions` does."""
     if len(strides) != len(names):
         msg = f"found {len(names)} convolutions and {len(strides)} strides"
         raise MismatchError(msg, hint="--set strides=[4,2,1]")
@@ -316,15 +326,21 @@ def _convolutions(
 
 def _strides(facts: AgentFacts, settings: Settings) -> Sequence[int | tuple[int, int]]:
     """Return strides: stated by the user, by the file, or RLlib's own for images of that size."""
+    stated = stated_strides(facts, settings)
+    if stated:
+        return stated
+    space = read_space(facts.settings.get("observation_space"))
+    shape = () if space is None else space.shape
+    return STRIDES.get(shape[:2], STRIDES.get(shape[1:], ()))
+
+
+def stated_strides(facts: AgentFacts, settings: Settings) -> Sequence[int | tuple[int, int]]:
+    """Return strides that the user or the file states; empty if neither does."""
     given = facts.given.get("strides")
     if isinstance(given, list):
         return [stride for stride in given if isinstance(stride, int)]
     filters = settings.values.get("conv_filters")
-    if isinstance(filters, (list, tuple)) and filters:
-        return [_stride(each) for each in filters]
-    space = read_space(facts.settings.get("observation_space"))
-    shape = () if space is None else space.shape
-    return STRIDES.get(shape[:2], STRIDES.get(shape[1:], ()))
+    return [_stride(each) for each in filters] if isinstance(filters, (list, tuple)) else []
 
 
 def _stride(layer: object) -> int | tuple[int, int]:

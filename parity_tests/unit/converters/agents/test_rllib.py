@@ -78,13 +78,16 @@ def write(
     filtered: object = None,
     states: int = 1,
     action_space: object = None,
+    observation_space: object = None,
+    weights: dict[str, Any] = WEIGHTS,
     **config: object,
 ) -> Path:
     """Write a checkpoint of Ray 1 as RLlib lays it out."""
-    space = box(2) if action_space is None else action_space
-    spec = {"observation_space": box(5), "action_space": space, "config": config}
+    action = box(2) if action_space is None else action_space
+    seen = box(5) if observation_space is None else observation_space
+    spec = {"observation_space": seen, "action_space": action, "config": config}
     names = ["default_policy", *(f"policy_{number}" for number in range(1, states))]
-    state = {"weights": WEIGHTS, "_optimizer_variables": {"default_policy/beta1_power": 0.9}}
+    state = {"weights": weights, "_optimizer_variables": {"default_policy/beta1_power": 0.9}}
     worker = {
         "filters": dict.fromkeys(names, filtered),
         "state": dict.fromkeys(names, state),
@@ -231,6 +234,75 @@ def test_actions_of_a_space_that_is_not_known_are_refused(tmp_path: Path) -> Non
 
     with pytest.raises(UnsupportedError, match="actions in a space that is not known"):
         torchward.convert(write(tmp_path, action_space=space), tmp_path / "agent.pth")
+
+
+def test_observations_of_two_axes_have_a_network_for_parts(tmp_path: Path) -> None:
+    with np.load(FIXTURES / "rllib_ppo_windows" / "expected.npz") as arrays:
+        known = dict(arrays)
+    torchward.convert(FIXTURES / "rllib_ppo_windows" / "checkpoint", tmp_path / "agent.pth")
+
+    with torch.no_grad():
+        found = torchward.load(tmp_path / "agent.pth")(torch.from_numpy(known["x0"]))
+
+    for name in ("action_dist_inputs", "vf_preds"):
+        np.testing.assert_allclose(found[name].numpy(), known[name], rtol=0, atol=1e-6)
+
+
+def written_parts(folder: Path, **settings: object) -> tuple[Path, dict[str, Any]]:
+    """Write a policy that sees an image of 4 by 3 and a number of 2; return its weights, too."""
+    shapes: dict[str, tuple[int, ...]] = {
+        "conv1": (4, 3, 1, 5), "fc_1": (2, 4), "fc_1_1": (9, 6), "logits": (6, 4),
+        "value_out": (5, 1), "value_out_1": (4, 1), "value_out_10": (6, 1), "value_out_2": (9, 1),
+    }  # fmt: skip
+    weights: dict[str, Any] = {}
+    for name, shape in shapes.items():
+        weights[f"default_policy/{name}/kernel"] = RANDOM.normal(size=shape).astype(np.float32)
+        weights[f"default_policy/{name}/bias"] = RANDOM.normal(size=shape[-1]).astype(np.float32)
+    image = np.zeros((4, 3, 1), np.float32)
+    facts = {"low": image, "high": image + 1, "_shape": image.shape, "dtype": image.dtype}
+    seen = {"view": Fake("gym.spaces.box", "Box", facts), "wind": discrete(2)}
+    space = box(14)
+    space.state["original_space"] = Fake("gym.spaces.dict", "Dict", {"spaces": seen})
+    model = {"fcnet_hiddens": [4], "post_fcnet_hiddens": [6], **settings}
+    path = write(folder, observation_space=space, weights=weights, model=model)
+    return path, {name.partition("/")[2]: value for name, value in weights.items()}
+
+
+def test_parts_of_observations_have_networks_of_their_own(tmp_path: Path) -> None:
+    path, w = written_parts(tmp_path, conv_filters=[[5, [4, 3], 1]])
+    report = torchward.convert(path, tmp_path / "agent.pth")
+    x = RANDOM.normal(size=(3, 14)).astype(np.float32)
+
+    with torch.no_grad():
+        found = torchward.load(tmp_path / "agent.pth")(torch.from_numpy(x))
+
+    def layer(name: str, value: Any) -> Any:
+        return value @ w[f"{name}/kernel"].reshape(-1, w[f"{name}/bias"].size) + w[f"{name}/bias"]
+
+    seen = np.maximum(layer("conv1", x[:, :12]), 0)  # an image as large as the kernel
+    joined = np.concatenate([seen, np.tanh(layer("fc_1", x[:, 12:]))], axis=1)
+    behind = np.maximum(layer("fc_1_1", joined), 0)
+    for name, values in {
+        "action_dist_inputs": layer("logits", behind), "vf_preds": layer("value_out_10", behind)[:, 0]
+    }.items():  # fmt: skip
+        np.testing.assert_allclose(found[name].numpy(), values, rtol=1e-4, atol=1e-5)
+    assert any("Box (4, 3, 1) float32, 0 to 1, Discrete 2" in note for note in report.notes)
+
+
+def test_strides_of_a_part_are_asked_for(tmp_path: Path) -> None:
+    path, _ = written_parts(tmp_path)
+
+    with pytest.raises(ConversionError, match=r"convolutions of images \(4, 3, 1\)") as asked:
+        torchward.convert(path, tmp_path / "agent.pth")
+
+    assert "--set strides" in str(asked.value.hint)
+
+
+def test_layers_without_a_place_are_refused(tmp_path: Path) -> None:
+    further = {"default_policy/gating/kernel": np.ones((2, 3), np.float32)}
+
+    with pytest.raises(UnsupportedError, match="'gating/kernel' has no place"):
+        torchward.convert(write(tmp_path, weights=WEIGHTS | further), tmp_path / "agent.pth")
 
 
 @pytest.mark.parametrize("stated", [{}, {"normalize_actions": True}], ids=["silent", "stated"])
