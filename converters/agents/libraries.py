@@ -50,7 +50,7 @@ READ: Mapping[str, str] = {
     "RRD": "SAC, TD3, DDPG, DQN, return decomposition",
     "d3rlpy": "agents listed in docs/offline-rl.md",
     "RLlib": "policies of TensorFlow in its pickles, on vectors and images, with and without LSTM",
-    "TF-Agents": "checkpoints of DQN, C51, PPO, REINFORCE, DDPG, TD3, SAC, also recurrent; policies of PolicySaver",
+    "TF-Agents": "checkpoints of agents and policies: DQN, C51, PPO, REINFORCE, DDPG, TD3, SAC, also recurrent; policies of PolicySaver",
     "Dopamine": "DQN, C51, Rainbow; IQN with its quantiles as an input",
     "Sonnet": "checkpoints of its networks",
     "keras-rl, keras-rl2": "weights of DQN, SARSA, CEM, DDPG and NAF, with --architecture",

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from gymnasium.spaces import Box
+from gymnasium.spaces import Box, Discrete
 
 import torchward
 from converters.errors import ConversionError, UnsupportedError
@@ -155,6 +155,42 @@ def test_noisy_layers_without_noise_are_their_means(tmp_path: Path) -> None:
     value = np.maximum(value @ w[f"{scope}/hidden_0_fc_w"] + w[f"{scope}/hidden_0_fc_b"], 0)
     by_hand = value @ w[f"{scope}/output_fc_w"] + w[f"{scope}/output_fc_b"]
     np.testing.assert_allclose(found.detach().numpy(), by_hand, rtol=1e-4, atol=1e-5)
+
+
+def test_sac_on_images_has_scores_and_values_for_every_action(tmp_path: Path) -> None:
+    weights: dict[str, Any] = {}
+    for suffix in ("", "_1", "_2", "_3", "_4", "_5"):  # policy, two critics, and their targets
+        for name, shape in {"conv1": (4, 3, 2, 5), "conv_out": (1, 1, 5, ACTIONS)}.items():
+            weights[f"{name}{suffix}/kernel"] = RANDOM.normal(size=shape).astype(np.float32)
+            weights[f"{name}{suffix}/bias"] = RANDOM.normal(size=shape[-1]).astype(np.float32)
+    model = {"conv_filters": [[5, [4, 3], 1]]}
+    state = {
+        "weights": {f"default_policy/{name}": value for name, value in weights.items()}
+        | {"default_policy/log_alpha": np.float32(0)},
+        "policy_spec": {
+            "action_space": Discrete(ACTIONS),
+            "config": {"policy_model_config": model, "q_model_config": model},
+        },
+    }
+    path = tmp_path / "policy_state.pkl"
+    path.write_bytes(pickle.dumps(state, 4))
+    torchward.convert(path, tmp_path / "agent.pth")
+    x = RANDOM.normal(size=(3, 4, 3, 2)).astype(np.float32)
+
+    with torch.no_grad():
+        found = torchward.load(tmp_path / "agent.pth")(torch.from_numpy(x))
+
+    def by_hand(suffix: str) -> Any:
+        kernel, bias = weights[f"conv1{suffix}/kernel"], weights[f"conv1{suffix}/bias"]
+        hidden = np.maximum(np.tensordot(x, kernel, 3) + bias, 0)  # an image as large as the kernel
+        return (
+            hidden @ weights[f"conv_out{suffix}/kernel"][0, 0] + weights[f"conv_out{suffix}/bias"]
+        )
+
+    names = {"logits": "", "q1": "_1", "q2": "_2", "target_q1": "_4", "target_q2": "_5"}
+    assert set(names) <= set(found)
+    for name, suffix in names.items():
+        np.testing.assert_allclose(found[name].numpy(), by_hand(suffix), rtol=1e-4, atol=1e-5)
 
 
 DDPG = {
