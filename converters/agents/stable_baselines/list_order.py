@@ -20,6 +20,7 @@ from converters.agents.stable_baselines.settings import (
     is_gail,
     read_policy,
 )
+from converters.agents.stable_baselines.user_functions import read_extractor
 
 _IMAGES = ("c1", "c2", "c3", "fc1")
 _DEFAULT_LAYERS = (64, 64)
@@ -79,8 +80,13 @@ def _suffix(number: int) -> str:
     return f"_{number}" if number else ""
 
 
-def _images(scope: str) -> Iterator[str]:
-    for name in _IMAGES:
+def _images(policy: Policy, scope: str) -> Iterator[str]:
+    names: tuple[str, ...] = _IMAGES
+    if (
+        policy.extractor is not None
+    ):  # none of a function that cannot be followed, so that no order fits
+        names = tuple(layer.name for layer in read_extractor(policy.extractor) or ())
+    for name in names:
         yield from _dense(f"{scope}/{name}", "wb")
 
 
@@ -91,11 +97,12 @@ def _depth(policy: Policy) -> int:
 
 
 def _dqn(policy: Policy) -> Iterator[str]:
-    dueling = policy.kwargs.get("dueling") is not False
+    # LnMlpPolicy passed dueling=True on whatever it got (2.2 to 2.7, deepq/policies.py).
+    dueling = policy.kwargs.get("dueling") is not False or policy.name == "LnMlpPolicy"
     for scope in ("deepq/model", "deepq/target_q_func/model"):
         values = f"{scope}/action_value"
         if policy.takes_images:
-            yield from _images(values)
+            yield from _images(policy, values)
         yield from _stream(policy, values, 0 if policy.takes_images else _depth(policy))
         if dueling:
             yield from _stream(policy, f"{scope}/state_value", _depth(policy))
@@ -123,7 +130,7 @@ def _ddpg(policy: Policy) -> Iterator[str]:
     for scope in ("model", "target"):
         for part in ("pi", "qf"):
             if policy.takes_images:
-                yield from _images(f"{scope}/{part}")
+                yield from _images(policy, f"{scope}/{part}")
             yield from _chain(policy, f"{scope}/{part}", part)
     for part, setting in (("obs_rms", "normalize_observations"), ("ret_rms", "normalize_returns")):
         if policy.settings.get(setting) is True:
@@ -134,7 +141,7 @@ def _sac(policy: Policy) -> Iterator[str]:
     values = "model/values_fn"
     for scope in ("model/pi", values):
         if policy.takes_images:
-            yield from _images(scope)
+            yield from _images(policy, scope)
         if scope == "model/pi":
             yield from _chain(policy, scope, "dense", "dense_1")
     for name in ("vf", "qf1", "qf2"):
@@ -146,7 +153,7 @@ def _sac(policy: Policy) -> Iterator[str]:
 
 def _actor_critic(policy: Policy) -> Iterator[str]:
     if policy.takes_images:
-        yield from _images("model")
+        yield from _images(policy, "model")
     parts: Mapping[object, object] = {}
     for number, layer in enumerate(_arch(policy)):
         if isinstance(layer, Mapping):

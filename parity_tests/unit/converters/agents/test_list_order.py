@@ -92,6 +92,20 @@ def test_layers_before_and_behind_an_lstm(
     assert list(dict.fromkeys(each.split("/")[1] for each in found)) == expected
 
 
+def test_layer_normalization_of_dqn_was_always_dueling() -> None:
+    settings = {
+        "policy": Reference("stable_baselines.deepq.policies", "LnMlpPolicy"),
+        "policy_kwargs": {"layers": [5], "dueling": False},
+        "exploration_fraction": 0.1,
+    }
+    stream = [(4, 5), (5,), (5,), (5,)]
+    once = [*stream, (5, 3), (3,), *stream, (5, 1), (1,)]
+
+    found = names_in_order(AgentFacts("unnamed", settings), [(), *once, *once])
+
+    assert "deepq/model/state_value/LayerNorm/gamma" in found
+
+
 def test_other_counts_and_sizes_are_no_order() -> None:
     facts, _, shapes = recorded("sb_ppo2_mlp_cartpole")
     assert names_in_order(facts, shapes[:-1]) == []
