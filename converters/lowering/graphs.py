@@ -197,7 +197,8 @@ def _lower_calls(
             lowering.mode = fixed_mode(layer, call, generation=graph.generation, around=around)
             lowering.notes += rivals(graph, call, arguments)
             if not layer.is_operation:
-                call, given = split_masks(call, layer.class_name)
+                by_place = graph.generation == 3
+                call, given = split_masks(call, layer.class_name, by_place=by_place)
                 arguments = [_carried(values[ref], lowering) for ref in call.inputs]
             path = (*prefix, layer.name)
             said = {

@@ -58,13 +58,22 @@ def _with_named_masks(call: Call, class_name: str) -> Call:
     return replace(call, args=tuple(args), kwargs={**call.kwargs, **kwargs})
 
 
-def split_masks(call: Call, class_name: str) -> tuple[Call, dict[str, TensorRef]]:
+def split_masks(
+    call: Call, class_name: str, *, by_place: bool
+) -> tuple[Call, dict[str, TensorRef]]:
     """Return the call without its masks, and those by the names that steps know (`registry.Masks`).
+
+    Args:
+        call: of a layer.
+        class_name: of the layer.
+        by_place: whether tensors without a name are the arguments of `call` in their order, as in Keras 3; before, they
+            were what the first one is a list of: a sequence and its initial states.
 
     Raises:
         UnsupportedError: A mask is not a tensor, or masks lie deeper than in one list.
     """
-    call = _with_named_masks(call, class_name)
+    if by_place:
+        call = _with_named_masks(call, class_name)
     found: dict[str, Operand] = {}
     for argument in ARGUMENTS:
         given = call.kwargs.get(argument)

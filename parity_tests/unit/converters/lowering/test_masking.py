@@ -204,7 +204,7 @@ def call(args: tuple[object, ...], kwargs: Mapping[str, object], count: int) -> 
 def test_masks_are_taken_out_of_a_call_and_the_rest_is_renumbered() -> None:
     given = call((Operand(0),), {"mask": Operand(1), "initial_state": (Operand(2), Operand(3))}, 4)
 
-    found, masks = split_masks(given, "LSTM")
+    found, masks = split_masks(given, "LSTM", by_place=True)
 
     assert masks == {"mask": TensorRef("t1")}
     assert found.inputs == (TensorRef("t0"), TensorRef("t2"), TensorRef("t3"))
@@ -222,7 +222,7 @@ def test_masks_are_taken_out_of_a_call_and_the_rest_is_renumbered() -> None:
 def test_mask_without_a_name_is_found_by_its_place(
     class_name: str, args: tuple[object, ...]
 ) -> None:
-    found, masks = split_masks(call(args, {}, 3), class_name)
+    found, masks = split_masks(call(args, {}, 3), class_name, by_place=True)
 
     assert masks == {"mask": TensorRef("t2")}
     assert found.args == args[:-1]
@@ -232,12 +232,12 @@ def test_mask_without_a_name_is_found_by_its_place(
 def test_masks_of_a_list_are_numbered() -> None:
     given = call(((Operand(0), Operand(1)),), {"mask": (None, Operand(2))}, 3)
 
-    assert split_masks(given, "LSTM")[1] == {"mask_given_1": TensorRef("t2")}
+    assert split_masks(given, "LSTM", by_place=True)[1] == {"mask_given_1": TensorRef("t2")}
 
 
 def test_mask_that_is_no_tensor_is_refused() -> None:
     with pytest.raises(UnsupportedError, match="mask=True; needed is a tensor"):
-        split_masks(call((Operand(0),), {"mask": True}, 1), "LSTM")
+        split_masks(call((Operand(0),), {"mask": True}, 1), "LSTM", by_place=True)
 
 
 @pytest.mark.tf
@@ -273,3 +273,9 @@ def test_wrapped_model_that_leaves_nothing_out_hands_the_mask_on() -> None:
     found = operations((WORDS, ("x",)), (wrapper, ("words",)), (POOL, ("each",)))
 
     assert found[-1] == "compat.masked_mean"
+
+
+def test_states_of_keras_2_are_no_masks() -> None:
+    given = call((Operand(0), Operand(1), Operand(2)), {}, 3)
+
+    assert split_masks(given, "LSTM", by_place=False) == (given, {})
