@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import codecs
 import hashlib
+import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +16,12 @@ from converters.graph import MODEL_CLASSES, Graph
 from converters.json_text import parse_json
 from converters.limits import Limits
 from converters.readers.files.source import Source
+from converters.yaml_text import parse_yaml
 
 FIRST_NEW_OPTIMIZERS = (2, 11)
 """tf.keras 2.11 moved the old optimizer classes to `keras.optimizers.legacy`."""
+_YAML = re.compile(rb"^(?:backend|class_name|config|keras_version):", re.MULTILINE)
+"""A line of `to_yaml`, which Keras had until TensorFlow 2.6."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,24 +130,30 @@ def parse_architecture(
 
 
 def read_architecture(path: Path, limits: Limits) -> Architecture:
-    """Return the configuration in a JSON file of its own. Raises UnreadableFileError, UnsafeFileError."""
+    """Return the configuration in a file of its own, JSON or YAML. Raises UnreadableFileError, UnsafeFileError."""
     source = Source(path)
-    if not source.prefix.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
-        # to_yaml is gone since TensorFlow 2.6: its reader ran code, and a parser for few old files is no gain.
-        yaml = b"class_name:" in source.prefix or source.prefix.startswith(b"backend:")
-        what = (
-            "is a configuration in YAML; JSON is needed"
-            if yaml
-            else "is not a model configuration in JSON"
-        )
-        message = f"{source.name}: {what}."
+    is_json = source.prefix.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{")
+    if not is_json and not _YAML.search(source.prefix):
+        message = f"{source.name}: is not a model configuration in JSON or YAML."
         raise UnreadableFileError(
             message, hint="Write one with: open('config.json', 'w').write(model.to_json())"
         )
     data = source.file.read(0, limits.max_json_bytes + 1)
     text = decode_text(data, source.name, "model configuration")
+    if not is_json:
+        with placed(source.name):
+            text = _as_json(parse_yaml(text, what="model configuration", limits=limits))
     details = {"architecture": path.name, "architecture_sha256": hashlib.sha256(data).hexdigest()}
     return parse_architecture(text, source.name, limits, details=details)
+
+
+def _as_json(value: object) -> str:
+    """Return plain data as JSON, which is what everything behind reads. Raises UnreadableFileError."""
+    try:
+        return json.dumps(value)
+    except TypeError as error:  # bytes that are no number
+        message = f"the model configuration has a value that JSON has not: {error}"
+        raise UnreadableFileError(message) from error
 
 
 def provenance(

@@ -118,9 +118,23 @@ def test_architecture_text_larger_than_the_limit_is_refused(tmp_path: Path) -> N
         read_architecture(path, Limits(max_json_bytes=400))
 
 
-def test_configuration_in_yaml_is_called_so(tmp_path: Path) -> None:
-    path = tmp_path / "config.yaml"
-    path.write_text("backend: tensorflow\nclass_name: Sequential\nconfig: []\n")
+def test_configuration_in_yaml_is_read_as_that_in_json(tmp_path: Path) -> None:
+    config = {"class_name": "Sequential", "config": [], "keras_version": "1.2.2"}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "config.yaml").write_text(
+        "class_name: Sequential\nconfig: []\nkeras_version: 1.2.2\n"
+    )
 
-    with pytest.raises(UnreadableFileError, match="is a configuration in YAML; JSON is needed"):
-        read_architecture(path, Limits())
+    as_json, as_yaml = (
+        read_architecture(tmp_path / f"config.{suffix}", Limits()) for suffix in ("json", "yaml")
+    )
+
+    assert (as_yaml.config, as_yaml.version) == (as_json.config, as_json.version)
+    assert json.loads(as_yaml.text) == config
+
+
+def test_configuration_in_neither_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "config.txt").write_text("class: Sequential\n")
+
+    with pytest.raises(UnreadableFileError, match="is not a model configuration in JSON or YAML"):
+        read_architecture(tmp_path / "config.txt", Limits())
