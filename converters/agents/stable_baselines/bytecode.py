@@ -23,6 +23,10 @@ class Name:
     path: str
 
 
+_SKELETON = "_make_skel_func"
+"""Of cloudpickle before 1.3: `_fill_function(_make_skel_func(code, ...), state)`."""
+
+
 class Unknown(Exception):  # noqa: N818  # nobody sees it
     """The function does something that is not followed."""
 
@@ -43,7 +47,9 @@ def code_of(function: object) -> Code | None:
     """Return the code object among the arguments of the call that makes a function."""
     if not isinstance(function, PickledObject):
         return None
-    for part in function.arguments:
+    parts = [part for part in function.arguments if isinstance(part, PickledObject)]
+    inner = [each for part in parts if part.path.endswith(_SKELETON) for each in part.arguments]
+    for part in (*parts, *inner):
         if isinstance(part, PickledObject) and len(part.arguments) >= 14:
             return _parse_code(part.arguments)
     return None

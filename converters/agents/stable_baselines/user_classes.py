@@ -99,8 +99,10 @@ def _mentions(code: Code, name: str) -> bool:
 
 def _globals(function: object) -> Mapping[object, object]:
     """Return the global names that a stored function uses, with what they are."""
-    state = function.state if isinstance(function, PickledObject) else None
-    for part in state if isinstance(state, tuple) else (state,):
+    if not isinstance(function, PickledObject):
+        return {}
+    state = function.state if isinstance(function.state, tuple) else (function.state,)
+    for part in (*state, *function.arguments):
         if isinstance(part, Mapping):
             found = part.get("__globals__", part.get("globals"))
             if isinstance(found, Mapping):
