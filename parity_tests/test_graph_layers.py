@@ -81,6 +81,30 @@ def states_from_outside(tf1: Any) -> Built:
     return {"x": x, "c": first[0], "h": first[1]}, {"y": outputs, "c2": c, "h2": h}
 
 
+def rows_that_end_early(tf1: Any) -> Built:
+    x = tf1.placeholder("float32", [None, None, FEATURES], name="x")
+    share = tf1.placeholder("float32", [None], name="share")
+    lengths = tf1.cast(tf1.abs(share) * 4, "int32")
+    kernel, bias = weight(tf1, "cell/kernel", FEATURES + UNITS, 3), weight(tf1, "cell/bias", 3)
+    count = tf1.shape(x)[0]
+    zeros = tf1.zeros([count, UNITS])
+    inputs = tf1.TensorArray("float32", tf1.shape(x)[1]).unstack(tf1.transpose(x, [1, 0, 2]))
+
+    def step(time: Any, outputs: Any, before: Any) -> Any:
+        joined = tf1.concat([inputs.read(time), before], 1)
+        new = tf1.tanh(tf1.nn.bias_add(tf1.matmul(joined, kernel), bias))
+        ended = tf1.greater_equal(time, lengths)
+        kept, shown = tf1.where(ended, before, new), tf1.where(ended, zeros, new)
+        return time + 1, outputs.write(time, shown), kept
+
+    longest = tf1.maximum(1, tf1.reduce_max(lengths))
+    turns = tf1.minimum(tf1.shape(x)[1], longest)
+    start = (tf1.constant(0), tf1.TensorArray("float32", tf1.shape(x)[1]), zeros)
+    _, outputs, last = tf1.while_loop(lambda time, *_: time < turns, step, start)
+    seen = tf1.transpose(outputs.gather(tf1.range(tf1.shape(x)[1])), [1, 0, 2])
+    return {"x": x, "share": share}, {"y": seen, "last": last}
+
+
 def layers_over_time(tf1: Any) -> Built:
     x = tf1.placeholder("float32", [None, 8, FEATURES], name="x")
     kernel, bias = weight(tf1, "dense/kernel", FEATURES, 5), weight(tf1, "dense/bias", 5)
@@ -101,7 +125,11 @@ def frozen(build: Callable[[Any], Built], path: Path, counts: Mapping[str, tuple
     tf1.raw_ops = tensorflow.raw_ops
     rng = np.random.default_rng(5)
     with tf1.Graph().as_default():
-        inputs, outputs = build(tf1)
+        tf1.disable_control_flow_v2()  # as dynamic_rnn of TensorFlow 1 loops
+        try:
+            inputs, outputs = build(tf1)
+        finally:
+            tf1.enable_control_flow_v2()
         feeds = {key: rng.normal(size=counts[key]).astype(np.float32) for key in inputs}
         with tf1.Session() as session:
             session.run(tf1.global_variables_initializer())
@@ -124,9 +152,15 @@ def frozen(build: Callable[[Any], Built], path: Path, counts: Mapping[str, tuple
             {"x": (1, 9, FEATURES), "c": (1, UNITS), "h": (1, UNITS)},
             ["LSTM"],
         ),
+        (rows_that_end_early, {"x": (7, 6, FEATURES), "share": (7,)}, ["MaskedSimpleRNN"]),
         (layers_over_time, {"x": (5, 8, FEATURES)}, ["Linear", "Conv1d", "MaxPool1d"]),
     ],
-    ids=["cells on top of each other", "states from outside", "layers over time"],
+    ids=[
+        "cells on top of each other",
+        "states from outside",
+        "rows that end early",
+        "layers over time",
+    ],
 )
 def test_layers_are_found_and_give_what_tensorflow_gives(
     build: Callable[[Any], Built],

@@ -94,8 +94,18 @@ class GraphBuilder:
         *,
         weights: Mapping[str, Weights] | None = None,
         dtype: str = "",
+        mask: Tensor | None = None,
     ) -> list[Tensor]:
         """Add a call of a layer, which is made unless one with these weights is there; returns its outputs.
+
+        Args:
+            class_name: of Keras.
+            name: for the layer; made unique.
+            config: its settings.
+            inputs: of the call.
+            weights: by their roles.
+            dtype: of the outputs, that of the first input if it is not given.
+            mask: (batch, time) for a recurrent layer: true where it takes a step.
 
         Raises:
             UnsupportedError: The layer's rule refuses the settings.
@@ -127,11 +137,12 @@ class GraphBuilder:
             self.keys[key] = known
         made = self.layers[known]
         shapes = self._check(known, made, inputs)
+        taken = (*inputs, *(() if mask is None else (mask,)))
         call = Call(
             known,
             made.calls,
-            tuple(each.ref for each in inputs),
-            {},
+            tuple(each.ref for each in taken),
+            {} if mask is None else {"mask": Operand(len(inputs))},
             _given(made.class_name, len(inputs)),
         )
         made.calls += 1

@@ -52,6 +52,28 @@ def settle_lengths(
     return parts, {**outside, bound: room}
 
 
+def without_lengths(
+    node: FlatNode,
+    parts: LoopParts,
+    outside: Mapping[Ref, Value],
+    translation: Translation,
+) -> tuple[LoopParts, Value] | None:
+    """Return the same loop over sequences that all run to the end, and how long each is; None for another loop."""
+    formulas = Formulas(parts.body)
+    guards = _guards(formulas, parts)
+    lengths = {length for _, length in guards.values()}
+    if len(lengths) != 1 or not _only_guarded(formulas, parts, guards, outside):
+        return None
+    [length] = lengths
+    places = dict(zip(parts.outside, node.inputs[len(parts.variables) :], strict=True))
+    if not any(_is_bound(places, ref, length, translation) for ref in parts.outside):
+        return None
+    body = dict(parts.body)
+    for name in guards:
+        body[name] = replace(body[name], op="Identity", inputs=body[name].inputs[2:3])
+    return replace(parts, body=body), outside[length]
+
+
 def _guards(formulas: Formulas, parts: LoopParts) -> dict[str, tuple[Ref, Ref]]:
     """Return the choices between old and new by `time >= length`: counter and lengths by name of the node."""
     found = {}

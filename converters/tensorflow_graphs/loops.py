@@ -12,7 +12,7 @@ from converters.errors import UnsupportedError
 from converters.readers.tensorflow.graph_def import MAX_NODES
 from converters.tensorflow_graphs.flatten import INPUT, FlatNode, flatten_function
 from converters.tensorflow_graphs.frames import LOOP, LoopParts
-from converters.tensorflow_graphs.lengths import settle_lengths
+from converters.tensorflow_graphs.lengths import settle_lengths, without_lengths
 from converters.tensorflow_graphs.ordering import in_order
 from converters.tensorflow_graphs.recurrent_layers import recurrent_layers
 from converters.tensorflow_graphs.rules import (
@@ -104,7 +104,11 @@ def run_loop(
         bare = replace(parts, results=())
         return _evaluate(parts.body, needed, starts, bare, outside, translation)
 
+    ending = without_lengths(node, parts, outside, translation)
     found = recurrent_layers(node, parts, starts, outside, translation, inside)
+    if found is None and ending is not None:
+        whole, lengths = ending
+        found = recurrent_layers(node, whole, starts, outside, translation, inside, lengths=lengths)
     return found if found is not None else _written_out(node, parts, starts, outside, translation)
 
 

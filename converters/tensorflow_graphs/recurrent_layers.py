@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from converters.layers.operators.tensorflow_nodes import NODES
 from converters.tensorflow_graphs.cells import Cell, find_lstms, written_items
 from converters.tensorflow_graphs.flatten import FlatNode
@@ -17,10 +19,12 @@ from converters.tensorflow_graphs.gated_cells import PlainCell, find_plain
 from converters.tensorflow_graphs.layer_rules import as_weights, layer_name
 from converters.tensorflow_graphs.rules import Translation
 from converters.tensorflow_graphs.simplify import Formulas
+from converters.tensorflow_graphs.sizes import counted
 from converters.tensorflow_graphs.values import (
     Elements,
     Filled,
     Known,
+    Origin,
     Ref,
     Sizes,
     Tensor,
@@ -46,6 +50,7 @@ class _Turns:
         formulas: of its body.
         variables: of the loop.
         outside: values that do not change from turn to turn, and the variables at the start.
+        lengths: see `recurrent_layers`.
         whole: values of a turn, to (batch, time, features) of all.
     """
 
@@ -54,6 +59,7 @@ class _Turns:
     variables: frozenset[Ref]
     outside: dict[Ref, Value]
     translation: Translation
+    lengths: Value | None = None
     whole: dict[Ref, Tensor] = field(default_factory=dict)
 
     def of(self, ref: Ref) -> Tensor | None:
@@ -127,15 +133,32 @@ def recurrent_layers(
     outside: dict[Ref, Value],
     translation: Translation,
     inside: Inside,
+    *,
+    lengths: Value | None = None,
 ) -> Sequence[Value] | None:
-    """Return a loop's variables from recurrent layers; None if the loop does more than run cells over a sequence."""
+    """Return a loop's variables from recurrent layers; None if the loop does more than run cells over a sequence.
+
+    Args:
+        node: the loop.
+        parts: its condition and body.
+        starts: its variables before it.
+        outside: what the body takes from outside.
+        translation: takes the layers.
+        inside: gives values of the first turn.
+        lengths: how many turns each row takes; behind them its states stay, and its outputs are 0. None: all.
+    """
     formulas = Formulas(parts.body)
     waiting: list[Cell | PlainCell] = [*find_lstms(formulas, parts), *find_plain(formulas, parts)]
     before: dict[Ref, Value] = {
         (name, 0): value for name, value in zip(parts.variables, starts, strict=True)
     } | outside
     turns = _Turns(
-        node, formulas, frozenset((name, 0) for name in parts.variables), before, translation
+        node,
+        formulas,
+        frozenset((name, 0) for name in parts.variables),
+        before,
+        translation,
+        lengths,
     )
     after: dict[int, Value] = {}
     last: dict[Ref, Tensor] = {}
@@ -174,9 +197,11 @@ def _written(
             return None
         timed = swapped(whole, turns.node, turns.translation)
         hidden = last.get(turns.formulas.behind(item))
-        if single and hidden is None:
+        if single and (hidden is None or turns.lengths is not None):
             return None
-        if hidden is not None:
+        if hidden is None and turns.lengths is not None:
+            return None  # what is made of outputs is 0 behind the end as well
+        if hidden is not None and turns.lengths is None:
             turns.translation.builder.last_of[timed.ref] = hidden
         found[place] = Elements((hidden,)) if single else Elements((), timed)
     return found
@@ -199,8 +224,27 @@ def _layer(cell: Cell | PlainCell, turns: _Turns, inside: Inside) -> list[Tensor
         "units": units, **cell.config, "use_bias": True, "return_sequences": True, "return_state": True,
     }  # fmt: skip
     name = layer_name(weights["kernel"]).removesuffix("/gates")  # GRUCell has its gates in a scope
-    builder = turns.translation.builder
-    return builder.layer(cell.class_name, name, config, [x, *states], weights=weights)
+    mask = None
+    if turns.lengths is not None:
+        config["zero_output_for_mask"] = True
+        mask = _until(x, turns.lengths, turns)
+    return turns.translation.builder.layer(
+        cell.class_name, name, config, [x, *states], weights=weights, mask=mask
+    )
+
+
+def _until(x: Tensor, lengths: Value, turns: _Turns) -> Tensor:
+    """Return (batch, time): true in as many turns as each row takes."""
+    call = turns.translation.operation
+    time = x.shape[1]
+    places: Value = (
+        counted(turns.translation.builder, Origin(x, 1), "int32")
+        if time is None
+        else Known(np.arange(time, dtype=np.int32), "places")
+    )
+    ends = turns.translation.tensor(turns.node, lengths)
+    column = call(turns.node, "ExpandDims", {"x": ends, "axis": -1})[0]
+    return call(turns.node, "Less", {"x1": places, "x2": column}, dtype="bool")[0]
 
 
 def _first_states(starts: Sequence[Value | None], units: int, turns: _Turns) -> list[Tensor] | None:
