@@ -55,7 +55,7 @@ test-fast-others: $(STAMP)
 OTHER_VENV := .venv-$(notdir $(PYTHON))
 test-python:      ## tests without TensorFlow on another interpreter: make test-python PYTHON=python3.13
 	test -x $(OTHER_VENV)/bin/python || $(PYTHON) -m venv $(OTHER_VENV)
-	$(OTHER_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[rl,mujoco,report,onnx,offline,ur,search,lessons]' \
+	$(OTHER_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[rl,mujoco,report,onnx,offline,ur,search,lessons,yaml]' \
 	pytest ruff stable-baselines3
 	$(OTHER_VENV)/bin/python -m pytest -q -m "not tf" parity_tests
 

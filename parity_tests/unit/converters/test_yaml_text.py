@@ -5,9 +5,17 @@ Expected values are those of PyYAML 6, or what the YAML 1.1 specification says o
 
 from __future__ import annotations
 
+import sys
+
+import numpy as np
 import pytest
 
-from converters.errors import ConversionError, UnreadableFileError, UnsafeFileError
+from converters.errors import (
+    ConversionError,
+    UnreadableFileError,
+    UnsafeFileError,
+    UnsupportedError,
+)
 from converters.limits import Limits
 from converters.yaml_text import parse_yaml
 
@@ -82,6 +90,10 @@ def test_number_that_numpy_wrote_is_a_number() -> None:
         ("~", None),
         ("+12", 12),
         ("1e5", "1e5"),
+        ("-.inf", -np.inf),
+        ("1_000", 1000),
+        ("1:30", "1:30"),
+        ("2020-01-01", "2020-01-01"),
         ("1.5e+3", 1500.0),
         ("2.3.1", "2.3.1"),
         ("0x1f", "0x1f"),
@@ -131,14 +143,15 @@ def test_depth_is_limited(text: str) -> None:
         ("a: 1\na: 2\n", "line 2: key 'a' stands twice"),
         ("a: *b\n", "an alias has no anchor"),
         ("a: &x [*x]\n", "an alias has no anchor"),
-        ("a: 'b\n", "a quoted text is not closed"),
-        ("a: [1, 2\n", "',' is missing"),
-        ("a: |\n  text\n", "begins what Keras did not write"),
-        ("a: 1\n---\nb: 2\n", "belongs to nothing before it"),
-        ("? a\n: b\n", "begins what Keras did not write"),
-        ('a: "\\ud800"\n', "an escape is no character"),
+        ("a: 'b\n", "line 2: found unexpected end of stream"),
+        ("a: [1, 2\n", "line 2: expected ',' or ']'"),
+        ("a: 1\n---\nb: 2\n", "line 2: a second document begins"),
+        ("? [a]\n: b\n", "a key is no plain text"),
+        ("<<: {a: 1}\n", "a key is no plain text"),
+        ('a: "\\ud800"\n', "half a character"),
         ("a: !!binary |\n  ?\n", "bytes are not in base64"),
-        ("a: - 1\n", "a list begins on the line of its key"),
+        ("a: - 1\n", "sequence entries are not allowed here"),
+        ("a: \x01\n", "unacceptable character"),
     ],
 )
 def test_what_keras_did_not_write_is_refused_with_its_line(text: str, message: str) -> None:
@@ -153,3 +166,12 @@ def test_damaged_text_ends_in_one_error_or_in_data(place: int) -> None:
             parse(damaged)
         except ConversionError:
             continue
+
+
+def test_missing_package_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "yaml", None)
+
+    with pytest.raises(UnsupportedError, match="is in YAML, which needs PyYAML") as caught:
+        parse("a: 1\n")
+
+    assert caught.value.hint == "pip install 'torchward[yaml]'"
