@@ -86,6 +86,8 @@ def settle_settings(
         result.setdefault("recurrent_activation", "hard_sigmoid_keras2")
     if class_name == "GRU" and dialect.generation < 3:
         result.setdefault("reset_after", False)
+    if class_name == "ConvLSTM2D" and dialect.generation < 2 and "strides" not in result:
+        result["strides_left_out"] = True
     if class_name == "TimeDistributed" and dialect.generation < 3:
         # Where the batch is free, all time steps made one large batch (keras 2.15, layers/rnn/time_distributed.py).
         result["statistics"] = "joint"

@@ -49,7 +49,7 @@ from converters.lowering.masking import (
 )
 from converters.lowering.state import Lowering
 from converters.lowering.steps import add_step, block_name, cast_arguments
-from converters.lowering.training_notes import fixed_mode, idle_layers, mode_notes
+from converters.lowering.training_notes import fixed_mode, layer_notes, mode_notes
 from converters.matching.groups import Path
 from converters.names import class_identifier, identifier, taken_names, unique
 from converters.passes.blocks import depth_first, name_blocks
@@ -192,7 +192,7 @@ def _lower_calls(
             continue
         given: dict[str, TensorRef] = {}
         try:
-            lowering.notes += idle_layers(layer, call, known=lowering.notes)
+            lowering.notes += layer_notes(layer, call, known=lowering.notes)
             lowering.notes += mode_notes(layer, call, generation=graph.generation)
             lowering.mode = fixed_mode(layer, call, generation=graph.generation, around=around)
             lowering.notes += rivals(graph, call, arguments)

@@ -67,8 +67,11 @@ def mode_notes(layer: Layer, call: Call, *, generation: int) -> list[str]:
     ]
 
 
-def idle_layers(layer: Layer, call: Call, *, known: Sequence[str]) -> list[str]:
-    """Return a note for layers that act otherwise in training in Keras, or may; each once, `known` are given already."""
+def layer_notes(layer: Layer, call: Call, *, known: Sequence[str]) -> list[str]:
+    """Return notes on a layer that acts otherwise in training in Keras, or may, or of which the file leaves something out.
+
+    Each comes once; `known` are given already.
+    """
     notes: list[str] = []
     for part in _parts(layer):
         if part.class_name == "InputLayer" or call.kwargs.get("training") is False:
@@ -90,6 +93,12 @@ def idle_layers(layer: Layer, call: Call, *, known: Sequence[str]) -> list[str]:
             note = (
                 f"'{part.name}' ({part.class_name}) is frozen: in training, TensorFlow 2 normalizes by the moving averages and "
                 "so does the module; TensorFlow 1 by the batch, and the file does not say which wrote it"
+            )
+            notes += [] if note in known or note in notes else [note]
+        if part.config.get("strides_left_out") is True:
+            note = (
+                f"'{part.name}' ({part.class_name}): Keras 1 does not store its strides (subsample); 1 is taken, and outputs "
+                "are wrong if it was another"
             )
             notes += [] if note in known or note in notes else [note]
     return notes

@@ -199,8 +199,8 @@ def script(path: Path, marker: Path) -> None:
 
 
 HOSTILE = {
-    lambda_layer: "UnsupportedError",
-    custom_module: "UnsupportedError",
+    lambda_layer: "OwnCodeError",
+    custom_module: "OwnCodeError",
     hostile_names: "converted",
     pickled_object: "UnsafeFileError",
     archive_with_pickle: "UnreadableFileError",

@@ -6,13 +6,13 @@ import pytest
 
 from converters.configuration.keras2 import find_dialect, settle_settings
 from converters.graph import Call, Layer
-from converters.lowering.training_notes import idle_layers
+from converters.lowering.training_notes import layer_notes
 
 L2 = {"class_name": "L2", "config": {"l2": 0.01}}
 
 
 def notes_on(layer: Layer, known: list[str]) -> list[str]:
-    return idle_layers(layer, Call(layer.name, 0, (), {}), known=known)
+    return layer_notes(layer, Call(layer.name, 0, (), {}), known=known)
 
 
 @pytest.mark.parametrize(
@@ -58,3 +58,11 @@ def test_frozen_statistics_are_not_noted_where_the_release_says_what_it_does(ver
     settings = settle_settings("BatchNormalization", {}, find_dialect(2, version))
 
     assert notes_on(Layer("bn", "BatchNormalization", settings, trainable=False), []) == []
+
+
+def test_strides_that_keras_1_left_out_are_noted() -> None:
+    config = settle_settings("ConvLSTM2D", {"nb_filter": 2}, find_dialect(1, "1.2.2"))
+    stated = settle_settings("ConvLSTM2D", {"subsample": [2, 2]}, find_dialect(1, "1.2.2"))
+
+    assert "does not store its strides" in notes_on(Layer("c", "ConvLSTM2D", config), [])[0]
+    assert not notes_on(Layer("c", "ConvLSTM2D", stated), [])
