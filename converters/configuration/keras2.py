@@ -81,13 +81,7 @@ def settle_settings(
             value = result.get(key)
             if isinstance(value, str):
                 result[key] = KERAS2_ACTIVATIONS.get(value, value)
-    if class_name in ("LSTM", "GRU", "ConvLSTM2D") and dialect.generation < 3:
-        # Every file since Keras 2.3 states both; before, the defaults were these.
-        result.setdefault("recurrent_activation", "hard_sigmoid_keras2")
-    if class_name == "GRU" and dialect.generation < 3:
-        result.setdefault("reset_after", False)
-    if class_name == "ConvLSTM2D" and dialect.generation < 2 and "strides" not in result:
-        result["strides_left_out"] = True
+        _settle_recurrent(class_name, result, dialect)
     if class_name == "TimeDistributed" and dialect.generation < 3:
         # Where the batch is free, all time steps made one large batch (keras 2.15, layers/rnn/time_distributed.py).
         result["statistics"] = "joint"
@@ -98,6 +92,16 @@ def settle_settings(
     if class_name == "BatchNormalization":
         _settle_normalization(result, dialect)
     return result
+
+
+def _settle_recurrent(class_name: str, config: dict[str, object], dialect: Dialect) -> None:
+    if class_name in ("LSTM", "GRU", "ConvLSTM2D"):
+        # Every file since Keras 2.3 states both; before, the defaults were these.
+        config.setdefault("recurrent_activation", "hard_sigmoid_keras2")
+    if class_name == "GRU":
+        config.setdefault("reset_after", False)
+    if class_name == "ConvLSTM2D" and dialect.generation < 2 and "strides" not in config:
+        config["strides_left_out"] = True
 
 
 def backward_config(forward: Mapping[str, object], dialect: Dialect) -> dict[str, object]:
