@@ -13,6 +13,8 @@ from converters.readers.pickles import PickledObject
 
 BOX, DISCRETE, MULTI_DISCRETE, MULTI_BINARY = "Box", "Discrete", "MultiDiscrete", "MultiBinary"
 TUPLE, DICT = "Tuple", "Dict"
+MAX_PARTS = 1000
+"""Of a Tuple or Dict, with those that hold others: a pickle may hold one space in another, or in itself, again and again."""
 _UNBOUNDED = 1e30
 """Beyond this, bounds stand for "none": gym's CartPole states the largest float32."""
 
@@ -96,20 +98,32 @@ def read_space(value: object) -> Space | None:
 
 def read_parts(value: object) -> list[Space] | None:
     """Return the spaces in a Tuple or Dict, also nested ones, in the order of `tree.flatten`; None: it is neither, or has others."""
+    inner = _inner(value)
+    if inner is None:
+        return None
+    found: list[Space] = []
+    waiting = inner[::-1]
+    for _ in range(MAX_PARTS):
+        if not waiting:
+            return found
+        each = waiting.pop()
+        space, inner = read_space(each), _inner(each)
+        if space is not None:
+            found.append(space)
+        elif inner is not None:
+            waiting += inner[::-1]
+        else:
+            return None
+    return None
+
+
+def _inner(value: object) -> list[object] | None:
+    """Return what a Tuple or Dict holds."""
     kind = value.path.rpartition(".")[2] if isinstance(value, PickledObject) else ""
     inner = value.attributes.get("spaces") if isinstance(value, PickledObject) else None
     if kind == DICT and isinstance(inner, Mapping):
-        inner = [inner[key] for key in sorted(inner, key=str)]
-    if kind not in (TUPLE, DICT) or not isinstance(inner, (list, tuple)):
-        return None
-    found: list[Space] = []
-    for each in inner:
-        space = read_space(each)
-        parts = read_parts(each) if space is None else [space]
-        if parts is None:
-            return None
-        found += parts
-    return found
+        return [inner[key] for key in sorted(inner, key=str)]
+    return list(inner) if kind == TUPLE and isinstance(inner, (list, tuple)) else None
 
 
 def _whole(value: object) -> int | None:
