@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from experience.arguments import Arguments
 from experience.environments.suite import SuiteEnvironment
 from experience.episode_ring import Array, Episode
-from experience.suite_buffers import BatchArrays, Buffer
+from experience.suite_batches import BatchArrays
+from experience.suite_buffers import Buffer
 from experience.suite_logs import Averages
 from experience.value_dqn import MAX_INTENSITY
 

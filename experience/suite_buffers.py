@@ -16,11 +16,16 @@ from experience.agent import Batch
 from experience.arguments import Arguments
 from experience.buffers import ReplayMemory
 from experience.episode_ring import Array, Episode, EpisodeRing
+from experience.suite_batches import (
+    BatchArrays,
+    draw_sub_sequences,
+    gather_outcomes,
+    gather_with_totals,
+    split_stacks,
+)
 
-BatchArrays = dict[str, Array]
 HEAP_EPISODES = 10
 """Best episodes that IRCR keeps beside its buffer."""
-BRIGHTEST = np.float32(255)
 
 
 class Buffer(Protocol):
@@ -282,7 +287,7 @@ class EpisodeHeapBuffer(EpisodeBuffer):
         """
         size = batch_size or self._arguments.batch_size
         halves = [
-            _gather_with_totals(ring, ring.draw_rows(count, self._rng))
+            gather_with_totals(ring, ring.draw_rows(count, self._rng))
             for ring, count in ((self._ring, size // 2), (self._best_ring, size - size // 2))
         ]
         batch = {name: np.concatenate([half[name] for half in halves]) for name in halves[0]}
@@ -374,7 +379,7 @@ class FrameStackBuffer(EpisodeBuffer):
         """
         arguments = self._arguments
         rows = self._ring.draw_rows(batch_size or arguments.batch_size, self._rng)
-        obs, obs_next = _split_stacks(self._ring.gather_stacks(rows))
+        obs, obs_next = split_stacks(self._ring.gather_stacks(rows))
         batch = {"obs": obs, "obs_next": obs_next, **gather_outcomes(self._ring, rows)}
         if arguments.alg == "ircr":
             totals = self._ring.episode_totals(self._ring.find_episodes(rows))
@@ -385,68 +390,12 @@ class FrameStackBuffer(EpisodeBuffer):
             parts, regression = draw_sub_sequences(self._ring, count, size, self._rng)
             if not arguments.rrd_bias_correction:
                 del regression["rrd_var_coef"]
-            rrd_obs, rrd_obs_next = _split_stacks(self._ring.gather_stacks(parts))
+            rrd_obs, rrd_obs_next = split_stacks(self._ring.gather_stacks(parts))
             batch |= {"rrd_obs": rrd_obs, "rrd_obs_next": rrd_obs_next, **regression}
             batch["rrd_acts"] = self._ring.gather("action", parts)
         return batch
 
     sample = sample_batch
-
-
-def draw_sub_sequences(
-    ring: EpisodeRing, count: int, sample_size: int, rng: np.random.Generator
-) -> tuple[NDArray[np.int64], BatchArrays]:
-    """Return places (count, K) of K steps of each of `count` episodes, and what their rewards are regressed on.
-
-    Episodes are drawn in proportion to their length T, steps without replacement if there are enough of them.
-
-    Returns:
-        The places, and rrd_rews = R / T and rrd_var_coef, both (count, 1). The latter is the factor of the variance of
-        the mean of K predictions: 1 - K / T if K <= T and T > 1; 1 if K > T > 1; 0 if T = 1.
-    """
-    slots = ring.find_episodes(ring.draw_rows(count, rng))
-    lengths = ring.episode_lengths(slots)
-    steps = np.stack(
-        [
-            rng.choice(length, sample_size, replace=sample_size > length, shuffle=False)
-            for length in lengths.tolist()
-        ]
-    )
-    shortage = np.where(sample_size <= lengths, 1.0 - sample_size / lengths, 1.0)
-    coefficients = np.where(lengths > 1, shortage, 0.0)
-    means = ring.episode_totals(slots) / lengths
-    regression = {
-        "rrd_rews": means[:, None].astype(np.float32),
-        "rrd_var_coef": coefficients[:, None].astype(np.float32),
-    }
-    return ring.rows_of(slots, steps), regression
-
-
-def gather_outcomes(ring: EpisodeRing, rows: NDArray[np.int64]) -> BatchArrays:
-    """Return acts, rews (batch, 1) and done (batch, 1) at `rows`."""
-    return {
-        "acts": ring.gather("action", rows),
-        "rews": ring.gather("reward", rows)[:, None],
-        "done": ring.gather("done", rows)[:, None],
-    }
-
-
-def _gather_with_totals(ring: EpisodeRing, rows: NDArray[np.int64]) -> BatchArrays:
-    """Return transitions with the return of their episode as reward, in float64."""
-    obs, obs_next = ring.gather_pairs(rows)
-    totals = ring.episode_totals(ring.find_episodes(rows))
-    return {
-        "obs": obs,
-        "obs_next": obs_next,
-        **gather_outcomes(ring, rows),
-        "rews": totals[:, None],
-    }
-
-
-def _split_stacks(stacks: Array) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return both stacks (..., height, width, frames) in 0..1 of (..., frames + 1, height, width) in 8 bits."""
-    last = np.moveaxis(stacks, -3, -1)
-    return np.divide(last[..., :-1], BRIGHTEST), np.divide(last[..., 1:], BRIGHTEST)
 
 
 def _ring_of_vectors(arguments: Arguments) -> EpisodeRing:
