@@ -26,7 +26,7 @@ def resize_step(
         UnsupportedError: No Keras has such an interpolation.
     """
     kernel = text(layer, "interpolation", "bilinear")
-    shape = frame.shape(frame.depth, size)
+    shape = frame.shape(frame.any_channels, size)
     kwargs: dict[str, Plain] = {"size": size, "mode": "nearest-exact"}
     if kernel == "nearest":  # "nearest-exact" looks at the middles of the cells, as TensorFlow does
         return TorchStep("F.interpolate", kwargs, shape=shape)
@@ -96,7 +96,7 @@ def _ratio_step(layer: Layer, frame: Frame, size: tuple[int, int], op: str) -> T
     kwargs: dict[str, Plain] = {"size": size}
     if op == "compat.pad_to_ratio" and (value := number(layer, "fill_value", 0.0)):
         kwargs["value"] = value
-    return TorchStep(op, kwargs, shape=frame.shape(frame.depth, (None, None)))
+    return TorchStep(op, kwargs, shape=frame.shape(frame.any_channels, (None, None)))
 
 
 def _size(layer: Layer) -> tuple[int, int]:
@@ -137,7 +137,7 @@ def resizing(layer: Layer, *shapes: Shape) -> list[TorchStep]:
         steps.append(_ratio_step(layer, frame, size, "compat.pad_to_ratio"))
     antialias = flag(layer, "antialias", default=False)
     steps.append(resize_step(layer, frame, size, antialias=antialias))
-    steps = [*frame.enter(), *steps, *frame.leave(frame.depth, size)]
+    steps = [*frame.enter(), *steps, *frame.leave(frame.any_channels, size)]
     return with_type_back(layer, steps)
 
 
@@ -156,8 +156,10 @@ def center_crop(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     """Return the middle of the images; smaller images are cut to the ratio and enlarged."""
     frame, size = Frame.of(layer, shapes[0], 2), _size(layer)
     if None in frame.sizes:
-        step = TorchStep("compat.crop_middle", {"size": size}, shape=frame.shape(frame.depth, size))
-        return [*frame.enter(), step, *frame.leave(frame.depth, size)]
+        step = TorchStep(
+            "compat.crop_middle", {"size": size}, shape=frame.shape(frame.any_channels, size)
+        )
+        return [*frame.enter(), step, *frame.leave(frame.any_channels, size)]
     spare = [(found or 0) - wanted for found, wanted in zip(frame.sizes, size, strict=True)]
     if min(spare) < 0:
         return _fitted(layer, frame, size)
@@ -176,7 +178,7 @@ def _fitted(layer: Layer, frame: Frame, size: tuple[int, int]) -> list[TorchStep
         _ratio_step(layer, frame, size, "compat.crop_to_ratio"),
         resize_step(layer, frame, size),
     ]
-    return [*frame.enter(), *steps, *frame.leave(frame.depth, size)]
+    return [*frame.enter(), *steps, *frame.leave(frame.any_channels, size)]
 
 
 @layer(
@@ -236,7 +238,7 @@ def equalization_of_tiles(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     step = TorchStep("compat.equalize_tiles", kwargs)
     steps = [step]
     if not frame.channels_last:
-        last = (frame.batch, *frame.sizes, frame.depth)
+        last = (frame.batch, *frame.sizes, frame.any_channels)
         steps = [
             TorchStep("torch.permute", {"dims": (0, 2, 3, 1)}, shape=last),
             step,

@@ -23,7 +23,7 @@ def _pooling(layer: Layer, shape: Shape, rank: int, kind: str) -> list[TorchStep
     if padding == "same" and layer.config.get("theano_windows") is True:
         raise unsupported(layer, "padding", needed="valid: Theano laid its windows otherwise")
     sizes = output_sizes(frame.sizes, windows, strides, padding=padding)
-    pooled = frame.shape(frame.depth, sizes)
+    pooled = frame.shape(frame.any_channels, sizes)
     kwargs: dict[str, Plain] = {"kernel_size": compact(windows)}
     if strides != windows:
         kwargs["stride"] = compact(strides)
@@ -40,7 +40,7 @@ def _pooling(layer: Layer, shape: Shape, rank: int, kind: str) -> list[TorchStep
                 kwargs["ceil_mode"] = True
             if kind == "Avg" and max(stock.before):
                 kwargs["count_include_pad"] = False
-    return [*frame.enter(), step, *frame.leave(frame.depth, sizes)]
+    return [*frame.enter(), step, *frame.leave(frame.any_channels, sizes)]
 
 
 _SAME = {"padding": "same"}
@@ -204,9 +204,9 @@ def global_max_pooling3d(layer: Layer, *shapes: Shape) -> list[TorchStep]:
 def _adaptive(layer: Layer, shape: Shape, rank: int, kind: str) -> list[TorchStep]:
     """Return torch's adaptive module: both cut the axis at floor(i size / count) and ceil((i + 1) size / count)."""
     frame, sizes = Frame.of(layer, shape, rank), extents(layer, "output_size", rank)
-    pooled = frame.shape(frame.depth, sizes)
+    pooled = frame.shape(frame.any_channels, sizes)
     step = TorchStep(f"nn.Adaptive{kind}Pool{rank}d", {"output_size": compact(sizes)}, shape=pooled)
-    return [*frame.enter(), step, *frame.leave(frame.depth, sizes)]
+    return [*frame.enter(), step, *frame.leave(frame.any_channels, sizes)]
 
 
 _ADAPTIVE_1D = (Example({"output_size": 3}, ((7, 2),)),)

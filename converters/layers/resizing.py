@@ -138,9 +138,11 @@ def _upsampling(layer: Layer, shape: Shape, rank: int) -> list[TorchStep]:
         if None in sizes:
             raise unsupported(layer, "interpolation", needed="nearest or bilinear for a free size")
         step = resize_step(layer, frame, (sizes[0] or 0, sizes[1] or 0))
-        return with_type_back(layer, [*frame.enter(), step, *frame.leave(frame.depth, sizes)])
-    step = TorchStep("F.interpolate", kwargs, shape=frame.shape(frame.depth, sizes))
-    return with_type_back(layer, [*frame.enter(), step, *frame.leave(frame.depth, sizes)])
+        return with_type_back(
+            layer, [*frame.enter(), step, *frame.leave(frame.any_channels, sizes)]
+        )
+    step = TorchStep("F.interpolate", kwargs, shape=frame.shape(frame.any_channels, sizes))
+    return with_type_back(layer, [*frame.enter(), step, *frame.leave(frame.any_channels, sizes)])
 
 
 @layer(

@@ -25,7 +25,7 @@ class Frame:
 
     layer: Layer
     batch: int | None
-    depth: int | None  # how many channels, for rules that take any number
+    any_channels: int | None  # number of channels, for rules that take any; None: it is free
     sizes: Shape  # of the spatial axes
     channels_last: bool
 
@@ -50,9 +50,9 @@ class Frame:
     @property
     def channels(self) -> int:
         """Number of channels, for rules that must know it. Raises UnsupportedError if it is free."""
-        if self.depth is None:
+        if self.any_channels is None:
             raise unsupported(self.layer, "data_format", needed="a known number of channels")
-        return self.depth
+        return self.any_channels
 
     @property
     def rank(self) -> int:
@@ -75,7 +75,9 @@ class Frame:
             return []
         order = (0, self.rank + 1, *range(1, self.rank + 1))
         return [
-            TorchStep("torch.permute", {"dims": order}, shape=self.shape(self.depth, self.sizes))
+            TorchStep(
+                "torch.permute", {"dims": order}, shape=self.shape(self.any_channels, self.sizes)
+            )
         ]
 
     def leave(self, channels: int | None, sizes: Shape) -> list[TorchStep]:

@@ -98,6 +98,6 @@ def test_unknown_data_format_is_refused() -> None:
 def test_free_number_of_channels_is_refused_where_it_is_needed() -> None:
     frame = Frame.of(Layer("conv", "Conv2D", {}), (None, 4, 5, None), 2)
 
-    assert frame.depth is None
+    assert frame.any_channels is None
     with pytest.raises(UnsupportedError, match="known number of channels"):
         _ = frame.channels
