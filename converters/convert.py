@@ -99,7 +99,8 @@ def convert(
             not say or says in code: {"activation": "relu"} (docs/rl-libraries.md); for weights with the state of an
             optimizer that they do not name, which it is: {"optimizer": "Ftrl", "beta": 0.1}.
         normalizer: for an agent of stable-baselines, the file of its `VecNormalize`; its statistics go in front.
-        to: "sb3": the agent of stable-baselines 2 as a file that stable_baselines3 opens, instead of a module.
+        to: "sb3": the agent of stable-baselines 2, or its `VecNormalize`, as a file that stable_baselines3 opens, instead of
+            a module.
         inputs: of a graph of TensorFlow (.meta, frozen .pb, SavedModel), the tensors that become the arguments of
             `forward`, by TensorFlow's names ("s:0") or a signature's; a mapping gives them other names. By default
             those of the signature, else the placeholders that the outputs need.
@@ -242,7 +243,7 @@ def _convert_agent(
     report: ConversionReport
     if kind == SB3:
         library = importlib.import_module("converters.stable_baselines3.convert")
-        target = _destination(source, destination, library.SUFFIX)
+        target = _destination(source, destination, library.suffix_of(checkpoint))
         report = library.convert_to_sb3(checkpoint, source, target, force=force)
     else:
         own_agents = importlib.import_module("converters.into.library_agents")

@@ -78,6 +78,33 @@ def test_the_same_file_gives_the_same_bytes(library: Any, tmp_path: Path) -> Non
     assert len(digests) == 1
 
 
+def test_normalizers_go_along_as_files_of_their_own(library: Any, tmp_path: Path) -> None:
+    gymnasium = pytest.importorskip("gymnasium")
+    vectors = pytest.importorskip("stable_baselines3.common.vec_env")
+    case = FIXTURES / "sb_ppo2_pendulum_vecnorm"
+    agent, normalizer = tmp_path / "new.zip", tmp_path / "normalizer.pkl"
+    with pytest.raises(UnsupportedError, match="VecNormalize in a file of its own") as caught:
+        torchward.convert(case / "model.zip", agent, normalizer=case / "vecnormalize.pkl", to="sb3")
+    assert "convert vecnormalize.pkl --to sb3" in (caught.value.hint or "")
+
+    torchward.convert(case / "model.zip", agent, to="sb3")
+    report = torchward.convert(case / "vecnormalize.pkl", normalizer, to="sb3")
+    torchward.convert(case / "vecnormalize.pkl", tmp_path / "again.pkl", to="sb3")
+    environment = gymnasium.Env()
+    environment.observation_space = gymnasium.spaces.Box(-8.0, 8.0, (3,), np.float32)
+    environment.action_space = gymnasium.spaces.Box(-2.0, 2.0, (1,), np.float32)
+    loaded = vectors.VecNormalize.load(normalizer, vectors.DummyVecEnv([lambda: environment]))
+    model = library.PPO.load(agent, env=loaded)
+
+    with np.load(case / "expected.npz") as expected:
+        normalized = model.env.normalize_obs(expected["raw_obs"])
+        np.testing.assert_allclose(normalized, expected["normalized_obs"], rtol=1e-6)
+    assert not report.ignored
+    assert loaded.obs_rms.count > 1
+    assert loaded.action_space == environment.action_space
+    assert normalizer.read_bytes() == (tmp_path / "again.pkl").read_bytes()
+
+
 @pytest.mark.parametrize("dueling", [False, True], ids=["single", "dueling"])
 def test_dqn_keeps_its_values(dueling: bool, library: Any, tmp_path: Path) -> None:
     path, _ = write_dqn(tmp_path, dueling=dueling, with_norm=False)

@@ -16,6 +16,7 @@ from converters.readers import read_checkpoint
 from converters.stacks import assume_stack
 
 NORMALIZER = "vec-normalize"
+_OF_OBSERVATIONS = ("norm_obs", "clip_obs", "epsilon")
 STATED = "stated"
 """Key of a converted file's metadata: what the user stated, so that `verify` plans the same."""
 
@@ -67,11 +68,16 @@ def with_statements(
     return _normalized(replace(checkpoint, agent=facts), normalizer, limits)
 
 
+def is_normalizer(checkpoint: Checkpoint) -> bool:
+    """Tell whether a file holds the statistics of `VecNormalize`."""
+    return checkpoint.agent is not None and checkpoint.agent.library == NORMALIZER
+
+
 def _normalized(checkpoint: Checkpoint, normalizer: Path, limits: Limits) -> Checkpoint:
     """Return an agent with the statistics of its observations among its variables."""
     found = read_checkpoint(normalizer, limits=limits)
     facts = checkpoint.agent or AgentFacts("")
-    if found.agent is None or found.agent.library != NORMALIZER:
+    if found.agent is None or not is_normalizer(found):
         msg = f"{normalizer.name}: holds no statistics of VecNormalize"
         raise MismatchError(msg, hint="the file that VecNormalize.save wrote beside the agent")
     if not is_used(found.agent.settings):
@@ -82,7 +88,8 @@ def _normalized(checkpoint: Checkpoint, normalizer: Path, limits: Limits) -> Che
         for entry in found.layers
         if entry.path == "observation" and set(entry.arrays) <= {"mean", "var"}
     ]
-    settings = {**facts.settings, **found.agent.settings}
+    said = {key: value for key, value in found.agent.settings.items() if key in _OF_OBSERVATIONS}
+    settings = {**facts.settings, **said}
     return replace(
         checkpoint,
         layers=[*checkpoint.layers, *layers],

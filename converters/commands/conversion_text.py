@@ -129,7 +129,8 @@ def format_next_step(
     if report.agent is None and not find_writer(report.format).trains:
         return []  # nothing that `verify` reads
     if report.agent is not None:
-        step = f'{report.agent["loader"]}.load("{written}")'
+        further = report.agent.get("further_argument")
+        step = f'{report.agent["loader"]}.load("{written}"{f", {further}" if further else ""})'
     elif own_module:
         step = (
             f'net.load_state_dict(torch.load("{written}", weights_only=True)["model_state_dict"])'

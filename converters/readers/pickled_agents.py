@@ -179,6 +179,12 @@ def stable_baselines_pair(found: Pickle, limits: Limits) -> Content | None:
     )
 
 
+_SAID_BY_NORMALIZERS = (
+    *("norm_obs", "norm_reward", "clip_obs", "clip_reward", "epsilon", "gamma"),
+    *("observation_space", "action_space"),
+)
+
+
 def vec_normalize(found: Pickle, limits: Limits) -> Content | None:
     """Statistics of stable-baselines' `VecNormalize`: of `save`, or those that `save_running_average` wrote."""
     value = found.value
@@ -196,11 +202,7 @@ def vec_normalize(found: Pickle, limits: Limits) -> Content | None:
             info = array_info(f"{name}/{part}", parts.get(part))
             if info is not None:
                 arrays[info.name] = info
-    settings: dict[str, object] = {
-        key: facts[key]
-        for key in ("norm_obs", "clip_obs", "clip_reward", "epsilon", "gamma")
-        if key in facts
-    }
+    settings = {key: facts[key] for key in _SAID_BY_NORMALIZERS if key in facts}
     if "observation/mean" not in arrays or "observation/var" not in arrays:
         msg = "has no statistics of observations"
         raise UnsupportedError(msg)

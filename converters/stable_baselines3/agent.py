@@ -70,6 +70,7 @@ _WITHOUT = {
     "ACER": "stable_baselines3 has no ACER",
     "GAIL": "stable_baselines3 has no GAIL",
 }
+_NORMALIZER_HINT = "leave --normalizer out, and convert its file by itself: torchward convert vecnormalize.pkl --to sb3"
 _TO_FILE = "leave --to out: torchward.load makes a module of the file that acts the same"
 
 
@@ -187,9 +188,8 @@ class _Planner:
         elif self.activation not in ACTIVATIONS:
             reason = f"torch.nn has no activation that computes what {self.activation} does"
         elif "vecnormalize/mean" in self.arrays:
-            reason = (
-                "stable_baselines3 keeps VecNormalize in a file of its own, which is not written"
-            )
+            reason = "stable_baselines3 keeps VecNormalize in a file of its own"
+            raise UnsupportedError(reason, hint=_NORMALIZER_HINT)
         elif self._images():
             reason = reason_against(self.arrays, self.policy, self.family)
         if reason is not None:

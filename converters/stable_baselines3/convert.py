@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from converters.agents.statements import is_normalizer
 from converters.checkpoint import Checkpoint
 from converters.errors import UnsupportedError, VerificationError, placed
 from converters.live.acting import ConvertedAgent
@@ -20,12 +21,12 @@ from converters.plan import plan_conversion
 from converters.planned import Plan
 from converters.report import ConversionReport, make_report
 from converters.stable_baselines3.agent import Counterpart, plan_counterpart
+from converters.stable_baselines3.normalizer import LOADER, normalizer_bytes
 from converters.stable_baselines3.write import Model, build_model, model_bytes, sample_observations
 from converters.verification import relative_difference
 from converters.writers.output_file import OutputFile, check_outputs
 
 FORMAT = "sb3"
-SUFFIX = "_sb3.zip"
 COMPARED = 256
 """Observations on which both agents must act alike before anything is written."""
 TOLERANCE = 1e-4
@@ -38,40 +39,52 @@ CLOSE = 1e-4
 def convert_to_sb3(
     checkpoint: Checkpoint, source: Path, target: Path, *, force: bool
 ) -> ConversionReport:
-    """Write the agent of a checkpoint as a file that `stable_baselines3.<Algorithm>.load` opens.
+    """Write an agent as a file that `stable_baselines3.<Algorithm>.load` opens, a `VecNormalize` as one for its `load`.
 
     Args:
-        checkpoint: of an agent of stable-baselines 2.
+        checkpoint: of an agent of stable-baselines 2, or of its `VecNormalize`.
         source: its file.
         target: where to.
         force: replace an existing output.
 
     Raises:
         UnsupportedError: The agent has no counterpart, or stable_baselines3 is not installed.
-        VerificationError: The new agent acts otherwise; nothing was written.
+        VerificationError: The new agent acts otherwise, the new wrapper normalizes otherwise; nothing was written.
     """
     report_path = target.with_name(f"{target.name}.json")
     check_outputs([target, report_path], source, force=force)
     with placed(checkpoint.provenance.file):
-        agent = plan_counterpart(checkpoint)
-        plan = plan_conversion(checkpoint)
-        model = build_model(agent)
-        compared = compare_actions(plan, agent, model)
-    notes = (*plan.notes, *agent.notes, compared)
-    plan = replace(plan, notes=notes)
+        if is_normalizer(checkpoint):
+            plan = plan_conversion(checkpoint)
+            data, compared = normalizer_bytes(checkpoint, plan)
+            summary = {"class": "VecNormalize", "loader": LOADER, "further_argument": "venv"}
+            notes = [*plan.notes, compared]
+            plan = replace(plan, ignored=())  # all statistics go along
+        else:
+            agent = plan_counterpart(checkpoint)
+            plan = plan_conversion(checkpoint)
+            model = build_model(agent)
+            notes = [*plan.notes, *agent.notes, compare_actions(plan, agent, model)]
+            data = model_bytes(model)
+            loader = f"stable_baselines3.{agent.algorithm}"
+            summary = {"class": agent.algorithm, "loader": loader}
+    plan = replace(plan, notes=tuple(notes))
     with contextlib.ExitStack() as stack:
         output = stack.enter_context(OutputFile(target))
-        output.write(model_bytes(model))
+        output.write(data)
         output.finish()
         report = make_report(checkpoint, plan, format=FORMAT)
-        loader = f"stable_baselines3.{agent.algorithm}"
-        summary = {"class": agent.algorithm, "optimizers": "none", "loader": loader}
-        report = replace(report, agent=summary)
+        report = replace(report, agent={**summary, "optimizers": "none"})
         report = report.with_output(target.name, output.sha256, output.size)
         beside = stack.enter_context(OutputFile(report_path)).with_text(report.to_text())
         for file in (output, beside):
             file.commit()
     return report
+
+
+def suffix_of(checkpoint: Checkpoint) -> str:
+    """Return what the name of the output ends with, if the user names none."""
+    return "_sb3.pkl" if is_normalizer(checkpoint) else "_sb3.zip"
 
 
 def compare_actions(plan: Plan, agent: Counterpart, model: Model) -> str:

@@ -64,16 +64,10 @@ def build_model(agent: Counterpart) -> Model:
     """Return the model of stable_baselines3 with the agent's weights.
 
     Raises:
-        UnsupportedError: The library is not installed.
+        UnsupportedError: stable_baselines3 is not installed.
         MismatchError: Weights and model do not belong together.
     """
-    try:
-        with _without_tensorflow():
-            library = importlib.import_module("stable_baselines3")
-    except ImportError as error:
-        msg = "stable_baselines3 is not installed, which --to sb3 writes its files with"
-        raise UnsupportedError(msg, hint=_HINT) from error
-    algorithm = getattr(library, agent.algorithm)
+    algorithm = getattr(import_library(), agent.algorithm)
     arguments = dict(agent.arguments)
     kept = {"buffer_size": arguments.pop("buffer_size", None)}
     if agent.algorithm in ("DQN", "SAC", "TD3", "DDPG"):
@@ -87,7 +81,7 @@ def build_model(agent: Counterpart) -> Model:
         **arguments,
     )
     model.observation_space = _observation_space(agent)
-    model.action_space = _space(agent.action)
+    model.action_space = gymnasium_space(agent.action)
     model.n_envs = 1
     model.env = _Spaces(model.action_space)
     model._setup_model()
@@ -96,6 +90,16 @@ def build_model(agent: Counterpart) -> Model:
         model.buffer_size = kept["buffer_size"]
     _fill(model, agent)
     return model
+
+
+def import_library() -> ModuleType:
+    """Return stable_baselines3. Raises UnsupportedError if it is not installed."""
+    try:
+        with _without_tensorflow():
+            return importlib.import_module("stable_baselines3")
+    except ImportError as error:
+        msg = "stable_baselines3 is not installed, which --to sb3 writes its files with"
+        raise UnsupportedError(msg, hint=_HINT) from error
 
 
 @contextlib.contextmanager
@@ -163,7 +167,7 @@ def _activation(name: str) -> object:
 
 def _observation_space(agent: Counterpart) -> object:
     """Return the space as the library's models have it: images with their channels first."""
-    space = _space(agent.observation)
+    space = gymnasium_space(agent.observation)
     if agent.policy != "CnnPolicy":
         return space
     wrapper = importlib.import_module(
@@ -172,7 +176,8 @@ def _observation_space(agent: Counterpart) -> object:
     return cast("object", wrapper.transpose_space(space))
 
 
-def _space(space: Space) -> object:
+def gymnasium_space(space: Space) -> object:
+    """Return the space as Gymnasium has it. Raises UnsupportedError for a box without bounds."""
     spaces = importlib.import_module("gymnasium.spaces")
     if space.kind == DISCRETE:
         return cast("object", spaces.Discrete(space.sizes[0]))
