@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from converters.agents.spaces import Space, read_space
 from converters.checkpoint import Checkpoint
-from converters.errors import UnsupportedError, VerificationError
+from converters.errors import MismatchError, UnsupportedError, VerificationError
 from converters.live.build import build_planned
 from converters.planned import Plan
 from converters.stable_baselines3.write import gymnasium_space, import_library
@@ -36,6 +36,7 @@ def normalizer_bytes(checkpoint: Checkpoint, plan: Plan) -> tuple[bytes, str]:
 
     Raises:
         UnsupportedError: stable_baselines3 is not installed, or the file does not say what observations and actions are.
+        MismatchError: The statistics are for other observations.
         VerificationError: The new wrapper normalizes otherwise.
     """
     wrapper = _build(checkpoint)
@@ -54,22 +55,35 @@ def _build(checkpoint: Checkpoint) -> Any:  # noqa: ANN401  a wrapper of stable_
     environment = gymnasium.Env()
     environment.observation_space = gymnasium_space(_space(settings, "observation_space"))
     environment.action_space = gymnasium_space(_space(settings, "action_space"))
-    names = ("norm_obs", "norm_reward", "clip_obs", "clip_reward", "gamma", "epsilon")
-    given = {name: settings[name] for name in names if name in settings}
-    wrapper = vectors.VecNormalize(vectors.DummyVecEnv([lambda: environment]), **given)
-    arrays = {name: info for layer in checkpoint.layers for name, info in _named(layer).items()}
+    wrapper = vectors.VecNormalize(vectors.DummyVecEnv([lambda: environment]), **_numbers(settings))
+    arrays = {
+        f"{layer.path}/{part}": info
+        for layer in checkpoint.layers
+        for part, info in layer.arrays.items()
+    }
     for attribute, name in _STATISTICS.items():
-        statistics = getattr(wrapper, attribute, None)
+        statistics = getattr(wrapper, attribute)
         for part in ("mean", "var", "count"):
-            found = arrays.get(f"{name}/{part}")
-            if statistics is not None and found is not None:
-                value = np.asarray(found.read(), np.float64)
-                setattr(statistics, part, float(value) if part == "count" else value.copy())
+            found, needed = arrays.get(f"{name}/{part}"), np.shape(getattr(statistics, part))
+            if found is None:
+                continue
+            if found.shape != needed:
+                msg = f"array '{found.name}' is of shape {found.shape}; needed {needed}, that of its observation_space"
+                raise MismatchError(msg)
+            value = np.asarray(found.read(), np.float64)
+            setattr(statistics, part, float(value) if part == "count" else value.copy())
     return wrapper
 
 
-def _named(layer: Any) -> Mapping[str, Any]:  # noqa: ANN401
-    return {f"{layer.path}/{part}": info for part, info in layer.arrays.items()}
+def _numbers(settings: Mapping[str, object]) -> dict[str, object]:
+    """Return the arguments of the wrapper that the file states. Raises UnsupportedError if one is no number."""
+    names = ("norm_obs", "norm_reward", "clip_obs", "clip_reward", "gamma", "epsilon")
+    given = {name: settings[name] for name in names if name in settings}
+    for name, value in given.items():
+        if not isinstance(value, (bool, int, float, np.number)):
+            msg = f"its {name} is no number"
+            raise UnsupportedError(msg)
+    return given
 
 
 def _space(settings: Mapping[str, object], name: str) -> Space:
