@@ -36,6 +36,7 @@ def flatten(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     examples=(
         Example({"target_shape": (3, 2)}, ((6,),)),
         Example({"target_shape": (-1, 2)}, ((3, 4),)),
+        Example({"target_shape": (1, 1, -1)}, ((4,),)),
     ),
     numbers="kept",
 )
@@ -51,6 +52,16 @@ def reshape(layer: Layer, *shapes: Shape) -> list[TorchStep]:
         steps.append(TorchStep("torch.flatten", {"start_dim": 1}, shape=(shapes[0][0], total)))
     if len(sizes) == 1:
         return steps
+    if len(sizes) > 2 and all(size == 1 for size in sizes[:-1]):
+        # Channels of images of one pixel: written as torch has them, so that their move cancels with the images'.
+        count, ones = sizes[-1], result[1:-1]
+        front = (shapes[0][0], result[-1], *ones)
+        back = (0, *range(2, len(result)), 1)
+        return [
+            *steps,
+            TorchStep("torch.unflatten", {"dim": 1, "sizes": (count, *sizes[:-1])}, shape=front),
+            TorchStep("torch.permute", {"dims": back}, shape=result),
+        ]
     return [*steps, TorchStep("torch.unflatten", {"dim": 1, "sizes": sizes}, shape=result)]
 
 

@@ -23,7 +23,10 @@ ELEMENTWISE = frozenset(
         *("nn.Dropout", "F.relu", "F.relu6", "F.leaky_relu", "F.elu", "F.celu", "F.selu", "F.gelu"),
         *("F.silu", "F.mish", "F.softplus", "F.softsign", "F.hardsigmoid", "F.hardswish"),
         *("F.hardtanh", "F.hardshrink", "F.softshrink", "F.tanhshrink", "F.logsigmoid"),
+        *("nn.AlphaDropout", "compat.GaussianNoise", "compat.GaussianDropout"),
         *("torch.tanh", "torch.sigmoid", "torch.exp", "compat.relu", "compat.thresholded_relu"),
+        *("torch.abs", "torch.sqrt", "torch.square", "torch.neg", "torch.log", "torch.clamp"),
+        *("operator.truediv", "operator.pow"),
         *("compat.hard_sigmoid_keras2", "compat.squareplus", "compat.sparse_plus"),
         *("compat.sparse_sigmoid", "operator.add", "operator.sub", "operator.mul"),
         *("compat.average", "compat.maximum", "compat.minimum"),
@@ -36,9 +39,13 @@ ALONG_ONE_AXIS = {
     "F.glu": "dim",
     "torch.cat": "dim",
     "compat.BatchNorm": "axis",
+    "compat.unit_length": "dim",
 }
 """The argument that names the axis; it follows the axis to where it lies now."""
-REDUCTIONS = frozenset({"torch.mean", "torch.amax"})
+ALONG_SEVERAL_AXES = {"compat.SharedDropout": "axes", "compat.SharedAlphaDropout": "axes"}
+"""Arguments that name axes, counted from the front."""
+REDUCTIONS = frozenset({"torch.mean", "torch.sum", "torch.amax", "torch.amin"})
+_WHOLE: Plain = ("slice", None, None, None)  # of an axis
 
 
 @dataclass(slots=True)
@@ -110,9 +117,17 @@ class _Walk:
             key = ALONG_ONE_AXIS[step.op]
             axis = kwargs.get(key, -1)
             return ({**kwargs, key: order[axis]}, order) if isinstance(axis, int) else None
+        if step.op in ALONG_SEVERAL_AXES and step.attribute not in self.shared:
+            key = ALONG_SEVERAL_AXES[step.op]
+            axes = kwargs[key]
+            moved = tuple(sorted(order[int(axis)] for axis in axes))  # type: ignore[arg-type, union-attr]
+            return {**kwargs, key: moved}, order
         if step.op == "F.pad" and isinstance(pads := kwargs["pad"], tuple):
             return {**kwargs, "pad": moved_pads(pads, order)}, order
-        if step.op in REDUCTIONS:
+        if step.op == "operator.getitem" and isinstance(index := kwargs["index"], tuple):
+            cut = _moved_slices(index, order)
+            return None if cut is None else ({**kwargs, "index": cut}, order)
+        if step.op in REDUCTIONS and kwargs.get("dim") is not None:
             return _reduced(kwargs, order)
         return None
 
@@ -127,6 +142,14 @@ def moved_pads(pads: tuple[Plain, ...], order: Order) -> tuple[Plain, ...]:
     return tuple(
         size for axis in range(rank - 1, first - 1, -1) for size in by_axis.get(axis, (0, 0))
     )
+
+
+def _moved_slices(index: tuple[Plain, ...], order: Order) -> tuple[Plain, ...] | None:
+    """Return the slices of the value that is not moved; None if the index takes axes away or adds some."""
+    if not all(isinstance(item, tuple) for item in index):
+        return None
+    by_axis = dict(zip(order, index, strict=False))
+    return tuple(by_axis.get(axis, _WHOLE) for axis in range(max(by_axis, default=-1) + 1))
 
 
 def _reduced(kwargs: Mapping[str, Plain], order: Order) -> tuple[Mapping[str, Plain], Order]:
@@ -165,4 +188,33 @@ def settle_channels(
         else:
             walk.apply(step, origin)
     last = origins[-1]
-    return walk.steps, walk.origins, tuple(walk.in_order(value, last) for value in outputs)
+    names = tuple(walk.in_order(value, last) for value in outputs)
+    return *_with_kept_axes(walk.steps, walk.origins, names), names
+
+
+def _with_kept_axes(
+    steps: Sequence[Step], origins: Sequence[Path], outputs: Sequence[str]
+) -> tuple[list[Step], list[Path]]:
+    """Return the steps with reductions that keep their axes where an `unflatten` puts them back at once."""
+    uses = Counter([*(value for step in steps for value in step.inputs), *outputs])
+    made = {step.output: place for place, step in enumerate(steps) if step.op in REDUCTIONS}
+    found: list[Step | None] = list(steps)
+    for place, step in enumerate(steps):
+        before = made.get(step.inputs[0]) if step.op == "torch.unflatten" else None
+        if before is None or uses[step.inputs[0]] > 1:
+            continue
+        reduced, sizes = steps[before], step.kwargs["sizes"]
+        axes = reduced.kwargs.get("dim")
+        if (
+            isinstance(axes, tuple)
+            and isinstance(sizes, tuple)
+            and axes == tuple(range(2, 2 + len(axes)))
+            and sizes[1:] == (1,) * len(axes)
+            and step.kwargs["dim"] == 1
+            and not reduced.kwargs.get("keepdim", False)
+            and reduced.blocks == step.blocks
+        ):
+            kwargs = {**reduced.kwargs, "keepdim": True}
+            found[before], found[place] = replace(reduced, output=step.output, kwargs=kwargs), None
+    kept = [(step, origin) for step, origin in zip(found, origins, strict=True) if step]
+    return [step for step, _ in kept], [origin for _, origin in kept]

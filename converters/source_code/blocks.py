@@ -6,12 +6,12 @@ layers; whoever called them calls them there. Blocks that differ in nothing but 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from converters.architecture import Architecture, Step
 from converters.names import class_identifier, taken_names, unique
+from converters.passes.blocks import numberless
 from converters.registry import Plain
 from converters.source_code.statements import Item
 from converters.targets import TARGETS
@@ -244,7 +244,7 @@ class _Arrangement:
         return Body(name, all_entries[0], items, first.inputs, outputs, parameters, named)
 
     def _class_name(self, block: str) -> str:
-        base = class_identifier(re.sub(r"\d+", "", block), default="Block")
+        base = class_identifier(numberless(block), default="Block")
         name, number = base, 2
         while name in self.taken:
             name, number = f"{base}{number}", number + 1

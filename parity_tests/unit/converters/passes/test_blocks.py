@@ -56,6 +56,56 @@ def test_what_does_not_repeat_stays_as_it_is(steps: list[Step]) -> None:
     assert found == steps
 
 
+def gated(name: str, taken: str) -> list[Step]:
+    """Return two dense layers of one block, and their product, which has a name of its own."""
+    sizes = {"in_features": 4, "out_features": 4}
+    return [
+        Step("nn.Linear", (taken,), f"{name}_gate", f"{name}_gate", sizes, ("weight", "bias")),
+        Step("nn.Linear", (taken,), f"{name}_up", f"{name}_up", sizes, ("weight", "bias")),
+        Step("operator.mul", (f"{name}_gate", f"{name}_up"), f"multiply_{name}"),
+        Step("nn.Linear", (f"multiply_{name}",), name, f"{name}_down", sizes, ("weight", "bias")),
+    ]
+
+
+def test_function_between_layers_of_a_block_belongs_to_it() -> None:
+    steps = [*gated("layer_1", "x"), *gated("layer_2", "layer_1")]
+
+    found, _ = name_blocks(steps, origins(steps), {})
+
+    assert [step.blocks for step in found] == [(("layer_1", 0),)] * 4 + [(("layer_2", 0),)] * 4
+
+
+def test_function_between_layers_that_others_use_too_keeps_them_apart() -> None:
+    steps = [
+        *gated("layer_1", "x"),
+        *gated("layer_2", "layer_1"),
+        Step("operator.add", ("layer_2", "multiply_layer_1"), "sum"),
+    ]
+
+    found, _ = name_blocks(steps, origins(steps), {})
+
+    assert found == steps
+
+
+def test_move_of_axes_before_a_block_stays_outside() -> None:
+    moved = Step("torch.permute", ("x",), "moved", kwargs={"dims": (0, 2, 1)})
+    steps = [moved, *block("block_1", "moved", 4), *block("block_2", "block_1", 4)]
+    paths = origins(steps)
+    paths[0] = paths[1]
+
+    found, _ = name_blocks(steps, paths, {})
+
+    assert [bool(step.blocks) for step in found] == [False] + [True] * 6
+
+
+def test_letter_behind_the_number_counts_on() -> None:
+    steps = [*block("block1a", "x", 4), *block("block1b", "block1a", 5)]
+
+    found, _ = name_blocks(steps, origins(steps), {})
+
+    assert [step.blocks[0][0] for step in found] == ["block1a"] * 3 + ["block1b"] * 3
+
+
 def test_layer_that_others_call_too_stays_outside() -> None:
     steps = [*block("block_1", "x", 4), *block("block_2", "block_1", 4)]
     again = Step("nn.Linear", ("block_2",), "y", "block_1_1_dense", state=("weight", "bias"))

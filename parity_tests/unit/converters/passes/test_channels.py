@@ -15,6 +15,7 @@ from converters.passes.channels import moved_pads, settle_channels
 from converters.registry import Plain
 
 FRONT, BACK = (0, 3, 1, 2), (0, 2, 3, 1)
+WHOLE = ("slice", None, None, None)
 
 
 def permute(source: str, output: str, dims: tuple[int, ...]) -> Step:
@@ -88,6 +89,13 @@ def test_moves_that_cancel_are_taken_out() -> None:
         function("operator.add", "a", "a", to="b"),
         function("operator.add", "a", "a", "a", to="b"),
         function("torch.cat", "a", "a", to="b", dim=-1),
+        function("torch.sum", "a", to="b", dim=-1),
+        function("torch.square", "a", to="b"),
+        function("operator.getitem", "a", to="b", index=(WHOLE, ("slice", 1, -1, None))),
+        function(
+            "operator.getitem", "a", to="b", index=(WHOLE, WHOLE, WHOLE, ("slice", 0, 2, None))
+        ),
+        function("operator.getitem", "a", to="b", index=(WHOLE, 0)),
         Step("compat.BatchNorm", ("a",), "b", "norm", {"num_features": 3, "axis": 3}, ()),
     ],
     ids=lambda value: value.op if isinstance(value, Step) else None,
@@ -103,6 +111,46 @@ def test_values_stay_the_same_across_every_kind_of_operation(
     settled = assert_same_values([permute("x", "a", dims), step], "b")
 
     assert len(settled) <= 2
+
+
+def test_axes_with_one_draw_follow_the_move() -> None:
+    kwargs: dict[str, Plain] = {"p": 0.5, "axes": (1, 2)}
+    drop = Step("compat.SharedDropout", ("b",), "c", "drop", kwargs)
+
+    settled, _ = settle([permute("x", "b", BACK), drop, permute("c", "d", FRONT)], "d")
+
+    assert [step.kwargs["axes"] for step in settled] == [(2, 3)]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "kept"),
+    [((4, 1, 1), True), ((1, 4, 1), False), ((2, 2, 1), False), ((4, 1, 1, 1), False)],
+    ids=["pixel", "channels in the middle", "two axes", "one axis more"],
+)
+def test_axes_that_are_put_back_at_once_are_kept(sizes: tuple[int, ...], kept: bool) -> None:
+    steps = [
+        function("torch.mean", "x", to="b", dim=(2, 3)),
+        function("torch.unflatten", "b", to="c", dim=1, sizes=sizes),
+        permute("c", "d", BACK if len(sizes) == 3 else (0, 1, 2, 4, 3)),
+    ]
+
+    settled = assert_same_values(steps, "d")
+
+    assert ("unflatten" not in operations(settled)) == kept
+
+
+def test_mean_that_others_use_too_keeps_its_axes_away() -> None:
+    steps = [
+        function("torch.mean", "x", to="b", dim=(2, 3)),
+        function("torch.unflatten", "b", to="c", dim=1, sizes=(4, 1, 1)),
+        function("torch.amax", "b", to="d", dim=1),
+        function("operator.add", "c", "d", to="e"),
+        permute("e", "f", BACK),
+    ]
+
+    settled, _ = settle(steps, "f")
+
+    assert "unflatten" in operations(settled)
 
 
 def test_order_that_an_operation_needs_is_made_once() -> None:
