@@ -20,7 +20,8 @@ Source = Annotated[
 Architecture = Annotated[
     Path | None,
     typer.Option(
-        help="Model configuration (JSON) for files with weights only.", show_default=False
+        help="For weights alone: the model's configuration (JSON, YAML), or a whole model that has it.",
+        show_default=False,
     ),
 ]
 Rules = Annotated[

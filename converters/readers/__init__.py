@@ -51,8 +51,8 @@ def read_checkpoint(
 
     Args:
         path: the file, or the folder or prefix of a format of several files. Nothing that a file names is opened.
-        architecture: a JSON configuration (`to_json`, `config.json`), needed for files with weights only; it
-            wins over a configuration inside the file and is recorded in the provenance.
+        architecture: a configuration (`to_json`, `to_yaml`, `get_config`), or a whole model that has one, needed for
+            files with weights only; it wins over a configuration inside the file and is recorded in the provenance.
         limits: bounds on what a file may ask for.
 
     Raises:
@@ -62,17 +62,56 @@ def read_checkpoint(
     """
     # Here and not above: `hdf5.processes`, in this package, starts a child before numpy is imported.
     from converters.readers.files.foreign import describe_foreign
-    from converters.readers.files.keras_settings import read_architecture
+
+    limits = limits or Limits()
+    source, reader = _open(path, limits)
+    if reader is None:
+        raise describe_foreign(source)
+    given = _given_architecture(architecture, limits) if architecture else None
+    return reader.read(source, given, limits)
+
+
+def _open(path: Path, limits: Limits) -> tuple[Source, Reader | None]:
+    """Return the opened file with the reader of its format; None: it is of no known one."""
     from converters.readers.files.places import main_file
     from converters.readers.files.source import Source
 
-    limits = limits or Limits()
     main = path
     with contextlib.suppress(OSError, ValueError):  # said in one place, when the file is opened
         main = main_file(path)
     source = Source(path, main)
-    for reader in readers():
-        if reader.recognizes(source, limits):
-            given = read_architecture(architecture, limits) if architecture else None
-            return reader.read(source, given, limits)
-    raise describe_foreign(source)
+    return source, next((each for each in readers() if each.recognizes(source, limits)), None)
+
+
+def _given_architecture(path: Path, limits: Limits) -> Architecture:
+    """Return the configuration in a file of its own, or of a whole model, whose weights are left where they are.
+
+    Raises:
+        UnreadableFileError: It has none.
+    """
+    from converters.errors import UnreadableFileError
+    from converters.readers.files.keras_settings import (
+        given_details,
+        parse_architecture,
+        read_architecture,
+    )
+
+    found = None if path.is_dir() else read_architecture(path, limits)
+    if found is not None:
+        return found
+    source, reader = _open(path, limits)
+    model = None if reader is None else reader.read(source, None, limits)
+    stored = None if model is None else model.stored
+    if model is None or stored is None or stored.configuration is None:
+        message = f"{source.name}: is not a model configuration in JSON or YAML, nor a Keras file that has one."
+        raise UnreadableFileError(
+            message, hint="Write one with: open('config.json', 'w').write(model.to_json())"
+        )
+    return parse_architecture(
+        stored.configuration,
+        source.name,
+        limits,
+        generation=model.provenance.generation,
+        version=stored.version,
+        details=given_details(source.name, model.provenance.sha256),
+    )

@@ -129,22 +129,43 @@ def parse_architecture(
     return Architecture(text, config, file, generation, details or {}, version)
 
 
-def read_architecture(path: Path, limits: Limits) -> Architecture:
-    """Return the configuration in a file of its own, JSON or YAML. Raises UnreadableFileError, UnsafeFileError."""
+def read_architecture(path: Path, limits: Limits) -> Architecture | None:
+    """Return the configuration in a file of its own, JSON or YAML; None for a file that is neither.
+
+    Raises:
+        UnreadableFileError, UnsafeFileError: The text is no model configuration, or out of bounds.
+    """
     source = Source(path)
-    is_json = source.prefix.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{")
+    is_json = source.prefix.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"{", b"["))
     if not is_json and not _YAML.search(source.prefix):
-        message = f"{source.name}: is not a model configuration in JSON or YAML."
-        raise UnreadableFileError(
-            message, hint="Write one with: open('config.json', 'w').write(model.to_json())"
-        )
+        return None
     data = source.file.read(0, limits.max_json_bytes + 1)
     text = decode_text(data, source.name, "model configuration")
-    if not is_json:
-        with placed(source.name):
-            text = _as_json(parse_yaml(text, what="model configuration", limits=limits))
-    details = {"architecture": path.name, "architecture_sha256": hashlib.sha256(data).hexdigest()}
+    with placed(source.name):
+        parse = parse_json if is_json else parse_yaml
+        value = parse(text, what="model configuration", limits=limits)
+        whole = _with_class(value)
+        if whole is not value or not is_json:
+            text = _as_json(whole)
+    details = given_details(path.name, hashlib.sha256(data).hexdigest())
     return parse_architecture(text, source.name, limits, details=details)
+
+
+def given_details(file: str, sha256: str) -> dict[str, str]:
+    """Return what the provenance says of a configuration that the user gave."""
+    return {"architecture": file, "architecture_sha256": sha256}
+
+
+def _with_class(value: object) -> object:
+    """Return what `to_json` would have written for the result of `get_config`; anything else as it is."""
+    layers = value.get("layers") if isinstance(value, dict) else value
+    if not isinstance(layers, list) or (isinstance(value, dict) and "class_name" in value):
+        return value
+    functional = isinstance(value, dict) and "output_layers" in value
+    whole = {"class_name": "Functional" if functional else "Sequential", "config": value}
+    # What tells the generations apart is beside the class of each layer, too.
+    modules = [entry["module"] for entry in layers if isinstance(entry, dict) and "module" in entry]
+    return {**whole, "module": modules[0]} if modules else whole
 
 
 def _as_json(value: object) -> str:

@@ -122,9 +122,13 @@ def test_path_that_cannot_be_opened_is_one_line(tmp_path: Path, path: str) -> No
         read_checkpoint(tmp_path / path)
 
 
-def test_architecture_that_is_no_json_is_refused() -> None:
-    with pytest.raises(UnreadableFileError, match=r"model.h5: is not a model configuration"):
-        read_checkpoint(CONTAINER, architecture=WHOLE)
+def test_architecture_without_a_configuration_is_refused(tmp_path: Path) -> None:
+    text = tmp_path / "model.py"
+    text.write_text("model = keras.Sequential()\n")
+
+    for given in (CONTAINER, text):
+        with pytest.raises(UnreadableFileError, match=f"{given.name}: is not a model configurat"):
+            read_checkpoint(CONTAINER, architecture=given)
 
 
 @pytest.mark.parametrize("original", [WHOLE, CONTAINER, ARCHIVE], ids=lambda path: path.name)

@@ -243,6 +243,26 @@ def test_architecture_file_gives_weights_their_graph_and_optimizer() -> None:
     assert checkpoint.provenance.details["architecture"] == "model.json"
 
 
+@pytest.mark.parametrize("file", ["model.keras", "model.h5"])
+def test_whole_model_gives_weights_its_configuration_and_its_own_stay_unread(file: str) -> None:
+    case = FIXTURES / "k315_gru_policy"
+
+    alone = read_checkpoint(case / "model.weights.h5", architecture=case / file)
+
+    whole = read_checkpoint(case / file)
+    assert alone.graph is not None
+    assert whole.graph is not None
+    assert [layer.class_name for layer in alone.graph.layers] == [
+        layer.class_name for layer in whole.graph.layers
+    ]
+    assert {info.name for entry in alone.layers for info in entry.arrays.values()} == {
+        info.name
+        for entry in read_checkpoint(case / "model.weights.h5").layers
+        for info in entry.arrays.values()
+    }
+    assert alone.provenance.details["architecture_sha256"] == whole.provenance.sha256
+
+
 def test_architecture_file_wins_over_the_one_inside_and_is_recorded() -> None:
     other = FIXTURES / "k122_dqn" / "model.json"
 

@@ -129,12 +129,35 @@ def test_configuration_in_yaml_is_read_as_that_in_json(tmp_path: Path) -> None:
         read_architecture(tmp_path / f"config.{suffix}", Limits()) for suffix in ("json", "yaml")
     )
 
+    assert as_json is not None
+    assert as_yaml is not None
     assert (as_yaml.config, as_yaml.version) == (as_json.config, as_json.version)
     assert json.loads(as_yaml.text) == config
 
 
-def test_configuration_in_neither_is_refused(tmp_path: Path) -> None:
+def test_file_of_neither_holds_no_configuration(tmp_path: Path) -> None:
     (tmp_path / "config.txt").write_text("class: Sequential\n")
 
-    with pytest.raises(UnreadableFileError, match="is not a model configuration in JSON or YAML"):
-        read_architecture(tmp_path / "config.txt", Limits())
+    assert read_architecture(tmp_path / "config.txt", Limits()) is None
+
+
+@pytest.mark.parametrize(
+    ("config", "class_name", "generation"),
+    [
+        ([{"class_name": "Dense", "config": {}}], "Sequential", 2),
+        ({"name": "net", "layers": [{"class_name": "Dense"}]}, "Sequential", 2),
+        ({"layers": [{"module": "keras.layers"}]}, "Sequential", 3),
+        ({"layers": [{"module": "keras.layers"}], "output_layers": []}, "Functional", 3),
+    ],
+    ids=["list", "Keras 2", "Keras 3", "functional"],
+)
+def test_result_of_get_config_is_read_as_that_of_to_json(
+    tmp_path: Path, config: object, class_name: str, generation: int
+) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(config))
+
+    found = read_architecture(tmp_path / "config.json", Limits())
+
+    assert found is not None
+    assert (found.config["class_name"], found.config["config"]) == (class_name, config)
+    assert found.generation == generation
