@@ -6,9 +6,12 @@ runs after it and uses one of them sees no mask.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
 
-from converters.graph import Call, Graph
+from converters.graph import Call, Graph, TensorRef
 
 TAKES_MASKS = "MultiHeadAttention"
 """The class that takes masks away."""
@@ -34,20 +37,44 @@ def depths(graph: Graph) -> dict[Place, int]:
     return found
 
 
-def in_order(graph: Graph) -> Sequence[Call]:
-    """Return the calls in Keras's order if a layer among them takes masks away, else in the graph's."""
+@dataclass(frozen=True, slots=True)
+class Order:
+    """The calls of a graph as they are run.
+
+    Attributes:
+        calls: in Keras's order if a layer among them takes masks away, else in the graph's.
+        depths: of every call, if a layer takes masks away.
+        users: the calls at a depth that use a tensor, each with its position in the graph; likewise.
+    """
+
+    calls: Sequence[Call]
+    depths: Mapping[Place, int] = field(default_factory=dict)
+    users: Mapping[tuple[int, TensorRef], Sequence[tuple[int, Call]]] = field(default_factory=dict)
+
+
+def execution_order(graph: Graph) -> Order:
+    """Return the order of a graph's calls."""
     if graph.generation < 3 or all(layer.class_name != TAKES_MASKS for layer in graph.layers):
-        return graph.calls
+        return Order(graph.calls)
     found = depths(graph)
-    return sorted(graph.calls, key=lambda call: -found[call.layer, call.call])
+    users: dict[tuple[int, TensorRef], list[tuple[int, Call]]] = defaultdict(list)
+    for position, call in enumerate(graph.calls):
+        for ref in dict.fromkeys(call.inputs):
+            users[found[call.layer, call.call], ref].append((position, call))
+    calls = sorted(graph.calls, key=lambda call: -found[call.layer, call.call])
+    return Order(calls, found, users)
 
 
-def beside(graph: Graph, call: Call) -> list[Call]:
-    """Return the calls at the same depth, which Keras runs before or after: it keeps them in a set."""
-    found = depths(graph)
+def users_beside(
+    order: Order, call: Call, tensors: Sequence[TensorRef], *, limit: int
+) -> list[str]:
+    """Return the first layers that use one of a call's tensors at its depth: Keras keeps those calls in a set."""
     place = (call.layer, call.call)
-    return [
-        other
-        for other in graph.calls
-        if (other.layer, other.call) != place and found[other.layer, other.call] == found[place]
-    ]
+    depth = order.depths[place]
+    found: dict[int, Call] = {}
+    for ref in tensors:
+        found.update(
+            islice(order.users[depth, ref], limit + 1)
+        )  # the call itself may be among them
+    others = [found[position] for position in sorted(found)]
+    return [other.layer for other in others if (other.layer, other.call) != place][:limit]

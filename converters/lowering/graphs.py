@@ -32,7 +32,7 @@ from converters.lowering.dtypes import (
     with_text,
     with_whole,
 )
-from converters.lowering.execution_order import in_order
+from converters.lowering.execution_order import execution_order
 from converters.lowering.masking import (
     Value,
     check_masks,
@@ -42,7 +42,6 @@ from converters.lowering.masking import (
     named_masks,
     output_masks,
     rivals,
-    same_tensors,
     split_masks,
     with_given_masks,
     with_masks,
@@ -173,14 +172,16 @@ def _make_blocks(lowering: Lowering) -> None:
 
 def _carried(value: Value, lowering: Lowering) -> Value:
     """Return a value without the mask that a layer has taken from it."""
-    return replace(value, mask=None) if value.name in lowering.unmasked else value
+    tensor = lowering.same.get(value.name, value.name)
+    return replace(value, mask=None) if tensor in lowering.unmasked else value
 
 
 def _lower_calls(
     graph: Graph, prefix: Path, values: dict[TensorRef, Value], lowering: Lowering
 ) -> None:
     around = lowering.mode
-    for call in in_order(graph):
+    order = execution_order(graph)
+    for call in order.calls:
         layer = graph.layer(call.layer)
         missing = [ref for ref in call.inputs if ref not in values]
         if missing:
@@ -195,7 +196,7 @@ def _lower_calls(
             lowering.notes += layer_notes(layer, call, known=lowering.notes)
             lowering.notes += mode_notes(layer, call, generation=graph.generation)
             lowering.mode = fixed_mode(layer, call, generation=graph.generation, around=around)
-            lowering.notes += rivals(graph, call, arguments)
+            lowering.notes += rivals(order, layer, call, arguments)
             if not layer.is_operation:
                 by_place = graph.generation == 3
                 call, given = split_masks(call, layer.class_name, by_place=by_place)
@@ -327,9 +328,9 @@ def _lower_layer(
         own = variable_dtype(layer)
         lowering.dtypes |= {name: own for name, _ in outputs if own is not None}
     if named is not None and named.unmasks and masks_of(layer).generation >= 3:
-        lowering.unmasked |= same_tensors(arguments, lowering.unchanged)
+        lowering.unmasked |= {lowering.same.get(name, name) for name in names}
     if rule.random_in_training and len(arguments) == len(outputs) == 1:
-        lowering.unchanged[outputs[0][0]] = arguments[0].name
+        lowering.same[outputs[0][0]] = lowering.same.get(names[0], names[0])
     behind = output_masks(named, use, masks, values)
     behind += [None] * (len(outputs) - len(behind))
     return [Value(name, shape, mask) for (name, shape), mask in zip(outputs, behind, strict=False)]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from converters.errors import UnsupportedError
 from converters.graph import Call, Graph, Layer, Operand, TensorRef
-from converters.lowering.execution_order import TAKES_MASKS, beside
+from converters.lowering.execution_order import TAKES_MASKS, Order, users_beside
 from converters.registry import LayerRule, Lowered, Masks, Shape
 
 ARGUMENTS = ("mask", "query_mask", "value_mask", "key_mask", "attention_mask")
@@ -197,18 +197,6 @@ def output_masks(
     return []
 
 
-def same_tensors(values: Sequence[Value], unchanged: Mapping[str, str]) -> set[str]:
-    """Return the names of all that is one tensor with these values in Keras's inference: Dropout returns its input."""
-
-    def root(name: str) -> str:
-        while name in unchanged:
-            name = unchanged[name]
-        return name
-
-    roots = {root(value.name) for value in values}
-    return roots | {name for name in unchanged if root(name) in roots}
-
-
 def masked_outputs(graph: Graph, values: Mapping[TensorRef, Value]) -> list[str]:
     """Return a note for every output that has a mask."""
     return [
@@ -219,21 +207,17 @@ def masked_outputs(graph: Graph, values: Mapping[TensorRef, Value]) -> list[str]
     ]
 
 
-def rivals(graph: Graph, call: Call, arguments: Sequence[Value]) -> list[str]:
+def rivals(order: Order, layer: Layer, call: Call, arguments: Sequence[Value]) -> list[str]:
     """Return a note if a call takes the mask from a tensor that another uses, and Keras 3 runs the two in no fixed order."""
-    if graph.generation < 3 or graph.layer(call.layer).class_name != TAKES_MASKS:
+    if layer.class_name != TAKES_MASKS or not order.depths:
         return []
     pairs = zip(call.inputs, arguments, strict=True)
-    masked = {ref for ref, argument in pairs if argument.mask is not None}
-    others = [
-        other.layer
-        for other in beside(graph, call)
-        if masked and not masked.isdisjoint(other.inputs)
-    ]
+    masked = [ref for ref, argument in pairs if argument.mask is not None]
+    others = users_beside(order, call, masked, limit=3)
     if not others:
         return []
     note = (
-        f"'{call.layer}' takes the mask from its inputs, which {', '.join(others[:3])} use, too; Keras 3 runs them in "
+        f"'{call.layer}' takes the mask from its inputs, which {', '.join(others)} use, too; Keras 3 runs them in "
         "no fixed order, the module in that of the file"
     )
     return [note]

@@ -25,8 +25,9 @@ class Lowering:
         shapes: of the first output of every layer that was lowered.
         problems: what cannot be converted, collected to be reported together.
         notes: what a user should know.
-        unmasked: values whose mask a layer has taken away.
-        unchanged: output of a layer that only acts in training, to its input: in Keras's inference one tensor.
+        same: output of a layer that only acts in training, to what its input is an output of, if that is one, too, and
+            so on: in Keras's inference all are one tensor, the one named here.
+        unmasked: tensors whose mask a layer has taken away, by the names of `same`.
         mode: what the call that is being lowered is fixed to: "train", "eval" or "".
         modes: of the submodules so far, by attribute.
     """
@@ -48,8 +49,8 @@ class Lowering:
     shapes: dict[Path, Shape] = field(default_factory=dict)
     problems: list[ConversionError] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    same: dict[str, str] = field(default_factory=dict)
     unmasked: set[str] = field(default_factory=set)
-    unchanged: dict[str, str] = field(default_factory=dict)
     mode: str = ""
     modes: dict[str, str] = field(default_factory=dict)
     dtypes: dict[str, str] | None = None  # of values, where layers differ in precision

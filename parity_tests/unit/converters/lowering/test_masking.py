@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
+from types import FrameType
 
 import pytest
 
@@ -279,3 +281,38 @@ def test_states_of_keras_2_are_no_masks() -> None:
     given = call((Operand(0), Operand(1), Operand(2)), {}, 3)
 
     assert split_masks(given, "LSTM", by_place=False) == (given, {})
+
+
+def chain(count: int) -> Graph:
+    """Return dropouts one behind the other, each of which an attention takes the mask of."""
+    calls, last = [(WORDS, ("x",))], "words"
+    for index in range(count):
+        drop = Layer(f"drop_{index}", "Dropout", {"rate": 0.5})
+        attention = Layer(
+            f"attention_{index}", "MultiHeadAttention", {"num_heads": 2, "key_dim": 3}
+        )
+        calls += [(drop, (last,)), (attention, (drop.name, drop.name))]
+        last = drop.name
+    return graph(*calls)
+
+
+def calls_while_lowering(model: Graph) -> int:
+    """Return how many functions are called, those written in C among them."""
+    counted = 0
+
+    def count(_frame: FrameType, event: str, _argument: object) -> None:
+        nonlocal counted
+        counted += event in ("call", "c_call")
+
+    lowering, before = Lowering(), sys.getprofile()
+    sys.setprofile(count)
+    lower_model(model, lowering)
+    sys.setprofile(before)
+    assert not lowering.problems
+    return counted
+
+
+def test_work_grows_with_the_number_of_layers_and_not_with_its_square() -> None:
+    small, large = (calls_while_lowering(chain(count)) for count in (10, 40))
+
+    assert large < 4.2 * small
