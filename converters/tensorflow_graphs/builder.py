@@ -6,13 +6,12 @@ The rules of `converters.layers` say what shape comes out of each, and refuse wh
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 
 import numpy as np
 
-from converters.checkpoint import ArrayInfo, LayerArrays, Moved
+from converters.checkpoint import LayerArrays
 from converters.errors import UnsafeFileError, UnsupportedError
 from converters.graph import Call, Constant, Graph, Input, Layer, Operand, TensorRef
 from converters.layers.operators.tensorflow_functions import Function, settle_arguments
@@ -22,14 +21,16 @@ from converters.registry import Lowered, Shape, TorchStep, find_layer_rule
 from converters.tensorflow_graphs.folding import MAX_FOLDED_NUMBERS
 from converters.tensorflow_graphs.sizes import filled_tensor, refused_size, size_tensor
 from converters.tensorflow_graphs.values import (
-    AnyArray,
     Filled,
     Known,
     Sizes,
     Tensor,
     Value,
     Weights,
+    plain_number,
+    plain_numbers,
 )
+from converters.tensorflow_graphs.weights import constant_weights
 
 MAX_WRITTEN_NUMBERS = 64
 """Numbers of a constant that are written into the network's source; larger ones become a part of its state."""
@@ -376,66 +377,3 @@ def result_shapes(found: list[TorchStep] | Lowered, shapes: Sequence[Shape]) -> 
         previous = [first, *step.further_shapes]
         values.update(zip(step.results, previous, strict=False))
     return [values[name] for name in found.outputs] if isinstance(found, Lowered) else previous[:1]
-
-
-def plain_number(array: AnyArray) -> int | float | bool:
-    """Return one number: of float32 the shortest that is it, 0.1 and not 0.10000000149."""
-    number = array.item()
-    if array.dtype.kind == "f":
-        short = float(str(array[()]))
-        # The shortest of the largest number lies beyond it, and torch takes it for too large.
-        return (
-            number
-            if math.isfinite(number) and abs(short) > float(np.finfo(array.dtype.name).max)
-            else short
-        )
-    return bool(number) if array.dtype.kind == "b" else int(number)
-
-
-def plain_numbers(array: AnyArray) -> object:
-    """Return nested tuples of numbers."""
-    if array.ndim == 0:
-        return plain_number(array)
-    return tuple(plain_numbers(part) for part in array)
-
-
-def constant_weights(value: Known, name: str) -> Weights:
-    """Return a constant as a weight."""
-    array = value.array
-    info = ArrayInfo(name, array.shape, array.dtype, lambda: array)
-    return Weights(info, name, trainable=array.dtype.kind == "f")
-
-
-def derived(
-    sources: Sequence[Weights],
-    shadow: AnyArray,
-    move: Callable[[Sequence[AnyArray]], AnyArray],
-    *,
-    carried: bool = True,
-    read: Callable[[], AnyArray] | None = None,
-) -> Weights:
-    """Return what is made of weights when it is read.
-
-    Args:
-        sources: the weights.
-        shadow: has the shape and the type of the result.
-        move: makes it of their arrays.
-        carried: whether the slots of an optimizer may go the same way: numbers are moved, and each at most once.
-        read: what it is, if that is more than what `move` makes.
-    """
-    arrays = tuple(each.array for each in sources)
-    info = ArrayInfo(
-        arrays[0].name,
-        shadow.shape,
-        shadow.dtype,
-        read or partial(moved_arrays, move, arrays),
-        Moved(arrays, move if carried else None),
-    )
-    return Weights(info, sources[0].variable, sources[0].trainable)
-
-
-def moved_arrays(
-    move: Callable[[Sequence[AnyArray]], AnyArray], arrays: Sequence[ArrayInfo]
-) -> AnyArray:
-    """Return what is made of stored arrays."""
-    return move([np.asarray(each.read()) for each in arrays])

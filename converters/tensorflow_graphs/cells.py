@@ -8,10 +8,10 @@ from functools import partial
 
 import numpy as np
 
-from converters.tensorflow_graphs.builder import derived
 from converters.tensorflow_graphs.frames import LoopParts
 from converters.tensorflow_graphs.simplify import Formulas
 from converters.tensorflow_graphs.values import AnyArray, Ref, Weights
+from converters.tensorflow_graphs.weights import derived
 
 ADD = ("Add", "AddV2", "BiasAdd")
 _GATES = ("i", "f", "c", "o")

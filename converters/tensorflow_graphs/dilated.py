@@ -12,9 +12,9 @@ from dataclasses import replace
 import numpy as np
 
 from converters.tensorflow_graphs.flatten import FlatGraph, FlatNode
+from converters.tensorflow_graphs.ordering import consumers
 from converters.tensorflow_graphs.rules import Translation, graph_rule, refused_node
 from converters.tensorflow_graphs.simplify import Formulas
-from converters.tensorflow_graphs.translate import consumers
 from converters.tensorflow_graphs.values import Ref, Value
 
 PADDED = "_Padded"

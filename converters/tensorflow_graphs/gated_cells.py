@@ -12,13 +12,13 @@ from functools import partial
 
 import numpy as np
 
-from converters.tensorflow_graphs.builder import derived
 from converters.tensorflow_graphs.cells import ADD, input_beside
 from converters.tensorflow_graphs.flatten import FlatNode
 from converters.tensorflow_graphs.folding import strided_index
 from converters.tensorflow_graphs.frames import LoopParts
 from converters.tensorflow_graphs.simplify import Formulas
 from converters.tensorflow_graphs.values import AnyArray, Ref, Weights
+from converters.tensorflow_graphs.weights import derived
 
 _Product = tuple[Ref, Ref, Ref]
 """Input, kernel and bias of a product of a matrix."""

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from converters.tensorflow_graphs.builder import plain_number, plain_numbers
 from converters.tensorflow_graphs.flatten import FlatNode
 from converters.tensorflow_graphs.layer_rules import as_weights, layer_name
 from converters.tensorflow_graphs.rules import (
@@ -19,7 +18,14 @@ from converters.tensorflow_graphs.rules import (
     shape_of,
 )
 from converters.tensorflow_graphs.sizes import counted
-from converters.tensorflow_graphs.values import Known, Sizes, Tensor, Value
+from converters.tensorflow_graphs.values import (
+    Known,
+    Sizes,
+    Tensor,
+    Value,
+    plain_number,
+    plain_numbers,
+)
 
 
 @graph_rule("GatherV2", "Gather", "ResourceGather")

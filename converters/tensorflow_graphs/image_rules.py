@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from converters.tensorflow_graphs.builder import plain_numbers
 from converters.tensorflow_graphs.flatten import FlatNode
 from converters.tensorflow_graphs.rules import (
     Translation,
@@ -16,7 +15,7 @@ from converters.tensorflow_graphs.rules import (
     refused_node,
     whole_numbers,
 )
-from converters.tensorflow_graphs.values import Known, Tensor, Value
+from converters.tensorflow_graphs.values import Known, Tensor, Value, plain_numbers
 
 Floats = NDArray[np.float64]
 

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from converters.tensorflow_graphs.builder import constant_weights, derived
 from converters.tensorflow_graphs.flatten import FlatNode
 from converters.tensorflow_graphs.one_axis import one_axis, without_axis
 from converters.tensorflow_graphs.rules import (
@@ -18,6 +17,7 @@ from converters.tensorflow_graphs.rules import (
     refused_node,
 )
 from converters.tensorflow_graphs.values import Known, Tensor, Value, Weights
+from converters.tensorflow_graphs.weights import constant_weights, derived
 
 _ADDING = ("BiasAdd", "BiasAddV1", "Add", "AddV2")
 _KERNEL_NAMES = (

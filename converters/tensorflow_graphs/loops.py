@@ -13,7 +13,7 @@ from converters.readers.tensorflow.graph_def import MAX_NODES
 from converters.tensorflow_graphs.flatten import INPUT, FlatNode, flatten_function
 from converters.tensorflow_graphs.frames import LOOP, LoopParts
 from converters.tensorflow_graphs.lengths import settle_lengths, without_lengths
-from converters.tensorflow_graphs.ordering import in_order
+from converters.tensorflow_graphs.ordering import consumers, in_order
 from converters.tensorflow_graphs.recurrent_layers import recurrent_layers
 from converters.tensorflow_graphs.rules import (
     Translation,
@@ -23,6 +23,7 @@ from converters.tensorflow_graphs.rules import (
     whole_number,
 )
 from converters.tensorflow_graphs.simplify import pruned, without_copies
+from converters.tensorflow_graphs.single_nodes import translate_node, value_of
 from converters.tensorflow_graphs.sizes import sizes_of_value, sizes_value
 from converters.tensorflow_graphs.values import Elements, Known, Ref, Sizes, Value
 
@@ -188,8 +189,6 @@ def _evaluate(
     translation: Translation,
 ) -> list[Value]:
     """Return results of one part of a loop."""
-    from converters.tensorflow_graphs.translate import consumers, translate_node, value_of
-
     translation.builder.followed += len(flat)
     if translation.builder.followed > MAX_FOLLOWED_NODES:
         msg = f"its loops, and loops in loops, take more than {MAX_FOLLOWED_NODES:,} operations to follow"

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from converters.registry import Plain, Shape
-from converters.tensorflow_graphs.builder import derived
 from converters.tensorflow_graphs.flatten import FlatNode
 from converters.tensorflow_graphs.layer_rules import as_weights, layer_name, vector
 from converters.tensorflow_graphs.rules import Translation, graph_rule, rank_of, refused_node
 from converters.tensorflow_graphs.values import Known, Tensor, Value, Weights
+from converters.tensorflow_graphs.weights import derived
 
 
 @graph_rule("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3")

@@ -1,11 +1,12 @@
-"""Nodes in an order in which they can be computed."""
+"""Nodes in an order in which they can be computed, and who takes what they give."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from converters.errors import UnsupportedError
-from converters.tensorflow_graphs.flatten import FlatNode
+from converters.tensorflow_graphs.flatten import FlatGraph, FlatNode
+from converters.tensorflow_graphs.values import Ref
 
 _BACK = ("NextIteration", "RefNextIteration")
 
@@ -49,3 +50,12 @@ def in_order(flat: Mapping[str, FlatNode], *, loops: bool = False) -> list[FlatN
                     raise UnsupportedError(msg)
                 stack.append(each)
     return result
+
+
+def consumers(flat: FlatGraph, targets: Sequence[Ref]) -> dict[Ref, list[str]]:
+    """Return the nodes that take each result; a target has one more, ""."""
+    found: dict[Ref, list[str]] = {ref: [""] for ref in targets}
+    for node in flat.values():
+        for ref in node.inputs:
+            found.setdefault(ref, []).append(node.name)
+    return found

@@ -15,12 +15,11 @@ import numpy as np
 
 from converters.checkpoint import ArrayInfo
 from converters.readers.tensorflow.graph_def import GraphFile, Node
-from converters.tensorflow_graphs.builder import plain_number
 from converters.tensorflow_graphs.flatten import flatten, parse_ref
 from converters.tensorflow_graphs.folding import NotFolded, fold
 from converters.tensorflow_graphs.ordering import in_order
 from converters.tensorflow_graphs.simplify import without_copies
-from converters.tensorflow_graphs.values import AnyArray
+from converters.tensorflow_graphs.values import AnyArray, plain_number
 from converters.tensorflow_graphs.variables import VARIABLES, Variables
 
 _MAX_NUMBER_NODES = 2000

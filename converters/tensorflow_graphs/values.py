@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -134,3 +135,24 @@ class Elements:
 
 
 Value = Known | Sizes | Weights | Filled | Tensor | Elements
+
+
+def plain_number(array: AnyArray) -> int | float | bool:
+    """Return one number: of float32 the shortest that is it, 0.1 and not 0.10000000149."""
+    number = array.item()
+    if array.dtype.kind == "f":
+        short = float(str(array[()]))
+        # The shortest of the largest number lies beyond it, and torch takes it for too large.
+        return (
+            number
+            if math.isfinite(number) and abs(short) > float(np.finfo(array.dtype.name).max)
+            else short
+        )
+    return bool(number) if array.dtype.kind == "b" else int(number)
+
+
+def plain_numbers(array: AnyArray) -> object:
+    """Return nested tuples of numbers."""
+    if array.ndim == 0:
+        return plain_number(array)
+    return tuple(plain_numbers(part) for part in array)

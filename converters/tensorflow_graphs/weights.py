@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
 
-from converters.tensorflow_graphs.builder import derived
+from converters.checkpoint import ArrayInfo, Moved
 from converters.tensorflow_graphs.flatten import FlatNode
 from converters.tensorflow_graphs.folding import NotFolded, fold
 from converters.tensorflow_graphs.values import AnyArray, Known, Value, Weights
@@ -60,3 +60,45 @@ def _moved(
     left = iter(arrays)
     given = [next(left) if each is None else each for each in constants]
     return fold(node.op, node.attributes, given)
+
+
+def constant_weights(value: Known, name: str) -> Weights:
+    """Return a constant as a weight."""
+    array = value.array
+    info = ArrayInfo(name, array.shape, array.dtype, lambda: array)
+    return Weights(info, name, trainable=array.dtype.kind == "f")
+
+
+def derived(
+    sources: Sequence[Weights],
+    shadow: AnyArray,
+    move: Callable[[Sequence[AnyArray]], AnyArray],
+    *,
+    carried: bool = True,
+    read: Callable[[], AnyArray] | None = None,
+) -> Weights:
+    """Return what is made of weights when it is read.
+
+    Args:
+        sources: the weights.
+        shadow: has the shape and the type of the result.
+        move: makes it of their arrays.
+        carried: whether the slots of an optimizer may go the same way: numbers are moved, and each at most once.
+        read: what it is, if that is more than what `move` makes.
+    """
+    arrays = tuple(each.array for each in sources)
+    info = ArrayInfo(
+        arrays[0].name,
+        shadow.shape,
+        shadow.dtype,
+        read or partial(moved_arrays, move, arrays),
+        Moved(arrays, move if carried else None),
+    )
+    return Weights(info, sources[0].variable, sources[0].trainable)
+
+
+def moved_arrays(
+    move: Callable[[Sequence[AnyArray]], AnyArray], arrays: Sequence[ArrayInfo]
+) -> AnyArray:
+    """Return what is made of stored arrays."""
+    return move([np.asarray(each.read()) for each in arrays])
