@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 from converters.checkpoint import Checkpoint
@@ -200,6 +201,7 @@ def _plain_training(checkpoint: Checkpoint) -> Mapping[str, object] | None:
     return kept
 
 
+@cache
 def installed_version() -> str:
     """Return torchward's version, or "unknown" when it runs from a folder that was never installed."""
     try:

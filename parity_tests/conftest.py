@@ -10,10 +10,13 @@ import contextlib
 import gc
 import importlib
 import importlib.util
+import logging
 import os
 import random
+import re
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -33,6 +36,7 @@ for _name in (
     os.environ.pop(_name, None)
 
 BLOCKED = ("tensorflow", "keras", "tf_keras")
+ALL_NEED_TENSORFLOW = re.compile(r"^pytestmark = \[?\s*pytest\.mark\.tf\b", re.MULTILINE)
 MISSING = "TensorFlow is not installed: pip install 'torchward[legacy]'"
 
 
@@ -42,6 +46,14 @@ def pytest_configure(config: pytest.Config) -> None:
         # With None here an import fails and `find_spec` finds nothing, as where they are not installed; torch asks
         # for the latter. A finder that raises would break it (torch 2.13, _dynamo/trace_rules.py).
         sys.modules.update(dict.fromkeys(BLOCKED))  # type: ignore[arg-type]  # None is allowed
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not import modules whose tests are all left out: a third of all tests is in a few of them."""
+    if collection_path.suffix != ".py" or "not tf" not in config.option.markexpr:
+        return None
+    text = collection_path.read_text(encoding="utf-8")
+    return True if ALL_NEED_TENSORFLOW.search(text) is not None else None
 
 
 def pytest_collection_finish() -> None:
@@ -93,11 +105,34 @@ def seed_generators() -> None:
 
 
 @pytest.fixture(autouse=True, scope="session")
+def unforced_writes() -> Iterator[None]:
+    """Leave out that the disk is waited for, at every output and checkpoint: no test can switch the machine off."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _file: None)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
 def library_logs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keep stable-baselines3 from making a folder of its own beside other programs' files for every agent that learns."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SB3_LOGDIR", str(tmp_path_factory.mktemp("stable_baselines3")))
         yield
+
+
+@pytest.fixture
+def logged() -> Iterator[list[str]]:
+    """Give what is logged from INFO on, in the order in which it comes; pytest's own `caplog` is off."""
+    messages: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: messages.append(record.getMessage())  # type: ignore[method-assign]
+    root = logging.getLogger()
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    yield messages
+    root.setLevel(level)
+    root.removeHandler(handler)
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -128,11 +127,10 @@ def test_a_folder_to_save_in_is_there_before_the_first_episode(tmp_path: Path) -
     assert (tmp_path / "models").is_dir()
 
 
-def test_progress_is_said_every_ten_episodes(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO, logger="experience.guide_training"):
-        run(CountingAgent(), 25)
+def test_progress_is_said_every_ten_episodes(logged: list[str]) -> None:
+    run(CountingAgent(), 25)
 
-    assert [message.split(" | ")[:3] for message in caplog.messages] == [
+    assert [message.split(" | ")[:3] for message in logged] == [
         ["Episode 10/25", "reward 2.00", "mean of the last 10 2.00"],
         ["Episode 20/25", "reward 2.00", "mean of the last 10 2.00"],
     ]

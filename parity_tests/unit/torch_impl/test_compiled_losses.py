@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 import numpy as np
@@ -58,7 +57,7 @@ def test_optimizer_that_is_not_adam_leaves_the_steps_eager() -> None:
 
 
 def test_failure_of_the_compiler_leaves_the_steps_eager(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch, logged: list[str]
 ) -> None:
     def fail(*_: object) -> None:
         message = "no space left"
@@ -68,10 +67,9 @@ def test_failure_of_the_compiler_leaves_the_steps_eager(
     agent, eager = (DDPG(small_arguments(), device="cpu") for _ in range(2))
     agent.compile_steps()
 
-    with caplog.at_level(logging.WARNING):
-        train(agent, 2)
+    train(agent, 2)
     train(eager, 2)
 
-    assert "no space left" in caplog.text
+    assert any("no space left" in message for message in logged)
     weights = agent.networks["policy"].pi.weight, eager.networks["policy"].pi.weight
     assert torch.equal(*weights)

@@ -69,7 +69,9 @@ def test_an_agent_of_these_sizes_has_this_network(dueling: bool) -> None:
     torch.testing.assert_close(network(states), agent.q_network(states), rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize(
+    "seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 20))]
+)
 def test_xor_is_learnt_from_any_first_weights(seed: int) -> None:
     network = XorNetwork(seed=seed)
     optimizer = torch.optim.SGD(network.parameters(), lr=1.0)
