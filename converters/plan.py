@@ -24,6 +24,7 @@ from converters.lowering.problems import check_rules, joined, unknown_activation
 from converters.matching.groups import Path, all_thawed, leaves, match_arrays, thawed
 from converters.matching.parts_of_models import only_named_part
 from converters.matching.stored_forms import settle_forms
+from converters.matching.stored_quantization import graph_as_stored, notes_on_rounding
 from converters.moves import Move
 from converters.optimizers.plan import OptimizerPlan
 from converters.optimizers.training_state import (
@@ -77,14 +78,14 @@ def _plan_graph(checkpoint: Checkpoint) -> Plan:
     checkpoint = only_named_part(checkpoint, graph)
     matched = match_arrays(graph, checkpoint.layers)
     matched = replace(matched, arrays=as_declared(graph, matched.arrays))
-    graph = settle_forms(graph, matched.arrays, checkpoint)
+    graph = settle_forms(graph_as_stored(graph, matched.arrays), matched.arrays, checkpoint)
     graph, optimizer, notes = _plan_optimizer(checkpoint, graph, matched.arrays, sure=not assumed)
     lowering = Lowering(None if optimizer is None else optimizer.read_iterations())
     architecture = lower_model(with_input_shape(graph, matched.arrays), lowering)
     if lowering.problems:
         raise joined([*lowering.problems, *unknown_activations(graph)])
     architecture = as_saved_agent(architecture, checkpoint.provenance.details.get("kind"))
-    notes = [*checkpoint.notes, *notes, *lowering.notes]
+    notes = [*checkpoint.notes, *notes, *lowering.notes, *notes_on_rounding(graph)]
     notes += unstored_options((checkpoint.training or {}).get("loss"))
     moves = _plan_moves(lowering, matched.arrays)
     ignored = [

@@ -89,6 +89,7 @@ def _recurrent(name: str, functions: tuple[str, ...], *kwargs: str) -> Target:
     return Target(path, known, module=True, functions=functions, unnamed=sizes)
 
 
+_PROJECTIONS = ("query", "key", "value", "output", "gate")
 _HEADS = (
     *("sizes", "heads", "key_size", "value_size", "output_shape", "key_heads"),
     *("bias", "dropout", "causal", "gated"),
@@ -99,6 +100,16 @@ _BATCH_NORM = (
     *("variance", "debiased_updates", "frozen", "moves"),
 )
 _GATED = ("activation", "recurrent_activation")
+
+_KINDS_OF_HEADS = ("", "Masked", "Scored", "MaskedScored")
+
+
+def _heads(kind: str) -> Target:
+    path = f"{COMPAT}.attention:{kind}MultiHeadAttention"
+    return Target(
+        path, (*_HEADS, *_PROJECTIONS), module=True, functions=_PROJECTIONS, layers=_PROJECTIONS
+    )
+
 
 TARGETS: dict[str, Target] = {
     "nn.Linear": _module("torch.nn:Linear", "bias", unnamed=("in_features", "out_features")),
@@ -245,12 +256,13 @@ TARGETS: dict[str, Target] = {
     ),
     "compat.QuantizedLinear": _module(
         f"{COMPAT}.quantized:QuantizedLinear",
-        *("bits", "groups", "rounds_input", "bias"),
+        *("bits", "groups", "rounds_input", "bias", "rank", "factor"),
         unnamed=("in_features", "out_features"),
     ),
     "compat.QuantizedEinsumDense": _module(
         f"{COMPAT}.quantized:QuantizedEinsumDense",
         *("kernel_shape", "scale_shape", "bits", "bias_shape", "summed_axes", "groups"),
+        *("rank", "factor"),
         unnamed=("equation",),
     ),
     "compat.Float8EinsumDense": _module(
@@ -265,7 +277,7 @@ TARGETS: dict[str, Target] = {
     ),
     "compat.QuantizedEmbedding": _module(
         f"{COMPAT}.quantized:QuantizedEmbedding",
-        *("bits", "groups", "rounds_input", "soft_cap", "tied"),
+        *("bits", "groups", "rounds_input", "soft_cap", "tied", "rank", "factor"),
         unnamed=("num_embeddings", "embedding_dim"),
     ),
     "compat.ReversibleEmbedding": _module(
@@ -276,16 +288,7 @@ TARGETS: dict[str, Target] = {
     "compat.EinsumDense": _module(
         f"{COMPAT}.dense:EinsumDense", "equation", "kernel_shape", "bias_shape"
     ),
-    "compat.MultiHeadAttention": _module(f"{COMPAT}.attention:MultiHeadAttention", *_HEADS),
-    "compat.MaskedMultiHeadAttention": _module(
-        f"{COMPAT}.attention:MaskedMultiHeadAttention", *_HEADS
-    ),
-    "compat.ScoredMultiHeadAttention": _module(
-        f"{COMPAT}.attention:ScoredMultiHeadAttention", *_HEADS
-    ),
-    "compat.MaskedScoredMultiHeadAttention": _module(
-        f"{COMPAT}.attention:MaskedScoredMultiHeadAttention", *_HEADS
-    ),
+    **{f"compat.{name}MultiHeadAttention": _heads(name) for name in _KINDS_OF_HEADS},
     "compat.MaskedScoredAttention": _module(f"{COMPAT}.attention:MaskedScoredAttention", *_SCORES),
     "compat.ScoredAttention": _module(f"{COMPAT}.attention:ScoredAttention", *_SCORES),
     "compat.attention_window": Target(f"{COMPAT}.attention:attention_window", ("window",)),

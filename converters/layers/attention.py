@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import cast
 
 from converters.errors import UnsupportedError
 from converters.graph import Layer, Operand
 from converters.lowering.masking import masks_of
+from converters.matching.stored_quantization import PARTS
 from converters.registry import (
     Example,
     Lowered,
@@ -17,39 +19,40 @@ from converters.registry import (
     Shape,
     TorchStep,
     Weight,
+    find_layer_rule,
     layer,
 )
 from converters.rule_parts.attention_masks import check_positions, mask_steps
 from converters.rule_parts.operations import call_of
+from converters.rule_parts.quantized_projections import (
+    merged,
+    projection_axes,
+    quantized_projection,
+)
 from converters.settings import flag, integer, integers, number, unsupported
-
-_PARTS = {
-    "query": "query_dense",
-    "key": "key_dense",
-    "value": "value_dense",
-    "attention_output": "output_dense",
-}
 
 
 def _gated(config: Mapping[str, object]) -> bool:
     return bool(config.get("use_gate"))
 
 
-def _gated_with_bias(config: Mapping[str, object]) -> bool:
-    return _gated(config) and bool(config.get("use_bias", True))
+def _has_projection(config: Mapping[str, object], *, part: str, role: str) -> bool:
+    """Return whether a weight is there, unless an inner layer has it."""
+    quantized = config.get("quantized_parts", ())
+    held = isinstance(quantized, tuple) and part in quantized
+    if held or (part == "gate" and not _gated(config)):
+        return False
+    return role == "kernel" or bool(config.get("use_bias", True))
 
 
-_PROJECTIONS = (
-    *(
-        weight
-        for part, place in _PARTS.items()
-        for weight in (
-            Weight(f"{part}/kernel", place=f"{place}/0"),
-            Weight(f"{part}/bias", when="use_bias", place=f"{place}/1"),
-        )
-    ),
-    Weight("gate/kernel", when=_gated, place="gate_dense/0"),
-    Weight("gate/bias", when=_gated_with_bias, place="gate_dense/1"),
+_PROJECTIONS = tuple(
+    Weight(
+        f"{part}/{role}",
+        when=partial(_has_projection, part=part, role=role),
+        place=f"{place}/{index}",
+    )
+    for part, place in PARTS.items()
+    for index, role in enumerate(("kernel", "bias"))
 )
 
 
@@ -338,28 +341,45 @@ def _heads(
     kwargs |= {} if bias else {"bias": False}
     kwargs |= {"dropout": dropout} if dropout else {}
     kwargs |= {"causal": True} if causal else {}
-    letters = " ".join("abcdef"[: len(width)])
-    merged = f"({letters})" if len(width) > 1 else letters
-    inner = {
-        "query": (query[-1], heads, key_size),
-        "key": (key_shape[-1], key_heads, key_size),
-        "value": (value[-1], key_heads, value_size),
-    }
-    params = []
-    for part, sizes in inner.items():
-        params.append(
-            Param(f"{part}.weight", f"{part}/kernel", "in head size -> (head size) in", sizes)
-        )
-        params.append(Param(f"{part}.bias", f"{part}/bias", "head size -> (head size)", sizes[1:]))
-    kernel = f"head size {letters} -> {merged} (head size)"
-    shape = (heads, value_size, *width)
-    params.append(Param("output.weight", "attention_output/kernel", kernel, shape))
-    params.append(Param("output.bias", "attention_output/bias", f"{letters} -> {merged}", width))
     if _gated(layer.config):
         kwargs["gated"] = True
-        sizes = (query[-1], heads, value_size)
-        params.append(Param("gate.weight", "gate/kernel", "in head size -> (head size) in", sizes))
-        params.append(Param("gate.bias", "gate/bias", "head size -> (head size)", sizes[1:]))
-    kept = tuple(param for param in params if bias or param.name.endswith("weight"))
+    inner = {
+        "query": (query[-1] or 0, heads, key_size),
+        "key": (key_shape[-1] or 0, key_heads, key_size),
+        "value": (value[-1] or 0, key_heads, value_size),
+        "attention_output": (heads, value_size, *width),
+        **({"gate": (query[-1] or 0, heads, value_size)} if _gated(layer.config) else {}),
+    }
+    params: list[Param] = []
+    for part, sizes in inner.items():
+        summed, given = axes = projection_axes(part, len(width))
+        name = part.removeprefix("attention_")
+        if part in layer.inner:
+            named = dict(zip((*summed, *given), sizes, strict=True))
+            found = quantized_projection(layer.inner[part], named, axes, len(query))
+            kwargs[name] = (found.op, *found.kwargs.items())
+            projection = found.params
+        else:
+            together = merged(given)
+            layout = f"{' '.join((*summed, *given))} -> {together} {merged(summed)}"
+            bias_layout = f"{' '.join(given)} -> {together}"
+            projection = (
+                Param("weight", "kernel", layout, sizes),
+                *([Param("bias", "bias", bias_layout, sizes[len(summed) :])] if bias else []),
+            )
+        params += [
+            replace(each, name=f"{name}.{each.name}", source=f"{part}/{each.source}")
+            for each in projection
+        ]
+    params.sort(key=lambda param: _is_buffer(layer, param))  # as in the module's state
     result = (*query[:-1], *width)
-    return TorchStep("compat.MultiHeadAttention", kwargs, kept, shape=result, inputs=names)
+    return TorchStep("compat.MultiHeadAttention", kwargs, tuple(params), shape=result, inputs=names)
+
+
+def _is_buffer(layer: Layer, param: Param) -> bool:
+    """Return whether a weight is one of those of a quantized part that do not train."""
+    part, role = layer.owner(param.source)
+    if part is layer:
+        return False
+    stored = find_layer_rule(part.class_name).stored_weights(part)
+    return any(weight.role == role and not weight.trainable for weight in stored)

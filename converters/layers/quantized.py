@@ -10,11 +10,15 @@ from converters.layers.activations import activation_steps
 from converters.layers.dense import bias_shape, einsum_sizes
 from converters.registry import Example, Lowered, Param, Plain, Shape, TorchStep, Weight, layer
 from converters.rule_parts.operations import call_of
-from converters.settings import flag, integer, optional_number, text, unsupported
+from converters.settings import flag, integer, number, optional_number, text, unsupported
 
 
 def _grouped(config: Mapping[str, object]) -> bool:
     return config.get("quantization") == "int4" and config.get("block_size") is not None
+
+
+def _adapted(config: Mapping[str, object]) -> bool:
+    return config.get("adapter_rank") is not None
 
 
 def _stored(name: str, bias: Weight | None) -> tuple[Weight, ...]:
@@ -22,6 +26,8 @@ def _stored(name: str, bias: Weight | None) -> tuple[Weight, ...]:
     return (
         Weight(name, trainable=False),
         *([bias] if bias else []),
+        Weight(f"lora_{name}_a", when=_adapted),
+        Weight(f"lora_{name}_b", when=_adapted),
         Weight(f"{name}_scale", trainable=False),
         Weight(f"{name}_zero", when=_grouped, trainable=False),
         Weight("g_idx", when=_grouped, trainable=False),
@@ -43,7 +49,21 @@ def _settings(layer: Layer, size: int) -> dict[str, Plain]:
             if (tuple(value) if isinstance(value, list) else value) != needed:
                 raise unsupported(layer, key, needed=str(needed))
         kwargs["rounds_input"] = True
+    if _adapted(layer.config):
+        kwargs["rank"] = rank = integer(layer, "adapter_rank")
+        kwargs["factor"] = number(layer, "lora_alpha", number(layer, "lora_rank", rank)) / rank
     return kwargs
+
+
+def _adapters(layer: Layer, name: str, shape: tuple[int, ...]) -> list[Param]:
+    """Return where the matrices of LoRA come from, which lie beside the quantized weight of this shape."""
+    if not _adapted(layer.config):
+        return []
+    rank, names = integer(layer, "adapter_rank"), " ".join("abcdefgh"[: len(shape)])
+    return [
+        Param("lora_a", f"lora_{name}_a", f"{names} -> {names}", (*shape[:-1], rank)),
+        Param("lora_b", f"lora_{name}_b", "a b -> a b", (rank, shape[-1])),
+    ]
 
 
 def _packed(size: int, kwargs: Mapping[str, Plain]) -> int:
@@ -61,6 +81,7 @@ def quantized_dense(layer: Layer, *shapes: Shape) -> list[TorchStep]:
         params.append(Param("bias", "bias", "out -> out", (units,)))
     else:
         kwargs["bias"] = False
+    params += _adapters(layer, "kernel", (size, units))
     stored = (size, _packed(units, kwargs))
     params.append(Param("weight", "kernel", "in out -> in out", stored))
     params += _scales("kernel", (units,), (groups, units), groups, size)
@@ -114,6 +135,7 @@ def quantized_einsum_dense(layer: Layer, *shapes: Shape) -> list[TorchStep]:
         names = " ".join("abcdefgh"[: len(added)])
         params.append(Param("bias", "bias", f"{names} -> {names}", added))
         kwargs["bias_shape"] = added
+    params += _adapters(layer, "kernel", kernel_shape)
     if settings.pop("rounds_input", False):
         kwargs["summed_axes"] = tuple(left.index(name) for name in left if name not in given)
     groups = settings.get("groups")
@@ -158,7 +180,8 @@ def _table(layer: Layer, shape: Shape, *, reverse: bool) -> TorchStep:
         kwargs["soft_cap"] = cap
     groups = kwargs.get("groups")
     packed = _packed(width, kwargs)
-    params = [Param("weight", "embeddings", "a b -> a b", (size, packed))]
+    params = _adapters(layer, "embeddings", (size, width))
+    params.append(Param("weight", "embeddings", "a b -> a b", (size, packed)))
     params += _scales("embeddings", (size,), (size, groups), groups, width)
     if _untied(layer.config):
         kwargs["tied"] = False

@@ -17,6 +17,7 @@ from converters.legacy_files.record import OPTIMIZER_GROUPS, LegacyRecord
 from converters.legacy_files.restore import Restored
 from converters.limits import Limits
 from converters.matching.groups import Path, leaves, match_arrays, snake_case, stored_weights
+from converters.matching.stored_quantization import graph_as_stored
 from converters.names import taken_names, unique
 from converters.readers.files.keras_settings import parse_architecture
 from converters.readers.files.natural_order import natural_key
@@ -108,7 +109,8 @@ def read_layout(record: LegacyRecord, restored: Restored) -> tuple[Graph, Arrays
     entries = (
         read_container(index).layers if in_container else read_layers(index, "the legacy file")
     )
-    return graph, match_arrays(graph, entries).arrays
+    arrays = match_arrays(graph, entries).arrays
+    return graph_as_stored(graph, arrays), arrays
 
 
 def _as_stored(record: LegacyRecord, restored: Restored, members: Mapping[str, str]) -> KerasTree:

@@ -89,8 +89,9 @@ def assign_by_order(
         & {weight.role, weight.role.rsplit("/", 1)[-1], weight.formerly}
         for role, (_, weight) in zip(stated, needed, strict=False)
     )
-    if not agree and (runs := _by_runs(entry, stated, needed)) is not None:
-        for path, roles in runs.items():
+    found_otherwise = None if agree else _by_names(entry, needed) or _by_runs(entry, stated, needed)
+    if found_otherwise is not None:
+        for path, roles in found_otherwise.items():
             found.setdefault(path, {}).update(roles)
         return
     if len(stated) != len(needed) or not agree:
@@ -101,6 +102,20 @@ def assign_by_order(
         return
     for (path, weight), info in zip(needed, entry.arrays.values(), strict=True):
         found.setdefault(path, {})[weight.role] = info
+
+
+def _by_names(
+    entry: LayerArrays, needed: Sequence[tuple[tuple[str, ...], Weight]]
+) -> dict[tuple[str, ...], dict[str, ArrayInfo]] | None:
+    """Return arrays by path and role, if the name of each has layer and role of just one weight; else None."""
+    stored = {f"/{name.removesuffix(':0')}": info for name, info in entry.arrays.items()}
+    result: dict[tuple[str, ...], dict[str, ArrayInfo]] = {}
+    for path, weight in needed:
+        fitting = [name for name in stored if name.endswith(f"/{path[-1]}/{weight.role}")]
+        if len(fitting) != 1:
+            return None
+        result.setdefault(path, {})[weight.role] = stored.pop(fitting[0])
+    return None if stored else result
 
 
 def _by_runs(

@@ -18,8 +18,15 @@ from converters.matching.assignment import assign, assign_by_order, listed_roles
 from converters.matching.cudnn import unfold
 from converters.matching.keras1_gates import join_gates
 from converters.matching.keras1_groups import deal_out
-from converters.matching.lora import join_lora
-from converters.matching.quantization import QUANTIZED, QUANTIZED_TO_FLOAT8
+from converters.matching.lora import is_adapted, join_lora
+from converters.matching.quantization import CALIBRATED, QUANTIZED, QUANTIZED_TO_FLOAT8
+from converters.matching.stored_quantization import (
+    HOLDERS,
+    PARTS,
+    arrays_named,
+    as_stored,
+    graph_as_stored,
+)
 from converters.registry import Weight, find_layer_rule
 
 Path = tuple[str, ...]
@@ -30,10 +37,11 @@ EXPORTED_NAMES = {
     "GroupQueryAttention": "GroupedQueryAttention",
     **{f"Quantized{name}": name for name in QUANTIZED},
     **{f"Float8{name}": name for name in QUANTIZED_TO_FLOAT8},
+    **{f"Calibrated{name}": name for name in CALIBRATED},
 }
 """Classes that have another name here, or in configurations, than Keras's own."""
 MADE_OF_LAYERS = (
-    *("MultiHeadAttention", "GroupQueryAttention"),
+    *HOLDERS,
     *("ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"),
 )
 """Classes that hold layers which their configuration does not show."""
@@ -70,10 +78,13 @@ def stored_weights(layer: Layer) -> tuple[Weight, ...]:
     own = find_layer_rule(layer.class_name).stored_weights(layer)
     return own + tuple(
         replace(
-            weight, role=f"{name}/{weight.role}", trainable=weight.trainable and inner.trainable
+            weight,
+            role=f"{name}/{weight.role}",
+            trainable=weight.trainable and inner.trainable,
+            place=f"{PARTS[name]}/{index}" if layer.class_name in HOLDERS else weight.place,
         )
         for name, inner in layer.inner.items()
-        for weight in stored_weights(inner)
+        for index, weight in enumerate(stored_weights(inner))
     )
 
 
@@ -136,6 +147,12 @@ def _match_names(
     by_name = {entry.name or entry.path: entry for entry in entries}
     for layer in graph.layers:
         entry = by_name.pop(layer.name, None)
+        found_arrays = {} if entry is None else entry.arrays
+        layer = (
+            _nested_as_stored(layer, found_arrays)
+            if layer.graph
+            else as_stored(layer, found_arrays)
+        )
         parts = (
             list(leaves(layer.graph, (layer.name,))) if layer.graph else [((layer.name,), layer)]
         )
@@ -154,14 +171,23 @@ def _match_names(
         if inside and (dealt := deal_out(parts, entry.arrays)) is not None:
             found |= dealt
             continue
+        entry = replace(entry, arrays=join_lora([part for _, part in parts], entry.arrays))
         if layer.graph or layer.inner:
             needed = _trainable_first(layer, parts, entry)
         if layer.graph:
             assign_by_order(entry, needed, found, problems)
         else:
-            entry = replace(entry, arrays=join_lora(layer, join_gates(layer, entry.arrays)))
+            entry = replace(entry, arrays=join_gates(layer, entry.arrays))
             assign(entry, parts[0][0], [weight for _, weight in needed], found, problems)
     problems += [f"the architecture has no layer for the arrays of '{name}'" for name in by_name]
+
+
+def _nested_as_stored(layer: Layer, arrays: Mapping[str, ArrayInfo]) -> Layer:
+    """Return a nested model with what the arrays of its one group show, which have its layers in their names."""
+    if layer.graph is None:
+        return layer
+    own = {path: arrays_named(part, arrays) for path, part in leaves(layer.graph)}
+    return replace(layer, graph=graph_as_stored(layer.graph, own))
 
 
 def _trainable_first(
@@ -170,12 +196,16 @@ def _trainable_first(
     """Return the weights of a nested model or a wrapper as its one group has them: those that train come first.
 
     A layer made of layers that is frozen in the configuration may train in Keras 3 (`thawed`): where the file's names
-    show it, its weights are among the first.
+    show it, its weights are among the first. A kernel that LoRA adapts does not train.
     """
     orders = []
     for each in (parts, [(path, thawed(part)) for path, part in parts]):
         weights = [
-            (path, weight, part.trainable and weight.trainable)
+            (
+                path,
+                weight,
+                part.trainable and weight.trainable and not is_adapted(part, weight.role),
+            )
             for path, part in each
             for weight in stored_weights(part)
         ]
@@ -235,6 +265,9 @@ def _match_containers(
         parts = list(leaves(layer.graph, path)) if layer.graph else [(path, layer)]
         needed = [(part, weight) for part, leaf in parts for weight in stored_weights(leaf)]
         inside = _once(layer, children.pop(keys.get(layer.name, ""), []), ignored)
+        if layer.graph is None:
+            layer = as_stored(layer, _roles(inside))
+            needed = [(path, weight) for weight in stored_weights(layer)]
         if not any(entry.arrays for entry in inside):
             if needed:
                 problems.append(
@@ -244,13 +277,8 @@ def _match_containers(
             inside = _without_optimizer(inside, ignored)
             _match_containers(layer.graph, inside, path, found, problems, ignored)
         else:
-            arrays = {
-                (f"{entry.path}/{role}" if entry.path else role): info
-                for entry in _in_order(layer, inside)
-                for role, info in entry.arrays.items()
-            }
             assign(
-                LayerArrays(layer.name, layer.name, arrays),
+                LayerArrays(layer.name, layer.name, _roles(_in_order(layer, inside))),
                 path,
                 [w for _, w in needed],
                 found,
@@ -261,6 +289,15 @@ def _match_containers(
         for key, left in children.items()
         if any(entry.arrays for entry in left)
     ]
+
+
+def _roles(entries: Sequence[LayerArrays]) -> dict[str, ArrayInfo]:
+    """Return the arrays of a layer's groups by group and place: "query_dense/0"."""
+    return {
+        (f"{entry.path}/{role}" if entry.path else role): info
+        for entry in entries
+        for role, info in entry.arrays.items()
+    }
 
 
 def _without_optimizer(

@@ -15,7 +15,13 @@ QUANTIZED = ("Dense", "EinsumDense", "Embedding", "ReversibleEmbedding")
 QUANTIZED_TO_FLOAT8 = ("Dense", "EinsumDense")
 CALIBRATED = ("Dense", "EinsumDense")
 """Classes that GPTQ and AWQ quantize, with the inputs of examples."""
-_HOLDERS = ("MultiHeadAttention", "GroupQueryAttention")
+
+DEFAULT_ROUNDING = {
+    "rounds_input": True,
+    "activation_range": (-127, 127),
+    "activation_epsilon": 1e-7,
+}
+"""How the input of an int8 layer is rounded where nothing is said."""
 
 
 def settle_quantization(
@@ -25,18 +31,19 @@ def settle_quantization(
 
     Of float8, `amax_history_length` remains, of gptq and awq `bits` and as `block_size` the rows that share a scale (None: all). `quantization` is "int8" or "int4"; `block_size` the number of weights that share a scale
     (None: one scale a column); `rounds_input` whether the input is rounded to int8 as well; `activation_range` and
-    `activation_epsilon` how. Of layers without weights only the type they compute in stays.
+    `activation_epsilon` how. Of layers without weights only the type they compute in stays, and of
+    attention, where the arrays show the rest (`stored_quantization`).
 
     Raises:
-        UnsupportedError: Weights are quantized in another way, or inside of an attention layer.
+        UnsupportedError: Weights are quantized in another way.
     """
-    policy = config.get("dtype")
+    policy = _own_policy(config)
     inner = policy.get("config") if isinstance(policy, Mapping) else None
     if not isinstance(inner, Mapping) or "mode" not in inner:
-        return class_name, config
+        return class_name, config if policy is config.get("dtype") else {**config, "dtype": policy}
     mode, _, block = str(inner["mode"]).partition("/")
-    settings = {**config, "dtype": str(inner.get("source_name", "float32"))}
-    if class_name not in (*QUANTIZED, *_HOLDERS):
+    settings = {**config, "dtype": str(inner.get("source_name") or "float32")}
+    if class_name not in QUANTIZED:
         return class_name, settings
     if mode == "float8" and class_name in QUANTIZED_TO_FLOAT8:
         length = inner.get("amax_history_length", 1024)
@@ -47,7 +54,7 @@ def settle_quantization(
             settings |= {"quantization": mode, "bits": int(bits)}
             settings["block_size"] = None if size == "-1" else int(size)
             return f"Calibrated{class_name}", settings
-    if mode not in ("int8", "int4") or class_name in _HOLDERS:
+    if mode not in ("int8", "int4"):
         msg = (
             f"layer '{config.get('name')}' ({class_name}) is quantized to {inner['mode']}; int8 and int4 are converted, for "
             f"{', '.join(QUANTIZED)}, float8, gptq/<bits>/<group> and awq/4/<group> for {' and '.join(CALIBRATED)}"
@@ -61,6 +68,20 @@ def settle_quantization(
         settings["activation_range"] = quantizer.get("value_range", [-127, 127])
         settings["activation_epsilon"] = quantizer.get("epsilon", 1e-7)
     return f"Quantized{class_name}", settings
+
+
+def _own_policy(config: Mapping[str, object]) -> object:
+    """Return the policy of a layer: of a map, what it has for the layer's name, else its default."""
+    policy = config.get("dtype")
+    if not isinstance(policy, Mapping) or policy.get("class_name") != "DTypePolicyMap":
+        return policy
+    stated = policy.get("config")
+    settings = stated if isinstance(stated, Mapping) else {}
+    policies = settings.get("policy_map")
+    for path, found in policies.items() if isinstance(policies, Mapping) else ():
+        if str(path).rpartition("/")[2] == config.get("name"):
+            return found
+    return settings.get("default_policy") or "float32"
 
 
 def _activation_quantizer(config: Mapping[str, object], mode: str) -> Mapping[str, object] | None:

@@ -224,9 +224,9 @@ def _values(case: LayerCase, tensor: Tensor, batch: int, index: int) -> NDArray[
         free if size is None else size for size, free in zip(tensor.shape, sizes, strict=False)
     )
     if tensor.values is not None and tensor.values.ndim:
-        return np.resize(tensor.values, shape).astype(
-            np.str_ if tensor.dtype == STRINGS else tensor.dtype
-        )
+        stated = np.resize(tensor.values, shape)
+        stated = _held(case, stated) if stated.dtype.kind == "f" else stated
+        return stated.astype(np.str_ if tensor.dtype == STRINGS else tensor.dtype)
     draws = _draws(case, f"input {index} {batch}")
     if tensor.dtype == STRINGS:
         return draws.choice(["a", "b", "c d"], shape)

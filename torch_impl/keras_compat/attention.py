@@ -23,6 +23,7 @@ class MultiHeadAttention(nn.Module):
         dropout: share of attention weights that are zero in training.
         causal: whether a position sees only those up to its own.
         gated: multiply what the heads found by sigmoid(gate(query)) before it is projected back.
+        query, key, value, output, gate: modules in place of the linear layers, such as those of quantized weights.
 
     Source: keras 3.15.1, layers/attention/multi_head_attention.py and grouped_query_attention.py.
     """
@@ -40,6 +41,11 @@ class MultiHeadAttention(nn.Module):
         dropout: float = 0.0,
         causal: bool = False,
         gated: bool = False,
+        query: nn.Module | None = None,
+        key: nn.Module | None = None,
+        value: nn.Module | None = None,
+        output: nn.Module | None = None,
+        gate: nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.key_size, self.value_size, self.output_shape = (
@@ -51,13 +57,12 @@ class MultiHeadAttention(nn.Module):
         width = 1
         for size in output_shape:
             width *= size
-        self.query = nn.Linear(sizes[0], heads * key_size, bias=bias)
-        self.key = nn.Linear(sizes[1], key_heads * key_size, bias=bias)
-        self.value = nn.Linear(sizes[2], key_heads * value_size, bias=bias)
-        self.output = nn.Linear(heads * value_size, width, bias=bias)
-        self.gate = (
-            nn.Linear(sizes[0], heads * value_size, bias=bias) if gated else None
-        )
+        inner = heads * value_size
+        self.query = query or nn.Linear(sizes[0], heads * key_size, bias=bias)
+        self.key = key or nn.Linear(sizes[1], key_heads * key_size, bias=bias)
+        self.value = value or nn.Linear(sizes[2], key_heads * value_size, bias=bias)
+        self.output = output or nn.Linear(inner, width, bias=bias)
+        self.gate = gate or (nn.Linear(sizes[0], inner, bias=bias) if gated else None)
 
     def forward(
         self, query: Tensor, value: Tensor, key: Tensor | None = None

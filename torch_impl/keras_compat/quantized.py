@@ -17,6 +17,11 @@ def rounded_to_int8(x: Tensor, axes: tuple[int, ...] = (-1,)) -> Tensor:
     return x + (rounded - x).detach()
 
 
+def from_either_end(x: Tensor, rows: int) -> Tensor:
+    """Return places in a table of `rows` rows; Keras 3 counts those below 0 from the end (ops.take)."""
+    return torch.where(x < 0, x + rows, x)
+
+
 class QuantizedLinear(nn.Module):
     """y = x' kernel / scale + bias, or x (kernel - zero) scale + bias where rows of the kernel have scales in groups.
 
@@ -29,6 +34,8 @@ class QuantizedLinear(nn.Module):
         groups: number of groups of rows with a scale and a zero of their own; None: one scale a column.
         rounds_input: use x' for x.
         bias: whether one is added.
+        rank: of the matrices of LoRA: factor x lora_a lora_b is added as well; None: there are none.
+        factor: their weight.
 
     Source: keras 3.15.1, layers/core/dense.py, `_int8_call`, `_int4_call`; quantizers/quantizers.py.
     """
@@ -42,11 +49,16 @@ class QuantizedLinear(nn.Module):
         groups: int | None = None,
         rounds_input: bool = False,
         bias: bool = True,
+        rank: int | None = None,
+        factor: float = 1.0,
     ) -> None:
         super().__init__()
         self.out_features, self.bits, self.groups = out_features, bits, groups
-        self.rounds_input = rounds_input
+        self.rounds_input, self.rank, self.factor = rounds_input, rank, factor
         self.bias = nn.Parameter(torch.zeros(out_features)) if bias else None
+        if rank is not None:
+            self.lora_a = nn.Parameter(torch.zeros(in_features, rank))
+            self.lora_b = nn.Parameter(torch.zeros(rank, out_features))
         columns = out_features if bits == 8 else (out_features + 1) // 2
         scales = (out_features,) if groups is None else (groups, out_features)
         self.weight: Tensor
@@ -73,9 +85,9 @@ class QuantizedLinear(nn.Module):
             group = self.group.long()
             weight = kernel.to(x.dtype) - self.zero[group].to(x.dtype)
             weight = weight * self.scale[group]
-        if self.rounds_input:
-            x = rounded_to_int8(x)
-        y = x @ weight
+        y = (rounded_to_int8(x) if self.rounds_input else x) @ weight
+        if self.rank is not None:
+            y = y + self.factor * (x @ self.lora_a @ self.lora_b)
         return y if self.bias is None else y + self.bias
 
 
@@ -93,6 +105,8 @@ class QuantizedEinsumDense(nn.Module):
         bias_shape: of the bias, which is added with its last axes; None leaves it out.
         summed_axes: of the input, over which the largest value is taken when it is rounded; () leaves it as it is.
         groups: number of groups of rows with a scale and a zero of their own; None: one scale a column.
+        rank: of the matrices of LoRA, whose einsum with `lora_a` times `lora_b` is added; None: there are none.
+        factor: their weight.
 
     Source: keras 3.15.1, layers/core/einsum_dense.py, `_int8_call`, `_int4_call`.
     """
@@ -107,13 +121,19 @@ class QuantizedEinsumDense(nn.Module):
         bias_shape: tuple[int, ...] | None = None,
         summed_axes: tuple[int, ...] = (),
         groups: int | None = None,
+        rank: int | None = None,
+        factor: float = 1.0,
     ) -> None:
         super().__init__()
         self.equation, self.kernel_shape, self.groups = equation, kernel_shape, groups
         self.bits, self.summed_axes = bits, summed_axes
+        self.rank, self.factor = rank, factor
         self.bias = (
             None if bias_shape is None else nn.Parameter(torch.zeros(bias_shape))
         )
+        if rank is not None:
+            self.lora_a = nn.Parameter(torch.zeros(*kernel_shape[:-1], rank))
+            self.lora_b = nn.Parameter(torch.zeros(rank, kernel_shape[-1]))
         self.weight: Tensor
         self.scale: Tensor
         self.zero: Tensor
@@ -133,10 +153,10 @@ class QuantizedEinsumDense(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the product, with the bias if there is one."""
-        if self.summed_axes:
-            x = rounded_to_int8(x, self.summed_axes)
+        rounded = rounded_to_int8(x, self.summed_axes) if self.summed_axes else x
         if self.bits == 8:
-            y = torch.einsum(self.equation, x, self.weight.to(x.dtype)) / self.scale
+            kernel = self.weight.to(x.dtype)
+            y = torch.einsum(self.equation, rounded, kernel) / self.scale
         else:
             low, high = ((self.weight & 15) ^ 8) - 8, self.weight >> 4
             kernel = torch.stack((low, high), -1).flatten(-2)[:, : self.scale.shape[-1]]
@@ -147,7 +167,11 @@ class QuantizedEinsumDense(nn.Module):
                 kernel = (
                     kernel.to(x.dtype) - self.zero[group].to(x.dtype)
                 ) * self.scale[group]
-            y = torch.einsum(self.equation, x, kernel.reshape(self.kernel_shape))
+            kernel = kernel.reshape(self.kernel_shape)
+            y = torch.einsum(self.equation, rounded, kernel)
+        if self.rank is not None:
+            learned = torch.einsum(self.equation, x, self.lora_a) @ self.lora_b
+            y = y + self.factor * learned
         return y if self.bias is None else y + self.bias
 
 
@@ -164,6 +188,8 @@ class QuantizedEmbedding(nn.Module):
         rounds_input: in the other direction, round x as a quantized linear layer does.
         soft_cap: limit of the results of the other direction: soft_cap tanh(y / soft_cap).
         tied: the other direction uses the same table; otherwise one of its own, in the same groups.
+        rank: of the matrices of LoRA: factor lora_a[x] lora_b is added to rows that are looked up; None: there are none.
+        factor: their weight.
 
     Source: keras 3.15.1, layers/core/embedding.py, layers/core/reversible_embedding.py.
     """
@@ -178,9 +204,15 @@ class QuantizedEmbedding(nn.Module):
         rounds_input: bool = False,
         soft_cap: float | None = None,
         tied: bool = True,
+        rank: int | None = None,
+        factor: float = 1.0,
     ) -> None:
         super().__init__()
         self.width, self.bits, self.groups = embedding_dim, bits, groups
+        self.rank, self.factor = rank, factor
+        if rank is not None:
+            self.lora_a = nn.Parameter(torch.zeros(num_embeddings, rank))
+            self.lora_b = nn.Parameter(torch.zeros(rank, embedding_dim))
         self.rounds_input, self.soft_cap, self.tied = rounds_input, soft_cap, tied
         columns = embedding_dim if bits == 8 else (embedding_dim + 1) // 2
         scales = (num_embeddings,) if groups is None else (num_embeddings, groups)
@@ -224,7 +256,12 @@ class QuantizedEmbedding(nn.Module):
             zero = self.reverse_zero if grouped else None
             rows = self._rows(self.reverse, self.reverse_scale, zero)
         if not x.is_floating_point():
-            return nn.functional.embedding(x, rows)
+            places = from_either_end(x, rows.shape[0])
+            y = nn.functional.embedding(places, rows)
+            if self.rank is None:
+                return y
+            learned = nn.functional.embedding(places, self.lora_a) @ self.lora_b
+            return y + self.factor * learned
         if self.rounds_input:
             x = rounded_to_int8(x)
         y = x @ rows.T
@@ -270,7 +307,9 @@ class ReversibleEmbedding(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return (..., embedding_dim) for whole numbers, (..., num_embeddings) for vectors."""
         if not x.is_floating_point():
-            return nn.functional.embedding(x, self.weight)
+            return nn.functional.embedding(
+                from_either_end(x, self.weight.shape[0]), self.weight
+            )
         table: Tensor = self.weight if self.reverse is None else self.reverse
         if self.reverse_dtype is not None:
             x, table = x.to(self.reverse_dtype), table.to(self.reverse_dtype)

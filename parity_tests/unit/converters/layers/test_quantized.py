@@ -12,6 +12,7 @@ import torch
 import torchward
 from converters.errors import MismatchError, UnsupportedError
 from converters.matching.quantization import settle_quantization
+from torch_impl.keras_compat.quantized import QuantizedEmbedding
 
 pytestmark = pytest.mark.tf
 
@@ -129,7 +130,6 @@ def test_adapters_of_low_rank_are_merged_by_keras_when_it_saves(keras: Any, tmp_
     ("name", "mode"),
     [
         ("Embedding", "gptq/4/128"),
-        ("MultiHeadAttention", "awq/4/-1"),
         ("Dense", "gptq/4/0"),
         ("Dense", "gptq/5/8"),
         ("Dense", "int2"),
@@ -140,6 +140,21 @@ def test_other_kinds_of_quantization_are_refused(name: str, mode: str) -> None:
 
     with pytest.raises(UnsupportedError, match=f"quantized to {mode}; int8 and int4 are converted"):
         settle_quantization(name, {"name": "dense", "dtype": policy})
+
+
+def test_map_of_policies_says_what_it_has_for_the_layer() -> None:
+    policies = {
+        "net/other": {"class_name": "DTypePolicy", "config": {"name": "float16"}},
+        "net/dense": {"class_name": "QuantizedDTypePolicy", "config": {"mode": "int8"}},
+    }
+    settings = {"default_policy": "float64", "policy_map": policies}
+    policy = {"class_name": "DTypePolicyMap", "config": settings}
+
+    found = settle_quantization("Dense", {"name": "dense", "dtype": policy})
+    other = settle_quantization("Dense", {"name": "head", "dtype": policy})
+
+    assert (found[0], found[1]["dtype"]) == ("QuantizedDense", "float32")
+    assert other == ("Dense", {"name": "head", "dtype": "float64"})
 
 
 CALIBRATED: dict[str, Callable[..., Any]] = {
@@ -300,3 +315,53 @@ def test_mask_of_a_quantized_embedding_leaves_steps_out(keras: Any, tmp_path: Pa
     found = torchward.load(tmp_path / "model.pth")(torch.from_numpy(x))
 
     np.testing.assert_allclose(found.detach().numpy(), np.asarray(model(x)), rtol=0, atol=3e-6)
+
+
+ATTENTION: dict[str, Callable[..., Any]] = {
+    "int8": lambda keras, x: keras.layers.MultiHeadAttention(2, 3, name="attention")(x, x),
+    "int4-blocks": lambda keras, x: keras.layers.MultiHeadAttention(
+        2, 3, value_dim=4, output_shape=(2, 3), use_bias=False, name="attention"
+    )(x, x),
+    "float8": lambda keras, x: keras.layers.GroupQueryAttention(
+        3, 4, 2, use_gate=True, name="attention"
+    )(x, x),
+}
+"""By how the layers inside are quantized."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ATTENTION)
+@pytest.mark.filterwarnings("ignore:Layer \\w+ does not have:UserWarning")
+@pytest.mark.filterwarnings("ignore:.* (InputLayer|Dropout|Softmax|Attention):UserWarning")
+def test_attention_with_quantized_layers_inside_computes_what_keras_computes(
+    mode: str, keras: Any, tmp_path: Path
+) -> None:
+    keras.utils.clear_session(free_memory=False)
+    inputs = keras.Input((4, 6))
+    model = keras.Model(inputs, ATTENTION[mode](keras, inputs))
+    draws = np.random.default_rng(5)
+    for weight in model.weights:
+        weight.assign(0.5 * draws.normal(size=weight.shape))
+    config = None if mode == "float8" else configuration(keras, mode)
+    model.quantize(mode.partition("-")[0], config=config)
+    x = draws.normal(size=(3, 4, 6)).astype("float32")
+    legacy = np.asarray(model(x))
+
+    for name in ("model.keras", "model.h5"):  # Keras itself cannot load either again
+        model.save(tmp_path / name)
+        torchward.convert(tmp_path / name, tmp_path / f"{name}.pth")
+        found = torchward.load(tmp_path / f"{name}.pth")
+
+        y = found(torch.from_numpy(x)).detach().numpy()
+        np.testing.assert_allclose(y, legacy, rtol=0, atol=1e-5)
+        assert (
+            sum(value.dtype == torch.int8 for value in found.state_dict().values())
+            == ({"int8": 4, "int4-blocks": 8, "float8": 0}[mode])
+        )
+
+
+def test_places_below_zero_count_from_the_end() -> None:
+    table = QuantizedEmbedding(7, 2)
+    table.weight.copy_(torch.arange(14, dtype=torch.int8).reshape(7, 2))
+
+    assert torch.equal(table(torch.tensor([-1, 0, -7])), torch.tensor([[12.0, 13], [0, 1], [0, 1]]))
