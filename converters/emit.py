@@ -15,12 +15,18 @@ from converters.errors import ConversionError, UnsupportedError
 from converters.fixed_modes import fixed_modes
 from converters.names import SOURCE_NAMES
 from converters.registry import Plain
-from converters.source_code.agents import act_lines, argument, default_lines, forward_lines
+from converters.source_code.agents import (
+    act_lines,
+    argument,
+    default_lines,
+    forward_lines,
+    output_variables,
+)
 from converters.source_code.blocks import Body, Entry, arrange
 from converters.source_code.expressions import constructor, literal
 from converters.source_code.lines import LINE, fitted
 from converters.source_code.pieces import Piece, defined_names, find_pieces
-from converters.source_code.statements import VARIABLES, write_statements
+from converters.source_code.statements import VARIABLES, commented, write_statements
 from converters.targets import piece_names
 
 PARAMETER_DTYPES = ("float16", "bfloat16", "float32", "float64")
@@ -60,7 +66,7 @@ def _source(architecture: Architecture, origin: str, weights: str) -> str:
     taken = {*defined, *imported, *piece_names(), *SOURCE_NAMES, *_IMPORTS}
     bodies = arrange(architecture, taken)
     taken |= {body.name for body in bodies}
-    classes = [_class_source(body, architecture, origin, taken) for body in bodies]
+    classes = [_class_source(body, architecture, taken) for body in bodies]
     code = "\n\n\n".join([*texts, *classes]) + "\n"
     header = _header(architecture, code, origin, weights)
     # What a user wrote and named may be any code; nothing of it came from the file.
@@ -88,7 +94,7 @@ def _header(architecture: Architecture, code: str, origin: str, weights: str) ->
         "With the weights of the same run:",
         "",
         f"    model = {architecture.name}()",
-        f'    state = torch.load({_inert(repr(weights))}, weights_only=True)["model_state_dict"]',
+        f'    state = torch.load({_inert(literal(weights))}, weights_only=True)["model_state_dict"]',
         "    model.load_state_dict(state)",
         "    model.eval()",
         '"""',
@@ -104,16 +110,19 @@ def _header(architecture: Architecture, code: str, origin: str, weights: str) ->
     )
 
 
-def _class_source(body: Body, architecture: Architecture, origin: str, taken: set[str]) -> str:
+def _class_source(body: Body, architecture: Architecture, taken: set[str]) -> str:
     is_network = body.name == architecture.name
     lines = [f"class {body.name}(nn.Module):"]
-    lines += [f'    """{_summary(body, architecture, origin, is_network=is_network)}"""', ""]
+    lines += _network_summary(architecture) if is_network else [f'    """{_summary(body)}"""']
+    lines.append("")
     arguments = [f"{name}: {kind}" for name, kind in body.parameters.items()]
     keywords = ", ".join(["self", *(["*"] if arguments else []), *arguments])
     lines += fitted(f"def __init__({keywords}) -> None:", 4)
     lines.append("        super().__init__()")
     for entry in body.entries:
         lines += _entry_lines(entry, body)
+    if is_network and body.frozen:
+        lines.append("        self.requires_grad_(False)")
     uniform = not any(step.dtype for step in architecture.steps)
     if is_network and architecture.dtype != "float32" and uniform:
         lines.append(f"        self.to(torch.{_checked_dtype(architecture.dtype)})")
@@ -151,7 +160,7 @@ def _entry_lines(entry: Entry, body: Body) -> list[str]:
         given = [f"{key}={named.get(key, literal(value))}" for key, value in entry.kwargs.items()]
         made = f"{entry.block}({', '.join(given)})"
     lines = fitted(f"self.{entry.name} = {made}", 8)
-    if entry.step is not None and entry.step.frozen:
+    if entry.frozen:
         lines += fitted(f"self.{entry.name}.requires_grad_(False)", 8)
     return lines
 
@@ -164,16 +173,36 @@ def _checked_dtype(name: str) -> str:
     return name
 
 
-def _summary(body: Body, architecture: Architecture, origin: str, *, is_network: bool) -> str:
-    if not is_network:
-        names = ", ".join(entry.name for entry in body.entries)
-        start = "" if body.items else "Holds "
-        return f"{start}{names}." if len(names) < LINE - 20 else f"{len(body.entries)} layers."
-    shapes = "; ".join(
+def _summary(body: Body) -> str:
+    """Return which submodules a class is written for."""
+    shown, more = [body.places[0]], len(body.places) - 1
+    for place in body.places[1:]:
+        if sum(map(len, shown)) + 4 * len(shown) + len(place) > LINE - 40:
+            break
+        shown.append(place)
+        more -= 1
+    if len(shown[0]) > LINE - 40:
+        return "A submodule."
+    names = ", ".join(f"`{name}`" for name in shown)
+    kind = "submodules" if len(body.places) > 1 else "submodule"
+    return f"The {kind} {names}{f' and {more} more' if more else ''}."
+
+
+def _network_summary(architecture: Architecture) -> list[str]:
+    """Return the lines of a docstring that says what a network takes."""
+    inputs = [
         f"{value.name} {_shape(value)}, {_inert(value.dtype)}" for value in architecture.inputs
-    )
-    text = f"Takes {shapes}."
-    return text if len(text) <= LINE - 10 else f"The network of {_inert(origin)}"
+    ]
+    text = f'    """Takes {"; ".join(inputs)}."""'
+    if len(text) <= LINE:
+        return [text]
+    return [
+        '    """Takes',
+        "",
+        *(f"    {each};" for each in inputs[:-1]),
+        f"    {inputs[-1]}.",
+        '    """',
+    ]
 
 
 def _shape(value: InputValue) -> str:
@@ -198,8 +227,13 @@ def _forward(
     if is_network and architecture.action is not None:
         return _agent_forward(body, architecture, inputs, taken)
     arguments = ", ".join(["self", *(f"{name}: Tensor" for name in inputs.values())])
-    lines, results = write_statements(
-        body.items, inputs, body.outputs, taken=taken, named_outputs=structure != "single"
+    lines, results, comment = write_statements(
+        body.items,
+        inputs,
+        body.outputs,
+        taken=taken,
+        named_outputs=structure != "single" and len(body.places) < 2,
+        names=output_variables(architecture) if is_network else None,
     )
     if structure == "dict":
         pairs = zip(architecture.output_names, results, strict=True)
@@ -208,7 +242,7 @@ def _forward(
         result = _arranged(architecture.nesting, results)
     else:
         one_of_list = structure == "list" and len(results) == 1
-        result = ", ".join(results) + ("," if one_of_list else "")
+        result = f"({results[0]},)" if one_of_list else ", ".join(results)
     nested = "tuple" if result.startswith("(") else "dict"
     words = {step.output for step in architecture.steps if step.op == "compat.read_words"}
     kinds = ["list" if value in words else "Tensor" for value in body.outputs]
@@ -218,7 +252,7 @@ def _forward(
         "nested": nested,
     }.get(structure, f"tuple[{', '.join(kinds)}]")
     head = fitted(f"def forward({arguments}) -> {returned}:", 4)
-    return [*head, *lines, *fitted(f"return {result}", 8)]
+    return [*head, *lines, *commented(f"return {result}", comment)]
 
 
 def _agent_forward(

@@ -96,7 +96,7 @@ _HEADS = (
 )
 _SCORES = ("score", "scale", "dropout", "causal")
 _BATCH_NORM = (
-    *("num_features", "eps", "momentum", "axis", "scale", "center"),
+    *("eps", "momentum", "axis", "scale", "center"),
     *("variance", "debiased_updates", "frozen", "moves"),
 )
 _GATED = ("activation", "recurrent_activation")
@@ -134,12 +134,15 @@ TARGETS: dict[str, Target] = {
     },
     "nn.Dropout": _module("torch.nn:Dropout", unnamed=("p",)),
     "nn.LayerNorm": _module(
-        "torch.nn:LayerNorm", "normalized_shape", "eps", "elementwise_affine", "bias"
+        "torch.nn:LayerNorm", "eps", "elementwise_affine", "bias", unnamed=("normalized_shape",)
     ),
-    "nn.PReLU": _module("torch.nn:PReLU", "num_parameters"),
-    "compat.BatchNorm": _module(f"{COMPAT}.normalization:BatchNorm", *_BATCH_NORM),
-    "compat.MaskedBatchNorm": _module(f"{COMPAT}.normalization:MaskedBatchNorm", *_BATCH_NORM),
-    "compat.SteppedBatchNorm": _module(f"{COMPAT}.normalization:SteppedBatchNorm", *_BATCH_NORM),
+    "nn.PReLU": _module("torch.nn:PReLU", unnamed=("num_parameters",)),
+    **{
+        f"compat.{name}": _module(
+            f"{COMPAT}.normalization:{name}", *_BATCH_NORM, unnamed=("num_features",)
+        )
+        for name in ("BatchNorm", "MaskedBatchNorm", "SteppedBatchNorm")
+    },
     "compat.BatchStatisticsNorm": _module(
         f"{COMPAT}.keras1:BatchStatisticsNorm", "num_features", "eps", "axis"
     ),
@@ -194,7 +197,7 @@ TARGETS: dict[str, Target] = {
     "nn.GroupNorm": _module(
         "torch.nn:GroupNorm", "eps", "affine", unnamed=("num_groups", "num_channels")
     ),
-    "nn.RMSNorm": _module("torch.nn:RMSNorm", "normalized_shape", "eps"),
+    "nn.RMSNorm": _module("torch.nn:RMSNorm", "eps", unnamed=("normalized_shape",)),
     "compat.GaussianNoise": _module(f"{COMPAT}.noise:GaussianNoise", "stddev"),
     "compat.GaussianDropout": _module(f"{COMPAT}.noise:GaussianDropout", "p"),
     "compat.SharedDropout": _module(f"{COMPAT}.noise:SharedDropout", "p", "axes"),

@@ -17,6 +17,7 @@ from converters.layouts import Layout
 from converters.moves import Move
 from converters.names import identifier, taken_names, unique
 from converters.registry import Plain
+from converters.targets import piece_names
 
 LINEAR = "in out -> out in"
 CONVOLUTION = "h w in out -> out in h w"
@@ -268,7 +269,7 @@ class AgentNetwork:
         self.moves.sort(key=lambda move: order[move.target])
         names = sorted(self.outputs, key=lambda name: self.outputs[name] in absent)
         return Architecture(
-            name=class_name,
+            name=unique(class_name, taken_names(piece_names())),
             inputs=tuple(self.inputs),
             outputs=tuple(self.outputs[name] for name in names),
             steps=steps,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Self, cast
 
 import torch
@@ -55,10 +55,7 @@ class ConvertedModel(nn.Module):
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
         self.architecture = architecture
-        places = {value.name: place for place, value in enumerate(architecture.inputs)}
-        calls = []
-        last_use = _last_uses(architecture)
-        for number, step in enumerate(architecture.steps):
+        for step in architecture.steps:
             target = find_target(step.op)
             if target.module != (step.attribute is not None):
                 kind = "a module, which needs" if target.module else "a function, which has no"
@@ -66,28 +63,31 @@ class ConvertedModel(nn.Module):
                 raise UnreadableFileError(msg)
             if target.module:
                 self._add(step, target)
-            for name in step.results:
-                places[name] = len(places)
-            calls.append(
-                _Call(
-                    tuple(step.attribute.split(".")) if step.attribute else (),
-                    None if target.module else step_function(step, target),
-                    tuple(places[name] for name in step.inputs),
-                    len(step.results),
-                    tuple(
-                        places[name]
-                        for name in {*step.inputs, *step.results}
-                        if last_use.get(name, number) == number
-                    ),
-                )
-            )
-        self._calls = tuple(calls)
+        places = _places(architecture)
+        self._calls = _calls(architecture)
         self._outputs = tuple(places[name] for name in architecture.outputs)
         self._dtypes = tuple(_dtype(value.dtype) for value in architecture.inputs)
         # Where the text is, if there is any: only there, or at the first, something else than a tensor may come.
         self._text = next((n for n, i in enumerate(architecture.inputs) if i.dtype == TEXT), 0)
         self._is_chain = _is_chain(architecture)
         self._fixed_modes = fixed_modes(architecture)
+
+    def __getstate__(self) -> dict[str, object]:
+        """Return what makes up the network; functions are found again by their names."""
+        return {key: value for key, value in self.__dict__.items() if key != "_calls"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take what `__getstate__` gave."""
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        self._calls = _calls(self.architecture)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Bring inputs into another type too, when parameters go there: `double()`, `to(torch.bfloat16)`."""
+        self._dtypes = tuple(
+            fn(torch.empty(0, dtype=dtype)).dtype if dtype.is_floating_point else dtype
+            for dtype in self._dtypes
+        )
+        return cast("Self", super()._apply(fn, recurse))  # type: ignore[no-untyped-call]
 
     def train(self, mode: bool = True) -> Self:  # as nn.Module has it
         """Set the mode, except of layers that the legacy model calls with a fixed `training`; returns itself."""
@@ -158,6 +158,35 @@ class ConvertedModel(nn.Module):
         if step.frozen:
             module.requires_grad_(requires_grad=False)
         owner.add_module(name, module)
+
+
+def _places(architecture: Architecture) -> dict[str, int]:
+    """Return the place of every value in the list of all."""
+    names = [value.name for value in architecture.inputs]
+    names += [name for step in architecture.steps for name in step.results]
+    return {name: place for place, name in enumerate(names)}
+
+
+def _calls(architecture: Architecture) -> tuple[_Call, ...]:
+    """Return the steps, ready to be made."""
+    places, last_use = _places(architecture), _last_uses(architecture)
+    calls = []
+    for number, step in enumerate(architecture.steps):
+        target = find_target(step.op)
+        calls.append(
+            _Call(
+                tuple(step.attribute.split(".")) if step.attribute else (),
+                None if target.module else step_function(step, target),
+                tuple(places[name] for name in step.inputs),
+                len(step.results),
+                tuple(
+                    places[name]
+                    for name in {*step.inputs, *step.results}
+                    if last_use.get(name, number) == number
+                ),
+            )
+        )
+    return tuple(calls)
 
 
 def _check_free(owner: nn.Module, name: str) -> None:

@@ -32,6 +32,14 @@ def default_lines(architecture: Architecture, names: Mapping[str, str]) -> list[
     return lines
 
 
+def output_variables(architecture: Architecture) -> dict[str, str]:
+    """Return what the variables of outputs are called: by the keys of the dictionary they go into, if there is one."""
+    names: dict[str, str] = {}
+    for name, value in zip(architecture.output_names, architecture.outputs, strict=False):
+        names.setdefault(value, name)
+    return names
+
+
 def forward_lines(
     items: Sequence[Item], architecture: Architecture, names: Mapping[str, str], taken: set[str]
 ) -> list[str]:
@@ -57,7 +65,10 @@ def forward_lines(
     kept = list(dict.fromkeys([*(value for _, value in given), *sorted(needed)]))
     made = {value for item in early for value in item.results}
     first = [value for value in kept if value in made or value in names]
-    lines, found = write_statements(early, names, first, taken=taken, named_outputs=True)
+    called = output_variables(architecture)
+    lines, found, _ = write_statements(
+        early, names, first, taken=taken, named_outputs=True, names=called
+    )
     known = {**names, **dict(zip(first, found, strict=True))}
     if late:
         lines += [f"        if {names[name]} is None:" for name in sorted(absent)[:1]] + _returned(
@@ -65,8 +76,13 @@ def forward_lines(
         )
         results = list(dict.fromkeys(value for _, value in pairs if value in reached))
         inputs = {value: known[value] for item in late for value in item.inputs if value in known}
-        more, found = write_statements(
-            late, inputs, results, taken={*taken, *known.values()}, named_outputs=True
+        more, found, _ = write_statements(
+            late,
+            inputs,
+            results,
+            taken={*taken, *known.values()},
+            named_outputs=True,
+            names=called,
         )
         lines += more
         known |= dict(zip(results, found, strict=True))
@@ -92,6 +108,8 @@ def act_lines(architecture: Architecture, rule: ActionRule, taken: set[str]) -> 
         f'        """Return {what} for (batch, ...) observations, as the library\'s predict does."""'
     )
     lines.append(f"        outputs = self({', '.join(['observation', *extra])})")
+    if rule.deterministic == rule.sampled:
+        return [*lines, *_rule_lines(rule.sampled, rule, taken)]
     lines.append("        if deterministic:")
     lines += ["    " + line for line in _rule_lines(rule.deterministic, rule, taken)]
     return [*lines, *_rule_lines(rule.sampled, rule, taken)]
@@ -106,7 +124,7 @@ def _rule_lines(steps: Sequence[Step], rule: ActionRule, taken: set[str]) -> lis
         if value not in made
     }
     items = [Item(step.inputs, step.results, None, step) for step in steps]
-    lines, results = write_statements(
+    lines, results, _ = write_statements(
         items, given, [steps[-1].output], taken=taken, named_outputs=bool(rule.state)
     )
     states = ", ".join(f"outputs[{literal(name)}]" for name in rule.states)

@@ -36,17 +36,18 @@ class Entry:
     kwargs: Mapping[str, Plain]
     step: Step | None = None
     block: str = ""
+    frozen: bool = False  # its parameters do not train, and others beside it do
 
     @property
     def key(self) -> Hashable:
         """What entries of one class have in common; sizes may differ."""
         if self.step is None:
-            return self.name, self.block, tuple(self.kwargs)
+            return self.name, self.block, tuple(self.kwargs), self.frozen
         functions = TARGETS[self.step.op].functions
         chosen = tuple((key, self.kwargs[key]) for key in functions if key in self.kwargs)
         names = tuple(key for key in self.kwargs if key not in self.defaults)
-        frozen, dtype = self.step.frozen, self.step.dtype
-        return self.name, self.step.op, frozen, dtype, self.step.state, names, chosen
+        dtype, state = self.step.dtype, self.step.state
+        return self.name, self.step.op, self.frozen, dtype, state, names, chosen
 
     @property
     def defaults(self) -> Mapping[str, Plain]:
@@ -63,6 +64,8 @@ class Body:
         items: of the forward pass; empty where the block only holds its layers.
         parameters: arguments of the constructor, with their types.
         named: for every entry, the constructor's arguments that are given by a parameter: argument to parameter.
+        places: dotted names of the submodules that are of this class.
+        frozen: no parameter of the network trains.
     """
 
     name: str
@@ -72,6 +75,8 @@ class Body:
     outputs: Names
     parameters: Mapping[str, str] = field(default_factory=dict)
     named: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    places: tuple[str, ...] = ()
+    frozen: bool = False
 
 
 @dataclass(slots=True)
@@ -139,11 +144,15 @@ class _Arrangement:
         last = len(self.architecture.steps) - 1
         items = tuple(self._items(0, last, ()))
         inputs = tuple(value.name for value in self.architecture.inputs)
-        entries = self._entries(())
-        return [
-            *found,
-            Body(self.architecture.name, entries, items, inputs, self.architecture.outputs),
-        ]
+        network = Body(
+            self.architecture.name,
+            self._entries(()),
+            items,
+            inputs,
+            self.architecture.outputs,
+            frozen=self._trains(()) is False,
+        )
+        return [*found, network]
 
     def _settle(self, names: Names) -> None:
         """Find what a block's forward is, or that it has none."""
@@ -198,14 +207,28 @@ class _Arrangement:
         attribute = _relative(".".join(block_names), names)
         return Item(_taken_from_outside(items), results, attribute)
 
+    def _trains(self, names: Names) -> bool | None:
+        """Return False for a block of which nothing trains, True if something does, None if there is no state."""
+        found = {
+            self._trains((*names, name))
+            if step is None
+            else not step.frozen
+            if step.state
+            else None
+            for name, step in self.blocks[names].children.items()
+        } - {None}
+        return any(found) if found else None
+
     def _entries(self, names: Names) -> tuple[Entry, ...]:
         entries = []
+        apart = self._trains(names) is not False  # else it is frozen as a whole
         for name, step in self.blocks[names].children.items():
             if step is not None:
-                entries.append(Entry(name, step.kwargs, step))
+                entries.append(Entry(name, step.kwargs, step, frozen=apart and step.frozen))
             else:
                 child = self.blocks[(*names, name)]
-                entries.append(Entry(name, child.arguments, block=child.class_name))
+                frozen = apart and self._trains((*names, name)) is False
+                entries.append(Entry(name, child.arguments, block=child.class_name, frozen=frozen))
         return tuple(entries)
 
     def _key(self, names: Names) -> Hashable:
@@ -241,7 +264,8 @@ class _Arrangement:
         values = {number: value for value, number in _numbers(first.items).items()}
         outputs = tuple(values[number] for number in first.outputs)
         items = () if first.dissolved else first.items
-        return Body(name, all_entries[0], items, first.inputs, outputs, parameters, named)
+        places = tuple(".".join(names) for names in members)
+        return Body(name, all_entries[0], items, first.inputs, outputs, parameters, named, places)
 
     def _class_name(self, block: str) -> str:
         base = class_identifier(numberless(block), default="Block")

@@ -6,9 +6,15 @@ import ast
 from collections.abc import Mapping
 
 from converters.architecture import Step
+from converters.errors import ConversionError
 from converters.registry import Plain
 from converters.targets import TARGETS, Target
 
+_SIGNS = {"+": 1, "-": 1, "*": 2, "/": 2}
+_RANKS: Mapping[type[ast.operator], int] = {ast.Add: 1, ast.Sub: 1, ast.Mult: 2, ast.Div: 2}
+"""Operators of which a sequence without brackets is read from the left, and how closely they bind."""
+WRITTEN_IN_PLACE = ("compat.cast", "compat.as_indices")
+"""Functions of ours that are written as methods of tensors, so that their source is not needed."""
 _PREFIXES = {"torch.nn": "nn.", "torch.nn.functional": "F."}
 
 
@@ -37,12 +43,19 @@ def constructor(step: Step, names: Mapping[str, str]) -> str:
     return f"{written_name(target)}({', '.join(shown)})"
 
 
+_SIZES = ("kernel_size", "stride", "padding", "dilation", "output_size")
+
+
 def _argument(key: str, value: Plain, target: Target) -> str:
     """Return the source of an argument of a constructor."""
     if key in target.layers and isinstance(value, tuple):
         name, *pairs = value
         inner = {str(pair[0]): pair[1] for pair in pairs if isinstance(pair, tuple)}
         return constructor(Step(str(name), (), "", kwargs=inner), {})
+    if target.path.startswith("torch.nn:") and isinstance(value, tuple) and key in _SIZES:
+        value = value[0] if len(set(value)) == 1 else value
+    if key == "normalized_shape" and isinstance(value, tuple) and len(value) == 1:
+        value = value[0]
     return function_name(value) if key in target.functions else literal(value)
 
 
@@ -51,10 +64,11 @@ def function_call(step: Step, arguments: list[str]) -> str:
     target = TARGETS[step.op]
     kwargs = dict(step.kwargs)
     if target.infix and arguments:
-        operands = [_operand(kwargs["left"])] if "left" in kwargs else []
-        operands += arguments
-        operands += [_operand(kwargs["right"])] if "right" in kwargs else []
-        return f" {target.infix} ".join(operands)
+        return _joined(target.infix, kwargs, arguments)
+    if step.op == "compat.cast":
+        return f"{_whole(arguments[0])}.to(torch.{_dtype(kwargs['dtype'])})"
+    if step.op == "compat.as_indices":
+        return f"{_whole(arguments[0])}.long()"
     if step.op == "operator.getitem":
         return f"{_whole(arguments[0])}[{_index(kwargs['index'])}]"
     if step.op == "torch.permute" and isinstance(dims := kwargs["dims"], tuple):
@@ -66,6 +80,39 @@ def function_call(step: Step, arguments: list[str]) -> str:
         for key, value in kwargs.items()
     ]
     return f"{written_name(target)}({', '.join(shown)})"
+
+
+def _dtype(name: Plain) -> str:
+    """Return the name of a type as it stands behind `torch.`."""
+    if not isinstance(name, str) or not (name.isascii() and name.isidentifier()):
+        msg = f"the type {name!a} cannot be written as source"
+        raise ConversionError(msg)
+    return name
+
+
+def _joined(sign: str, kwargs: Mapping[str, Plain], arguments: list[str]) -> str:
+    """Return operands with an operator between them, in brackets where they need some."""
+    operands = [_operand(kwargs["left"])] if "left" in kwargs else []
+    operands += [
+        _beside(sign, argument, is_first=not operands and place == 0)
+        for place, argument in enumerate(arguments)
+    ]
+    right = kwargs.get("right")
+    if sign == "+" and isinstance(right, (int, float)) and literal(right).startswith("-"):
+        return f"{operands[0]} - {literal(right)[1:]}"
+    operands += [_operand(right)] if "right" in kwargs else []
+    return f" {sign} ".join(operands)
+
+
+def _beside(sign: str, argument: str, *, is_first: bool) -> str:
+    """Return an operand, in brackets unless it binds as closely as it must without them."""
+    if argument.isidentifier():
+        return argument
+    node = ast.parse(argument, mode="eval").body
+    if isinstance(node, ast.BinOp) and type(node.op) in _RANKS and sign in _SIGNS:
+        rank, own = _RANKS[type(node.op)], _SIGNS[sign]
+        return argument if rank > own or (rank == own and is_first) else f"({argument})"
+    return _whole(argument)
 
 
 def written_name(target: Target) -> str:

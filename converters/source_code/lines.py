@@ -19,6 +19,10 @@ def fitted(text: str, indent: int) -> list[str]:
         return _in_brackets(text, indent)
     start, close = found
     head, inner, tail = text[: start + 1], text[start + 1 : close], text[close:]
+    target, equals, value = text.partition(" = ")
+    if equals and target.isidentifier() and indent + len(head) > LINE:
+        space = " " * indent
+        return [f"{space}{target} = (", *fitted(value, indent + 4), f"{space})"]
     if not inner:
         return [line]
     one_line = " " * (indent + 4) + inner

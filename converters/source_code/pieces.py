@@ -11,6 +11,7 @@ from pathlib import Path
 
 from converters.architecture import Architecture, Step
 from converters.errors import ConversionError
+from converters.source_code.expressions import WRITTEN_IN_PLACE
 from converters.targets import TARGETS, Target
 
 
@@ -49,8 +50,9 @@ def find_pieces(architecture: Architecture) -> list[Piece]:
     pieces: dict[Piece, None] = {}
     rule = architecture.action
     acting = () if rule is None else (*rule.deterministic, *rule.sampled)
+    in_place = [TARGETS[key] for key in WRITTEN_IN_PLACE]
     for target in used_targets((*architecture.steps, *acting)):
-        if target.is_piece:
+        if target.is_piece and target not in in_place:
             pieces.update(dict.fromkeys(_with_needs(target)))
     return list(pieces)
 

@@ -1,13 +1,15 @@
 """The statements of one `forward`: which step shares a line with which, and which variable holds what.
 
 A value that replaces the one it is made from takes over its variable, so that a chain is `x = self.layer(x)` all the
-way down; a branch gets the next free one of `x`, `y`, `z`, and a name of its own if all of them are in use.
+way down; a branch gets the next free one of `x`, `y`, `z`, and a name of its own if all of them are in use. What only
+the next statement takes is written into it while the line stays short: `x + self.block(x)`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from converters.architecture import Step
 from converters.names import Taken, identifier, taken_names, unique
@@ -17,6 +19,8 @@ from converters.targets import TARGETS
 
 VARIABLES = ("x", "y", "z")
 _INDENT = 8
+_LIGHT = ("compat.as_indices", "compat.cast")
+_MOST_OPERATIONS = 4  # in one expression, besides functions of one value
 _SPACE = {3: ("time",), 4: ("height", "width"), 5: ("depth", "height", "width")}
 
 
@@ -38,16 +42,47 @@ class Item:
         return function_call(self.step, arguments)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Statement:
-    """Items written as one expression: the first, and functions of one value around it."""
+    """An item written as one expression, with the statements that stand in it instead of a variable."""
 
-    first: Item
-    around: list[Item] = field(default_factory=list)
+    item: Item
+    parts: Mapping[str, _Statement] = field(default_factory=dict)  # by the value they make
 
     @property
     def results(self) -> tuple[str, ...]:
-        return self.around[-1].results if self.around else self.first.results
+        return self.item.results
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The values that come from variables, in order of use."""
+        found: list[str] = []
+        for value in self.item.inputs:
+            part = self.parts.get(value)
+            found += (value,) if part is None else part.inputs
+        return tuple(found)
+
+    @property
+    def size(self) -> int:
+        """How many items it consists of."""
+        return 1 + sum(part.size for part in self.parts.values())
+
+    def written(self, names: Mapping[str, str]) -> str:
+        """Return the expression; values are in the variables of these names."""
+        return self.item.written(
+            [
+                self.parts[value].written(names) if value in self.parts else names[value]
+                for value in self.item.inputs
+            ]
+        )
+
+
+class Written(NamedTuple):
+    """The lines of a forward pass without its `return`, the expressions of its outputs, and what is said behind them."""
+
+    lines: list[str]
+    results: list[str]
+    comment: str | None = None
 
 
 @dataclass(slots=True)
@@ -92,8 +127,9 @@ def write_statements(
     *,
     taken: set[str],
     named_outputs: bool,
-) -> tuple[list[str], list[str]]:
-    """Return the lines of a forward pass without its `return`, and the expressions of its outputs.
+    names: Mapping[str, str] | None = None,
+) -> Written:
+    """Return the source of a forward pass.
 
     Args:
         items: in order of computation.
@@ -102,77 +138,105 @@ def write_statements(
         taken: names that no variable may have.
         named_outputs: whether outputs are held by variables of their own names, as several are; otherwise the last
             expression is not assigned, but returned.
+        names: what the variables of these outputs are called, where that is not the value's name.
     """
-    statements = _merged(items, outputs)
-    last_use = {value: len(statements) for value in outputs}
-    for place, statement in reversed(list(enumerate(statements))):
-        for value in statement.first.inputs:
-            last_use.setdefault(value, place)
-    kept = frozenset(outputs) if named_outputs else frozenset()
-    variables = _Variables(
-        last_use, kept, dict(inputs), taken_names([*taken, *VARIABLES, *inputs.values()])
-    )
-    variables.holders.update({name: value for value, name in inputs.items()})
-    lines: list[str] = []
-    comments = _comments(items)
-    for place, statement in enumerate(statements):
-        arguments = [variables.names[value] for value in statement.first.inputs]
-        own = statement.first.results[0]
-        names = [
-            variables.name(value, statement.first.inputs, place, own if index == 0 else value)
-            for index, value in enumerate(statement.results)
-        ]
-        is_last = place == len(statements) - 1 and not named_outputs
-        if is_last and tuple(outputs) == statement.results:
-            written, rest = _expression(statement, arguments, names, "return ")
-            return [*lines, *written], [rest]
-        written, rest = _expression(statement, arguments, names, f"{', '.join(names)} = ")
-        lines += written
-        lines += _commented(f"{', '.join(names)} = {rest}", comments.get(own))
-    return lines, [variables.names[value] for value in outputs]
+    apart: set[str] = set()  # results of statements that are too long as one line
+    while True:
+        writing = _Writing(_merged(items, outputs, apart), inputs, outputs, names or {}, taken)
+        written = writing.written(items, named_outputs=named_outputs)
+        if not writing.long:
+            return written
+        apart |= writing.long
 
 
-def _merged(items: Sequence[Item], outputs: Sequence[str]) -> list[_Statement]:
+class _Writing:
+    """One attempt to write statements."""
+
+    def __init__(
+        self,
+        statements: list[_Statement],
+        inputs: Mapping[str, str],
+        outputs: Sequence[str],
+        names: Mapping[str, str],
+        taken: set[str],
+    ) -> None:
+        self.statements, self.inputs, self.outputs = statements, inputs, outputs
+        self.own_names, self.taken = names, taken
+        self.long: set[str] = set()
+
+    def written(self, items: Sequence[Item], *, named_outputs: bool) -> Written:
+        last_use = {value: len(self.statements) for value in self.outputs}
+        for place, statement in reversed(list(enumerate(self.statements))):
+            for value in statement.inputs:
+                last_use.setdefault(value, place)
+        kept = frozenset(self.outputs) if named_outputs else frozenset()
+        taken = taken_names([*self.taken, *VARIABLES, *self.inputs.values()])
+        variables = _Variables(last_use, kept, dict(self.inputs), taken)
+        variables.holders.update({name: value for value, name in self.inputs.items()})
+        lines: list[str] = []
+        comments = _comments(items)
+        for place, statement in enumerate(self.statements):
+            expression = statement.written(variables.names)
+            results = statement.results
+            comment = comments.get(results[0])
+            is_last = place == len(self.statements) - 1 and not named_outputs
+            if is_last and tuple(self.outputs) == results:
+                self.note_length(statement, f"return {expression}")
+                return Written(lines, [expression], comment)
+            names = ", ".join(
+                variables.name(value, statement.inputs, place, self.own_names.get(value, value))
+                for value in results
+            )
+            self.note_length(statement, f"{names} = {expression}")
+            lines += commented(f"{names} = {expression}", comment)
+        return Written(lines, [variables.names[value] for value in self.outputs])
+
+    def note_length(self, statement: _Statement, text: str) -> None:
+        if statement.parts and _INDENT + len(text) > LINE:
+            self.long.add(statement.results[0])
+
+
+def _merged(
+    items: Sequence[Item], outputs: Sequence[str], apart: Container[str]
+) -> list[_Statement]:
+    """Return the statements: what only the next one takes stands in it, if that reads well."""
     uses: dict[str, int] = dict.fromkeys(outputs, 1)
     for item in items:
         for value in item.inputs:
             uses[value] = uses.get(value, 0) + 1
     statements: list[_Statement] = []
     for item in items:
-        previous = statements[-1] if statements else None
-        if (
-            previous is not None
-            and item.attribute is None
-            and item.step is not None
-            and previous.results == item.inputs
-            and len(item.inputs) == 1
-            and uses[item.inputs[0]] == 1
-            and TARGETS[item.step.op].infix is None
-            and _moved_channels(item) is None
-            and _moved_channels(previous.first) is None
-        ):
-            previous.around.append(item)
-        else:
-            statements.append(_Statement(item))
+        parts: dict[str, _Statement] = {}
+        if item.results[0] not in apart and _moved_channels(item) is None:
+            size = 1
+            for value in reversed(
+                item.inputs
+            ):  # evaluated in the order of the arguments, as before
+                previous = statements[-1] if statements else None
+                if previous is None or previous.results != (value,) or uses[value] > 1:
+                    continue
+                size += previous.size
+                if not _reads_well(item, previous, size):
+                    break
+                parts[value] = statements.pop()
+        statements.append(_Statement(item, parts))
     return statements
 
 
-def _expression(
-    statement: _Statement, arguments: list[str], names: Sequence[str], head: str
-) -> tuple[list[str], str]:
-    """Return the expression of a statement, after the lines that are needed to keep it short."""
-    lines: list[str] = []
-    text = statement.first.written(arguments)
-    for item in statement.around:
-        longer = item.written([text])
-        if _INDENT + len(head) + len(longer) > LINE:
-            lines += fitted(f"{names[0]} = {text}", _INDENT)
-            longer = item.written([names[0]])
-        text = longer
-    return lines, text
+def _reads_well(item: Item, part: _Statement, size: int) -> bool:
+    """True if an expression may stand among the arguments of an item."""
+    if _moved_channels(part.item) is not None:
+        return False
+    if (
+        item.attribute is not None or item.step is None
+    ):  # modules take variables, at most brought into another type
+        return part.item.step is not None and part.item.step.op in _LIGHT and not part.parts
+    is_call = len(item.inputs) == 1 and TARGETS[item.step.op].infix is None
+    return is_call or size <= _MOST_OPERATIONS
 
 
-def _commented(text: str, comment: str | None) -> list[str]:
+def commented(text: str, comment: str | None) -> list[str]:
+    """Return a statement of a method with what is said about its result."""
     lines = fitted(text, _INDENT)
     if comment is None:
         return lines

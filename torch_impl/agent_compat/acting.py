@@ -21,13 +21,17 @@ def sample_bernoulli(probabilities: Tensor) -> Tensor:
     return torch.bernoulli(probabilities).long()
 
 
-def clip_action(action: Tensor, low: tuple[float, ...], high: tuple[float, ...]) -> Tensor:
+def clip_action(
+    action: Tensor, low: tuple[float, ...], high: tuple[float, ...]
+) -> Tensor:
     """Return actions (batch, actions) within the bounds of the environment."""
     bounds = torch.tensor([low, high], dtype=action.dtype, device=action.device)
     return torch.clamp(action, bounds[0], bounds[1])
 
 
-def scale_action(action: Tensor, low: tuple[float, ...], high: tuple[float, ...]) -> Tensor:
+def scale_action(
+    action: Tensor, low: tuple[float, ...], high: tuple[float, ...]
+) -> Tensor:
     """Return actions (batch, actions) of -1 to 1 in the range of the environment."""
     bounds = torch.tensor([low, high], dtype=action.dtype, device=action.device)
     return bounds[0] + 0.5 * (action + 1.0) * (bounds[1] - bounds[0])
@@ -35,7 +39,9 @@ def scale_action(action: Tensor, low: tuple[float, ...], high: tuple[float, ...]
 
 def expectation(chances: Tensor, support: tuple[float, ...]) -> Tensor:
     """Return expected values (batch, actions) of chances (batch, actions, atoms) of the values in `support`."""
-    return (chances * torch.tensor(support, dtype=chances.dtype, device=chances.device)).sum(-1)
+    return (
+        chances * torch.tensor(support, dtype=chances.dtype, device=chances.device)
+    ).sum(-1)
 
 
 def one_hot_numbers(x: Tensor, sizes: tuple[int, ...]) -> Tensor:

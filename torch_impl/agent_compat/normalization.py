@@ -45,7 +45,9 @@ class MeanStdFilter(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (batch, ...) observations normalized, in their dtype."""
-        normalized = (x.double() - self.mean.double()) / (self.deviation.double() + 1e-8)
+        normalized = (x.double() - self.mean.double()) / (
+            self.deviation.double() + 1e-8
+        )
         return torch.clamp(normalized, -self.clip, self.clip).to(x.dtype)
 
 

@@ -28,10 +28,14 @@ class BaselinesLSTM(nn.Module):
             state: (batch, 2 * units).
             mask: (batch,).
         """
-        cell, hidden = (state * (1 - mask.to(state.dtype)).unsqueeze(-1)).chunk(2, dim=-1)
+        cell, hidden = (state * (1 - mask.to(state.dtype)).unsqueeze(-1)).chunk(
+            2, dim=-1
+        )
         gates = self.input(x) + self.hidden(hidden)
         entry, forget, output, candidate = gates.chunk(4, dim=-1)
-        cell = torch.sigmoid(forget) * cell + torch.sigmoid(entry) * torch.tanh(candidate)
+        cell = torch.sigmoid(forget) * cell + torch.sigmoid(entry) * torch.tanh(
+            candidate
+        )
         hidden = torch.sigmoid(output) * torch.tanh(cell)
         return hidden, torch.cat([cell, hidden], dim=-1)
 
@@ -59,9 +63,17 @@ class BaselinesLayerNormLSTM(nn.Module):
             state: (batch, 2 * units).
             mask: (batch,).
         """
-        cell, hidden = (state * (1 - mask.to(state.dtype)).unsqueeze(-1)).chunk(2, dim=-1)
-        gates = self.input_norm(self.input(x)) + self.hidden_norm(self.hidden(hidden)) + self.bias
+        cell, hidden = (state * (1 - mask.to(state.dtype)).unsqueeze(-1)).chunk(
+            2, dim=-1
+        )
+        gates = (
+            self.input_norm(self.input(x))
+            + self.hidden_norm(self.hidden(hidden))
+            + self.bias
+        )
         entry, forget, output, candidate = gates.chunk(4, dim=-1)
-        cell = torch.sigmoid(forget) * cell + torch.sigmoid(entry) * torch.tanh(candidate)
+        cell = torch.sigmoid(forget) * cell + torch.sigmoid(entry) * torch.tanh(
+            candidate
+        )
         hidden = torch.sigmoid(output) * torch.tanh(self.cell_norm(cell))
         return hidden, torch.cat([cell, hidden], dim=-1)

@@ -178,8 +178,12 @@ def test_frozen_layer_is_frozen_in_the_source() -> None:
     kwargs = {"in_features": 4, "out_features": 3}
     step = Step("nn.Linear", ("x",), "h", "fc1", kwargs, ("weight", "bias"), frozen=True)
 
-    source = emit_source(chain(step), origin="m.h5", weights="m.pth")
+    after = replace(step, inputs=("h",), output="i", attribute="fc2", frozen=False)
+    after = replace(after, kwargs={"in_features": 3, "out_features": 2})
 
+    source = emit_source(chain(step, after), origin="m.h5", weights="m.pth")
+
+    assert source.count("requires_grad_") == 1
     assert "        self.fc1.requires_grad_(False)\n" in source
 
 

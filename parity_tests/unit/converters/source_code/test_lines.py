@@ -14,6 +14,8 @@ LONG = [
     "return torch.cat([" + ", ".join(f"branch_number_{n}" for n in range(9)) + "], dim=-1)",
     "return " + ", ".join(f"the_result_with_number_{n}" for n in range(6)),
     "x = " + " + ".join(f"the_summand_with_number_{n}" for n in range(6)),
+    f"{'long_' * 9}result = self.{'long_' * 9}layer({'long_' * 9}value)",
+    f"{'long_' * 8}result = self.{'long_' * 8}layer(x)",
     'return {"a, b": first_result_of_the_network, "c (d": second_result_of_the_network, "e": third}',
 ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -74,9 +75,8 @@ def test_blocks_that_differ_in_sizes_share_a_class_with_arguments() -> None:
     assert source.count("class Block(") == 1
     assert "def __init__(self, *, out_features: int) -> None:" in source
     assert "self.block_2 = Block(out_features=6)" in source
-    assert (
-        "        y = F.relu(self.up(x))\n        y = self.down(y)\n        return x + y\n" in source
-    )
+    assert '    """The submodules `block_1`, `block_2`."""\n' in source
+    assert "        y = F.relu(self.up(x))\n        return x + self.down(y)\n" in source
     assert "        x = self.block_1(x)\n        return self.block_2(x)\n" in source
     assert_same(architecture, module)
 
@@ -96,6 +96,29 @@ def test_blocks_that_compute_otherwise_have_classes_of_their_own(place: int, ste
 
     assert source.count("(nn.Module)") == 3
     assert_same(architecture, module)
+
+
+def test_block_of_which_nothing_trains_shares_the_class_and_is_frozen_as_a_whole() -> None:
+    steps = [*TWICE[:4], *(replace(step, frozen=bool(step.attribute)) for step in TWICE[4:])]
+
+    source, module = emitted(network(*steps))
+
+    assert source.count("(nn.Module)") == 2
+    assert "        self.block_2.requires_grad_(False)\n" in source
+    assert [name for name, each in module.named_parameters() if each.requires_grad] == [
+        f"block_1.{layer}.{name}" for layer in ("up", "down") for name in ("weight", "bias")
+    ]
+    assert_same(network(*steps), module)
+
+
+def test_block_of_which_a_part_trains_has_a_class_of_its_own() -> None:
+    steps = [*TWICE[:4], replace(TWICE[4], frozen=True), *TWICE[5:]]
+
+    source, module = emitted(network(*steps))
+
+    assert source.count("(nn.Module)") == 3
+    assert "        self.up.requires_grad_(False)\n" in source
+    assert_same(network(*steps), module)
 
 
 def test_model_called_twice_is_one_submodule() -> None:
