@@ -53,6 +53,7 @@ from converters.matching.groups import Path
 from converters.names import class_identifier, identifier, taken_names, unique
 from converters.passes.blocks import depth_first, name_blocks
 from converters.passes.channels import settle_channels
+from converters.passes.frames import keep_frames_joined
 from converters.passes.masks import settle_masks
 from converters.registry import Lowered, Plain, Shape, TorchStep, find_layer_rule
 from converters.targets import piece_names
@@ -116,6 +117,7 @@ def lower_model(graph: Graph, lowering: Lowering) -> Architecture:
     )
     carried = {ref: _carried(value, lowering) for ref, value in values.items()}
     lowering.notes += masked_outputs(graph, carried)
+    lowering.steps, lowering.origins = keep_frames_joined(lowering.steps, lowering.origins, outputs)
     lowering.steps, lowering.origins = settle_masks(lowering.steps, lowering.origins, outputs)
     lowering.steps, lowering.origins, outputs = settle_channels(
         lowering.steps,
