@@ -36,7 +36,6 @@ def flatten(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     examples=(
         Example({"target_shape": (3, 2)}, ((6,),)),
         Example({"target_shape": (-1, 2)}, ((3, 4),)),
-        Example({"target_shape": (1, 1, -1)}, ((4,),)),
     ),
     numbers="kept",
 )

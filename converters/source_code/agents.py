@@ -34,9 +34,11 @@ def default_lines(architecture: Architecture, names: Mapping[str, str]) -> list[
 
 def output_variables(architecture: Architecture) -> dict[str, str]:
     """Return what the variables of outputs are called: by the keys of the dictionary they go into, if there is one."""
+    arguments = {value.name for value in architecture.inputs}
     names: dict[str, str] = {}
     for name, value in zip(architecture.output_names, architecture.outputs, strict=False):
-        names.setdefault(value, name)
+        if name not in arguments:
+            names.setdefault(value, name)
     return names
 
 
@@ -111,11 +113,13 @@ def act_lines(architecture: Architecture, rule: ActionRule, taken: set[str]) -> 
     if rule.deterministic == rule.sampled:
         return [*lines, *_rule_lines(rule.sampled, rule, taken)]
     lines.append("        if deterministic:")
-    lines += ["    " + line for line in _rule_lines(rule.deterministic, rule, taken)]
+    lines += _rule_lines(rule.deterministic, rule, taken, indent=12)
     return [*lines, *_rule_lines(rule.sampled, rule, taken)]
 
 
-def _rule_lines(steps: Sequence[Step], rule: ActionRule, taken: set[str]) -> list[str]:
+def _rule_lines(
+    steps: Sequence[Step], rule: ActionRule, taken: set[str], *, indent: int = 8
+) -> list[str]:
     made = {value for step in steps for value in step.results}
     given = {
         value: f"outputs[{literal(value)}]"
@@ -125,8 +129,13 @@ def _rule_lines(steps: Sequence[Step], rule: ActionRule, taken: set[str]) -> lis
     }
     items = [Item(step.inputs, step.results, None, step) for step in steps]
     lines, results, _ = write_statements(
-        items, given, [steps[-1].output], taken=taken, named_outputs=bool(rule.state)
+        items,
+        given,
+        [steps[-1].output],
+        taken=taken,
+        named_outputs=bool(rule.state),
+        indent=indent,
     )
     states = ", ".join(f"outputs[{literal(name)}]" for name in rule.states)
     state = f", ({states})" if len(rule.states) > 1 else f", {states}" if states else ""
-    return [*lines, *fitted(f"return {results[0]}{state}", 8)]
+    return [*lines, *fitted(f"return {results[0]}{state}", indent)]

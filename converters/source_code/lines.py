@@ -20,7 +20,9 @@ def fitted(text: str, indent: int) -> list[str]:
     start, close = found
     head, inner, tail = text[: start + 1], text[start + 1 : close], text[close:]
     target, equals, value = text.partition(" = ")
-    if equals and target.isidentifier() and indent + len(head) > LINE:
+    is_name = target.replace(".", "").isidentifier()
+    head_value = len(head) - len(target) - len(equals)
+    if equals and is_name and indent + len(head) > LINE >= indent + 4 + head_value:
         space = " " * indent
         return [f"{space}{target} = (", *fitted(value, indent + 4), f"{space})"]
     if not inner:

@@ -128,6 +128,7 @@ def write_statements(
     taken: set[str],
     named_outputs: bool,
     names: Mapping[str, str] | None = None,
+    indent: int = _INDENT,
 ) -> Written:
     """Return the source of a forward pass.
 
@@ -139,10 +140,12 @@ def write_statements(
         named_outputs: whether outputs are held by variables of their own names, as several are; otherwise the last
             expression is not assigned, but returned.
         names: what the variables of these outputs are called, where that is not the value's name.
+        indent: columns before every line.
     """
     apart: set[str] = set()  # results of statements that are too long as one line
     while True:
-        writing = _Writing(_merged(items, outputs, apart), inputs, outputs, names or {}, taken)
+        statements = _merged(items, outputs, apart)
+        writing = _Writing(statements, inputs, outputs, names or {}, taken, indent)
         written = writing.written(items, named_outputs=named_outputs)
         if not writing.long:
             return written
@@ -159,9 +162,10 @@ class _Writing:
         outputs: Sequence[str],
         names: Mapping[str, str],
         taken: set[str],
+        indent: int,
     ) -> None:
         self.statements, self.inputs, self.outputs = statements, inputs, outputs
-        self.own_names, self.taken = names, taken
+        self.own_names, self.taken, self.indent = names, taken, indent
         self.long: set[str] = set()
 
     def written(self, items: Sequence[Item], *, named_outputs: bool) -> Written:
@@ -188,11 +192,11 @@ class _Writing:
                 for value in results
             )
             self.note_length(statement, f"{names} = {expression}")
-            lines += commented(f"{names} = {expression}", comment)
+            lines += commented(f"{names} = {expression}", comment, self.indent)
         return Written(lines, [variables.names[value] for value in self.outputs])
 
     def note_length(self, statement: _Statement, text: str) -> None:
-        if statement.parts and _INDENT + len(text) > LINE:
+        if statement.parts and self.indent + len(text) > LINE:
             self.long.add(statement.results[0])
 
 
@@ -235,14 +239,14 @@ def _reads_well(item: Item, part: _Statement, size: int) -> bool:
     return is_call or size <= _MOST_OPERATIONS
 
 
-def commented(text: str, comment: str | None) -> list[str]:
+def commented(text: str, comment: str | None, indent: int = _INDENT) -> list[str]:
     """Return a statement of a method with what is said about its result."""
-    lines = fitted(text, _INDENT)
+    lines = fitted(text, indent)
     if comment is None:
         return lines
     if len(lines) == 1 and len(lines[0]) + 2 + len(comment) <= LINE:
         return [f"{lines[0]}  {comment}"]
-    return [" " * _INDENT + comment, *lines]
+    return [" " * indent + comment, *lines]
 
 
 def _moved_channels(item: Item) -> tuple[int, bool] | None:

@@ -16,6 +16,7 @@ LONG = [
     "x = " + " + ".join(f"the_summand_with_number_{n}" for n in range(6)),
     f"{'long_' * 9}result = self.{'long_' * 9}layer({'long_' * 9}value)",
     f"{'long_' * 8}result = self.{'long_' * 8}layer(x)",
+    f"self.{'long_' * 12}layer = nn.Linear(12, 2)",
     'return {"a, b": first_result_of_the_network, "c (d": second_result_of_the_network, "e": third}',
 ]
 
