@@ -7,12 +7,13 @@ import shlex
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import typer
 
 from converters.batch.folder import AGENT_SUFFIX, SUFFIXES, Batch, convert_folder
+from converters.batch.worker import Outcome
 from converters.commands.printing import print_lines
 from converters.errors import OutputError
 from converters.writers.registry import find_writer
@@ -87,28 +88,41 @@ def to_data(batch: Batch) -> dict[str, object]:
 def format_batch(batch: Batch, source: Path, seconds: float) -> list[str]:
     """Return the lines that are printed when all is done."""
     names = list(batch.outcomes)
-    kinds = Counter(
-        suffix if (suffix := Path(name).suffix) in (*SUFFIXES, AGENT_SUFFIX) else "of TensorFlow"
-        for name in names
-    )
+    kinds = Counter(_kind(source, name) for name in names)
     counted = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
     failed = batch.failed
-    lines = [f"found {len(names)} legacy files in {source} ({counted})"]
+    files = "legacy file" if len(names) == 1 else "legacy files"
+    lines = [f"found {len(names)} {files} in {source} ({counted})"]
     if batch.skipped:
         lines.append(f"{len(batch.skipped)} were converted before and have not changed")
     new = len(names) - len(failed) - len(batch.skipped)
     lines.append(f"{new} converted, {len(failed)} failed   {seconds:.1f} s")
+    lines += _failures(failed)
+    again = "" if not failed else "   (run the same command again: only what failed is tried again)"
+    lines.append(f"manifest  {batch.manifest}{again}")
+    return lines
+
+
+def _kind(source: Path, name: str) -> str:
+    suffix = Path(name).suffix
+    if suffix in (*SUFFIXES, AGENT_SUFFIX):
+        return suffix
+    return "HDF5 by another name" if (source / name).is_file() else "of TensorFlow"
+
+
+def _failures(failed: Sequence[tuple[str, Outcome]]) -> list[str]:
+    """Return a line for every file with its error, and more where it has several; a hint only once."""
     width = max((len(name) for name, _ in failed), default=0)
+    lines, given = [], set()
     for name, outcome in failed:
         first, *further = (line.strip() for line in outcome.error.splitlines())
-        hint = f"hint: {outcome.hint}" if outcome.hint else ""
+        hint = f"hint: {outcome.hint}" if outcome.hint and outcome.hint not in given else ""
+        given.add(outcome.hint)
         if further:  # with its own file the error has a line of its own for each of its problems
             lines.append(f"  {name:{width}}  {first}")
             lines += [f"  {'':{width}}    {line}" for line in (*further, hint) if line]
         else:
             lines.append(f"  {name:{width}}  {first}{'  ' if hint else ''}{hint}")
-    again = "" if not failed else "   (run the same command again: only what failed is tried again)"
-    lines.append(f"manifest  {batch.manifest}{again}")
     return lines
 
 

@@ -46,7 +46,13 @@ def inspect(source: Source, architecture: Architecture = None, as_json: AsJson =
     from converters.inspection import inspect as inspect_file
 
     found = inspect_file(source, architecture=architecture)
-    print_lines([json.dumps(found.to_data())] if as_json else format_inspection(found))
+    given = [f"--architecture={architecture}"] if architecture else []
+    lines = (
+        [json.dumps(found.to_data())]
+        if as_json
+        else format_inspection(found, [str(source), *given])
+    )
+    print_lines(lines)
 
 
 def convert(

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 _SHOWN_TENSORS = 4
 _WIDE = 34
 """Column of what was compared; a longer reason why nothing was stands alone."""
+_FIGURES = 36
+"""Column of the differences; they are longer where absolute ones were measured, too."""
 
 
 def format_conversion(
@@ -131,6 +133,11 @@ def format_next_step(
     if report.agent is not None:
         further = report.agent.get("further_argument")
         step = f'{report.agent["loader"]}.load("{written}"{f", {further}" if further else ""})'
+    elif own_module and report.format == "safetensors":
+        step = (  # the file has the optimizer's tensors beside them
+            f'state = safetensors.torch.load_file("{written}"); '
+            "net.load_state_dict({name: state[name] for name in net.state_dict()})"
+        )
     elif own_module:
         step = (
             f'net.load_state_dict(torch.load("{written}", weights_only=True)["model_state_dict"])'
@@ -143,14 +150,17 @@ def format_next_step(
 def format_verification(report: VerificationReport) -> list[str]:
     """Return the lines that `torchward verify` prints."""
     lines = []
-    shown = [check.compared for check in report.checks if not check.skipped]
-    width = max(_WIDE, *map(len, shown), 0)
+    shown = [check for check in report.checks if not check.skipped]
+    width = max(_WIDE, *(len(check.compared) for check in shown), 0)
+    figures = max(_FIGURES, *(len(_figures(check)) for check in shown), 0)
     for check in report.checks:
         if check.skipped and check.absolute is None and len(check.compared) > _WIDE:
             lines.append(f"{check.name:18}  {check.compared}  -")
             continue
         verdict = "-" if check.skipped else "ok" if check.passed else f"FAIL  {check.problem}"
-        lines.append(f"{check.name:18}  {check.compared:{width}}  {_figures(check):36}  {verdict}")
+        lines.append(
+            f"{check.name:18}  {check.compared:{width}}  {_figures(check):{figures}}  {verdict}"
+        )
         if check.name == "forward" and report.first_difference:
             lines.append(f"{'':18}  first difference: {report.first_difference}")
             lines += [f"{'':18}  likely: {cause}" for cause in report.likely]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 
 from converters.commands.printing import format_shape, format_size
@@ -11,8 +12,8 @@ _LISTED = 12
 """Tensors of a graph in one line."""
 
 
-def format_inspection(found: Inspection) -> list[str]:
-    """Return the lines that `torchward inspect` prints."""
+def format_inspection(found: Inspection, convert: Sequence[str] = ()) -> list[str]:
+    """Return the lines that `torchward inspect` prints; `convert` are the arguments that convert the file."""
     lines = [
         f"{found.file}    {found.producer or 'Keras'}, {found.format}, {format_size(found.size)}"
     ]
@@ -39,7 +40,8 @@ def format_inspection(found: Inspection) -> list[str]:
         lines.append(f"agent           {found.agent}")
     if found.problem is None:
         lines += [f"note            {note}" for note in found.notes]
-        lines.append(f"converts        yes: torchward convert {found.file}")
+        command = shlex.join(["torchward", "convert", *(convert or [found.file])])
+        lines.append(f"converts        yes: {command}")
     else:
         first, *more = found.problem.splitlines()
         lines += [f"converts        no: {first}", *(f"                {line}" for line in more)]

@@ -6,6 +6,7 @@ fit, by type, number of arrays and shapes. What is left then is listed with its 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -13,6 +14,10 @@ from converters.checkpoint import ArrayInfo
 from converters.errors import AmbiguousTargetError, ConversionError, MismatchError
 from converters.into.names import Entry, NameTable
 from converters.into.places import Place, Slot, role_matches
+
+_HINT = (
+    "name them in a table: --map names.toml; where there is none yet, it is written for you to edit"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,12 +283,15 @@ def _unsettled(layers: Sequence[LegacyLayer], places: Sequence[Place]) -> Conver
         return _listed(
             AmbiguousTargetError, "which layer belongs to which module is not certain", lines
         )
-    return _listed(MismatchError, "layers and modules do not fit", lines)
+    hint = _HINT
+    if not layers:
+        kept = json.dumps([place.path for place in places])
+        hint = f"modules that are to stay as they are made: keep = {kept} in the table of --map"
+    return _listed(MismatchError, "layers and modules do not fit", lines, hint)
 
 
-def _listed(kind: type[ConversionError], what: str, lines: Sequence[str]) -> ConversionError:
+def _listed(
+    kind: type[ConversionError], what: str, lines: Sequence[str], hint: str = _HINT
+) -> ConversionError:
     listed = "\n  ".join(lines)
-    return kind(
-        f"{what}:\n  {listed}",
-        hint="name them in a table: --map names.toml; where there is none yet, it is written for you to edit",
-    )
+    return kind(f"{what}:\n  {listed}", hint=hint)

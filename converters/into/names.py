@@ -87,8 +87,10 @@ def _entry(name: str, value: object, file: str) -> Entry:
     raise UnreadableFileError(msg)
 
 
-def format_names(proposal: Sequence[tuple[str, str, Sequence[str]]]) -> str:
-    """Return a table to edit: legacy name, the proposed module, and all modules that fit."""
+def format_names(
+    proposal: Sequence[tuple[str, str, Sequence[str]]], modules: Sequence[str] = ()
+) -> str:
+    """Return a table to edit: legacy name, the proposed module, and all modules that fit; the modules without a layer."""
     lines = [
         "# Legacy layer = module. Proposed by order; check the lines that name more than one.",
         '# "name" = "" leaves a layer out; keep = ["module"] leaves a module as it is.',
@@ -101,4 +103,8 @@ def format_names(proposal: Sequence[tuple[str, str, Sequence[str]]]) -> str:
         elif not fitting:
             line += "  # fits no module"
         lines.append(line)
+    proposed = {chosen for _, chosen, _ in proposal}
+    empty = [name for name in modules if name not in proposed]
+    if empty:  # for the user to decide: what stays as it was made has weights that nobody trained
+        lines.append(f"# {KEEP} = {json.dumps(empty)}  # no layer is left for them")
     return "\n".join(lines) + "\n"

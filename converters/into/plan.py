@@ -66,7 +66,9 @@ def plan_into(checkpoint: Checkpoint, module: nn.Module, table: NameTable) -> Pl
 def write_proposal(checkpoint: Checkpoint, module: nn.Module, path: Path) -> None:
     """Write a table of names to edit: every layer with the place it would have by order, and all it fits."""
     layers, _ = legacy_layers(checkpoint)
-    path.write_text(format_names(propose(layers, find_places(module))), encoding="ascii")
+    places = find_places(module)
+    table = format_names(propose(layers, places), [place.path for place in places])
+    path.write_text(table, encoding="ascii")
 
 
 def legacy_layers(checkpoint: Checkpoint) -> tuple[list[LegacyLayer], list[tuple[str, str]]]:

@@ -13,6 +13,7 @@ from types import ModuleType
 from torch import nn
 
 from converters.errors import MismatchError, UsageError
+from converters.registry import nearest
 from converters.working_folder import searched_last
 
 FILE_MARK = "@"
@@ -67,11 +68,14 @@ def find_named(spec: str) -> object:
         raise UsageError(msg, hint=_HINT)
     try:
         found: object = _import(place)
-        for part in name.split("."):
-            found = getattr(found, part)
-    except (ImportError, AttributeError, OSError) as error:
+    except (ImportError, OSError) as error:
         msg = f"'{spec}' is not found: {error}"
         raise UsageError(msg, hint=_HINT) from error
+    for part in name.split("."):
+        if not hasattr(found, part):
+            msg = f"'{spec}' is not found: there is no '{part}' in it{nearest(part, dir(found))}"
+            raise UsageError(msg, hint=_HINT)
+        found = getattr(found, part)
     return found
 
 

@@ -101,6 +101,10 @@ def load(
         if is_agent:
             msg = f"{path}: is a whole agent of torch_impl, not one network"
             raise UnreadableFileError(msg, hint=agent_hint)
+        if checkpoint.metadata.get("torchward_version"):
+            msg = f"{path}: holds the weights of a module of your own (convert --into), and no architecture"
+            hint = f"torchward verify LEGACY_FILE my_file.py:Net --weights {shlex.quote(str(path))}"
+            raise UnreadableFileError(msg, hint=hint)
         msg = f"{path}: holds tensors, but no architecture; it was not written by torchward convert"
         raise UnreadableFileError(msg)
     # Copies: a parameter may not be a view into the mapped file.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from converters.errors import (
     ConversionError,
     UnreadableFileError,
@@ -11,7 +13,8 @@ from converters.readers.files.source import Source
 
 _TABLE_MAGIC = bytes.fromhex("57fb808b247547db")
 """Last eight bytes of a LevelDB table, the form of a TensorFlow checkpoint's .index file."""
-_TORCH_SUFFIXES = (".pth", ".pt", ".pt2")
+_TORCH_SUFFIXES = (".pth", ".pt")
+_TAR_MARK, _TAR_MARK_AT = b"ustar", 257
 _RESAVE = "Load it where it was made and save it with model.save('model.h5') or model.save('model.keras')."
 
 
@@ -34,13 +37,11 @@ def describe_foreign(source: Source) -> ConversionError:
     if prefix.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
         message = f"{name}: is JSON text without weights."
         return UnreadableFileError(
-            message, hint=f"Give it beside the weights: --architecture {name}"
+            message, hint=f"Give it beside the weights: --architecture {shlex.quote(name)}"
         )
-    if prefix.startswith(b"PK") and source.path.suffix.lower() in _TORCH_SUFFIXES:
-        return UnreadableFileError(
-            f"{name}: is a file of PyTorch already, not a legacy file.",
-            hint=f"torchward.load('{name}'), or `torchward export` for the way back to Keras",
-        )
+    other = _result(source) or _packed(source)
+    if other is not None:
+        return other
     if prefix.startswith(b"PK"):
         return UnreadableFileError(
             f"{name}: is a zip archive, but not a .keras model: it has no config.json."
@@ -49,10 +50,35 @@ def describe_foreign(source: Source) -> ConversionError:
         return UnreadableFileError(
             f"{name}: is an HDF5 file, but has neither layer names nor groups of variables."
         )
-    if prefix.startswith(b"\x1f\x8b"):
-        return UnreadableFileError(f"{name}: is compressed with gzip.", hint=f"gunzip {name}")
     start = prefix[:8].hex(" ")
     return UnreadableFileError(f"{name}: is of no known format (it starts with {start}).")
+
+
+def _result(source: Source) -> ConversionError | None:
+    """Return the error for what a conversion gives; None for other files."""
+    name, suffix = source.name, source.path.suffix.lower()
+    is_zip = source.prefix.startswith(b"PK")
+    if suffix == ".safetensors" or (suffix in _TORCH_SUFFIXES and is_zip):
+        message = f"{name}: is a file of PyTorch already, not a legacy file."
+        hint = f"torchward.load({name!r}), or `torchward export` for the way back to Keras"
+        return UnreadableFileError(message, hint=hint)
+    if suffix == ".onnx" or (suffix == ".pt2" and is_zip):
+        message = f"{name}: is a traced computation, not a legacy file."
+        hint = "start from the Keras or TensorFlow file that it was made from"
+        return UnreadableFileError(message, hint=hint)
+    return None
+
+
+def _packed(source: Source) -> ConversionError | None:
+    """Return the error for a file that has to be unpacked; None for other files."""
+    name = source.name
+    if source.prefix.startswith(b"\x1f\x8b"):
+        message = f"{name}: is compressed with gzip."
+        return UnreadableFileError(message, hint=f"gunzip {shlex.quote(name)}")
+    if source.file.read(_TAR_MARK_AT, len(_TAR_MARK)) == _TAR_MARK:
+        message = f"{name}: is a tar archive."
+        return UnreadableFileError(message, hint=f"tar xf {shlex.quote(name)}")
+    return None
 
 
 def _is_pickle(prefix: bytes) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 from converters.errors import AmbiguousTargetError, UnreadableFileError
@@ -48,7 +49,7 @@ def _first_shard(path: Path) -> Path | None:
 
 
 def _in_folder(folder: Path) -> Path:
-    name = quote(folder.name)[1:-1]
+    name = quote(folder.name or str(folder))[1:-1]
     if (folder / "saved_model.pb").is_file():
         return folder / "saved_model.pb"
     if (folder / "saved_model.pbtxt").is_file():
@@ -76,7 +77,8 @@ def _in_folder(folder: Path) -> Path:
     if len(numbered) == 1:
         return numbered[0]
     msg = f"{name}: is a folder, not a file."
-    raise UnreadableFileError(msg)
+    hint = f"name a file in it; torchward convert {shlex.quote(str(folder))} -o OUTPUT_FOLDER converts all of them"
+    raise UnreadableFileError(msg, hint=hint)
 
 
 def _newest(state: Path) -> str | None:

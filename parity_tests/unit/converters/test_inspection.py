@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -80,6 +82,23 @@ def test_command_shows_what_does_not_convert_and_ends_with_0(
     assert "does not convert: a layer before it does not convert" in out
     assert "optimizer: Adam with 0 arrays  ->  keras_compat.Adam" in out
     assert "\n".join(format_inspection(inspect(with_code))) == out.rstrip("\n")
+
+
+def test_command_that_converts_can_be_typed_as_it_is_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder := tmp_path / "old runs").mkdir()
+    for name in ("model.weights.h5", "model.json"):
+        shutil.copy(FIXTURES / "k315_dqn_seed" / name, folder)
+    given = [str(folder / "model.weights.h5"), f"--architecture={folder / 'model.json'}"]
+    torchward.main(["inspect", *given])
+    [shown] = [
+        line.partition("yes: torchward ")[2]
+        for line in capsys.readouterr().out.splitlines()
+        if line.startswith("converts")
+    ]
+
+    assert shlex.split(shown) == ["convert", *given]
 
 
 def test_every_layer_that_does_not_convert_has_a_line_of_its_own(with_code: Path) -> None:

@@ -107,6 +107,28 @@ def test_problems_of_a_file_stand_below_its_name(tmp_path: Path) -> None:
     ]
 
 
+def test_hint_of_many_files_stands_once(tmp_path: Path) -> None:
+    wrong = Outcome(error="holds weights only", hint="give the configuration")
+    batch = Batch({"a.h5": wrong, "b.h5": wrong}, frozenset(), tmp_path)
+
+    lines = format_batch(batch, tmp_path, 1.0)
+
+    assert lines[2:4] == [
+        "  a.h5  holds weights only  hint: give the configuration",
+        "  b.h5  holds weights only",
+    ]
+
+
+def test_files_are_counted_by_what_they_are(tmp_path: Path) -> None:
+    (tmp_path / "actor").touch()
+    names = ("actor", "a.h5", "model.ckpt-7")
+    batch = Batch(dict.fromkeys(names, Outcome(output="x")), frozenset(), tmp_path)
+
+    counted = format_batch(batch, tmp_path, 1.0)[0].partition(" (")[2]
+
+    assert counted == "1 .h5, 1 HDF5 by another name, 1 of TensorFlow)"
+
+
 @pytest.mark.slow  # starts processes
 def test_process_that_dies_takes_no_other_file_along(
     folder: Path,

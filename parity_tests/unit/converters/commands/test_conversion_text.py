@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 import torchward
-from converters.commands.conversion_text import format_conversion
+from converters.commands.conversion_text import format_conversion, format_verification
 from converters.optimizers.rules import RULES
 from converters.report import ConversionReport
+from converters.verification import Check, VerificationReport
 from parity_tests import FIXTURES
 
 
@@ -58,3 +59,14 @@ def test_every_optimizer_has_its_line_and_only_with_all(
 ) -> None:
     assert len(stock_lines(report, kind, {})) == 1
     assert stock_lines(report, kind, {}, show_all=False) == []
+
+
+def test_verdicts_of_a_verification_stand_in_one_column() -> None:
+    checks = (
+        Check("forward", "1,000 inputs", 1e-8, 1e-5, absolute=2e-8),
+        Check("argmax", "1,000 of 1,000 actions agree", 0.0, 0.0),
+    )
+
+    *lines, _ = format_verification(VerificationReport("a.h5", "net.py:Net", checks))
+
+    assert {len(line) for line in lines} == {lines[0].index("ok") + 2}

@@ -99,6 +99,17 @@ def test_module_without_arrays_and_layer_without_module_are_both_listed() -> Non
     assert "0 (Linear: weight (5, 4), bias (5,)): no arrays for it" in str(caught.value)
 
 
+def test_module_that_alone_is_left_may_be_kept() -> None:
+    layers, module = [legacy("a", kernel=(4, 5), bias=(5,))], chain(4, 5, 2)
+
+    with pytest.raises(MismatchError) as caught:
+        matched(layers, module)
+
+    assert caught.value.hint is not None
+    assert 'keep = ["1"]' in caught.value.hint
+    assert matched(layers, module, parse_names({"keep": ["1"]})).layers["a"].path == "0"
+
+
 def test_table_names_layers_leaves_some_out_and_keeps_modules() -> None:
     layers = [
         *[legacy(name, kernel=(6, 6), bias=(6,)) for name in ("hidden_1", "hidden_2")],

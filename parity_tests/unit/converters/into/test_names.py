@@ -36,6 +36,17 @@ def test_proposal_reads_back_as_a_table(tmp_path: Path) -> None:
     assert "# fits: fc1, fc2" in path.read_text()
 
 
+def test_proposal_names_the_modules_that_are_left_without_deciding(tmp_path: Path) -> None:
+    path = tmp_path / "names.toml"
+    text = format_names([("a", "fc1", ["fc1"])], ["fc1", "fc2", "fc3"])
+    path.write_text(text)
+    edited = tmp_path / "edited.toml"
+    edited.write_text(text.replace("# keep", "keep"))
+
+    assert read_names(path).keep == ()
+    assert read_names(edited).keep == ("fc2", "fc3")
+
+
 @pytest.mark.parametrize(
     "data",
     [{"a": 1}, {"a": {"name": "b"}}, {"a": {"key": "b", "layout": "in"}}, {"keep": "head"}],

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from torch import Tensor, nn
 
 import torchward
-from converters.errors import AmbiguousTargetError, UnsupportedError
+from converters.errors import AmbiguousTargetError, UnreadableFileError, UnsupportedError
 from converters.live.load import load_optimizer, read_converted
 from parity_tests import FIXTURES
 
@@ -101,6 +102,39 @@ def test_command_takes_a_file_and_arguments(
         json.loads((tmp_path / "net.pth.json").read_text())["tensors"][0]["target"]
         == "first.weight"
     )
+
+
+@pytest.mark.parametrize("name", ["net.pth", "net.safetensors"])
+def test_line_that_is_shown_fills_the_module(
+    name: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "net.py").write_text(MODULE)
+    monkeypatch.chdir(tmp_path)
+    torchward.main(["convert", str(SOURCE), "-o", name, "--into=net.py:Net", "--set=hidden=17"])
+    [line] = [
+        line.partition("next")[2].strip()
+        for line in capsys.readouterr().out.splitlines()
+        if line.startswith("next")
+    ]
+    net = Net()
+
+    known = {"torch": torch, "safetensors": safetensors, "net": net}
+    exec(line, known)  # noqa: S102  # what we print ourselves
+
+    stored = read_converted(tmp_path / name).model_state_dict
+    assert all(torch.equal(value, stored[key]) for key, value in net.state_dict().items())
+
+
+def test_weights_of_an_own_module_are_no_module_and_verify_is_named(tmp_path: Path) -> None:
+    torchward.convert(SOURCE, tmp_path / "net.pth", into=Net())
+
+    with pytest.raises(UnreadableFileError, match="of a module of your own") as caught:
+        torchward.load(tmp_path / "net.pth")
+
+    assert f"--weights {tmp_path / 'net.pth'}" in str(caught.value.hint)
 
 
 def test_table_is_written_where_something_is_not_certain_and_read_when_edited(

@@ -36,6 +36,13 @@ def test_a_file_may_define_dataclasses_whose_annotations_are_text(tmp_path: Path
     assert made.weight.shape == (3, 2)
 
 
+def test_a_name_that_is_not_there_comes_with_the_nearest(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(MODULE)
+
+    with pytest.raises(UsageError, match="there is no 'Size' in it; nearest: Sizes"):
+        make_user_module(f"{tmp_path / 'net.py'}:Size", {})
+
+
 def test_a_file_that_fails_leaves_no_module_behind(tmp_path: Path) -> None:
     (tmp_path / "net.py").write_text("raise ImportError('no such thing')\n")
     before = set(sys.modules)
