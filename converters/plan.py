@@ -21,10 +21,11 @@ from converters.loss_names import unstored_options
 from converters.lowering import Lowering, lower_model, with_input_shape
 from converters.lowering.dtypes import as_declared
 from converters.lowering.problems import check_rules, joined, unknown_activations
-from converters.matching.groups import Path, all_thawed, leaves, match_arrays, thawed
+from converters.matching.groups import Path, leaves, match_arrays
 from converters.matching.parts_of_models import only_named_part
 from converters.matching.stored_forms import settle_forms
 from converters.matching.stored_quantization import graph_as_stored, notes_on_rounding
+from converters.matching.thawing import all_thawed, thawed
 from converters.moves import Move
 from converters.optimizers.plan import OptimizerPlan
 from converters.optimizers.training_state import (

@@ -27,6 +27,7 @@ from converters.matching.stored_quantization import (
     as_stored,
     graph_as_stored,
 )
+from converters.matching.thawing import thawed
 from converters.registry import Weight, find_layer_rule
 
 Path = tuple[str, ...]
@@ -40,11 +41,6 @@ EXPORTED_NAMES = {
     **{f"Calibrated{name}": name for name in CALIBRATED},
 }
 """Classes that have another name here, or in configurations, than Keras's own."""
-MADE_OF_LAYERS = (
-    *HOLDERS,
-    *("ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"),
-)
-"""Classes that hold layers which their configuration does not show."""
 KEPT_TWICE = "the kernel of the wrapped layer, which is stored there as well"
 LOOKED_UP_TWICE = "the weights of the words, which the layer around the table stores as well"
 LAYER_STATE = "what a stateful layer remembered of its last batch; the converted one starts anew"
@@ -220,30 +216,6 @@ def _trainable_first(
         )
     ]
     return [*named, *orders][0]
-
-
-def thawed(layer: Layer) -> Layer:
-    """Return a layer of Keras 3 that makes its own layers as it trains if it was made with trainable=False.
-
-    What was frozen afterwards has the same configuration, and is frozen down to its variables.
-    """
-    if layer.graph is not None:
-        layers = tuple(map(thawed, layer.graph.layers))
-        return replace(layer, graph=replace(layer.graph, layers=layers))
-    return replace(layer, trainable=True) if layer.class_name in MADE_OF_LAYERS else layer
-
-
-def all_thawed(layer: Layer) -> Layer:
-    """Return a layer with all that it holds as training.
-
-    Keras 3.0 does not tell a layer's variables of trainable=False if that was said when it was made, and a model asks
-    the variables alone (keras 3.0.5, layers/layer.py, `trainable_variables`).
-    """
-    if layer.graph is not None:
-        layers = tuple(map(all_thawed, layer.graph.layers))
-        layer = replace(layer, graph=replace(layer.graph, layers=layers))
-    inner = {name: all_thawed(part) for name, part in layer.inner.items()}
-    return replace(layer, trainable=True, inner=inner)
 
 
 def _match_containers(
