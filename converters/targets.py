@@ -169,12 +169,15 @@ TARGETS: dict[str, Target] = {
     "compat.MaskedLSTM": _recurrent("MaskedLSTM", _GATED),
     "compat.MaskedGRU": _recurrent("MaskedGRU", _GATED, "reset_after"),
     "compat.MaskedSimpleRNN": _recurrent("MaskedSimpleRNN", ("activation",)),
-    "compat.ConvLSTM": _module(
-        f"{COMPAT}.conv_recurrent:ConvLSTM",
-        *("stride", "dilation", "pad", *_GATED, *_RECURRENT),
-        unnamed=("in_channels", "filters", "kernel_size"),
-        functions=_GATED,
-    ),
+    **{
+        f"compat.{name}": _module(
+            f"{COMPAT}.conv_recurrent:{name}",
+            *("stride", "dilation", "pad", *_GATED, *_RECURRENT),
+            unnamed=("in_channels", "filters", "kernel_size"),
+            functions=_GATED,
+        )
+        for name in ("ConvLSTM", "MaskedConvLSTM")
+    },
     "compat.SpectralNorm": Target(
         f"{COMPAT}.spectral:SpectralNorm",
         ("layer", "axis", "groups", "power_iterations", "eps"),
@@ -372,7 +375,9 @@ TARGETS: dict[str, Target] = {
     "compat.average_pool_same": Target(
         f"{COMPAT}.pooling:average_pool_same", ("kernel_size", "stride")
     ),
-    "compat.resample": Target(f"{COMPAT}.resampling:resample", ("size", "kernel", "antialias")),
+    "compat.resample": Target(
+        f"{COMPAT}.resampling:resample", ("size", "scale", "kernel", "antialias")
+    ),
     "compat.crop_middle": Target(f"{COMPAT}.resampling:crop_middle", ("size",)),
     "compat.crop_to_ratio": Target(f"{COMPAT}.resampling:crop_to_ratio", ("size",)),
     "compat.pad_to_ratio": Target(f"{COMPAT}.resampling:pad_to_ratio", ("size", "value")),

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from converters.errors import UnsupportedError
 from converters.graph import Layer
-from converters.layers.recurrent import STATES
+from converters.layers.recurrent import STATES, mask_of, turned
 from converters.lowering.masking import masks_of
 from converters.registry import (
     Lowered,
@@ -21,7 +21,7 @@ from converters.registry import (
     find_layer_rule,
     layer,
 )
-from converters.rule_parts.nested_steps import place_steps
+from converters.rule_parts.nested_steps import place_steps, renamed
 from converters.settings import flag
 
 CELL_LAYERS = {"LSTMCell": "LSTM", "GRUCell": "GRU", "SimpleRNNCell": "SimpleRNN"}
@@ -46,12 +46,11 @@ def _stack(
         )
         raise UnsupportedError(msg)
     masks = masks_of(layer)
-    if masks.shapes and settings.get("go_backwards") and len(cells) > 1:
-        msg = f"layer '{layer.name}' ({layer.class_name}): no rule for a mask of cells that go backwards"
-        raise UnsupportedError(msg)
     sequence, shape = names[0], shapes[0]
     given = list(zip(names[1:], shapes[1:], strict=True))
-    steps: list[TorchStep] = []
+    mask = mask_of(layer, shapes)
+    turns = mask is not None and settings.get("go_backwards", False) and len(cells) > 1
+    steps: list[TorchStep] = [turned(mask, masks.shapes[mask])] if mask and turns else []
     states: list[str] = []
     for index, (role, cell) in enumerate(layer.inner.items()):
         own = [given.pop(0) for _ in range(len(STATES[cell.class_name]))] if given else []
@@ -68,7 +67,9 @@ def _stack(
         placed = place_steps(
             found, [name for name, _ in inputs], [size for _, size in inputs], name=role, role=role
         )
-        steps += placed.steps
+        # The first cell goes backwards, the others over what it gives.
+        other = {mask or "": "turned"} if index and turns else {}
+        steps += [renamed(step, other) for step in placed.steps]
         sequence, *further = placed.outputs
         shape = placed.shapes[0]
         states += further
@@ -114,11 +115,7 @@ def _cell(layer: Layer, shapes: Sequence[Shape]) -> Lowered:
     if not isinstance(found, Lowered):
         msg = f"the rule of {class_name} names no states"
         raise TypeError(msg)
-    renamed = {"input_0": "step"}
-    steps = [
-        replace(inner, inputs=tuple(renamed.get(name, name) for name in inner.inputs))
-        for inner in found.steps
-    ]
+    steps = [renamed(inner, {"input_0": "step"}) for inner in found.steps]
     return Lowered((step, *steps), found.outputs)
 
 

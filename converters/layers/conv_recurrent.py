@@ -9,6 +9,7 @@ from __future__ import annotations
 from converters.errors import UnsupportedError
 from converters.graph import Layer
 from converters.layers.activations import activation_argument
+from converters.layers.recurrent import mask_of
 from converters.lowering.masking import masks_of
 from converters.matching.stored_forms import kernel_param
 from converters.registry import Example, Lowered, Param, Plain, Shape, TorchStep, Weight, layer
@@ -83,9 +84,6 @@ def _conv_lstm(layer: Layer, shapes: tuple[Shape, ...], rank: int) -> Lowered:
             f"channels), alone or with 2 initial states; found {found}"
         )
         raise UnsupportedError(msg)
-    if masks_of(layer).of_input() is not None:
-        msg = f"layer '{layer.name}' ({layer.class_name}) gets a mask; no rule for that"
-        raise UnsupportedError(msg)
     batch, time = shapes[0][:2]
     frame = Frame.of(layer, (batch, *shapes[0][2:]), rank)
     filters, kwargs = integer(layer, "filters"), _settings(layer, frame)
@@ -97,6 +95,10 @@ def _conv_lstm(layer: Layer, shapes: tuple[Shape, ...], rank: int) -> Lowered:
     state = frame.shape(filters, sizes)
     states = ("h", "cell") if "return_state" in kwargs else ()
     taken, steps = _entered(shapes, frame, rank)
+    # A mask of every cell lies along the spatial axes where these are the first behind the time.
+    mask = mask_of(layer, shapes, rank=2 + rank if frame.channels_last else 2)
+    _check_cells(layer, mask, sizes)
+    behind = masks_of(layer).of_input() if "return_sequences" in kwargs else None
     axes = SPATIAL_AXES[rank]
     params = [
         kernel_param(
@@ -120,21 +122,30 @@ def _conv_lstm(layer: Layer, shapes: tuple[Shape, ...], rank: int) -> Lowered:
     results = ("output", *states)
     steps.append(
         TorchStep(
-            "compat.ConvLSTM",
+            "compat.ConvLSTM" if mask is None else "compat.MaskedConvLSTM",
             {"in_channels": frame.channels, "filters": filters, "kernel_size": kernel, **kwargs},
             tuple(params),
             shape=output,
-            inputs=taken,
+            inputs=taken if mask is None else (taken[0], mask, *taken[1:]),
             results=results,
             further_shapes=(state,) * len(states),
         )
     )
     if not frame.channels_last:
-        return Lowered(tuple(steps), results)
+        return Lowered(tuple(steps), results, masks=(behind,))
     shapes_out = (output, *(state,) * len(states))
     pairs = zip(results, shapes_out, strict=True)
     leaving = [_moved_back(name, shape, rank) for name, shape in pairs]
-    return Lowered((*steps, *leaving), tuple(step.results[0] for step in leaving))
+    outputs = tuple(step.results[0] for step in leaving)
+    return Lowered((*steps, *leaving), outputs, masks=(behind,))
+
+
+def _check_cells(layer: Layer, mask: str | None, sizes: Shape) -> None:
+    """Raise UnsupportedError for a mask of every cell of x where the state has others; Keras cannot compute it."""
+    masked = masks_of(layer).shapes[mask][2:] if mask is not None else ()
+    if any(None not in pair and pair[0] != pair[1] for pair in zip(masked, sizes, strict=False)):
+        msg = f"layer '{layer.name}' ({layer.class_name}): its mask has cells {masked}, its state {sizes}"
+        raise UnsupportedError(msg)
 
 
 def _entered(
@@ -178,6 +189,7 @@ def _moved_back(name: str, shape: Shape, rank: int) -> TorchStep:
             {"filters": 3, "kernel_size": 3, "return_sequences": True}, (*_LINE, (4, 3), (4, 3))
         ),
     ),
+    mask="use",
 )
 def conv_lstm_1d(layer: Layer, *shapes: Shape) -> Lowered:
     """Return `compat.ConvLSTM` over one spatial axis."""
@@ -193,6 +205,11 @@ def conv_lstm_1d(layer: Layer, *shapes: Shape) -> Lowered:
             {"filters": 3, "kernel_size": [3, 2], "padding": "same", "go_backwards": True}, _IMAGES
         ),
         Example(
+            {"filters": 3, "kernel_size": 3, "padding": "same", "return_sequences": True},
+            _IMAGES,
+            masked=(0,),
+        ),
+        Example(
             {
                 "filters": 3,
                 "kernel_size": 2,
@@ -205,6 +222,7 @@ def conv_lstm_1d(layer: Layer, *shapes: Shape) -> Lowered:
             _IMAGES,
         ),
     ),
+    mask="use",
 )
 def conv_lstm_2d(layer: Layer, *shapes: Shape) -> Lowered:
     """Return `compat.ConvLSTM` over two spatial axes."""
@@ -215,6 +233,7 @@ def conv_lstm_2d(layer: Layer, *shapes: Shape) -> Lowered:
     "ConvLSTM3D",
     weights=_WEIGHTS,
     examples=(Example({"filters": 2, "kernel_size": 2, "padding": "same"}, ((2, 3, 4, 3, 2),)),),
+    mask="use",
 )
 def conv_lstm_3d(layer: Layer, *shapes: Shape) -> Lowered:
     """Return `compat.ConvLSTM` over three spatial axes."""

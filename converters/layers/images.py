@@ -260,30 +260,43 @@ def _idle(**kwargs: object) -> tuple[Example, ...]:
 
 
 @layer(
-    *("RandomFlip", "RandomGrayscale", "RandomGaussianBlur", "RandomErasing", "RandomShear"),
-    *("RandomElasticTransform", "RandomPerspective", "RandomColorJitter", "Solarization"),
-    *("AugMix", "CutMix", "MixUp", "RandAugment"),
+    *("RandomFlip", "RandomGaussianBlur", "RandomErasing", "RandomShear", "RandomPerspective"),
+    *("RandomElasticTransform", "Solarization", "AugMix", "CutMix", "RandAugment"),
     idle_in_training=True,
     examples=_idle(),
+    numbers="floats",
 )
 @layer(
+    *("RandomRotation", "RandomSharpness"),
+    idle_in_training=True,
+    examples=_idle(factor=0.25),
+    numbers="floats",
+)
+@layer(*("RandomGrayscale", "RandomColorJitter", "MixUp"), idle_in_training=True, examples=_idle())
+@layer(
     *("RandomBrightness", "RandomContrast", "RandomColorDegeneration", "RandomHue"),
-    *("RandomInvert", "RandomRotation", "RandomSaturation", "RandomSharpness"),
+    *("RandomInvert", "RandomSaturation"),
     idle_in_training=True,
     examples=_idle(factor=0.25),
 )
 @layer("RandomPosterization", idle_in_training=True, examples=_idle(factor=4))
 @layer("RandomHeight", "RandomWidth", idle_in_training=True)
-@layer("RandomZoom", idle_in_training=True, examples=_idle(height_factor=0.25))
+@layer(
+    "RandomZoom",
+    idle_in_training=True,
+    examples=_idle(height_factor=0.25),
+    numbers="floats",
+)
 @layer(
     "RandomTranslation",
     idle_in_training=True,
     examples=_idle(height_factor=0.25, width_factor=0.25),
+    numbers="floats",
 )
 @layer("Equalization", idle_in_training=True)
 @layer("MaxNumBoundingBoxes", idle_in_training=True, examples=_idle(max_number=3))
 def augmentation(layer: Layer, *shapes: Shape) -> list[TorchStep] | Lowered:
-    """Return nothing: at inference images stay as they are."""
+    """Return nothing: at inference images stay as they are, some as floating numbers."""
     if layer.class_name not in _OF_COLOURS:
         _check_alone(layer, shapes)
     return Lowered((), tuple(f"input_{index}" for index in range(len(shapes))))

@@ -5,8 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+import numpy as np
+from numpy.typing import NDArray
+
 from converters.graph import Layer
 from converters.registry import Example, Param, Plain, Shape, TorchStep, Weight, layer
+from converters.rule_parts.operations import broadcast, frozen, plain_numbers, shape_of
 from converters.settings import flag, integer, integers, number, text, unsupported
 
 NORMALIZATION_EPSILON = 1e-7
@@ -18,14 +22,31 @@ NORMALIZATION_EPSILON = 1e-7
     examples=(
         Example({"scale": 1 / 255}, ((6,),)),
         Example({"scale": 2.0, "offset": -1.0}, ((3, 4),)),
+        Example({"scale": [0.5, 2.0, 4.0], "offset": [1.0, -1.0, 0.0]}, ((2, 3),)),
     ),
     mask="pass",
+    numbers="floats",
 )
-def rescaling(layer: Layer, *_shapes: Shape) -> list[TorchStep]:
-    """Return x * scale + offset."""
-    scale, offset = number(layer, "scale"), number(layer, "offset", 0.0)
-    steps = [TorchStep("operator.mul", {"right": scale})]
-    return [*steps, TorchStep("operator.add", {"right": offset})] if offset else steps
+def rescaling(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+    """Return x * scale + offset; each of them is one number, or several along the last axes."""
+    steps: list[TorchStep] = []
+    shape = shapes[0]
+    for op, key, idle in (("operator.mul", "scale", None), ("operator.add", "offset", 0.0)):
+        before = steps[-1].results if steps else ("input_0",)
+        value = layer.config.get(key)
+        if not isinstance(value, (list, tuple)):
+            right = number(layer, key, idle)
+            if right != idle:
+                steps.append(TorchStep(op, {"right": right}, (), shape, "", before, (f"{key}d",)))
+            continue
+        kwargs: dict[str, Plain] = {"values": plain_numbers(layer, value), "dtype": "like"}
+        sizes = shape_of(value)
+        shape = broadcast(layer, [shape, sizes])
+        steps += [
+            TorchStep("compat.constant", kwargs, (), sizes, "", ("input_0",), (key,)),
+            TorchStep(op, {}, (), shape, "", (*before, key), (f"{key}d",)),
+        ]
+    return steps
 
 
 def _adapted(config: Mapping[str, object]) -> bool:
@@ -42,6 +63,7 @@ def _adapted(config: Mapping[str, object]) -> bool:
         Example({"axis": 1, "invert": True}, ((5, 4),)),
         Example({"mean": 1.5, "variance": 0.25}, ((6,),)),
         Example({"mean": [0.5, 1.0, -1.0], "variance": [0.25, 4.0, 1.0]}, ((2, 3),)),
+        Example({"axis": 1, "mean": [0.5, -1.0], "variance": [0.25, 4.0]}, ((2, 3),)),
     ),
     mask="pass",
 )
@@ -51,15 +73,11 @@ def normalization(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     kwargs: dict[str, Plain] = {"invert": True} if invert else {}
     axes = tuple(sorted(axis % len(shape) for axis in _axes(layer)))
     if not _adapted(layer.config):
-        if axes not in ((), (len(shape) - 1,)):
-            raise unsupported(
-                layer, "axis", needed="the last axis, where mean and variance are set"
-            )
-        means, variances = _numbers(layer, "mean"), _numbers(layer, "variance")
-        kwargs["mean"] = means
-        kwargs["deviation"] = tuple(
-            max(math.sqrt(variance), NORMALIZATION_EPSILON) for variance in variances
-        )
+        means = _statistics(layer, "mean", axes, len(shape))
+        variances = _statistics(layer, "variance", axes, len(shape))
+        deviations = np.maximum(np.sqrt(variances), NORMALIZATION_EPSILON)
+        kwargs["mean"] = frozen(means.tolist())
+        kwargs["deviation"] = frozen(deviations.tolist())
         return [TorchStep("compat.normalize", kwargs)]
     sizes = tuple(shape[axis] for axis in axes)
     names = " ".join("abcdef"[: len(sizes)])
@@ -75,15 +93,25 @@ def _axes(layer: Layer) -> tuple[int, ...]:
     return () if layer.config["axis"] is None else integers(layer, "axis")
 
 
-def _numbers(layer: Layer, key: str) -> tuple[float, ...]:
+def _statistics(layer: Layer, key: str, axes: tuple[int, ...], rank: int) -> NDArray[np.float64]:
+    """Return a setting with the axes that it needs to lie along `axes` of an input, no more of 1 in front.
+
+    Its axes are the last of those. Source: keras 3.15.1, layers/preprocessing/normalization.py, `build`.
+    """
     value = layer.config.get(key)
-    while isinstance(value, (list, tuple)) and len(value) == 1 and isinstance(value[0], list):
-        value = value[0]  # Keras stores numpy arrays with their axes of 1
-    values = value if isinstance(value, (list, tuple)) else [value]
-    numbers = tuple(float(item) for item in values if isinstance(item, (int, float)))
-    if not numbers or len(numbers) != len(values) or not all(map(math.isfinite, numbers)):
-        raise unsupported(layer, key, needed="finite numbers along one axis")
-    return numbers
+    numbers = np.asarray(plain_numbers(layer, value), np.float64)
+    while numbers.ndim > max(len(axes), 1) and len(numbers) == 1:
+        numbers = numbers[0]  # Keras stores numpy arrays with their axes of 1
+    if not numbers.size or numbers.ndim > len(axes):
+        if numbers.size != 1:
+            raise unsupported(layer, key, needed=f"numbers along {len(axes)} axes")
+        return numbers.reshape(1)
+    sizes = [1] * rank
+    for axis, size in zip(reversed(axes), reversed(numbers.shape), strict=False):
+        sizes[axis] = size
+    while len(sizes) > 1 and sizes[0] == 1:
+        sizes.pop(0)
+    return numbers.reshape(sizes)
 
 
 @layer(
@@ -93,6 +121,7 @@ def _numbers(layer: Layer, key: str) -> tuple[float, ...]:
         Example({"bin_boundaries": [0.0, 1.0], "output_mode": "one_hot"}, ((6,),)),
         Example({"bin_boundaries": [0.0, 1.0], "output_mode": "multi_hot"}, ((6,),)),
         Example({"bin_boundaries": [0.0, 1.0], "output_mode": "count"}, ((6,),)),
+        Example({"bin_boundaries": [0.5, 2.5]}, ((6,),), below=5),
     ),
     numbers="whole",
 )

@@ -75,13 +75,16 @@ def _check_recurrent(layer: Layer, shapes: Sequence[Shape]) -> None:
         raise UnsupportedError(msg)
 
 
-def mask_of(layer: Layer, shapes: Sequence[Shape]) -> str | None:
-    """Return the name of the mask that the layer goes by; Keras 3 gives it none of its own accord beside initial states."""
+def mask_of(layer: Layer, shapes: Sequence[Shape], *, rank: int = 2) -> str | None:
+    """Return the name of the mask that the layer goes by; Keras 3 gives it none of its own accord beside initial states.
+
+    The mask is (batch, time), or has `rank` axes.
+    """
     masks = masks_of(layer)
     given, carried = masks.of_input(), len(shapes) > 1 and masks.generation >= 3
     if given is None or (carried and given == "mask_0"):
         return None
-    if len(masks.shapes[given]) != 2:
+    if len(masks.shapes[given]) not in (2, rank):
         msg = f"layer '{layer.name}' ({layer.class_name}): its mask {masks.shapes[given]} is not (batch, time)"
         raise UnsupportedError(msg)
     return given
@@ -97,10 +100,15 @@ def _lowered(layer: Layer, step: TorchStep, shapes: Sequence[Shape]) -> Lowered:
     steps, output, *states = [step], *step.results
     if flag(layer, "go_backwards", default=False):  # so runs the output
         shape = masks_of(layer).shapes[mask]
-        steps.append(TorchStep("torch.flip", {"dims": (1,)}, (), shape, "", (mask,), ("turned",)))
+        steps.append(turned(mask, shape))
         mask = "turned"
     steps.append(zeroed(output, mask, step.shape or ()))
     return Lowered(tuple(steps), ("zeroed", *states), masks=(behind,))
+
+
+def turned(mask: str, shape: Shape) -> TorchStep:
+    """Return the step that names the mask of a sequence that goes backwards "turned"."""
+    return TorchStep("torch.flip", {"dims": (1,)}, (), shape, "", (mask,), ("turned",))
 
 
 def zeroed(output: str, mask: str, shape: Shape, name: str = "zeroed") -> TorchStep:

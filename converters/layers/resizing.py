@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from converters.graph import Layer
 from converters.layers.images import is_whole, resize_step, with_type_back
@@ -135,9 +136,10 @@ def _upsampling(layer: Layer, shape: Shape, rank: int) -> list[TorchStep]:
     if interpolation == "bilinear":
         kwargs |= {"mode": "bilinear", "align_corners": False}
     elif interpolation != "nearest":
-        if None in sizes:
-            raise unsupported(layer, "interpolation", needed="nearest or bilinear for a free size")
         step = resize_step(layer, frame, (sizes[0] or 0, sizes[1] or 0))
+        if None in sizes:
+            given = {"scale": (factors[0], factors[1]), "kernel": step.kwargs["kernel"]}
+            step = replace(step, kwargs=given, shape=frame.shape(frame.any_channels, sizes))
         return with_type_back(
             layer, [*frame.enter(), step, *frame.leave(frame.any_channels, sizes)]
         )

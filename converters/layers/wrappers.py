@@ -19,7 +19,7 @@ from converters.registry import (
     find_layer_rule,
     layer,
 )
-from converters.rule_parts.nested_steps import Placed, place_steps
+from converters.rule_parts.nested_steps import Placed, place_steps, renamed
 from converters.settings import flag, text, unsupported
 from converters.targets import TARGETS
 
@@ -218,11 +218,7 @@ def _placed(
         msg = f"layer '{layer.name}' (TimeDistributed): the layer inside it has {len(placed.outputs)} outputs, needed is one"
         raise UnsupportedError(msg)
     names = {f"{name}_mask_0": "frames_mask", "mask_0": "frames_mask"}
-    steps = [
-        replace(step, inputs=tuple(names.get(value, value) for value in step.inputs))
-        for step in placed.steps
-    ]
-    return replace(placed, steps=tuple(steps))
+    return replace(placed, steps=tuple(renamed(step, names) for step in placed.steps))
 
 
 def _check_stateless(layer: Layer, inner: Layer) -> None:

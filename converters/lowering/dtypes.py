@@ -10,6 +10,7 @@ import numpy as np
 from converters.checkpoint import ArrayInfo
 from converters.errors import UnsupportedError
 from converters.graph import Call, Graph, Layer
+from converters.lowering.masking import Value
 from converters.lowering.state import Lowering
 from converters.matching.groups import Path, leaves
 from converters.registry import LAYERS, LayerRule
@@ -74,9 +75,16 @@ def gives_words(layer: Layer) -> bool:
     return rule is not None and rule.takes_text and words and config.get("invert") is True
 
 
-def needs_floats(layer: Layer, argument: str, lowering: Lowering) -> bool:
+def needs_floats(layer: Layer, argument: Value, lowering: Lowering) -> bool:
     """Tell whether an argument is of whole numbers with which torch does not compute what Keras does."""
-    return argument in lowering.whole and (_multiplies(layer) or _numbers(layer) == "floats")
+    floats = _multiplies(layer) or (_numbers(layer) == "floats" and not _is_label(layer, argument))
+    return argument.name in lowering.whole and floats
+
+
+def _is_label(layer: Layer, argument: Value) -> bool:
+    """Tell whether an augmentation leaves an argument as it is, which no image has so few axes as."""
+    rule = LAYERS.get(layer.class_name)
+    return rule is not None and rule.idle_in_training and len(argument.shape) < len("hwc")
 
 
 def note_whole_numbers(call: Call, arguments: Sequence[str], lowering: Lowering) -> None:

@@ -114,7 +114,7 @@ def cast_arguments(
     known = {} if lowering.dtypes is None or wanted is None else lowering.dtypes
     result = []
     for argument in arguments:
-        floats = needs_floats(layer, argument.name, lowering)
+        floats = needs_floats(layer, argument, lowering)
         if floats or known.get(argument.name, wanted) != wanted:
             step = TorchStep("compat.cast", {"dtype": wanted or "float32"})
             [(name, shape)] = add_step(

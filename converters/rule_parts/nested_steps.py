@@ -68,6 +68,11 @@ def place_steps(
     return Placed(tuple(placed), outputs, tuple(sizes.get(value, ()) for value in outputs))
 
 
+def renamed(step: TorchStep, names: Mapping[str, str]) -> TorchStep:
+    """Return a step that takes other values, by the names of those that it took."""
+    return replace(step, inputs=tuple(names.get(value, value) for value in step.inputs))
+
+
 def _outputs(
     found: Lowered | Sequence[TorchStep], names: Mapping[str, str], previous: Sequence[str]
 ) -> tuple[str, ...]:

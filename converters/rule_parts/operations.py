@@ -170,12 +170,13 @@ def plain_numbers(layer: Layer, value: object) -> Plain:
     whole = all(isinstance(item, (int, float)) and math.isfinite(item) for item in numbers)
     if not whole or math.prod(cast("tuple[int, ...]", shape_of(value))) != len(numbers):
         raise refused(layer, f"argument {value!r:.60}, finite numbers are needed")
-    return _frozen(value)
+    return frozen(value)
 
 
-def _frozen(value: object) -> Plain:
+def frozen(value: object) -> Plain:
+    """Return nested lists as nested tuples."""
     if isinstance(value, (tuple, list)):
-        return tuple(_frozen(item) for item in value)
+        return tuple(frozen(item) for item in value)
     return cast("Plain", value)
 
 

@@ -79,26 +79,30 @@ class ConvLSTM(nn.Module):
 
     def forward(self, x: Tensor, *initial_state: Tensor) -> Tensor | tuple[Tensor, ...]:
         """Return h of the last time step (batch, filters, *space), or as the arguments say."""
-        if self.go_backwards:
-            x = x.flip(1)
-        projected = self._project(x)
+        projected = self._project(x.flip(1) if self.go_backwards else x)
         zero = torch.zeros_like(projected[:, 0].chunk(4, dim=1)[0])
         h, cell = initial_state or self.state or (zero, zero)
-        masks: list[Tensor] = []
-        if self.training and self.recurrent_dropout > 0:
-            ones = torch.ones_like(h)
-            masks = [
-                nn.functional.dropout(ones, self.recurrent_dropout) for _ in range(4)
-            ]
-        y, h, cell = self._loop(projected, h, cell, masks)
-        if self.stateful:
-            self.state = (h.detach(), cell.detach())
-        y = y if self.return_sequences else h
-        return (y, h, cell) if self.return_state else y
+        y, h, cell = self._loop(projected, h, cell, self._dropped(h))
+        return self._ended(y, h, cell)
 
     def reset_state(self) -> None:
         """Let the next call of a stateful layer start from zeros."""
         self.state = ()
+
+    def _ended(self, y: Tensor, h: Tensor, cell: Tensor) -> Tensor | tuple[Tensor, ...]:
+        """Keep the state if the layer does, and return what the arguments say."""
+        if self.stateful:
+            self.state = (h.detach(), cell.detach())
+        y = y if self.return_sequences else y[:, -1]
+        return (y, h, cell) if self.return_state else y
+
+    def _dropped(self, h: Tensor) -> list[Tensor]:
+        """Return what h is multiplied by for every gate; nothing outside of training."""
+        if not self.training or self.recurrent_dropout == 0:
+            return []
+        ones = torch.ones_like(h)
+        drop = nn.functional.dropout
+        return [drop(ones, self.recurrent_dropout) for _ in range(4)]
 
     def _loop(
         self, projected: Tensor, h: Tensor, cell: Tensor, masks: list[Tensor]
@@ -138,3 +142,32 @@ class ConvLSTM(nn.Module):
             for mask, weight in zip(masks, self.weight_hh.chunk(4), strict=True)
         ]
         return torch.cat(parts, dim=1)
+
+
+class MaskedConvLSTM(ConvLSTM):
+    """`ConvLSTM` that passes over masked steps: they change no state, and their output is that of the step before.
+
+    Where no step came before, the output is 0, whatever the initial state. Source: keras 3.15.1,
+    backend/tensorflow/rnn.py.
+    """
+
+    def forward(  # type: ignore[override]  # a mask goes before the states
+        self, x: Tensor, mask: Tensor, *initial_state: Tensor
+    ) -> Tensor | tuple[Tensor, ...]:
+        """Return what `ConvLSTM` does for the steps, or cells of steps, where the mask (batch, time, *space) is True."""
+        if self.go_backwards:
+            x, mask = x.flip(1), mask.flip(1)
+        projected = self._project(x)
+        output = torch.zeros_like(projected[:, 0].chunk(4, dim=1)[0])
+        h, cell = initial_state or self.state or (output, output)
+        dropped = self._dropped(h)
+        outputs: list[Tensor] = []
+        for index in range(projected.shape[1]):
+            step = projected[:, index : index + 1]
+            keep = mask[:, index].unsqueeze(1)  # the axis of the channels
+            keep = keep.reshape(*keep.shape, *[1] * (h.dim() - keep.dim()))
+            _, new_h, new_cell = self._loop(step, h, cell, dropped)
+            output = torch.where(keep, new_h, output)
+            h, cell = torch.where(keep, new_h, h), torch.where(keep, new_cell, cell)
+            outputs.append(output)
+        return self._ended(torch.stack(outputs, dim=1), h, cell)

@@ -20,7 +20,8 @@ def keep_all(x: Tensor) -> Tensor:
 def zero_masked(y: Tensor, mask: Tensor) -> Tensor:
     """Return (batch, time, ...) with 0 in masked steps; of (batch, units), an output of the last step, where that is masked."""
     keep = mask if y.dim() > mask.dim() else mask[:, -1]
-    return torch.where(keep.unsqueeze(-1), y, 0.0)
+    keep = keep.reshape(*keep.shape, *[1] * (y.dim() - keep.dim()))
+    return torch.where(keep, y, 0.0)
 
 
 def masked_mean(

@@ -56,7 +56,9 @@ def normalize(
 
 def bucketize(x: Tensor, *, boundaries: tuple[float, ...]) -> Tensor:
     """Return how many of the ascending boundaries are at or below each element."""
-    return torch.bucketize(x, x.new_tensor(boundaries), right=True)
+    dtype = x.dtype if x.is_floating_point() else torch.float32
+    limits = torch.tensor(boundaries, dtype=dtype, device=x.device)
+    return torch.bucketize(x.to(dtype), limits, right=True)
 
 
 def one_hot(x: Tensor, *, size: int, dtype: str) -> Tensor:

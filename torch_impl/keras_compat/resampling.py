@@ -9,7 +9,8 @@ from torch import Tensor
 def resample(
     x: Tensor,
     *,
-    size: tuple[int, int],
+    size: tuple[int, int] | None = None,
+    scale: tuple[int, int] = (1, 1),
     kernel: str = "bicubic",
     antialias: bool = False,
 ) -> Tensor:
@@ -23,13 +24,15 @@ def resample(
 
     Args:
         x: (batch, channels, height, width).
-        size: the new height and width.
+        size: the new height and width; None: as many times the old ones as `scale` says.
+        scale: what the height and the width are multiplied by.
         kernel: "bilinear", "bicubic", "lanczos3", "lanczos5", "gaussian", "mitchellcubic" or "area".
         antialias: stretch the kernel by how much the image shrinks, so that every old cell counts.
 
     Source: tensorflow 2.21.0, core/kernels/image/scale_and_translate_op.cc, sampling_kernels.h, resize_bicubic_op.cc.
     """
-    for axis, count in zip((2, 3), size, strict=True):
+    height, width = size or (x.shape[2] * scale[0], x.shape[3] * scale[1])
+    for axis, count in ((2, height), (3, width)):
         old = x.shape[axis]
         ratio = old / count
         stretch = max(ratio, 1.0) if antialias else 1.0

@@ -41,6 +41,17 @@ def test_stack_of_cells_is_a_stack_of_layers(
 
 
 @pytest.mark.tf
+def test_mask_of_a_stack_is_turned_round_for_every_cell_that_goes_backwards(
+    keras: Any, compare_with_keras: CompareWithKeras
+) -> None:
+    x = keras.Input((TIME, SIZE), name="x")
+    settings = {"return_sequences": True, "go_backwards": True, "zero_output_for_mask": True}
+    y = keras.layers.RNN(stack(keras), **settings, name="stack")(x, mask=x[:, :, 0] > 0)
+
+    compare_with_keras(keras.Model(x, y, name="network"))
+
+
+@pytest.mark.tf
 def test_states_of_a_stack_are_given_cell_by_cell(
     keras: Any, compare_with_keras: CompareWithKeras
 ) -> None:

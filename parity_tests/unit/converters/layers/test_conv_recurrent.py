@@ -14,6 +14,7 @@ from converters.errors import UnsupportedError
 from converters.plan import plan_conversion
 from converters.planned import Plan
 from converters.readers import read_checkpoint
+from torch_impl.keras_compat.conv_recurrent import ConvLSTM, MaskedConvLSTM
 
 WriteModel = Callable[..., Path]
 TIME, HEIGHT, WIDTH, CHANNELS, FILTERS = 3, 5, 4, 2, 3
@@ -138,7 +139,38 @@ def test_words_and_gates_of_keras_1_are_read(write_model: WriteModel, configs: A
     np.testing.assert_array_equal(kernel.source.read(), whole["kernel"])
 
 
-def test_mask_inside_a_wrapper_is_refused(write_model: WriteModel, configs: Any) -> None:
+def test_masked_steps_change_nothing() -> None:
+    torch.manual_seed(1)
+    plain = ConvLSTM(CHANNELS, FILTERS, (3, 2), return_state=True).double()
+    masked = MaskedConvLSTM(CHANNELS, FILTERS, (3, 2), return_state=True).double()
+    masked.load_state_dict(plain.state_dict())
+    x = torch.randn(2, 5, CHANNELS, HEIGHT, WIDTH, dtype=torch.float64)
+    mask = torch.tensor([[True, False, True, True, False], [False, True, True, False, True]])
+
+    results = masked(x, mask)
+
+    for sample in range(len(x)):
+        kept = plain(x[sample : sample + 1, mask[sample]])
+        for found, wanted in zip(results, kept, strict=True):
+            torch.testing.assert_close(found[sample : sample + 1], wanted, rtol=0, atol=1e-14)
+
+
+def test_output_of_masked_cells_is_that_of_the_step_before_and_at_first_0() -> None:
+    torch.manual_seed(2)
+    layer = MaskedConvLSTM(CHANNELS, FILTERS, (3,), pad=(1, 1), return_sequences=True)
+    mask = torch.ones(1, TIME, WIDTH, dtype=torch.bool)
+    mask[0, 0, 1] = mask[0, 2, 3] = False
+
+    y = layer(torch.randn(1, TIME, CHANNELS, WIDTH), mask)
+
+    assert not y[0, 0, :, 1].any()
+    assert torch.equal(y[0, 2, :, 3], y[0, 1, :, 3])
+    assert (y[0, 2, :, :3] != y[0, 1, :, :3]).all()
+
+
+def test_mask_of_other_cells_than_the_state_has_is_refused(
+    write_model: WriteModel, configs: Any
+) -> None:
     inner = entry(configs, "inner")
     config = configs.sequential(
         configs.layer("Masking", "masking", mask_value=0.0),
@@ -147,5 +179,5 @@ def test_mask_inside_a_wrapper_is_refused(write_model: WriteModel, configs: Any)
     )
     both = {f"{side}/{role}": array for side in "fb" for role, array in arrays_of(CHANNELS).items()}
 
-    with pytest.raises(UnsupportedError, match="gets a mask"):
+    with pytest.raises(UnsupportedError, match=r"its mask has cells \(5, 4\)"):
         plan_of(write_model(config, {"layer": both}))

@@ -114,3 +114,54 @@ def test_tensors_beside_images_of_other_colours_stay_as_they_are() -> None:
 
     assert isinstance(found, Lowered)
     assert found.outputs == ("input_0", "input_1")
+
+
+WITH_ARGUMENTS: dict[str, dict[str, object]] = {
+    "RandomZoom": {"height_factor": 0.25},
+    "RandomTranslation": {"height_factor": 0.25, "width_factor": 0.25},
+    "RandomPosterization": {"factor": 4},
+    **{
+        f"Random{name}": {"factor": 0.25}
+        for name in ("Rotation", "Sharpness", "Brightness", "Contrast", "Hue", "Invert")
+    },
+    **{name: {} for name in ("RandomFlip", "RandomGrayscale", "AugMix", "CutMix", "MixUp")},
+    **{name: {} for name in ("RandomErasing", "RandomShear", "Solarization", "RandAugment")},
+}
+
+
+@pytest.mark.tf
+def test_whole_images_have_the_type_of_keras_behind_every_augmentation(
+    keras: Any, tmp_path: Path
+) -> None:
+    inputs = keras.Input((4, 5, 3), dtype="uint8")
+    layers = [getattr(keras.layers, name)(**given) for name, given in WITH_ARGUMENTS.items()]
+    model = keras.Model(inputs, [layer(inputs) for layer in layers])
+    model.save(tmp_path / "model.keras")
+    x = np.random.default_rng(3).integers(0, 256, (2, 4, 5, 3)).astype("uint8")
+
+    torchward.convert(tmp_path / "model.keras", tmp_path / "model.pth")
+    found = torchward.load(tmp_path / "model.pth")(torch.from_numpy(x))
+
+    legacy = [y.numpy() for y in model(x, training=False)]
+    types = zip(WITH_ARGUMENTS, legacy, found, strict=True)
+    assert {str(y.dtype) for y in legacy} == {"uint8", "float32"}
+    assert [name for name, y, z in types if str(y.dtype) != str(z.numpy().dtype)] == []
+
+
+@pytest.mark.tf
+def test_labels_beside_images_keep_their_type(keras: Any, tmp_path: Path) -> None:
+    images = keras.Input((4, 5, 3), dtype="uint8", name="images")
+    labels = keras.Input((2,), dtype="int32", name="labels")
+    outputs = keras.layers.RandomErasing()({"images": images, "labels": labels})
+    keras.Model({"images": images, "labels": labels}, outputs).save(tmp_path / "model.keras")
+
+    torchward.convert(tmp_path / "model.keras", tmp_path / "model.pth")
+    found = torchward.load(tmp_path / "model.pth")(
+        {
+            "images": torch.zeros(1, 4, 5, 3, dtype=torch.uint8),
+            "labels": torch.ones(1, 2, dtype=torch.int32),
+        }
+    )
+
+    assert found["images"].dtype == torch.float32
+    assert found["labels"].dtype == torch.int32

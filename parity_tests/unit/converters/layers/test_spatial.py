@@ -32,6 +32,7 @@ SPATIAL = [
     ("Cropping3D", 3, {"cropping": [[0, 1], [2, 1], [1, 0]]}),
     ("UpSampling2D", 2, {"size": [2, 3]}),
     ("UpSampling2D", 2, {"size": [2, 3], "interpolation": "bilinear"}),
+    ("UpSampling2D", 2, {"size": [2, 3], "interpolation": "bicubic"}),
 ]
 SIZES = (8, 7, 5)
 CHANNELS = 4

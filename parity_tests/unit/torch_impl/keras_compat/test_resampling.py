@@ -76,3 +76,12 @@ def test_border_is_the_same_on_both_sides() -> None:
 
     # Three rows are missing; Keras adds one above and one below.
     assert found[0, 0, :, 0].tolist() == [7.0, 1.0, 1.0, 7.0]
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_scale_is_that_many_times_the_size(kernel: str) -> None:
+    x = torch.from_numpy(images())
+
+    scaled = resample(x, scale=(3, 2), kernel=kernel)
+
+    torch.testing.assert_close(scaled, resample(x, size=(21, 10), kernel=kernel), rtol=0, atol=0)
