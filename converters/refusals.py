@@ -4,6 +4,8 @@ from __future__ import annotations
 
 _CODE = "holds or names code, and code from a file is never run"
 
+_COMPLEX = "computes with complex numbers"
+_SIGNS = "gives vectors whose signs each library chooses for itself"
 _UNKNOWN_SIZE = "gives tensors whose size depends on the elements of its input"
 
 REFUSED = {
@@ -18,13 +20,22 @@ REFUSED = {
         f"ops.{name}": _CODE
         for name in (
             *("AssociativeScan", "Cond", "ForiLoop", "Map", "Scan", "Switch", "VectorizedMap"),
-            "WhileLoop",
+            *("WhileLoop", "JVP", "Function"),
         )
     },
     "ops.Argpartition": "gives places in an order that each backend of Keras chooses for itself",
+    "ops.Arange": _UNKNOWN_SIZE,
     "ops.Bincount": _UNKNOWN_SIZE,
     "ops.Nonzero": _UNKNOWN_SIZE,
     "ops.Unique": _UNKNOWN_SIZE,
+    "ops.Eig": _COMPLEX,
+    "ops.Eigh": _SIGNS,
+    "ops.ElasticTransform": "draws random numbers, each backend of Keras its own",
+    "ops.Histogram": "is not in Keras's backend for TensorFlow",
+    "ops.Ndim": "gives a number and no tensor",
+    "ops.Polar": _COMPLEX,
+    "ops.ViewAsComplex": _COMPLEX,
+    "ops.ViewAsReal": _COMPLEX,
 }
 """Class name to why there is no rule."""
 NOT_LAYERS = {

@@ -11,13 +11,10 @@ from dataclasses import dataclass
 
 from converters.agent_targets import AGENT_FUNCTIONS, AGENT_MODULES
 from converters.torch_functions import (
+    COMPAT_FUNCTIONS,
     INFIX,
     LINEAR_ALGEBRA,
-    OPERATIONS,
-    PLACES,
-    SERIES,
     TORCH_FUNCTIONS,
-    WITHOUT_NAN,
 )
 
 COMPAT = "torch_impl.keras_compat"
@@ -298,6 +295,7 @@ TARGETS: dict[str, Target] = {
     "compat.MaskedScoredAttention": _module(f"{COMPAT}.attention:MaskedScoredAttention", *_SCORES),
     "compat.ScoredAttention": _module(f"{COMPAT}.attention:ScoredAttention", *_SCORES),
     "compat.attention_window": Target(f"{COMPAT}.attention:attention_window", ("window",)),
+    "compat.attend": Target(f"{COMPAT}.attention:attend", ("scale", "biased", "masked", "causal")),
     "compat.Attention": _module(f"{COMPAT}.attention:Attention", *_SCORES),
     "compat.MaskedAttention": _module(f"{COMPAT}.attention:MaskedAttention", *_SCORES),
     "compat.as_indices": Target(f"{COMPAT}.preprocessing:as_indices"),
@@ -314,6 +312,13 @@ TARGETS: dict[str, Target] = {
     "F.pad": Target("torch.nn.functional:pad", ("pad", "value")),
     "F.interpolate": Target(
         "torch.nn.functional:interpolate", ("size", "scale_factor", "mode", "align_corners")
+    ),
+    "F.unfold": Target(
+        "torch.nn.functional:unfold", ("kernel_size", "dilation", "padding", "stride")
+    ),
+    "F.fold": Target(
+        "torch.nn.functional:fold",
+        ("output_size", "kernel_size", "dilation", "padding", "stride"),
     ),
     "F.relu": Target("torch.nn.functional:relu"),
     "F.relu6": Target("torch.nn.functional:relu6"),
@@ -416,10 +421,7 @@ TARGETS: dict[str, Target] = {
     },
     **{
         f"compat.{name}": Target(f"{COMPAT}.{module}:{name}", known)
-        for module, functions in (
-            *(("operations", OPERATIONS), ("without_nan", WITHOUT_NAN), ("scattering", PLACES)),
-            ("series", SERIES),
-        )
+        for module, functions in COMPAT_FUNCTIONS.items()
         for name, known in functions.items()
     },
 }

@@ -14,7 +14,7 @@ _OF_EVERY_ELEMENT = (
 )
 _OF_TWO = (
     *("atan2", "hypot", "logaddexp", "logaddexp2", "logical_and", "logical_or", "logical_xor"),
-    *("fmod", "nextafter", "outer", "kron", "heaviside", "gcd", "lcm", "where", "isclose"),
+    *("fmod", "nextafter", "outer", "kron", "heaviside", "gcd", "lcm", "where"),
     *("inner", "vdot", "ldexp", "maximum", "minimum", "fmax", "fmin"),
 )
 TORCH_FUNCTIONS: dict[str, tuple[str, ...]] = {
@@ -44,6 +44,7 @@ TORCH_FUNCTIONS: dict[str, tuple[str, ...]] = {
     "diagonal": ("offset", "dim1", "dim2"),
     "diag_embed": ("offset",),
     "trapezoid": ("dx", "dim"),
+    "cholesky_inverse": ("upper",),
     "nan_to_num": ("nan", "posinf", "neginf"),
     "tensordot": ("dims",),
     "topk": ("k", "dim", "sorted"),
@@ -62,7 +63,9 @@ TORCH_FUNCTIONS: dict[str, tuple[str, ...]] = {
 LINEAR_ALGEBRA: dict[str, tuple[str, ...]] = {
     "vector_norm": ("ord", "dim", "keepdim"),
     "matrix_norm": ("ord", "dim", "keepdim"),
-    **dict.fromkeys(("inv", "det", "cholesky", "solve", "pinv"), ()),
+    **dict.fromkeys(("inv", "det", "solve", "slogdet", "svdvals"), ()),
+    "cholesky": ("upper",),
+    "qr": ("mode",),
     "solve_triangular": ("upper",),
 }
 """Function of `torch.linalg` to the arguments that may be given."""
@@ -91,6 +94,7 @@ OPERATIONS: dict[str, tuple[str, ...]] = {
     "heaviside": (),
     "ldexp": (),
     "floor_divide": (),
+    "is_close": ("rtol", "atol", "equal_nan"),
     "numpy_dot": (),
     "one_hot_along": ("classes", "axis", "dtype"),
     "multi_hot_along": ("classes", "axis", "dtype"),
@@ -131,3 +135,71 @@ PLACES: dict[str, tuple[str, ...]] = {
     "scatter_onto": ("reduce",),
 }
 """Function of `torch_impl.keras_compat.scattering` to its arguments."""
+CONVOLVING: dict[str, tuple[str, ...]] = {
+    "convolve": ("stride", "dilation", "same", "depthwise", "channels_last"),
+    "convolve_transposed": (
+        *("stride", "dilation", "padding", "output_padding", "cut", "channels_last"),
+    ),
+    "extract_windows": ("size", "stride", "dilation", "same", "channels_last"),
+    "depth_to_space": ("block", "channels_last"),
+    "space_to_depth": ("block", "channels_last"),
+}
+"""Function of `torch_impl.keras_compat.convolving` to its arguments."""
+_FRAMES = ("length", "step", "fft_length", "window", "center")
+SIGNALS: dict[str, tuple[str, ...]] = {
+    "fourier": ("axes", "inverse"),
+    "half_fourier": ("length",),
+    "inverse_half_fourier": ("length",),
+    "split_frames": ("length", "step"),
+    "short_time_fourier": _FRAMES,
+    "inverse_short_time_fourier": (*_FRAMES, "steps"),
+}
+"""Function of `torch_impl.keras_compat.signals` to its arguments."""
+MATRICES: dict[str, tuple[str, ...]] = {
+    "log_determinant": (),
+    "lu_factor": (),
+    "pseudo_inverse": ("rcond",),
+    "least_squares": ("rcond",),
+    "matrix_rank": ("tol",),
+    "solve_triangle": ("lower",),
+}
+"""Function of `torch_impl.keras_compat.matrices` to its arguments."""
+SEGMENTS: dict[str, tuple[str, ...]] = {
+    "segment_reduce": ("count", "reduce"),
+    "in_top_k": ("k",),
+    "unravel_index": ("sizes",),
+    "power_columns": ("count", "increasing"),
+    "bits_as": ("dtype",),
+}
+"""Function of `torch_impl.keras_compat.segments` to its arguments."""
+CROSSENTROPIES: dict[str, tuple[str, ...]] = {
+    "binary_crossentropies": ("from_logits",),
+    "categorical_crossentropies": ("from_logits", "axis"),
+    "sparse_categorical_crossentropies": ("from_logits",),
+}
+"""Function of `torch_impl.keras_compat.crossentropies` to its arguments."""
+IMAGE_TRANSFORMS: dict[str, tuple[str, ...]] = {
+    "to_gray": ("channels_last",),
+    "rgb_to_hsv": ("channels_last",),
+    "hsv_to_rgb": ("channels_last",),
+    "gaussian_blur": ("size", "sigma", "channels_last"),
+    "sobel_edges": ("channels_last",),
+    "structural_similarity": ("largest", "size", "sigma", "k1", "k2", "channels_last"),
+    "project_images": ("nearest", "fill", "value", "channels_last"),
+    "homography": (),
+    "read_places": ("order", "fill", "value"),
+}
+"""Function of `torch_impl.keras_compat.image_transforms` to its arguments."""
+COMPAT_FUNCTIONS: dict[str, dict[str, tuple[str, ...]]] = {
+    "operations": OPERATIONS,
+    "without_nan": WITHOUT_NAN,
+    "series": SERIES,
+    "scattering": PLACES,
+    "convolving": CONVOLVING,
+    "signals": SIGNALS,
+    "matrices": MATRICES,
+    "segments": SEGMENTS,
+    "crossentropies": CROSSENTROPIES,
+    "image_transforms": IMAGE_TRANSFORMS,
+}
+"""Module of `torch_impl.keras_compat` to its functions that operations become."""

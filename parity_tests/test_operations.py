@@ -53,6 +53,16 @@ def gaps(ops: Any, x: Any) -> Any:
     return ops.log(x + 0.5)
 
 
+def kernel(*shape: int) -> Any:
+    """Return numbers for a kernel."""
+    return np.sin(np.arange(1.0, 1.0 + np.prod(shape))).reshape(shape)
+
+
+def unit(ops: Any, x: Any) -> Any:
+    """Return images of (batch, 4, 2, 3) within 0 and 1."""
+    return ops.reshape(ops.sigmoid(x), (-1, 4, 2, 3))
+
+
 FAMILIES: dict[str, Build] = {
     "angles": lambda ops, x: [
         *(f(ops.tanh(x)) for f in (ops.arccos, ops.arcsin, ops.arctan, ops.arctanh)),
@@ -201,6 +211,88 @@ FAMILIES: dict[str, Build] = {
         ops.saturate_cast(x * 100.0, "uint8"),
         ops.size(x[0]),
     ],
+    "convolutions": lambda ops, x: [
+        ops.conv(x, kernel(3, 6, 5), strides=2, padding="same", data_format="channels_last"),
+        ops.conv(x, kernel(2, 6, 5), dilation_rate=2, data_format="channels_last"),
+        ops.depthwise_conv(x, kernel(2, 4, 2), data_format="channels_first"),
+        ops.conv(x[..., None], kernel(3, 2, 1, 2), padding="same", data_format="channels_last"),
+        ops.depthwise_conv(x, kernel(2, 6, 2), padding="same", data_format="channels_last"),
+        ops.separable_conv(x, kernel(2, 6, 2), kernel(1, 12, 3), data_format="channels_last"),
+        *(
+            ops.image.extract_patches(x[..., None], (3, 2), 2, padding=padding)
+            for padding in ("same", "valid")
+        ),
+        ops.depth_to_space(ops.reshape(x, (-1, 2, 3, 4)), 2),
+        ops.space_to_depth(ops.reshape(x, (-1, 3, 4, 2)), 2, data_format="channels_first"),
+        ops.fold(ops.unfold(x[:, None], (2, 3), padding=(1, 0)), (4, 6), (2, 3), padding=(1, 0)),
+        ops.rearrange(x[0], "h (w c) -> c h w", c=3),
+    ],
+    "attention": lambda ops, x: [
+        ops.dot_product_attention(x[:, :, None], x[:, :3, None], x[:, 1:, None], scale=0.25),
+        ops.dot_product_attention(
+            *(ops.reshape(x, (-1, 4, 2, 3)),) * 3,
+            bias=kernel(2, 4, 4),
+            mask=np.tri(4, 4, -1) > 0,
+            scale=0.5,
+            is_causal=True,
+        ),
+        ops.batch_normalization(x, kernel(4), kernel(4) ** 2, 1, kernel(4), kernel(4), 0.01),
+        ops.batch_normalization(x, *ops.moments(x, (0, 1)), axis=-1),
+    ],
+    "spectra": lambda ops, x: [
+        *(*ops.fft((x, 2.0 * x)), *ops.fft2((x, 2.0 * x)), *ops.ifft2((x, 2.0 * x))),
+        *(*ops.rfft(x[:, 0]), *ops.rfft(ops.stop_gradient(x), 5), ops.irfft((x, 2.0 * x))),
+        *ops.stft(ops.reshape(x, (-1, 24)), 6, 3, 8),
+        ops.istft(ops.stft(ops.reshape(x, (-1, 24)), 8, 3, 8, window="hamming"), 8, 3, 8),
+        ops.extract_sequences(x, 3, 2),
+    ],
+    "factors": lambda ops, x: [
+        *(*ops.qr(ops.transpose(x, (0, 2, 1))), *ops.slogdet(squares(ops, x))),
+        *(ops.cholesky(squares(ops, x), upper=True), ops.logdet(squares(ops, x))),
+        ops.linalg.cholesky_inverse(ops.cholesky(squares(ops, x))),
+        ops.solve_triangular(squares(ops, x), x, lower=True),
+        ops.solve_triangular(squares(ops, x), x[..., 0]),
+        *(ops.solve(squares(ops, x), x[..., 0]), ops.lstsq(ops.transpose(x[0]), x[1, 0])),
+        *(ops.svd(x, compute_uv=False), ops.linalg.pinv(fixed(ops, x), rcond=0.4)),
+        *(ops.linalg.matrix_rank(x, tol=1.5), *ops.lu_factor(ops.stop_gradient(x[0, :, :4]))),
+    ],
+    "segments": lambda ops, x: [
+        *(
+            f(x[0], np.array([2, 0, -1, 2], "int32"), num_segments=4)
+            for f in (ops.segment_sum, ops.segment_max, ops.segment_min, ops.segment_prod)
+        ),
+        ops.in_top_k(np.array([0, 7, 5], "int32"), ops.cast(x[:, 0], "float32"), 2),
+        *ops.unravel_index(ops.abs(whole(ops, x))[0, 0], (3, 5)),
+        *(ops.cdist(x, 2.0 * x[:, :2]), ops.trapezoid(x, dx=0.5, axis=1)),
+        *(ops.vander(x[0, 0], 3), ops.select([x > 1.0, x > 0.0], [2.0 * x, ops.exp(x)], 7.0)),
+        *(ops.view(x, "int64"), ops.empty_like(x), ops.allclose(x, 2 * x, atol=20.0)),
+        ops.isclose(x, whole(ops, x), rtol=0.5),
+        *(1.0 - (x > 0.0), (x > 0.0) - x, x ** ops.cast(x > 0.0, "bool"), 2.0 % (x + 7.0)),
+        *(ops.floor(whole(ops, x)), ops.abs(x > 0.0), ops.cast(ops.cast(x, "float32"), "float64")),
+    ],
+    "losses": lambda ops, x: [
+        ops.binary_crossentropy(ops.sigmoid(2.0 * x) + 0.0, ops.tanh(x) / 2.0 + 0.5),
+        ops.binary_crossentropy(ops.sigmoid(2.0 * x) + 0.0, x, from_logits=True),
+        ops.categorical_crossentropy(ops.softmax(2.0 * x) + 0.0, ops.sigmoid(x) + 0.0),
+        ops.categorical_crossentropy(ops.softmax(2.0 * x) + 0.0, x, from_logits=True),
+        ops.sparse_categorical_crossentropy(ops.argmax(x, -1), x, from_logits=True),
+        ops.sparse_categorical_crossentropy(ops.argmin(x, -1)[..., None], ops.sigmoid(x) + 0.0),
+        ops.psnr(x, ops.tanh(x), 2.0),
+    ],
+    "pictures": lambda ops, x: [
+        ops.image.rgb_to_hsv(unit(ops, x)),
+        ops.image.hsv_to_rgb(ops.stop_gradient(unit(ops, x))),
+        *(ops.image.gaussian_blur(unit(ops, x), (3, 3), (0.7, 1.2)),),
+        ops.image.sobel_edges(unit(ops, x)),
+        ops.image.ssim(unit(ops, x), unit(ops, 2.0 * x), filter_size=2),
+        *(
+            ops.image.map_coordinates(x[0], 3.0 * x[1, :2], 1, fill)
+            for fill in ("constant", "nearest", "wrap", "reflect")
+        ),
+        ops.image.map_coordinates(x[0], 3.0 * ops.stop_gradient(x[1, :2]), 0),
+        ops.image.rgb_to_grayscale(ops.transpose(unit(ops, x), (0, 3, 1, 2)), "channels_first"),
+        ops.image.rgb_to_grayscale(ops.cast(255.0 * unit(ops, x), "uint8")),
+    ],
 }
 
 
@@ -264,5 +356,40 @@ def output_names(model: Any) -> list[str]:
 
 def total_of(tf: Any, output: Any) -> Any:
     """Return the sum of all finite values."""
-    kept = tf.boolean_mask(output, tf.math.is_finite(output))
+    kept = tf.boolean_mask(tf.reshape(output, (-1,)), tf.math.is_finite(tf.reshape(output, (-1,))))
     return tf.cast(tf.reduce_sum(kept), "float64")
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "nearest"])
+@pytest.mark.parametrize("fill", ["constant", "nearest", "reflect", "wrap"])
+def test_projected_images_read_the_same_places(
+    interpolation: str, fill: str, keras: Any, tmp_path: Path
+) -> None:
+    transform = np.array([1.1, 0.2, -3.3, -0.15, 0.9, 2.2, 0.01, -0.02], "float32")
+    inputs = keras.Input((7, 6, 2))
+    outputs = keras.ops.image.affine_transform(inputs, transform, interpolation, fill, 0.5)
+    model = keras.Model(inputs, outputs)
+    x = np.random.default_rng(7).normal(size=(3, 7, 6, 2)).astype("float32")
+    model.save(tmp_path / "model.keras")
+
+    torchward.convert(tmp_path / "model.keras", tmp_path / "model.pth")
+    computed = torchward.load(tmp_path / "model.pth")(torch.from_numpy(x)).numpy()
+
+    assert difference(np.asarray(model(x)), computed) < 1e-5
+
+
+def test_a_layer_behind_a_cast_computes_in_its_own_precision(keras: Any, tmp_path: Path) -> None:
+    inputs = keras.Input((4,))
+    wide = keras.ops.exp(keras.ops.cast(inputs, "float64")) + 1.0
+    half = keras.ops.cast(inputs, "float16")
+    outputs = [keras.layers.Dense(3)(wide), keras.layers.ReLU()(half), wide]
+    model = keras.Model(inputs, outputs)
+    x = np.random.default_rng(7).normal(size=(3, 4)).astype("float32")
+    model.save(tmp_path / "model.keras")
+
+    torchward.convert(tmp_path / "model.keras", tmp_path / "model.pth")
+    computed = torchward.load(tmp_path / "model.pth")(torch.from_numpy(x))
+
+    for legacy, found in zip(model(x), computed, strict=True):
+        assert found.detach().numpy().dtype == legacy.numpy().dtype
+        assert difference(legacy.numpy(), found.detach().numpy()) < 1e-6

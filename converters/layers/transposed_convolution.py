@@ -22,7 +22,7 @@ from converters.rule_parts.windows import (
 from converters.settings import flag, integer, integers, text, unsupported
 
 
-def _added_cells(
+def added_cells(
     layer: Layer, frame: Frame, windows: Sequence[int], strides: Sequence[int]
 ) -> list[int]:
     """Return by how much the output of a transposed convolution is larger than input size times stride.
@@ -65,7 +65,7 @@ def _added_to_whole(
     return added
 
 
-def _cuts(
+def cut_cells(
     layer: Layer,
     windows: Sequence[int],
     strides: Sequence[int],
@@ -103,8 +103,8 @@ def _transposed(layer: Layer, shape: Shape, rank: int) -> list[TorchStep]:
     kernel = extents(layer, "kernel_size", rank)
     strides, dilation = extents(layer, "strides", rank, 1), extents(layer, "dilation_rate", rank, 1)
     windows, bias = dilated(kernel, dilation), flag(layer, "use_bias", default=True)
-    added = _added_cells(layer, frame, windows, strides)
-    padding, given_back, ends = _cuts(layer, windows, strides, added, dilation)
+    added = added_cells(layer, frame, windows, strides)
+    padding, given_back, ends = cut_cells(layer, windows, strides, added, dilation)
     sizes = tuple(
         None if size is None else size * stride + more
         for size, stride, more in zip(frame.sizes, strides, added, strict=True)

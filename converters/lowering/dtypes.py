@@ -16,6 +16,8 @@ from converters.matching.groups import Path, leaves
 from converters.registry import LAYERS, LayerRule
 
 Arrays = Mapping[Path, Mapping[str, ArrayInfo]]
+FLOATS = ("float16", "bfloat16", "float32", "float64")
+"""Types that an operation may cast to; of two the later one counts."""
 PRECISION = ("float16", "float32", "float64")
 """Types of weights, from the least precise on; those of bfloat16 are read as float32, which has each of its numbers."""
 
@@ -94,6 +96,30 @@ def note_whole_numbers(call: Call, arguments: Sequence[str], lowering: Lowering)
             lowering.whole.add(argument)
         if dtype == "bool":
             lowering.flags.add(argument)
+
+
+def note_floats(
+    layer: Layer,
+    arguments: Sequence[str],
+    outputs: Sequence[str],
+    cast_to: object,
+    lowering: Lowering,
+) -> None:
+    """Note the floating type of what an operation gives, once one was cast; layers cast what they take to their own.
+
+    Args:
+        layer: an operation or a layer, whose results are of its own type.
+        arguments: names of what it takes.
+        outputs: names of what it gives.
+        cast_to: the type that its last step casts to, if it does.
+        lowering: where it is noted.
+    """
+    if not layer.is_operation:
+        return
+    found = [lowering.floats[name] for name in arguments if name in lowering.floats]
+    dtype = cast_to if cast_to in FLOATS else max(found, key=FLOATS.index, default=None)
+    if isinstance(dtype, str) and (cast_to is None or cast_to in FLOATS):
+        lowering.floats |= dict.fromkeys(outputs, dtype)
 
 
 def _multiplies(layer: Layer) -> bool:

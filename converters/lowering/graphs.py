@@ -26,6 +26,7 @@ from converters.lowering.dtypes import (
     gives_whole_numbers,
     gives_words,
     input_dtype,
+    note_floats,
     note_whole_numbers,
     parameter_dtype,
     variable_dtype,
@@ -317,13 +318,17 @@ def _lower_layer(
     previous = [(argument.name, argument.shape) for argument in arguments]
     values = {f"input_{index}": argument for index, argument in enumerate(previous)} | dict(masks)
     named = found if isinstance(found, Lowered) else None
-    for step in found.steps if isinstance(found, Lowered) else found:
+    steps = found.steps if isinstance(found, Lowered) else found
+    for step in steps:
         taken = [values[name] for name in step.inputs] if step.inputs else previous
         previous = add_step(step, layer, path, taken, lowering)
         values.update(zip(step.results, previous, strict=False))
     outputs = previous[:1] if named is None else [values[name] for name in named.outputs]
     if gives_whole_numbers(layer, names, lowering):
         lowering.whole |= {name for name, _ in outputs}
+    last = steps[-1] if steps else None
+    cast_to = last.kwargs["dtype"] if last is not None and last.op == "compat.cast" else None
+    note_floats(layer, names, [name for name, _ in outputs], cast_to, lowering)
     if gives_words(layer):
         lowering.text |= {name for name, _ in outputs}
     if lowering.dtypes is not None:

@@ -54,6 +54,9 @@ class Lowering:
     mode: str = ""
     modes: dict[str, str] = field(default_factory=dict)
     dtypes: dict[str, str] | None = None  # of values, where layers differ in precision
+    floats: dict[str, str] = field(
+        default_factory=dict
+    )  # values that an operation has cast to a floating type, and what follows from them
     whole: set[str] = field(default_factory=set)  # values of whole numbers
     flags: set[str] = field(default_factory=set)  # those of them that are of bool
     text: set[str] = field(default_factory=set)  # values of words

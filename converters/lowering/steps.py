@@ -109,9 +109,9 @@ def block_name(path: Path, lowering: Lowering) -> str:
 def cast_arguments(
     layer: Layer, path: Path, arguments: Sequence[Value], lowering: Lowering
 ) -> list[Value]:
-    """Return the arguments in the precision of a layer: where that changes from layer to layer, and for whole numbers."""
+    """Return the arguments in the precision of a layer: where that changes from layer to layer, for whole numbers, and behind casts."""
     wanted = variable_dtype(layer)
-    known = {} if lowering.dtypes is None or wanted is None else lowering.dtypes
+    known = {} if wanted is None else {**lowering.floats, **(lowering.dtypes or {})}
     result = []
     for argument in arguments:
         floats = needs_floats(layer, argument, lowering)

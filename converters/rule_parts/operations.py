@@ -40,11 +40,13 @@ class Operation:
         layer: its configuration holds every argument by name: numbers, nested tuples, `Operand`, `Constant`.
         shapes: of the tensors, by `Operand.index`.
         steps: made so far.
+        dtypes: of the tensors, where the file states them; else empty.
     """
 
     layer: Layer
     shapes: tuple[Shape, ...]
     steps: list[TorchStep] = field(default_factory=list)
+    dtypes: tuple[str, ...] = ()
 
     @staticmethod
     def of(layer: Layer, shapes: Sequence[Shape], *names: str) -> Operation:
@@ -60,7 +62,7 @@ class Operation:
         config = {key: value for key, value in layer.config.items() if key != "call"}
         config.update(call.kwargs)
         config.update(given)
-        return Operation(replace(layer, config=config), tuple(shapes))
+        return Operation(replace(layer, config=config), tuple(shapes), dtypes=tuple(call.dtypes))
 
     @property
     def settings(self) -> Mapping[str, object]:

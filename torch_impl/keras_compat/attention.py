@@ -281,3 +281,45 @@ class MaskedScoredAttention(Attention):
         """Return (batch, positions of the query, size of the value) and (batch, positions of both)."""
         weights = self._weights(query, key, mask)
         return weights @ value, weights
+
+
+def attend(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    *others: Tensor,
+    scale: float,
+    biased: bool = False,
+    masked: bool = False,
+    causal: bool = False,
+) -> Tensor:
+    """Return for every query the mean of the values, weighted by the softmax of how its key fits.
+
+    Args:
+        query: (batch, queries, heads, size).
+        key: (batch, keys, heads or fewer, size).
+        value: as key.
+        others: the bias that is added to the scores and the mask, true where a key counts; both broadcast to
+            (batch, heads, queries, keys).
+        scale: of the scores.
+        biased: the first of `others` is a bias.
+        masked: the last of `others` is a mask.
+        causal: a query sees no key behind its own place.
+
+    Source: keras 3.15.1, backend/tensorflow/nn.py, `dot_product_attention`. A query without any key gives the mean of
+    all values; torch's own function gives NaN.
+    """
+    groups = query.shape[2] // key.shape[2]
+    if groups > 1:
+        key = key.repeat_interleave(groups, 2)
+        value = value.repeat_interleave(groups, 2)
+    scores = torch.einsum("btnh,bsnh->bnts", query, key) * scale
+    if biased:
+        scores = scores + others[0].to(scores.dtype)
+    least = -0.7 * (65500.0 if scores.dtype == torch.float16 else 3.38953e38)
+    if masked:
+        scores = torch.where(others[-1], scores, least)
+    if causal:
+        seen = torch.ones(scores.shape[-2:], dtype=torch.bool, device=query.device)
+        scores = torch.where(seen.tril(), scores, least)
+    return torch.einsum("bnts,bsnh->btnh", torch.softmax(scores, -1), value)

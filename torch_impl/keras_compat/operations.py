@@ -71,6 +71,16 @@ def floor_divide(x: Tensor, y: Tensor) -> Tensor:
     return torch.div(x, y, rounding_mode="floor")
 
 
+def is_close(
+    x: Tensor, y: Tensor, *, rtol: float, atol: float, equal_nan: bool = False
+) -> Tensor:
+    """Return where |x - y| <= atol + rtol |y|, of any two types; torch's own wants one."""
+    dtype = torch.promote_types(x.dtype, y.dtype)
+    if not dtype.is_floating_point:
+        dtype = torch.float64
+    return torch.isclose(x.to(dtype), y.to(dtype), rtol, atol, equal_nan)
+
+
 def numpy_dot(x: Tensor, y: Tensor) -> Tensor:
     """Return the sum of products over the last axis of x and the last but one of y, as NumPy's dot."""
     if x.dim() == 0 or y.dim() == 0:

@@ -7,8 +7,8 @@ from typing import cast
 
 from converters.graph import Layer, Operand
 from converters.registry import Plain, Shape, TorchStep, layer
-from converters.rule_parts.operations import Operation, broadcast, call_of, dtype_of, refused
-from converters.settings import integer, optional_number
+from converters.rule_parts.operations import Operation, broadcast, dtype_of, refused
+from converters.settings import flag, integer, number, optional_number
 
 INFIX = {
     "ops.Add": "operator.add",
@@ -33,6 +33,8 @@ INFIX = {
     "ops.RightShift": "operator.rshift",
 }
 """Operators of Python: a number may stand beside the tensor."""
+ARITHMETIC = ("ops.Subtract", "ops.Power", "ops.Mod")
+"""Operators of numbers that torch does not have for truth values, or has without a gradient beside them."""
 EXTREMES = {"ops.Maximum": "compat.maximum", "ops.Minimum": "compat.minimum"}
 BETWEEN = {
     "ops.Arctan2": "torch.atan2",
@@ -99,8 +101,11 @@ FUNCTIONS: dict[str, tuple[str, dict[str, Plain]]] = {
     "ops.StopGradient": ("torch.detach", {}),
     "ops.ZerosLike": ("torch.zeros_like", {}),
     "ops.OnesLike": ("torch.ones_like", {}),
+    "ops.EmptyLike": ("torch.zeros_like", {}),
 }
 """Functions of one tensor, and their settings."""
+FLOATS_OF_WHOLE = ("ops.Floor", "ops.Ceil", "ops.Fabs", "ops.Cbrt")
+"""Functions that give floating numbers of whole ones in Keras, and whole ones in torch."""
 
 
 @layer(*INFIX, *EXTREMES, takes_call=True)
@@ -111,14 +116,37 @@ def binary(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     op = INFIX.get(layer.class_name) or EXTREMES[layer.class_name]
     numbers = [value for value in (first, second) if isinstance(value, (int, float))]
     if len(numbers) == 1 and any(isinstance(value, Operand) for value in (first, second)):
-        side = "left" if isinstance(second, Operand) else "right"
-        if not math.isfinite(numbers[0]):
-            raise refused(layer, f"argument {numbers[0]}, a finite number is needed")
-        if layer.class_name not in EXTREMES:
-            return [TorchStep(op, {side: numbers[0]})]
-        bound = "min" if layer.class_name == "ops.Maximum" else "max"
-        return [TorchStep("torch.clamp", {bound: numbers[0]})]
+        return _beside_number(operation, op, numbers[0])
     return _between(operation, op)
+
+
+def _beside_number(operation: Operation, op: str, value: float) -> list[TorchStep]:
+    """Return an operator between a tensor and a number."""
+    layer, turned = operation.layer, isinstance(operation.settings.get("x2"), Operand)
+    if not math.isfinite(value):
+        raise refused(layer, f"argument {value}, a finite number is needed")
+    if layer.class_name in EXTREMES:
+        bound = "min" if layer.class_name == "ops.Maximum" else "max"
+        return [TorchStep("torch.clamp", {bound: value})]
+    if layer.class_name not in ARITHMETIC:
+        return [TorchStep(op, {"left" if turned else "right": value})]
+    if turned and layer.class_name == "ops.Mod":  # torch has no gradient of a number's remainder
+        return _between(operation, op)
+    value = int(value) if isinstance(value, bool) else value
+    x = _as_number(operation, "x2" if turned else "x1", "int32")
+    operation.result(op, {"left" if turned else "right": value}, of=[x])
+    return operation.steps
+
+
+def _as_number(operation: Operation, name: str, dtype: str) -> str:
+    """Return the name of an argument; truth values are made numbers of a type that gives way to the other's."""
+    value = operation.settings.get(name)
+    if not isinstance(value, Operand) or operation.dtypes[value.index :][:1] != ("bool",):
+        return operation.value(name)
+    shape = operation.shape(name)
+    return operation.result(
+        "compat.cast", {"dtype": dtype}, of=[operation.tensor(name)], shape=shape
+    )
 
 
 @layer(*(name for name in BETWEEN if name not in OF_FLOATS), takes_call=True)
@@ -129,21 +157,28 @@ def function_of_two(layer: Layer, *shapes: Shape) -> list[TorchStep]:
 
 
 def _between(operation: Operation, op: str) -> list[TorchStep]:
-    names = [operation.value("x1"), operation.value("x2")]
+    arithmetic = operation.layer.class_name in ARITHMETIC
+    names = [
+        _as_number(operation, key, "uint8") if arithmetic else operation.value(key)
+        for key in ("x1", "x2")
+    ]
     shape = broadcast(operation.layer, [operation.shape("x1"), operation.shape("x2")])
     operation.result(op, of=names, shape=shape)
     return operation.steps
 
 
-@layer(*FUNCTIONS, takes_call=True)
+@layer(*(name for name in FUNCTIONS if name not in FLOATS_OF_WHOLE), takes_call=True)
+@layer(*FLOATS_OF_WHOLE, takes_call=True, numbers="floats")
 def unary(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     """Return a function of every element."""
     operation = Operation.of(layer, shapes, "x", "dtype")
     operation.only("x")
     operation.tensor("x")
-    if any(dtype.startswith("complex") for dtype in call_of(layer).dtypes):
+    if any(dtype.startswith("complex") for dtype in operation.dtypes):
         raise refused(layer, "complex numbers; no rule for them")
     op, kwargs = FUNCTIONS[layer.class_name]
+    if operation.dtypes == ("bool",) and op in ("torch.abs", "torch.trunc"):
+        return _typed(operation)  # torch has neither of truth values, which stay what they are
     return [TorchStep(op, kwargs), *_typed(operation)]
 
 
@@ -262,12 +297,19 @@ def add_n(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     return [TorchStep("operator.add", shape=broadcast(layer, shapes))]
 
 
-@layer("ops.Isclose", takes_call=True)
+@layer("ops.Isclose", "ops.AllClose", takes_call=True)
 def is_close(layer: Layer, *shapes: Shape) -> list[TorchStep]:
-    """Return where two tensors differ by no more than 1e-8 and 1e-5 of the second, the tolerances of NumPy."""
+    """Return where two tensors, of any types, differ by no more than the tolerances, or whether they do nowhere."""
     operation = Operation.of(layer, shapes, "x1", "x2", "rtol", "atol", "equal_nan")
-    wanted = {"rtol": 1e-5, "atol": 1e-8, "equal_nan": False}
-    for key, value in wanted.items():
-        if operation.settings.get(key, value) != value:
-            raise refused(layer, f"{key} {operation.settings[key]!r:.40}, needed is {value}")
-    return _between(operation, "torch.isclose")
+    kwargs: dict[str, Plain] = {
+        "rtol": number(operation.layer, "rtol", 1e-5),
+        "atol": number(operation.layer, "atol", 1e-8),
+    }
+    if flag(operation.layer, "equal_nan", default=False):
+        kwargs["equal_nan"] = True
+    names = [operation.value("x1"), operation.value("x2")]
+    shape = broadcast(layer, [operation.shape("x1"), operation.shape("x2")])
+    close = operation.result("compat.is_close", kwargs, of=names, shape=shape)
+    if layer.class_name == "ops.AllClose":
+        operation.result("torch.all", of=[close], shape=())
+    return operation.steps

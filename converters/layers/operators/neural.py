@@ -68,7 +68,7 @@ def default_activation(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     return _activation(name)
 
 
-@layer("ops.LeakyRelu", "ops.Elu", takes_call=True)
+@layer("ops.LeakyRelu", "ops.Elu", takes_call=True, numbers="floats")
 def sloped_activation(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     """Return an activation that leaks below 0."""
     leaky = layer.class_name == "ops.LeakyRelu"
@@ -205,6 +205,63 @@ def _beside(operation: Operation, name: str, axes: tuple[int, ...], shape: Shape
     return operation.result("torch.reshape", {"shape": plain}, of=[value], shape=sizes)
 
 
+@layer("ops.BatchNorm", takes_call=True)
+def batch_normalization(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+    """Return (x - mean) / sqrt(variance + epsilon), scaled and moved; each has one number for every place of an axis."""
+    names = ("x", "mean", "variance", "offset", "scale")
+    operation = Operation.of(layer, shapes, *names)
+    operation.only(*names)
+    shape = operation.shape("x")
+    axis = axis_of(operation.layer, "axis", len(shape), -1)
+    parts = {}
+    for name in names[1:]:
+        if operation.settings.get(name) is not None:
+            parts[name] = operation.value(name)
+            if axis != len(shape) - 1:
+                row = (-1, *(1,) * (len(shape) - 1 - axis))
+                known = (shape[axis], *row[1:])
+                of = [parts[name]]
+                parts[name] = operation.result("torch.reshape", {"shape": row}, of=of, shape=known)
+    small = (shape[axis], *(1,) * (len(shape) - 1 - axis))
+    epsilon = number(operation.layer, "epsilon", 1e-3)
+    of = [parts["variance"]]
+    spread = operation.result("operator.add", {"right": epsilon}, of=of, shape=small)
+    factor = operation.result("torch.rsqrt", of=[spread], shape=small)
+    if "scale" in parts:
+        factor = operation.result("operator.mul", of=[factor, parts["scale"]], shape=small)
+    found = operation.result("operator.sub", of=[operation.tensor("x"), parts["mean"]], shape=shape)
+    found = operation.result("operator.mul", of=[found, factor], shape=shape)
+    if "offset" in parts:
+        operation.result("operator.add", of=[found, parts["offset"]], shape=shape)
+    return operation.steps
+
+
+@layer("ops.DotProductAttention", takes_call=True)
+def attention(layer: Layer, *shapes: Shape) -> list[TorchStep]:
+    """Return means of the values, weighted by how queries and keys fit."""
+    names = ("query", "key", "value", "bias", "mask")
+    operation = Operation.of(layer, shapes, *names, "scale")
+    operation.only(*names)
+    bound, shape = operation.layer, operation.shape("query")
+    key, size = operation.shape("key"), shape[-1]
+    if len(shape) != 4 or shape[2] is None or not key[2] or shape[2] % key[2] or size is None:
+        raise refused(layer, f"query {shape} and key {key}, known heads and sizes are needed")
+    scale = size**-0.5 if bound.config.get("scale") is None else number(bound, "scale")
+    kwargs: dict[str, Plain] = {"scale": scale}
+    of = [operation.value(name) for name in names[:3]]
+    for name, word in (("bias", "biased"), ("mask", "masked")):
+        if operation.settings.get(name) is not None:
+            of.append(operation.value(name))
+            kwargs[word] = True
+    if flag(bound, "is_causal", default=False):
+        kwargs["causal"] = True
+    # TensorFlow's attention leaves `attn_logits_soft_cap` out (keras 3.15.1).
+    operation.result(
+        "compat.attend", kwargs, of=of, shape=(*shape[:-1], operation.shape("value")[-1])
+    )
+    return operation.steps
+
+
 @layer("ops.MaxPool", "ops.AveragePool", takes_call=True)
 def pool(layer: Layer, *shapes: Shape) -> list[TorchStep] | Lowered:
     """Return what the pooling layer with these settings becomes."""
@@ -268,16 +325,3 @@ def _as_layer(
     return find_layer_rule(class_name).lower(
         replace(layer, class_name=class_name, config=config), *shapes
     )
-
-
-@layer("ops.RGBToGrayscale", takes_call=True)
-def to_gray(layer: Layer, *shapes: Shape) -> list[TorchStep]:
-    """Return 0.2989 red + 0.587 green + 0.114 blue."""
-    operation = Operation.of(layer, shapes, "images")
-    if layer.config.get("data_format") == "channels_first" or shapes[0][-1] != 3:
-        raise refused(layer, f"images {shapes[0]}, three channels on the last axis are needed")
-    factors = operation.constant((0.2989, 0.587, 0.114))
-    scaled = operation.result("operator.mul", of=["input_0", factors], shape=shapes[0])
-    shape = (*shapes[0][:-1], 1)
-    operation.result("torch.sum", {"dim": -1, "keepdim": True}, of=[scaled], shape=shape)
-    return operation.steps

@@ -222,26 +222,16 @@ def norm(layer: Layer, *shapes: Shape) -> list[TorchStep]:
 
 _OF_MATRICES = {
     "ops.Inv": "linalg.inv",
-    "ops.Pinv": "linalg.pinv",
     "ops.Det": "linalg.det",
-    "ops.Cholesky": "linalg.cholesky",
 }
 
 
 @layer(*_OF_MATRICES, takes_call=True)
 def of_matrices(layer: Layer, *shapes: Shape) -> list[TorchStep]:
-    """Return the inverse, determinant or triangular root of square matrices."""
-    operation = Operation.of(layer, shapes, "x", "upper")
-    operation.only("x")
-    if operation.settings.get("upper"):
-        raise unsupported(operation.layer, "upper", needed="false")
+    """Return the inverse or the determinant of square matrices."""
+    Operation.of(layer, shapes, "x").only("x")
     op = _OF_MATRICES[layer.class_name]
-    shape = shapes[0]
-    if op == "linalg.det":
-        shape = shape[:-2]
-    elif op == "linalg.pinv":
-        shape = (*shape[:-2], shape[-1], shape[-2])
-    return [TorchStep(op, shape=shape)]
+    return [TorchStep(op, shape=shapes[0][:-2] if op == "linalg.det" else shapes[0])]
 
 
 @layer("ops.Solve", takes_call=True)
@@ -249,9 +239,15 @@ def solve(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     """Return x of a x = b."""
     operation = Operation.of(layer, shapes, "a", "b")
     names = [operation.value("a"), operation.value("b")]
-    if len(operation.shape("a")) != len(operation.shape("b")):
-        raise refused(layer, f"inputs {shapes}, two of the same rank are needed")
-    operation.result("linalg.solve", of=names, shape=operation.shape("b"))
+    a, b = operation.shape("a"), operation.shape("b")
+    if len(b) == len(a) - 1:  # vectors; torch takes b of a's rank for matrices wherever that fits
+        column = operation.result("torch.unsqueeze", {"dim": -1}, of=names[1:], shape=(*b, 1))
+        found = operation.result("linalg.solve", of=[names[0], column], shape=(*b, 1))
+        operation.result("torch.squeeze", {"dim": -1}, of=[found], shape=b)
+        return operation.steps
+    if len(a) != len(b):
+        raise refused(layer, f"inputs {shapes}, two of the same rank, or vectors, are needed")
+    operation.result("linalg.solve", of=names, shape=b)
     return operation.steps
 
 
