@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from converters.errors import UnsupportedError
 from converters.optimizers.rules import OptimizerRule
 from converters.optimizers.stored_names import Dialect
@@ -31,6 +33,9 @@ SCHEDULES = (
     "CosineDecayRestarts",
 )
 """Learning-rate schedules that torch_impl.keras_compat.schedules knows."""
+SINGLE = ("decay", "l2_shrinkage_regularization_strength")
+"""Options that tf.keras casts to float32 before it computes with them, beside float64 weights too (keras 2.15.0,
+optimizers/legacy/optimizer_v2.py, _decayed_lr, and ftrl.py); other options are stored so or are never cast."""
 WITHOUT_EFFECT = {"name", "jit_compile", "is_legacy_optimizer", "learning_rate", "lr", *EMA}
 
 
@@ -53,6 +58,8 @@ def plan_options(
         notes.append("clipnorm of standalone Keras is the norm of all gradients: global_clipnorm")
     if dialect in ("legacy", "standalone"):
         options |= {n: _plain(n, v) for n, v in rule.legacy_options(config).items()}
+    if dialect == "legacy":
+        options |= {name: _single(options[name]) for name in SINGLE if name in options}
     left = set(config) - set(names) - WITHOUT_EFFECT - set(rule.decided)
     notes += [
         f"option {name}={config[name]!r} is not carried over"
@@ -82,6 +89,12 @@ def _plain(name: str, value: object) -> Plain:
         return value
     message = f"optimizer option {name} is a {type(value).__name__}, not a number"
     raise UnsupportedError(message)
+
+
+def _single(value: Plain) -> Plain:
+    """Return a number as the nearest float32, as a double."""
+    with np.errstate(over="ignore"):
+        return float(np.float32(value)) if isinstance(value, float) else value
 
 
 def _learning_rate(value: object) -> float | Mapping[str, object] | None:

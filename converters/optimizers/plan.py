@@ -58,6 +58,7 @@ class OptimizerPlan:
         dropped_axes: for slots of fewer axes than the weight the one of Keras that is missing.
         for_weights: options that have an entry for each weight, in the order of the weights.
         in_keras_order: the class needs `keras_order`.
+        row_wise: rows of embeddings that a batch does not look up stay as they are.
         ignored: stored arrays that are not used, each with the reason.
         notes: what was assumed, or is lost.
         groups: parameter groups, if there are several; what is said above then holds for the first.
@@ -73,6 +74,7 @@ class OptimizerPlan:
     dropped_axes: Mapping[str, int] = field(default_factory=dict)
     for_weights: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     in_keras_order: bool = False
+    row_wise: bool = False
     ignored: tuple[tuple[ArrayInfo, str], ...] = ()
     notes: tuple[str, ...] = ()
     groups: tuple[OptimizerGroup, ...] = ()
@@ -177,6 +179,7 @@ def plan_optimizer(
         plan,
         numbers={**plan.numbers, **scaling.numbers},
         ignored=(*plan.ignored, *scaling.ignored),
+        row_wise=dialect == "legacy" and (rule.row_wise is True or rule.row_wise in used),
     )
     if rule.kind == "Nadam" and dialect == "keras2":
         # Its product of momenta is another for each weight, by the weight's turn in a step.
@@ -184,14 +187,7 @@ def plan_optimizer(
     if rule.choose_kind is None:
         return plan
     forms = paths or ([name for name, _ in weights],)
-    kinds = choose_kinds(
-        rule.choose_kind,
-        state.config,
-        forms,
-        weights,
-        split.rest,
-        placeholders=dialect == "keras3",
-    )
+    kinds = choose_kinds(rule.choose_kind, state.config, forms, weights, split.rest)
     return _with_kinds(plan, rule, kinds, split)
 
 

@@ -33,6 +33,8 @@ class OptimizerRule:
         number: a single number stored besides the slots: the group entry of the torch class ("mu_product").
         choose_kind: for optimizers that keep other slots for a matrix than for a bias; `blocks` is then empty.
         decided: configuration entries that the conversion has used up, which are no arguments of the torch class.
+        row_wise: Keras <= 2.10 leaves rows of embeddings as they are that a batch does not look up: always, or with the option
+            of this name; all other formulas move them no further than a gradient of zeros does.
         in_keras_order: the torch class needs to know how the parameters lie in Keras.
     """
 
@@ -45,6 +47,7 @@ class OptimizerRule:
     choose_kind: ChooseKind | None = None
     decided: tuple[str, ...] = ()
     in_keras_order: bool = False
+    row_wise: bool | str = False
 
     @property
     def target(self) -> str:
@@ -83,6 +86,7 @@ RULES: tuple[OptimizerRule, ...] = (
         "SGD",
         ("momentum", "nesterov"),
         ((Slot("momentum_buffer", ("momentum", "m", "moment"), when="momentum"),),),
+        row_wise="momentum",
     ),
     OptimizerRule(
         "RMSprop",
@@ -93,6 +97,7 @@ RULES: tuple[OptimizerRule, ...] = (
             (Slot("grad_avg", ("average_gradient", "mg"), when="centered"),),
         ),
         legacy_options=rmsprop_legacy_options,
+        row_wise="momentum",
     ),
     OptimizerRule(
         "Adagrad",
@@ -109,18 +114,22 @@ RULES: tuple[OptimizerRule, ...] = (
                 Slot("acc_delta", ("accumulated_delta_var", "accum_var", "delta_accumulator")),
             ),
         ),
+        row_wise=True,
     ),
     OptimizerRule(
         "Adamax",
         ("beta_1", "beta_2", "epsilon"),
         ((Slot("exp_avg", ("momentum", "m")), Slot("exp_inf", ("norm", "u", "v"))),),
+        row_wise=True,
     ),
     OptimizerRule(
         "Nadam",
         ("beta_1", "beta_2", "epsilon"),
         (ADAM_SLOTS[0],),
         legacy_options=nadam_legacy_options,
+        decided=("schedule_decay",),
         number="mu_product",
+        row_wise=True,
     ),
     OptimizerRule(
         "Ftrl",
@@ -134,6 +143,7 @@ RULES: tuple[OptimizerRule, ...] = (
         ),
         FTRL_SLOTS,
         legacy_blocks=FTRL_SLOTS,
+        row_wise=True,
     ),
     OptimizerRule("Lion", ("beta_1", "beta_2"), ((Slot("exp_avg", ("momentum", "m")),),)),
     OptimizerRule("Lamb", ("beta_1", "beta_2", "epsilon"), (ADAM_SLOTS[0],)),

@@ -25,8 +25,11 @@ from converters.optimizers.plan import OptimizerGroup, OptimizerPlan, plan_optim
 
 Arrays = Mapping[Path, Mapping[str, ArrayInfo]]
 """Stored arrays by layer and role."""
-SQUARES = frozenset({"exp_avg_sq", "square_avg", "sum", "accumulator"})
-"""Slots that hold averages or sums of squared gradients."""
+MEASURES: Mapping[str, str] = {
+    **dict.fromkeys(("exp_avg_sq", "square_avg", "sum", "accumulator"), "squares"),
+    "exp_inf": "takes the absolute value of",
+}
+"""Slots that hold sizes of gradients, and what is done to these first."""
 CLIPPING = ("clipvalue", "clipnorm", "global_clipnorm")
 """Options that bound gradients."""
 MAX_FROZEN_CHOICES = 200
@@ -252,6 +255,8 @@ def parameter_options(
     options: dict[str, object] = {
         name: [entries[index] for index in indices] for name, entries in plan.for_weights.items()
     }
+    if tables := _row_wise(plan, graph, lowering):
+        options["row_wise"] = tables
     if plan.in_keras_order and any(orders):
         options["keras_order"] = orders
     if any(constraints):
@@ -262,12 +267,28 @@ def parameter_options(
     return options | ({"regularization": factors} if factors else {})
 
 
+def _row_wise(plan: OptimizerPlan, graph: Graph, lowering: Lowering) -> list[int]:
+    """Return the places of embeddings that get a gradient for the rows of the batch only; a penalty acts on all rows."""
+    if not plan.row_wise:
+        return []
+    layers = dict(leaves(graph))
+    owners = [
+        layers[path].owner(param.source)[0]
+        for path, param in (lowering.params[key] for key in lowering.trainable)
+    ]
+    return [
+        place
+        for place, owner in enumerate(owners)
+        if owner.class_name == "Embedding" and not owner.config.get("embeddings_regularizer")
+    ]
+
+
 def _note_repeated_rows(plan: OptimizerPlan, graph: Graph, lowering: Lowering) -> list[str]:
     """Return a note where Keras squares or clips gradients of a table's rows that come more than once in a batch.
 
-    On TensorFlow they are slices, one for each time a row is looked up. Keras 3.15.1 squares them before they are added
-    (optimizers/adam.py on an IndexedSlices); its other backends, Keras 2 and torch add them first. `clip_by_value` and
-    the norms clip the slices before that, too (tensorflow 1.15.5 and 2.21, python/ops/clip_ops.py).
+    On TensorFlow they are slices, one for each time a row is looked up. Keras 3.15.1 squares them (Adamax: takes their absolute
+    values) before they are added (optimizers/adam.py on an IndexedSlices); its other backends, Keras 2 and torch add them
+    first. `clip_by_value` and the norms clip the slices before that, too (tensorflow 1.15.5 and 2.21, python/ops/clip_ops.py).
     """
     layers = dict(leaves(graph))
     tables = [
@@ -275,9 +296,10 @@ def _note_repeated_rows(plan: OptimizerPlan, graph: Graph, lowering: Lowering) -
         for path, _ in (lowering.params[key] for key in lowering.trainable)
         if layers[path].class_name == "Embedding"
     ]
-    squares = graph.generation > 2 and SQUARES.intersection({*plan.slots, *plan.partial})
-    clips = any(plan.options.get(name) for name in CLIPPING)
-    done = " and ".join(word for word, holds in (("clips", clips), ("squares", squares)) if holds)
+    slots = (*plan.slots, *plan.partial) if graph.generation > 2 else ()
+    words = ["clips"] if any(plan.options.get(name) for name in CLIPPING) else []
+    words += dict.fromkeys(MEASURES[slot] for slot in slots if slot in MEASURES)
+    done = " and ".join(words)
     if not tables or not done:
         return []
     alike = ", as Keras 2 did as a package of its own" if graph.generation == 2 else ""

@@ -95,10 +95,11 @@ def choose_kinds(
     paths: Sequence[Sequence[str]],
     weights: Sequence[tuple[str, tuple[int, ...]]],
     stored: Sequence[ArrayInfo],
-    *,
-    placeholders: bool = True,
 ) -> list[Kind]:
     """Return the kind of every weight: the choice by the first sort of paths that agrees with what is stored.
+
+    Placeholders may be left out: Keras 2 makes them but does not count them among its variables, and Keras 3 does not
+    inside of a LossScaleOptimizer (keras 2.15.0 and 3.15.1, optimizers/adafactor.py).
 
     Args:
         choose: of the optimizer.
@@ -106,19 +107,17 @@ def choose_kinds(
         paths: the paths of the weights in Keras, in each of the forms they may have had.
         weights: stored name and shape of every weight.
         stored: the slots; empty: nothing to agree with.
-        placeholders: they are stored. Keras 2 makes them, but does not count them among its variables (keras 2.15.0,
-            optimizers/adafactor.py).
 
     Raises:
         MismatchError: None agrees.
     """
     found = [variable.shape for variable in stored]
-    for form in paths:
-        kinds = [
-            choose(config, path, shape) for path, (_, shape) in zip(form, weights, strict=True)
-        ]
-        if not placeholders:
-            kinds = [Kind(tuple(s for s in kind.slots if s is not None)) for kind in kinds]
+    chosen = [
+        [choose(config, path, shape) for path, (_, shape) in zip(form, weights, strict=True)]
+        for form in paths
+    ]
+    bare = [[Kind(tuple(s for s in kind.slots if s)) for kind in kinds] for kinds in chosen]
+    for kinds in (*chosen, *bare):
         needed = [
             shape
             for kind, (_, whole) in zip(kinds, weights, strict=True)

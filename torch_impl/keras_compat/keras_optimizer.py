@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from torch_impl.keras_compat.batch_rows import put_back, rows_to_keep
 from torch_impl.keras_compat.constraints import apply_constraints
 from torch_impl.keras_compat.loss_scaling import (
     are_finite,
@@ -72,6 +73,9 @@ class KerasOptimizer(Optimizer, ABC):
         TypeError: An option has no such name.
     """
 
+    moves_slots_of_all_rows = (
+        False  # those of `row_wise` parameters, too: for subclasses
+    )
     _loss_is_scaled = False  # since the last step
     state_dict = _without_compiler(Optimizer.state_dict)
     zero_grad = _without_compiler(Optimizer.zero_grad)
@@ -274,7 +278,10 @@ class KerasOptimizer(Optimizer, ABC):
             lr = self.learning_rate(group)
             self.decay_weights(group, parameters, lr)
             slots = self.slot_tensors(parameters, self.slots(group))
+            staying = [] if self.moves_slots_of_all_rows else list(slots.values())
+            kept = rows_to_keep(group, parameters, gradients, [parameters, *staying])
             self.update(group, parameters, gradients, slots, lr)
+            put_back(kept)
         if group["use_ema"]:
             self._average(group)
         if group["constraints"]:

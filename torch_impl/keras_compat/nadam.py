@@ -41,6 +41,8 @@ class Nadam(KerasOptimizer):
     from 0, is the number of the step, counted from 1, leaves it as it is. `turns` says when each parameter has its turn.
     """
 
+    moves_slots_of_all_rows = True
+
     def __init__(
         self,
         params: Parameters,

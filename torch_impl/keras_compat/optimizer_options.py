@@ -38,6 +38,7 @@ class SharedOptions(TypedDict, total=False):
             (`constraints.py`), or None.
         without_weight_decay: places in the group of parameters that `weight_decay` leaves alone
             (`exclude_from_weight_decay`).
+        row_wise: places in the group of embeddings whose rows only move in steps that look them up (`batch_rows.py`).
     """
 
     weight_decay: float | None
@@ -57,6 +58,7 @@ class SharedOptions(TypedDict, total=False):
     dynamic_growth_steps: int
     smallest_scale: float
     without_weight_decay: Sequence[int]
+    row_wise: Sequence[int]
     constraints: Sequence[Constraint | None] | None
 
 
@@ -78,6 +80,7 @@ SHARED_DEFAULTS: SharedOptions = {
     "dynamic_growth_steps": 2000,
     "smallest_scale": 0.0,
     "without_weight_decay": (),
+    "row_wise": (),
     "constraints": None,
 }
 

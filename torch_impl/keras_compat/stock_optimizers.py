@@ -31,6 +31,7 @@ LOST_OPTIONS = {
     "loss_scale_factor": "the loss is not scaled: torch.amp.GradScaler",
     "dynamic_scale": "the loss is not scaled: torch.amp.GradScaler",
     "constraints": "weights are not constrained after a step",
+    "row_wise": "rows of embeddings that a batch does not look up move with their momentum, in Keras 2 they stay",
     "regularization": "add the penalties on the weights to the loss",
 }
 """Options that no class of torch.optim has, with what is left to do."""

@@ -95,9 +95,28 @@ def test_rmsprop_of_keras_1_has_no_counter_and_epsilon_beside_the_root() -> None
 
 def test_legacy_optimizer_of_keras_2_keeps_its_decay() -> None:
     plan = plan_optimizer(*read_h5("tf215_opt_legacy_adam"))
-    assert plan.options["decay"] == 0.01
+    assert plan.options["decay"] == float(np.float32(0.01))
     assert plan.options["beta_2"] == float(np.float32(0.999))
     assert names(plan, "exp_avg_sq")[0] == "Adam/dense/kernel/v:0"
+
+
+@pytest.mark.parametrize(
+    ("kind", "config", "legacy", "row_wise"),
+    [
+        ("SGD", {"momentum": 0.5}, True, True),
+        ("SGD", {"momentum": 0.0}, True, False),
+        ("Adamax", {}, True, True),
+        ("Adam", {}, True, False),
+        ("Adamax", {}, False, False),
+    ],
+    ids=["momentum", "no-momentum", "always", "all-rows", "keras-3"],
+)
+def test_legacy_optimizers_leave_rows_that_are_not_looked_up(
+    kind: str, config: dict[str, Any], legacy: bool, row_wise: bool
+) -> None:
+    counter = [array("Adamax/iter:0", dtype="int64")]
+    state = OptimizerState(kind, config, counter, legacy, 2 if legacy else 3)
+    assert plan_optimizer(state, WEIGHTS).row_wise is row_wise
 
 
 def test_learning_rate_in_the_file_wins_over_the_configuration() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,13 @@ from converters.checkpoint import ArrayInfo, Checkpoint, LayerArrays, OptimizerS
 from converters.configuration.models import parse_model_config
 from converters.errors import MismatchError
 from converters.lowering import Lowering, lower_model
-from converters.optimizers.training_state import plan_optimizer_state, regularization
+from converters.optimizers.plan import OptimizerPlan
+from converters.optimizers.training_state import (
+    Arrays,
+    parameter_options,
+    plan_optimizer_state,
+    regularization,
+)
 
 PENALTY = {"class_name": "L2", "config": {"l2": 0.5}}
 
@@ -41,6 +48,62 @@ def test_penalty_belongs_to_the_weight_its_setting_names(
 
     assert factors is not None
     assert [index for index, pair in enumerate(factors) if pair == [0.0, 0.5]] == [place]
+
+
+def table_options(
+    plan: OptimizerPlan, *, generation: int, penalty: object = None
+) -> tuple[dict[str, object], list[str]]:
+    """The options of an optimizer for an embedding and a dense layer, and the notes."""
+    config = {"name": "table", "input_dim": 1, "output_dim": 1, "batch_input_shape": [None, 1]}
+    config["embeddings_regularizer"] = penalty
+    entries = [{"class_name": "Embedding", "config": config}, dense("out")]
+    text = json.dumps(sequential("net", *entries))
+    graph, lowering = parse_model_config(text, generation=2), Lowering(None)
+    lower_model(graph, lowering)
+    arrays: Arrays = {("table",): {"embeddings": matrix("e")}, ("out",): {"kernel": matrix("k")}}
+    notes: list[str] = []
+    graph = replace(graph, generation=generation)
+    return parameter_options(plan, graph, lowering, arrays, notes), notes
+
+
+@pytest.mark.parametrize(
+    ("penalty", "row_wise"), [(None, [0]), (PENALTY, None)], ids=["rows", "penalty-on-all-rows"]
+)
+def test_embeddings_of_legacy_files_are_updated_by_rows(
+    penalty: object, row_wise: list[int] | None
+) -> None:
+    plan = OptimizerPlan("keras_compat.Adamax", {}, 0.5, 0, row_wise=True)
+
+    options, _ = table_options(plan, generation=2, penalty=penalty)
+
+    assert options.get("row_wise") == row_wise
+
+
+@pytest.mark.parametrize(
+    ("slot", "generation", "done"),
+    [
+        ("exp_avg_sq", 3, "squares"),
+        ("exp_inf", 3, "takes the absolute value of"),
+        ("exp_inf", 2, None),
+        ("exp_avg", 3, None),
+    ],
+)
+def test_what_is_done_to_each_of_repeated_rows_is_noted(
+    slot: str, generation: int, done: str | None
+) -> None:
+    slots = {slot: (matrix("e"), matrix("k"))}
+    plan = OptimizerPlan("keras_compat.Adamax", {}, 0.5, 0, slots=slots)
+
+    _, notes = table_options(plan, generation=generation)
+
+    found = [note for note in notes if note.startswith("rows of table")]
+    assert [f"Keras on TensorFlow {done} the gradient" in note for note in found] == [True] * (
+        done is not None
+    )
+
+
+def matrix(name: str) -> ArrayInfo:
+    return ArrayInfo(name, (1, 1), np.dtype("f4"), lambda: np.zeros((1, 1), dtype=np.float32))
 
 
 def array(name: str) -> ArrayInfo:

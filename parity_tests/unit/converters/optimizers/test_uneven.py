@@ -37,6 +37,15 @@ def test_adafactor_of_keras_2_stores_no_placeholders() -> None:
     assert len(plan.partial["row"]) * 2 + len(WEIGHTS) == len(shapes)
 
 
+def test_adafactor_inside_a_loss_scale_stores_no_placeholders() -> None:
+    inner = {"class_name": "Adafactor", "config": {"learning_rate": 0.5}}
+    shapes = [shape for _, whole in WEIGHTS for shape in factored(whole)]
+    state = numbered(6, shapes, {"inner_optimizer": inner}, "LossScaleOptimizer")
+    plan = plan_optimizer(state, WEIGHTS)
+    assert partial(plan)["square_avg"] == {0: 8, 1: 9, 2: 12}
+    assert partial(plan)["row"] == {0: 6, 2: 10}
+
+
 def factored(shape: Shape) -> list[Shape]:
     """What Adafactor of Keras 2 has for a weight."""
     return [shape[:-1], shape[:-2] + shape[-1:], shape] if len(shape) > 1 else [shape]
