@@ -8,6 +8,7 @@ Source: keras 3.15.1, losses/losses.py and backend/tensorflow/nn.py.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -235,19 +236,20 @@ def categorical_focal_crossentropy(
     output: Tensor,
     target: Tensor,
     *,
-    alpha: float = 0.25,
+    alpha: float | Sequence[float] = 0.25,
     gamma: float = 2.0,
     from_logits: bool = False,
     label_smoothing: float = 0.0,
     axis: int = -1,
 ) -> Tensor:
-    """Return -sum(alpha * (1 - p)**gamma * t * log(p)); arguments as of `categorical_crossentropy`."""
+    """Return -sum(alpha * (1 - p)**gamma * t * log(p)); alpha may be one a class, the others: `categorical_crossentropy`."""
     target = target.to(output.dtype)
     if label_smoothing:
         target = target * (1 - label_smoothing) + label_smoothing / target.shape[-1]
     p = output.softmax(axis) if from_logits else output
     p = clipped(p / p.sum(axis, keepdim=True))
-    return (alpha * (1 - p) ** gamma * -target * p.log()).sum(axis)
+    weight = torch.as_tensor(alpha, dtype=p.dtype, device=p.device)
+    return (weight * (1 - p) ** gamma * -target * p.log()).sum(axis)
 
 
 def sparse_categorical_crossentropy(

@@ -53,6 +53,7 @@ CASES: list[Case] = [
     ("CategoricalCrossentropy", {"from_logits": True}, 20 * REAL, ONE_HOT),
     ("CategoricalFocalCrossentropy", {"alpha": 0.4}, SOFTMAX, ONE_HOT),
     ("CategoricalFocalCrossentropy", {"from_logits": True, "gamma": 1.5}, REAL, ONE_HOT),
+    ("CategoricalFocalCrossentropy", {"alpha": [0.5, 0.25, 1.0, 2.0]}, SOFTMAX, ONE_HOT),
     ("SparseCategoricalCrossentropy", {}, SOFTMAX, NUMBERS),
     ("SparseCategoricalCrossentropy", {"from_logits": True, "ignore_class": 1}, REAL, NUMBERS),
     ("CategoricalGeneralizedCrossEntropy", {"q": 0.3}, SOFTMAX[2:], NUMBERS[2:]),
