@@ -17,6 +17,7 @@ import typer
 ABILITIES: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("convert, inspect", ("numpy", "h5py"), ""),
     ("verify, load", ("torch",), ""),
+    ("write .onnx", ("onnx", "onnxscript"), "onnx"),
     ("train", ("torch", "gymnasium"), "rl"),
     ("dataset", ("h5py", "gymnasium", "minari", "PIL"), "offline"),
     ("parity", ("torch", "tensorflow", "keras"), "legacy"),
@@ -71,10 +72,18 @@ def format_examination(data: dict[str, object]) -> list[str]:
         f"torchward {data['torchward']}   python {data['python']}   {data['system']}   {data['cores']} cores"
     ]
     abilities = data["abilities"]
-    for name, entry in abilities.items() if isinstance(abilities, dict) else ():
-        versions = ", ".join(f"{package} {number}" for package, number in entry["versions"].items())
-        state = "ready" if entry["ready"] else f"needs {', '.join(entry['missing'])}"
-        lines.append(f"{name:18}{state:22}{versions if entry['ready'] else entry['install']}")
+    rows = [
+        (
+            name,
+            "ready" if entry["ready"] else f"needs {', '.join(entry['missing'])}",
+            ", ".join(f"{package} {number}" for package, number in entry["versions"].items())
+            if entry["ready"]
+            else entry["install"],
+        )
+        for name, entry in (abilities.items() if isinstance(abilities, dict) else ())
+    ]
+    width = max((len(state) for _, state, _ in rows), default=0)
+    lines += [f"{name:18}{state:{width}}  {what}" for name, state, what in rows]
     compiler = (
         "found: torch.compile works"
         if data["compiler"]

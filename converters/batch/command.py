@@ -12,7 +12,7 @@ from pathlib import Path
 
 import typer
 
-from converters.batch.folder import AGENT_SUFFIX, SUFFIXES, Batch, convert_folder
+from converters.batch.folder import AGENT_SUFFIX, SHARDS_SUFFIX, SUFFIXES, Batch, convert_folder
 from converters.batch.worker import Outcome
 from converters.commands.printing import print_lines
 from converters.errors import OutputError
@@ -104,8 +104,8 @@ def format_batch(batch: Batch, source: Path, seconds: float) -> list[str]:
 
 
 def _kind(source: Path, name: str) -> str:
-    suffix = Path(name).suffix
-    if suffix in (*SUFFIXES, AGENT_SUFFIX):
+    suffix = SHARDS_SUFFIX if name.endswith(SHARDS_SUFFIX) else Path(name).suffix
+    if suffix in (*SUFFIXES, AGENT_SUFFIX, SHARDS_SUFFIX):
         return suffix
     return "HDF5 by another name" if (source / name).is_file() else "of TensorFlow"
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
@@ -37,6 +38,9 @@ HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 SUFFIXES = (".h5", ".hdf5", ".keras")
 """Taken for legacy files whatever is in them: a truncated one is reported, not passed over."""
 AGENT_SUFFIX = ".zip"
+SHARDS_SUFFIX = ".weights.json"
+SHARD = re.compile(r"(?P<stem>.+)_\d{5}\.weights\.h5")
+"""Weights of Keras in several files: the one that lists them stands for all of them."""
 TENSORFLOW_INDEX = ".index"
 SAVED_MODEL = "saved_model.pb"
 SAVE_EVERY = 50
@@ -161,7 +165,9 @@ def find_legacy_files(folder: Path, *, leave_out: Path) -> list[str]:
             path = place / name
             if name.endswith(TENSORFLOW_INDEX):
                 found.append(path.with_suffix("").relative_to(folder).as_posix())
-            elif name.endswith(SUFFIXES) or (
+            elif (shard := SHARD.fullmatch(name)) and f"{shard['stem']}{SHARDS_SUFFIX}" in files:
+                continue
+            elif name.endswith((*SUFFIXES, SHARDS_SUFFIX)) or (
                 not name.startswith(".") and (_is_hdf5(path) or _is_agent(path))
             ):
                 found.append(path.relative_to(folder).as_posix())

@@ -29,7 +29,7 @@ from converters.commands.options import (
     parse_shapes,
     parse_tensors,
 )
-from converters.commands.printing import print_lines
+from converters.commands.printing import folder_written_to, print_lines
 from converters.limits import MAX_ARRAY_BYTES, Limits
 
 CHECKPOINT_MARKS = ("saved_model.pb", "checkpoint")
@@ -204,7 +204,7 @@ def convert(
     if as_json:
         print_lines([json.dumps(report.to_data())])
     elif not quiet:
-        written = _beside(source, output) / report.output
+        written = folder_written_to(source, output) / report.output
         seconds = time.perf_counter() - started
         print_lines(
             format_conversion(
@@ -357,10 +357,3 @@ def support(
 def _is_batch(source: Path, jobs: str | None) -> bool:
     """Return whether a folder holds legacy files, and is not one checkpoint itself."""
     return jobs is not None or not any((source / mark).exists() for mark in CHECKPOINT_MARKS)
-
-
-def _beside(source: Path, output: Path | None) -> Path:
-    """Return the folder that the output went to."""
-    if output is None:
-        return source.parent
-    return output if output.is_dir() else output.parent

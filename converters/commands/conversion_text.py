@@ -98,7 +98,10 @@ def _stock_optimizer(report: ConversionReport) -> list[str]:
     options = report.optimizer["options"] if report.optimizer else None
     if not isinstance(options, dict) or report.optimizer is None:
         return []
-    import torch  # slow, and the conversion itself does without
+    try:
+        import torch  # slow, and the conversion itself does without
+    except ModuleNotFoundError:
+        return []
 
     from torch_impl.keras_compat import optimizers
     from torch_impl.keras_compat.stock_optimizers import stock_changes

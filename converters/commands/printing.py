@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 _KILO = 1000
 _UNITS = ("KB", "MB", "GB", "TB")
@@ -26,6 +27,13 @@ def format_shape(shape: Sequence[int | None] | None) -> str:
         "batch" if index == 0 and size is None else str(size) for index, size in enumerate(shape)
     ]
     return f"({', '.join(sizes)}{',' if len(sizes) == 1 else ''})"
+
+
+def folder_written_to(source: Path, output: Path | None) -> Path:
+    """Return the folder of an output that was asked for by file, by folder or not at all."""
+    if output is None:
+        return source.parent
+    return output if output.is_dir() else output.parent
 
 
 def print_lines(lines: Iterable[str]) -> None:

@@ -74,7 +74,8 @@ def match_layers(
     open_layers = _by_name(open_layers, open_places, found)
     open_places = _unfilled(open_places, found)
     if found.problems:
-        raise _listed(MismatchError, "layers and modules do not fit", found.problems)
+        hint = f"correct them in {table.file}" if table.entries else _HINT
+        raise _listed(MismatchError, "layers and modules do not fit", found.problems, hint)
     open_layers, open_places = _by_shape(open_layers, open_places, found)
     if open_layers or open_places:
         raise _unsettled(open_layers, open_places)

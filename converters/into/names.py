@@ -55,7 +55,7 @@ def read_names(path: Path) -> NameTable:
         if path.stat().st_size > MAX_TABLE_BYTES:
             msg = f"{path}: larger than {MAX_TABLE_BYTES:,} bytes; this is not a table of names"
             raise UnreadableFileError(msg)
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        data = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         msg = f"{path}: not readable as TOML: {error}"
         raise UnreadableFileError(msg) from error

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from converters.commands.options import AsJson, Quiet, Rules
-from converters.commands.printing import format_size, print_lines
+from converters.commands.printing import folder_written_to, format_size, print_lines
 
 if TYPE_CHECKING:
     from converters.legacy_files.export import ExportReport
@@ -53,11 +53,12 @@ def export(
     if as_json:
         print_lines([json.dumps(report.to_data())])
     elif not quiet:
-        print_lines(format_export(report, show_all=show_all))
+        written = folder_written_to(source, output) / report.output
+        print_lines(format_export(report, written=written, show_all=show_all))
 
 
-def format_export(report: ExportReport, *, show_all: bool) -> list[str]:
-    """Return the lines that `torchward export` prints."""
+def format_export(report: ExportReport, *, written: Path, show_all: bool) -> list[str]:
+    """Return the lines that `torchward export` prints; the output by the path that was asked for."""
     keras = f"Keras {report.version}" if report.version else "Keras"
     if not report.format.startswith("keras"):
         keras = "the Ur trainer"
@@ -78,7 +79,7 @@ def format_export(report: ExportReport, *, show_all: bool) -> list[str]:
     lines += [f"  not carried: {name} ({reason})" for name, reason in report.lost]
     lines += [f"note            {note}" for note in report.notes]
     lines.append(
-        f"wrote           {report.output}   {format_size(report.output_size)}   "
+        f"wrote           {written}   {format_size(report.output_size)}   "
         f"sha256 {report.output_sha256[:8]}"
     )
     return lines

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks.doctor import examine, format_examination
+from benchmarks.doctor import ABILITIES, examine, format_examination
 
 
 def test_what_data_sets_need_is_listed_with_what_to_type(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -23,6 +23,15 @@ def test_what_data_sets_need_is_listed_with_what_to_type(monkeypatch: pytest.Mon
     assert data["abilities"]["dataset"]["missing"] == ["PIL"]  # type: ignore[index]
     [line] = [line for line in format_examination(data) if line.startswith("dataset")]
     assert "pip install 'torchward[offline]'" in line
+
+
+def test_what_to_type_stands_in_one_column(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda *_: None)
+
+    lines = [line for line in format_examination(examine()) if "pip install" in line]
+
+    assert len(lines) == len(ABILITIES)
+    assert len({line.index("  pip install") for line in lines}) == 1
 
 
 @pytest.mark.parametrize(

@@ -207,6 +207,20 @@ def test_files_are_found_by_suffix_content_and_kind(tmp_path: Path, small_model:
     assert found == ["agent.zip", "ckpt-3", "saved", "weights_without_suffix", "x.keras"]
 
 
+def test_weights_in_several_files_are_one(tmp_path: Path) -> None:
+    for name in (
+        "a.weights.json",
+        "a_00000.weights.h5",
+        "a_00001.weights.h5",
+        "b_00000.weights.h5",
+    ):
+        (tmp_path / name).touch()
+
+    found = find_legacy_files(tmp_path, leave_out=tmp_path / "out")
+
+    assert found == ["a.weights.json", "b_00000.weights.h5"]
+
+
 def test_outputs_that_would_meet_keep_their_whole_names() -> None:
     outputs = name_outputs(["a.h5", "a.keras", "b/a.h5"], ".pth")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -59,6 +60,14 @@ def test_every_optimizer_has_its_line_and_only_with_all(
 ) -> None:
     assert len(stock_lines(report, kind, {})) == 1
     assert stock_lines(report, kind, {}, show_all=False) == []
+
+
+def test_conversion_without_torch_ends_with_what_it_wrote(
+    report: ConversionReport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+
+    assert stock_lines(report, "Adam", {"learning_rate": 0.1}) == []
 
 
 def test_verdicts_of_a_verification_stand_in_one_column() -> None:

@@ -139,5 +139,9 @@ def test_table_names_layers_leaves_some_out_and_keeps_modules() -> None:
     ids=["no such module", "no such layer", "half a layer", "wrong shapes"],
 )
 def test_table_that_does_not_fit_is_refused(entry: dict[str, object], message: str) -> None:
-    with pytest.raises(MismatchError, match=message):
-        matched([legacy("hidden", kernel=(4, 5), bias=(5,))], chain(4, 5), parse_names(entry))
+    table = parse_names(entry, file="my_names.toml")
+
+    with pytest.raises(MismatchError, match=message) as caught:
+        matched([legacy("hidden", kernel=(4, 5), bias=(5,))], chain(4, 5), table)
+
+    assert caught.value.hint == "correct them in my_names.toml"

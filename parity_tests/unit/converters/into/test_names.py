@@ -26,6 +26,13 @@ def test_table_is_read_from_toml(tmp_path: Path) -> None:
     assert not table.keeps("header")
 
 
+def test_table_of_a_windows_editor_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "names.toml"
+    path.write_bytes(b'\xef\xbb\xbf"dense" = "fc1"\r\n')
+
+    assert read_names(path).entries == {"dense": Entry("fc1")}
+
+
 def test_proposal_reads_back_as_a_table(tmp_path: Path) -> None:
     path = tmp_path / "names.toml"
     path.write_text(format_names([('a "quoted" ä/b', "fc1", ["fc1", "fc2"]), ("c", "", [])]))
