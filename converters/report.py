@@ -16,6 +16,15 @@ from converters.planned import Plan
 REPORT_VERSION = 1
 
 
+@cache
+def installed_version() -> str:
+    """Return torchward's version, or "unknown" when it runs from a folder that was never installed."""
+    try:
+        return version("torchward")
+    except PackageNotFoundError:
+        return "unknown"
+
+
 @dataclass(frozen=True, slots=True)
 class MovedTensor:
     """One line of the mapping."""
@@ -68,7 +77,7 @@ class ConversionReport:
     source_code: str | None = None
     input_layout: str | None = None
     agent: Mapping[str, str] | None = None
-    torchward_version: str = field(default_factory=lambda: installed_version())
+    torchward_version: str = field(default_factory=installed_version)
 
     def with_output(self, name: str, sha256: str, size: int) -> ConversionReport:
         """Return the report with what was written."""
@@ -199,12 +208,3 @@ def _plain_training(checkpoint: Checkpoint) -> Mapping[str, object] | None:
         layers = [ref.layer for ref in graph.outputs]
         kept["output_names"] = list(graph.output_names or layers)
     return kept
-
-
-@cache
-def installed_version() -> str:
-    """Return torchward's version, or "unknown" when it runs from a folder that was never installed."""
-    try:
-        return version("torchward")
-    except PackageNotFoundError:
-        return "unknown"

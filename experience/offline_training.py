@@ -64,8 +64,8 @@ class OfflineSettings:
 
     batch_size: int | None = None  # None: the agent's own
     # Updates between two copies of the target network: after updates freq, 2 freq, ..., as in the notebook that the
-    # migration guide describes ((step + 1) % freq == 0). None: the agent's own; of agents whose targets follow
-    # softly there is nothing to copy.
+    # migration guide describes ((step + 1) % freq == 0). None: the agent's own; agents whose targets follow
+    # softly take none.
     target_update_freq: int | None = None
     # Copies after updates 1, freq + 1, 2 freq + 1, ... instead: the guide's own loop and d3rlpy count from 0 and
     # copy where step % freq == 0.
@@ -139,9 +139,19 @@ def train_offline(
         checkpoint: to go on from; the caller has loaded the agent from it, the generator is restored here.
 
     Raises:
-        ValueError: There is nothing to do, or evaluations are asked for without `evaluate`.
+        ValueError: There is nothing to do, evaluations are asked for without `evaluate`, or copies of the target network
+            for an agent that never copies one.
     """
     settings = settings or OfflineSettings()
+    if settings.target_update_freq is not None and "target_update_freq" not in agent.settings:
+        tau = agent.settings.get("tau")
+        why = (
+            "has no target network"
+            if tau is None
+            else f"moves its targets with every update (tau {tau})"
+        )
+        msg = f"target_update_freq {settings.target_update_freq}: the agent {why}; leave it out"
+        raise ValueError(msg)
     if steps < 1 or (settings.evaluate_every and evaluate is None):
         msg = f"{steps} steps, an evaluation every {settings.evaluate_every}; needed at least 1 step, and evaluate"
         raise ValueError(msg)

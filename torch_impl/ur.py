@@ -236,13 +236,16 @@ class UrTrainer:
         return describe_device(self.device)
 
     def save(self, path: str | Path) -> None:
-        """Write `<path>.pth`: networks, Adam's state and dropout's; training goes on from it bit by bit."""
+        """Write `<path>.pth`: networks, the states of Adam, dropout and the loss's scale; training goes on from it bit by bit."""
         write_checkpoint(
             checkpoint_path(path),
             self.networks.state_dict(),
             optimizer_state_dict=self._steps.optimizer_state(),
             metadata={"agent": {"class": "UrTrainer", "configuration": self.configuration}},
-            extras={"generator_state": self._masks.generator.get_state()},
+            extras={
+                "generator_state": self._masks.generator.get_state(),
+                "loss_scale": self._steps.scaler_state(),
+            },
         )
 
     @classmethod
@@ -267,6 +270,8 @@ class UrTrainer:
             trainer.networks.load_state_dict(checkpoint.model_state_dict)
             if checkpoint.optimizer_state_dict is not None:
                 trainer._steps.load_optimizer(checkpoint.optimizer_state_dict)
+            loss_scale: Any = checkpoint.extras.get("loss_scale", {})  # Any: from a file
+            trainer._steps.load_scaler(loss_scale)
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             msg = f"{path}: not a UrTrainer of these settings: {error}"
             raise CheckpointError(msg) from error

@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from torch_impl.compiled_steps import FlatTensors
 
 Masks = Mapping[str, Tensor]
+_SCALER_KEYS = {"scale": "scale", "steps_since_growth": "_growth_tracker"}
+"""What changes of a GradScaler's state, by the names in our files."""
 
 
 class TwoNetworks(Protocol):
@@ -158,6 +160,22 @@ class UrSteps:
             }
             own["state"] = {0: {"step": states[0]["step"], **slots}}
         self.optimizer.load_state_dict(own)
+
+    def scaler_state(self) -> dict[str, float]:
+        """Return what the loss is multiplied by in half precision, and the steps since it grew; empty without that."""
+        stored = self._scaler.state_dict()
+        return {name: stored[key] for name, key in _SCALER_KEYS.items() if key in stored}
+
+    def load_scaler(self, stored: Mapping[str, float]) -> None:
+        """Take over what `scaler_state` returned; steps in full precision have no use for it.
+
+        Raises:
+            KeyError: It is not the state of a scaler.
+        """
+        own = self._scaler.state_dict()
+        if own and stored:
+            given = {key: stored[name] for name, key in _SCALER_KEYS.items()}
+            self._scaler.load_state_dict({**own, **given})
 
     def _split(self, vector: Tensor) -> list[Tensor]:
         parts = torch.split(vector, [parameter.numel() for parameter in self._parameters])

@@ -64,11 +64,13 @@ def make_environment(
         kwargs: handed to the environment.
 
     Raises:
-        MissingExtraError: Gymnasium is not installed.
+        MissingExtraError: Gymnasium, or for an Atari game ale_py, is not installed.
         ValueError: There is no such environment, or a package that it needs is not installed.
     """
     gymnasium = _import_gymnasium()
     register_environments()
+    if name.startswith("ALE/"):
+        _register_atari(gymnasium, name)
     try:
         # The passive checker repeats for every step what the environments' own tests have shown.
         environment: Env[Any, Any] = gymnasium.make(
@@ -98,10 +100,20 @@ def measure_spaces(environment: Env[Any, Any]) -> tuple[int, int]:
     if not isinstance(observations, gymnasium.spaces.Box) or len(observations.shape) != 1:
         msg = (
             f"{name}: its observations are {observations}; a DQN needs a flat Box, (numbers,). "
-            "gymnasium.wrappers.FlattenObservation makes one"
+            "gymnasium.wrappers.FlattenObservation makes one; a network of images is trained by torchward train --alg dqn"
         )
         raise ValueError(msg)
     return int(observations.shape[0]), int(actions.n)
+
+
+def _register_atari(gymnasium: ModuleType, name: str) -> None:
+    """Make Atari's games known to Gymnasium, which does not ask their package by itself."""
+    try:
+        import ale_py
+    except ModuleNotFoundError as error:
+        msg = f"environment {name} needs the package ale_py; install with: pip install 'torchward[atari]'"
+        raise MissingExtraError(msg) from error
+    gymnasium.register_envs(ale_py)
 
 
 def _import_gymnasium() -> ModuleType:

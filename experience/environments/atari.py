@@ -26,12 +26,9 @@ def make_atari(name: str, *, sticky: bool) -> Env[Any, Any]:
     """Return a game by its id, without a time limit.
 
     Raises:
+        MissingExtraError: ale_py is not installed.
         ValueError: There is no such game.
     """
-    import ale_py
-    import gymnasium
-
-    gymnasium.register_envs(ale_py)
     return make_environment(
         name,
         max_episode_steps=-1,

@@ -186,13 +186,20 @@ def describe_spaces(arguments: Arguments, environment: SuiteEnvironment) -> None
     """Write the sizes of the environment into the arguments.
 
     Raises:
-        ValueError: The algorithm acts with numbers and the environment does not, or the other way round.
+        ValueError: The algorithm acts with numbers and the environment does not, or the other way round; or the
+            arguments ask for value and advantage apart, which only networks of images have.
     """
     if environment.discrete != arguments.discrete:
         kind = "numbered" if environment.discrete else "continuous"
         fitting = "dqn" if environment.discrete else "ddpg, td3 or sac"
         msg = (
             f"{arguments.env} has {kind} actions; {arguments.basis} cannot act in it, {fitting} can"
+        )
+        raise ValueError(msg)
+    if arguments.dueling and len(environment.obs_dims) == 1:
+        msg = (
+            f"dueling: {arguments.env} shows vectors; the original's networks have value and advantage apart on images "
+            "only. Leave it out, or use torch_impl.dqn.DQNAgent(..., dueling=True)"
         )
         raise ValueError(msg)
     arguments.obs_dims = tuple(environment.obs_dims)

@@ -90,6 +90,26 @@ def test_settings_of_the_loop_go_before_the_agents() -> None:
     assert agent.drawn == [9.5] * 8  # a batch of all transitions
 
 
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"tau": 0.005}, r"moves its targets with every update \(tau 0.005\)"),
+        ({}, "has no target network"),
+    ],
+    ids=["soft", "none"],
+)
+def test_copies_of_a_target_that_is_never_copied_are_refused(
+    settings: dict[str, float], reason: str
+) -> None:
+    agent = Agent()
+    agent.settings |= settings
+
+    with pytest.raises(ValueError, match=f"target_update_freq 4: the agent {reason}"):
+        run(agent, 8, settings=OfflineSettings(target_update_freq=4))
+
+    assert agent.updates == 0
+
+
 def test_figures_are_means_over_the_updates_of_a_row() -> None:
     agent, heard = Agent(freq=4), []
 

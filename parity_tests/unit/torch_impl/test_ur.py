@@ -136,6 +136,29 @@ def test_saved_trainer_goes_on_bit_by_bit(tmp_path: Path) -> None:
         np.testing.assert_array_equal(loaded.get_weights()[name], array)
 
 
+def test_scaled_losses_go_on_with_their_scale_where_they_were(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = torch.amp.GradScaler
+
+    def on_the_processor(device: str, *, enabled: bool) -> torch.amp.GradScaler:
+        # 3: no power of two, so that another scale gives other gradients; it doubles after every third step.
+        return real(device, init_scale=3.0, growth_interval=3, enabled=enabled or device == "cpu")
+
+    monkeypatch.setattr(torch.amp, "GradScaler", on_the_processor)
+    trainer, samples, order = UrTrainer(**SMALL), positions(64), np.arange(64)
+    trainer.train_epoch(samples, order)
+    trainer.save(tmp_path / "ur")
+
+    loaded = UrTrainer.load(tmp_path / "ur", device="cpu")
+
+    assert loaded._steps.scaler_state() == {"scale": 12.0, "steps_since_growth": 2}
+    assert loaded.train_epoch(samples, order) == trainer.train_epoch(samples, order)
+    assert loaded._steps.scaler_state() == {"scale": 96.0, "steps_since_growth": 1}
+    for name, array in trainer.get_weights().items():
+        np.testing.assert_array_equal(loaded.get_weights()[name], array)
+
+
 def test_stored_optimizer_state_is_that_of_the_parameters(tmp_path: Path) -> None:
     trainer = UrTrainer(**SMALL)
     trainer.update(positions(8))

@@ -58,6 +58,17 @@ def test_without_gymnasium_the_error_says_what_to_install(monkeypatch: pytest.Mo
         make_environment("CartPole-v1")
 
 
+def test_atari_without_its_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ale_py", None)
+
+    with pytest.raises(MissingExtraError) as found:
+        make_environment("ALE/Pong-v5")
+
+    assert str(found.value) == (
+        "environment ALE/Pong-v5 needs the package ale_py; install with: pip install 'torchward[atari]'"
+    )
+
+
 def test_importing_the_package_loads_neither_gymnasium_nor_a_framework() -> None:
     code = (
         "import sys, experience.environments, experience.training, experience.presets\n"

@@ -157,6 +157,13 @@ def test_algorithm_and_environment_must_fit(env: str, alg: str) -> None:
         describe_spaces(chosen, make_suite_environment(chosen))
 
 
+def test_value_and_advantage_apart_are_refused_on_vectors() -> None:
+    chosen = arguments(env="CartPole-v1", alg="dqn", dueling=True)
+
+    with pytest.raises(ValueError, match="dueling: CartPole-v1 shows vectors"):
+        describe_spaces(chosen, make_suite_environment(chosen))
+
+
 def test_time_limit_of_gymnasium_is_taken_off() -> None:
     environment = make_suite_environment(arguments(test_timesteps=300))
     environment.reset(seed=1)
