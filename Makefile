@@ -28,6 +28,8 @@ demo: $(STAMP)    ## convert a real checkpoint, prove it, measure it (under a mi
 
 PYTEST := $(BIN)/python -m pytest -q
 FAST := -m "not tf and not slow"
+# What pytest makes of the tests' sources is kept for the next run, whatever the shell says: half of the start.
+KEEP := env -u PYTHONDONTWRITEBYTECODE
 # Two processes of one thread each. Both run to their end; what one says is shown together, where make is able to.
 SIDE_BY_SIDE := --jobs=2 --keep-going --no-print-directory $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
@@ -47,10 +49,10 @@ test-fast: $(STAMP) ## tests without TensorFlow, about a minute
 CONVERSION := parity_tests/unit/converters parity_tests/test_recorded.py
 
 test-fast-converters: $(STAMP)
-	$(PYTEST) $(FAST) $(CONVERSION)
+	$(KEEP) $(PYTEST) $(FAST) $(CONVERSION)
 
 test-fast-others: $(STAMP)
-	$(PYTEST) $(FAST) $(CONVERSION:%=--ignore=%)
+	$(KEEP) $(PYTEST) $(FAST) $(CONVERSION:%=--ignore=%)
 
 OTHER_VENV := .venv-$(notdir $(PYTHON))
 test-python:      ## tests without TensorFlow on another interpreter: make test-python PYTHON=python3.13

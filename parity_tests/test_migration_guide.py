@@ -133,6 +133,7 @@ def test_weights_behind_a_flatten_follow_the_order_of_the_guide(folder: Path) ->
     assert np.abs((features @ swapped.T).numpy() - expected).max() > 0.1
 
 
+@pytest.mark.slow
 def test_two_devices_in_one_layer_are_an_error_and_one_device_is_none() -> None:
     import torch
     from torch import nn

@@ -323,18 +323,19 @@ def test_converted_file_computes_the_recorded_outputs(
 @pytest.mark.parametrize("item", quick_first(FILES))
 def test_both_formats_hold_the_same(item: Recorded, conversions: Conversions) -> None:
     conversion = conversions.of(item)
-    pth = torchward.load(conversion.pth, layers=item.layers)
-    other = torchward.load(conversion.safetensors, layers=item.layers)
+    trained = conversion.plan.optimizer is not None
+    (pth, *optimizers), (other, *other_optimizers) = (
+        torchward.load(path, optimizer=True, layers=item.layers)
+        if trained
+        else (torchward.load(path, layers=item.layers),)
+        for path in (conversion.pth, conversion.safetensors)
+    )
 
     assert other.architecture == pth.architecture
     assert list(other.state_dict()) == list(pth.state_dict())
     for name, tensor in pth.state_dict().items():
         assert torch.equal(tensor, other.state_dict()[name])
-    if conversion.plan.optimizer is not None:
-        _, optimizer = torchward.load(conversion.pth, optimizer=True, layers=item.layers)
-        _, other_optimizer = torchward.load(
-            conversion.safetensors, optimizer=True, layers=item.layers
-        )
+    for optimizer, other_optimizer in zip(optimizers, other_optimizers, strict=True):
         assert_same_state(optimizer.state_dict(), other_optimizer.state_dict())
 
 

@@ -139,6 +139,7 @@ def test_traced_steps_equal_eager_steps(options: dict[str, Any], updates: int) -
     assert_same(compiled.state(), eager.state())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "planted",
     [

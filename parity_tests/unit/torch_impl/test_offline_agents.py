@@ -114,6 +114,7 @@ def test_updates_lower_the_loss_of_a_fixed_batch(name: str) -> None:
     assert np.isfinite(losses).all()
 
 
+@pytest.mark.slow
 def test_q_learning_reaches_the_value_of_a_known_chain() -> None:
     # Two states, one action each: 1 -> 2 pays 1, 2 -> end pays 2. Q(1) = 1 + 0.5 * 2, Q(2) = 2.
     first, second = np.array([[1.0, 0.0]]), np.array([[0.0, 1.0]])
@@ -204,6 +205,7 @@ def test_batch_constrained_agent_takes_no_unlikely_action() -> None:
     assert set(agent.get_q_values(rows).argmax(axis=1).tolist()) == {2}
 
 
+@pytest.mark.slow
 def test_cloning_learns_the_actions_of_its_data() -> None:
     rows = np.random.default_rng(0).standard_normal((301, 4))
     actions = (rows[:-1, 0] > 0).astype(np.int64) + (rows[:-1, 1] > 0)
