@@ -18,14 +18,8 @@ from converters.agents.facts import AgentFacts
 from converters.agents.network import AgentNetwork, Parameter
 from converters.agents.observations import INPUT
 from converters.agents.rllib_complex import add_complex, before_preprocessing, is_complex
-from converters.agents.rllib_models import (
-    EXPORT_HINT,
-    STATES,
-    add_scores_and_value,
-    has_images,
-    is_recurrent,
-    read_settings,
-)
+from converters.agents.rllib_models import STATES, add_scores_and_value, has_images, is_recurrent
+from converters.agents.rllib_settings import EXPORT_HINT, read_settings
 from converters.agents.rllib_values import DDPG, DQN, SAC, add_ddpg, add_dqn, add_sac, kind_of
 from converters.agents.spaces import (
     BOX,

@@ -15,13 +15,8 @@ from collections.abc import Collection, Sequence
 
 from converters.agents.facts import AgentFacts
 from converters.agents.network import CHANNELS_LAST, AgentNetwork
-from converters.agents.rllib_models import (
-    EXPORT_HINT,
-    STRIDES,
-    Settings,
-    add_convolutions,
-    stated_strides,
-)
+from converters.agents.rllib_models import add_convolutions
+from converters.agents.rllib_settings import EXPORT_HINT, STRIDES, Settings, stated_strides
 from converters.agents.spaces import BOX, Space, read_parts, read_space
 from converters.errors import MismatchError, UnsupportedError
 from converters.readers.pickles import PickledObject

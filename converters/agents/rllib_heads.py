@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from converters.agents.facts import AgentFacts
 from converters.agents.network import AgentNetwork
-from converters.agents.rllib_models import EXPORT_HINT
+from converters.agents.rllib_settings import EXPORT_HINT
 from converters.errors import UnsupportedError
 
 NOISY = "q_func/"

@@ -5,14 +5,13 @@
     lstm, logits, values                     around the features of one of them, whose own heads are then unused
 
 A last convolution has no padding, all before it have TensorFlow's SAME. Keras numbers names that come again, `conv1_1`.
-Source: ray 1.13, rllib/models/tf/{fcnet,visionnet,recurrent_net}.py, rllib/models/utils.py (`get_filter_config`).
+Source: ray 1.13, rllib/models/tf/{fcnet,visionnet,recurrent_net}.py.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
 
 from converters.agents.facts import AgentFacts
 from converters.agents.network import (
@@ -23,46 +22,13 @@ from converters.agents.network import (
     AgentNetwork,
     Parameter,
 )
+from converters.agents.rllib_settings import EXPORT_HINT, Settings, strides_of
 from converters.agents.spaces import BOX, DISCRETE, MULTI_DISCRETE, Space, read_space
 from converters.errors import MismatchError, UnsupportedError
 from converters.registry import Plain
 
-DEFAULT_ACTIVATION = "tanh"
-"""Of `fcnet_activation`; that of convolutions is relu."""
-EXPORT_HINT = "convert what policy.export_model() writes: the graph says what it computes"
 STATES = ("state_out_0", "state_out_1")
 """Hidden values and cell of an LSTM, which the next step takes as `state_in_0` and `state_in_1`."""
-STRIDES: Mapping[tuple[int, ...], tuple[int | tuple[int, int], ...]] = {
-    (480, 640): ((14, 18), 4, 1),
-    (240, 320): ((7, 9), 4, 1),
-    (96, 96): (4, 2, 2),
-    (84, 84): (4, 2, 1),
-    (42, 42): (2, 2, 1),
-    (10, 10): (2, 2),
-}
-"""Of RLlib's own convolutions, by height and width of the images."""
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What the settings of a model say of its layers.
-
-    Attributes:
-        activation: of dense hidden layers.
-        values: of the model, by RLlib's names.
-    """
-
-    activation: str
-    values: Mapping[object, object]
-
-    def stated(self, name: str, default: str) -> str:
-        """Return an activation; None in the file is none at all."""
-        value = self.values.get(name, default)
-        return "linear" if value is None else value if isinstance(value, str) else default
-
-    def holds(self, name: str) -> bool:
-        """Tell whether an option is set."""
-        return bool(self.values.get(name))
 
 
 def has_images(names: Collection[str]) -> bool:
@@ -73,34 +39,6 @@ def has_images(names: Collection[str]) -> bool:
 def is_recurrent(names: Collection[str]) -> bool:
     """Tell whether an LSTM is around the network."""
     return {"logits/kernel", "values/kernel"} <= set(names) and bool(_lstm_scope(names))
-
-
-def read_settings(network: AgentNetwork, facts: AgentFacts) -> Settings:
-    """Return the settings of the model: the user's, the file's, else RLlib's.
-
-    Raises:
-        UnsupportedError: Attention, or a model of the user's own.
-    """
-    model = facts.settings.get("model")
-    values = model if isinstance(model, Mapping) else {}
-    own = values.get("custom_model")
-    if values.get("use_attention") or own is not None:
-        msg = f"a policy of RLlib with {'attention' if own is None else 'a model of the user'}"
-        raise UnsupportedError(msg, hint=EXPORT_HINT)
-    # Without hidden layers of its own, the network takes the activation of those behind it.
-    key = "fcnet_activation"
-    if "fcnet_hiddens" in values and not values["fcnet_hiddens"]:
-        key = "post_fcnet_activation"
-    for stated in (facts.given.get("activation"), values.get(key)):
-        if isinstance(stated, str):
-            return Settings(stated, values)
-    if key in values:
-        return Settings("linear", values)
-    network.notes.append(
-        f"the file does not say which activation the network has; taken for RLlib's {DEFAULT_ACTIVATION} "
-        "(--set activation=relu changes it)"
-    )
-    return Settings(DEFAULT_ACTIVATION, values)
 
 
 def add_scores_and_value(
@@ -299,7 +237,7 @@ def _convolutions(
     while f"{form.format(len(names) + 1)}/kernel" in network.arrays:
         names.append(form.format(len(names) + 1))
     names += [last] if last else []
-    return add_convolutions(network, settings, x, names, _strides(facts, settings))
+    return add_convolutions(network, settings, x, names, strides_of(facts, settings))
 
 
 def add_convolutions(
@@ -322,37 +260,6 @@ def add_convolutions(
         )
         x = network.activation(activation, x)
     return x
-
-
-def _strides(facts: AgentFacts, settings: Settings) -> Sequence[int | tuple[int, int]]:
-    """Return strides: stated by the user, by the file, or RLlib's own for images of that size."""
-    stated = stated_strides(facts, settings)
-    if stated:
-        return stated
-    space = read_space(facts.settings.get("observation_space"))
-    shape = () if space is None else space.shape
-    return STRIDES.get(shape[:2], STRIDES.get(shape[1:], ()))
-
-
-def stated_strides(facts: AgentFacts, settings: Settings) -> Sequence[int | tuple[int, int]]:
-    """Return strides that the user or the file states; empty if neither does."""
-    given = facts.given.get("strides")
-    if isinstance(given, list):
-        return [stride for stride in given if isinstance(stride, int)]
-    filters = settings.values.get("conv_filters")
-    return [_stride(each) for each in filters] if isinstance(filters, (list, tuple)) else []
-
-
-def _stride(layer: object) -> int | tuple[int, int]:
-    stride = layer[2] if isinstance(layer, (list, tuple)) and len(layer) == 3 else None
-    if isinstance(stride, (list, tuple)) and len(stride) == 2:
-        rows, columns = stride
-        if isinstance(rows, int) and isinstance(columns, int):
-            return rows, columns
-    if isinstance(stride, int):
-        return stride
-    msg = f"conv_filters has {layer!r:.60}; needed channels, size and stride"
-    raise MismatchError(msg)
 
 
 def _behind(network: AgentNetwork, settings: Settings, x: str, suffix: str, *, first: int) -> str:

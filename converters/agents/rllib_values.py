@@ -18,14 +18,8 @@ from converters.agents.action_rules import ACTION, greedy
 from converters.agents.facts import AgentFacts
 from converters.agents.network import AgentNetwork
 from converters.agents.rllib_heads import NOISY, Heads
-from converters.agents.rllib_models import (
-    EXPORT_HINT,
-    Settings,
-    has_images,
-    image_features,
-    image_scores,
-    read_settings,
-)
+from converters.agents.rllib_models import has_images, image_features, image_scores
+from converters.agents.rllib_settings import EXPORT_HINT, Settings, read_settings
 from converters.agents.spaces import BOX, DISCRETE, Space, read_space
 from converters.architecture import ActionRule, Step
 from converters.errors import MismatchError, UnsupportedError
