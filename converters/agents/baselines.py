@@ -120,15 +120,7 @@ class _Baselines:
         dense = OffPolicy(network, self.policy, Space(BOX, ()), activation="relu")
         if not any(key.startswith(f"{scope}/action_value/") for key in network.arrays):
             return dense.fully_connected(scope, features)  # models.mlp of 2017
-        with network.block("action_value"):
-            scores = dense.fully_connected(f"{scope}/action_value", features)
-        if not any(key.startswith(f"{scope}/state_value/") for key in network.arrays):
-            return scores
-        with network.block("state_value"):
-            value = dense.fully_connected(f"{scope}/state_value", features)
-        mean = network.call("torch.mean", scores, dim=1, keepdim=True, name="mean")
-        centered = network.call("operator.sub", scores, mean, name="advantage")
-        return network.call("operator.add", value, centered, name=name)
+        return dense.dueling(scope, features, name)
 
     def add_policy(self, scope: str) -> ActionRule:
         """Add a policy and its value, which has a network of its own or shares the policy's."""

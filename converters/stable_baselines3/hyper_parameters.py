@@ -4,71 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+
+def _alike(*names: str) -> dict[str, str]:
+    return {name: name for name in names}
+
+
+_OFF_POLICY = (
+    "gamma",
+    "learning_rate",
+    "buffer_size",
+    "learning_starts",
+    "batch_size",
+    "train_freq",
+)
 NAMES: Mapping[str, Mapping[str, str]] = {
     "PPO": {
-        "gamma": "gamma",
-        "learning_rate": "learning_rate",
-        "n_steps": "n_steps",
-        "ent_coef": "ent_coef",
-        "vf_coef": "vf_coef",
-        "max_grad_norm": "max_grad_norm",
+        **_alike("gamma", "learning_rate", "n_steps", "ent_coef", "vf_coef", "max_grad_norm"),
         "lam": "gae_lambda",
         "cliprange": "clip_range",
         "noptepochs": "n_epochs",
     },
     "A2C": {
-        "gamma": "gamma",
-        "learning_rate": "learning_rate",
-        "n_steps": "n_steps",
-        "ent_coef": "ent_coef",
-        "vf_coef": "vf_coef",
-        "max_grad_norm": "max_grad_norm",
+        **_alike("gamma", "learning_rate", "n_steps", "ent_coef", "vf_coef", "max_grad_norm"),
         "epsilon": "rms_prop_eps",
     },
     "DQN": {
-        "gamma": "gamma",
-        "learning_rate": "learning_rate",
-        "buffer_size": "buffer_size",
-        "learning_starts": "learning_starts",
-        "batch_size": "batch_size",
-        "train_freq": "train_freq",
+        **_alike(*_OFF_POLICY, "exploration_fraction"),
+        **_alike("exploration_initial_eps", "exploration_final_eps"),
         "target_network_update_freq": "target_update_interval",
-        "exploration_fraction": "exploration_fraction",
-        "exploration_initial_eps": "exploration_initial_eps",
-        "exploration_final_eps": "exploration_final_eps",
     },
-    "SAC": {
-        "gamma": "gamma",
-        "learning_rate": "learning_rate",
-        "buffer_size": "buffer_size",
-        "learning_starts": "learning_starts",
-        "batch_size": "batch_size",
-        "tau": "tau",
-        "train_freq": "train_freq",
-        "gradient_steps": "gradient_steps",
-        "target_update_interval": "target_update_interval",
-        "ent_coef": "ent_coef",
-    },
+    "SAC": _alike(*_OFF_POLICY, "tau", "gradient_steps", "target_update_interval", "ent_coef"),
     "TD3": {
-        "gamma": "gamma",
-        "learning_rate": "learning_rate",
-        "buffer_size": "buffer_size",
-        "learning_starts": "learning_starts",
-        "batch_size": "batch_size",
-        "tau": "tau",
-        "train_freq": "train_freq",
-        "gradient_steps": "gradient_steps",
-        "policy_delay": "policy_delay",
-        "target_policy_noise": "target_policy_noise",
-        "target_noise_clip": "target_noise_clip",
+        **_alike(*_OFF_POLICY, "tau", "gradient_steps", "policy_delay"),
+        **_alike("target_policy_noise", "target_noise_clip"),
     },
     "DDPG": {
-        "gamma": "gamma",
         "actor_lr": "learning_rate",
         "memory_limit": "buffer_size",
-        "buffer_size": "buffer_size",
-        "batch_size": "batch_size",
-        "tau": "tau",
+        **_alike("gamma", "buffer_size", "batch_size", "tau"),
     },
 }
 """Algorithm to old name and new name."""

@@ -59,8 +59,11 @@ class OffPolicy:
         return greedy("q_values")
 
     def _action_values(self, scope: str, x: str, name: str) -> str:
+        return self.dueling(scope, self._features(f"{scope}/action_value", x), name)
+
+    def dueling(self, scope: str, features: str, name: str) -> str:
+        """Return action values of features: advantages alone, or a value plus the advantages minus their mean."""
         network = self.network
-        features = self._features(f"{scope}/action_value", x)
         with network.block("action_value"):
             scores = self.fully_connected(f"{scope}/action_value", features)
         if not any(key.startswith(f"{scope}/state_value/") for key in network.arrays):
@@ -150,14 +153,7 @@ class OffPolicy:
         for scope, prefix in (("model", ""), ("target", "target_")):
             if not any(name.startswith(f"{scope}/pi/") for name in network.arrays):
                 continue
-            with network.block(f"{prefix}policy"):
-                features = self._hidden(f"{scope}/pi", self._features(f"{scope}/pi", x))
-                action = network.call(
-                    "torch.tanh",
-                    self._dense(f"{scope}/pi/dense", features, "x"),
-                    name=action_name(prefix),
-                )
-            network.outputs[action_name(prefix)] = action
+            self._bounded_policy(scope, prefix, x, head="dense")
             features = self._shared_features(f"{scope}/values_fn", f"{prefix}features", x)
             self._twins(f"{scope}/values_fn", features, prefix)
         return squashed(self.policy.action, noise=False)
@@ -169,14 +165,7 @@ class OffPolicy:
         for scope, prefix in (("model", ""), ("target", "target_")):
             if not any(name.startswith(f"{scope}/pi/") for name in network.arrays):
                 continue
-            with network.block(f"{prefix}policy"):
-                features = self._hidden(f"{scope}/pi", self._features(f"{scope}/pi", x))
-                action = network.call(
-                    "torch.tanh",
-                    self._dense(f"{scope}/pi/pi", features, "x"),
-                    name=action_name(prefix),
-                )
-            network.outputs[action_name(prefix)] = action
+            self._bounded_policy(scope, prefix, x, head="pi")
             taken = self._action()
             with network.block(f"{prefix}q1"):
                 features = self._hidden(
@@ -192,6 +181,14 @@ class OffPolicy:
                     name, "a copy of the policy with noise in its parameters, remade while training"
                 )
         return squashed(self.policy.action, noise=False)
+
+    def _bounded_policy(self, scope: str, prefix: str, x: str, *, head: str) -> None:
+        """Add a policy that gives an action in -1..1; its last layer is called `head`."""
+        network, name = self.network, action_name(prefix)
+        with network.block(f"{prefix}policy"):
+            features = self._hidden(f"{scope}/pi", self._features(f"{scope}/pi", x))
+            action = self._dense(f"{scope}/pi/{head}", features, "x")
+            network.outputs[name] = network.call("torch.tanh", action, name=name)
 
     def normalized(self, x: str, *, epsilon: float = 0.0) -> str:
         """Return the observation as DDPG's networks take it: normalized if it was trained so, and clipped.
