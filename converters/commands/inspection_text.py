@@ -10,6 +10,8 @@ from converters.inspection import Inspection, LayerLine
 
 _LISTED = 12
 """Tensors of a graph in one line."""
+_NAME_WIDTH = 60
+"""Widest column of layer names; a longer one moves its own line only."""
 
 
 def format_inspection(found: Inspection, convert: Sequence[str] = ()) -> list[str]:
@@ -60,7 +62,7 @@ def _layer_tree(layers: Sequence[LayerLine]) -> list[str]:
     if not any(layer.class_name for layer in layers):  # without an architecture there is no tree
         names = [layer.name for layer in layers]
     outputs = ["" if layer.output is None else format_shape(layer.output) for layer in layers]
-    width = max(map(len, names), default=0)
+    width = min(max(map(len, names), default=0), _NAME_WIDTH)
     kind = max((len(layer.class_name) for layer in layers), default=0)
     given = max(map(len, outputs), default=0)
     several = len({layer.dtype for layer in layers if layer.dtype}) > 1

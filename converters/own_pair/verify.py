@@ -137,7 +137,7 @@ def verify_own_module(
         first_difference=difference,
         likely=tuple(cause.describe() for cause in causes),
         hints=tuple(cause.hint for cause in causes),
-        notes=tuple(notes),
+        notes=(*notes, *plan.assumed),  # of the reference, which is no more certain than they are
         verdict="the two models are the same function and learn the same way"
         if not any(check.skipped for check in checks)
         else "the two models are the same function",

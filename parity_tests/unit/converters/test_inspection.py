@@ -101,6 +101,16 @@ def test_command_that_converts_can_be_typed_as_it_is_shown(
     assert shlex.split(shown) == ["convert", *given]
 
 
+def test_layer_with_a_long_name_moves_no_other_line(with_code: Path) -> None:
+    found = inspect(with_code)
+    first, *others = found.layers
+    shown = format_inspection(replace(found, layers=(replace(first, name="a" * 300), *others)))
+
+    lengths = [len(text) for text in shown if text.startswith("  b")]
+    assert lengths
+    assert max(lengths) < 300
+
+
 def test_every_layer_that_does_not_convert_has_a_line_of_its_own(with_code: Path) -> None:
     found = replace(inspect(with_code), problem="m.h5: 2 layers:\n  layer 'a'\n  layer 'b'")
 

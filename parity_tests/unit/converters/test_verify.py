@@ -224,3 +224,17 @@ def test_check_counts_the_tensors_that_are_equal(
     assert values.compared == "1 of 8 tensors, bit for bit"
     assert values.problem is not None
     assert values.problem.endswith("layer2.weight and 2 more")
+
+
+def test_what_both_files_assume_is_not_told_as_proved(tmp_path: Path) -> None:
+    case = FIXTURES / "k315_subclassed_dqn"
+    torchward.convert(case / "model.weights.h5", tmp_path / "m.pth")
+
+    alone = torchward.verify(case / "model.weights.h5", tmp_path / "m.pth")
+    recorded = torchward.verify(
+        case / "model.weights.h5", tmp_path / "m.pth", expected=case / "expected.npz"
+    )
+
+    assert "is assumed" in alone.verdict
+    assert any("relu after 'layers/dense'" in note for note in alone.notes)
+    assert (recorded.verdict, recorded.notes) == ("the two files hold the same model", ())

@@ -77,6 +77,7 @@ def test_own_module_in_a_file_passes_with_all_probes(tmp_path: Path) -> None:
         "Adam of the file, 10 steps",
         "1,000 of 1,000 actions agree",
     ]
+    assert any("relu after 'layers/dense'" in note for note in report.notes)
 
 
 @pytest.mark.slow
