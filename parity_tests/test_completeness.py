@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -129,6 +130,24 @@ def test_half_precision_hides_no_difference_below_its_limit(
     assert evaluate(case, tmp_path / "right").outcome == "pass"
     monkeypatch.setattr(evaluation, "_run_legacy", lambda *given: run(*given) * 1.001)
     assert "allowed 1e-05" in evaluate(case, tmp_path / "wrong").reason
+
+
+@pytest.mark.slow
+def test_where_keras_rounds_away_more_the_module_must_be_nearer_to_float64(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import keras
+
+    # x inv - mean inv, as Keras adds it up, leaves nothing of float32's 24 bits where x is 70000 and inv 30.
+    layer = keras.saving.serialize_keras_object(keras.layers.GroupNormalization(2))
+    values = np.full((2, 4, 8), 70000.0, np.float32)
+    case = LayerCase(
+        "large 1", "GroupNormalization", layer, (Tensor((None, 4, 8), "float32", values),), {}
+    )
+
+    assert evaluate(case, tmp_path / "right").outcome == "pass"
+    monkeypatch.setattr(evaluation, "_in_float64", lambda *_: None)
+    assert "off by" in evaluate(case, tmp_path / "alone").reason
 
 
 def test_layer_without_a_rule_is_a_failure_with_the_reason(
