@@ -235,7 +235,8 @@ class Attention(nn.Module):
             ).tril()
             mask = seen if mask is None else mask & seen
         if mask is not None:
-            scores = torch.where(mask, scores, scores - 1e9)
+            lowered = scores - min(1e9, torch.finfo(scores.dtype).max)
+            scores = torch.where(mask, scores, lowered)
         return nn.functional.dropout(scores.softmax(-1), self.dropout, self.training)
 
     def _scores(self, query: Tensor, key: Tensor) -> Tensor:

@@ -37,7 +37,8 @@ def cosine(
     units = []
     for x, axis in ((first, axes[0]), (second, axes[1])):
         length = torch.rsqrt((x * x).sum(axis, keepdim=True))
-        units.append(x * torch.clamp(length, max=1e7))
+        limit = min(1e7, torch.finfo(x.dtype).max)  # float16 ends before
+        units.append(x * torch.clamp(length, max=limit))
     return torch.einsum(equation, units[0], units[1])
 
 

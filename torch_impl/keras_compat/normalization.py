@@ -261,4 +261,5 @@ class GroupNorm(nn.Module):
 
 def unit_length(x: Tensor, *, dim: tuple[int, ...]) -> Tensor:
     """Return x divided by its Euclidean length over some axes, which counts as 1e-12 if it is smaller."""
-    return x * torch.clamp(torch.rsqrt((x * x).sum(dim, keepdim=True)), max=1e12)
+    limit = min(1e12, torch.finfo(x.dtype).max)  # float16 ends before
+    return x * torch.clamp(torch.rsqrt((x * x).sum(dim, keepdim=True)), max=limit)

@@ -125,6 +125,8 @@ def mel_spectrogram(
 
     Source: keras 3.15.1, layers/preprocessing/mel_spectrogram.py; backend/tensorflow/math.py, `stft`.
     """
+    given = x.dtype  # half precision has no transform
+    x = x.to(torch.promote_types(given, torch.float32))
     shape: Tensor | None = None
     if window is None:
         shape, window_length = x.new_ones(fft_length), fft_length
@@ -162,7 +164,7 @@ def mel_spectrogram(
         nn.functional.pad(bands, (1, 0)) @ power
     )  # the lowest frequency, 0, is in no band
     if not decibels:
-        return y
+        return y.to(given)
     y = 10 * torch.log10(torch.clamp(y, min=least_power))
     y = y - 10 * math.log10(max(abs(reference), least_power))
-    return torch.maximum(y, y.max() - range_db)
+    return torch.maximum(y, y.max() - range_db).to(given)
