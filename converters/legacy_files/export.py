@@ -206,7 +206,7 @@ def _restore(
     restored = restore_model(origin, state)
     restore_optimizer(origin, checkpoint.optimizer_state_dict, restored)
     record = add_new_slots(origin, restored)
-    changed = _changed_options(origin, restored)
+    changed = changed_options(origin.options, restored.group)
     if changed:
         record = with_changed_options(record, changed)
         listed = ", ".join(f"{name} {value}" for name, value in changed.items())
@@ -225,14 +225,22 @@ def _restore(
     return restored, tree
 
 
-def _changed_options(origin: Origin, restored: Restored) -> dict[str, object]:
-    """Return hyper-parameters that are plain numbers and were changed in PyTorch."""
+def changed_options(
+    converted: Mapping[str, object], group: Mapping[str, object]
+) -> dict[str, object]:
+    """Return hyper-parameters that are plain numbers and were changed in PyTorch; the loss scale is state and none of them.
+
+    Args:
+        converted: options of the optimizer as they were converted.
+        group: its parameter group now.
+    """
     return {
-        name: restored.group[name]
-        for name, value in origin.options.items()
-        if isinstance(value, (int, float))
-        and isinstance(restored.group.get(name), (int, float))
-        and restored.group[name] != value
+        name: group[name]
+        for name, value in converted.items()
+        if name != "dynamic_scale"
+        and isinstance(value, (int, float))
+        and isinstance(group.get(name), (int, float))
+        and group[name] != value
     }
 
 

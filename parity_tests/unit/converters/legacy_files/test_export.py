@@ -17,6 +17,7 @@ from converters.errors import (
     UnreadableFileError,
     UnsupportedError,
 )
+from converters.legacy_files.export import changed_options
 from parity_tests import FIXTURES
 from parity_tests.recorded_layers import LAYERS
 from parity_tests.unit.converters.conftest import Configs, WriteModel
@@ -282,3 +283,9 @@ def test_json_names_every_array(
     report = json.loads(capsys.readouterr().out)
     assert {path for path, _ in report["arrays"]} == set(contents(tmp_path / "back.h5")[1])
     assert report["optimizer"]["class"] == "Adam"
+
+
+def test_a_loss_scale_that_moved_is_no_changed_option() -> None:
+    converted = {"dynamic_scale": 16.0, "rho": 0.5, "momentum": 0.5}
+    group = {"dynamic_scale": 32.0, "rho": 0.25, "momentum": 0.5}
+    assert changed_options(converted, group) == {"rho": 0.25}
