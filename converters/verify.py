@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from converters.agents.statements import stated_settings, with_statements
+from converters.architecture import Architecture
 from converters.errors import MismatchError
 from converters.limits import Limits
 from converters.live.load import load, read_converted
@@ -26,9 +28,11 @@ from converters.live.own_layers import with_own_layers
 from converters.moves import Move
 from converters.own_pair.verify import verify_own_module
 from converters.plan import plan_conversion
+from converters.plan_options import with_input_layout
 from converters.planned import Plan
 from converters.programs import stored_choice, with_program
 from converters.readers import read_checkpoint
+from converters.report import installed_version
 from converters.rule_modules import import_rules
 from converters.verification import (
     NOTHING_RECORDED,
@@ -121,7 +125,11 @@ def verify(
     plan = plan_conversion(with_program(checkpoint, inputs, outputs))
     # Recorded inputs are the legacy model's, so images go in as it takes them.
     model = load(result, input_layout=plan.input_layout, rules=rules, layers=layers)
-    checks = [_compare_values(plan, model), *_compare_slots(plan, result)]
+    checks = [
+        _compare_values(plan, model),
+        *_compare_steps(plan, result),
+        *_compare_slots(plan, result),
+    ]
     if expected is not None:
         recorded = read_recorded(Path(expected))
         limit = tolerance_of(plan.architecture.dtype, tolerance)
@@ -151,6 +159,31 @@ def _compare_values(plan: Plan, model: ConvertedModel) -> Check:
     count = len(plan.moves)
     compared = f"{count - len(different)} of {count} tensors, bit for bit"
     return Check("values", compared, 0.0, 0.0, _unequal([*different, *extra]))
+
+
+def _compare_steps(plan: Plan, converted: Path) -> list[Check]:
+    """Return a check that fails if the file computes otherwise than a conversion would say today; none if it does not."""
+    stored = read_converted(converted, mapped=True)
+    found = Architecture.from_data(stored.architecture)
+    layout = stored.metadata.get("input_layout")
+    plan = plan if layout is None else with_input_layout(plan, str(layout))
+    wanted = Architecture.from_data(plan.architecture.to_data())
+    if replace(found, name=wanted.name) == wanted:
+        return []
+    version = stored.metadata.get("torchward_version")
+    if version != installed_version():
+        why = f"not compared: written by torchward {version}, this is {installed_version()}"
+        return [Check("computation", why, 0.0, 0.0, skipped=True)]
+    pairs = zip_longest(found.steps, wanted.steps)
+    unlike = next(((left, right) for left, right in pairs if left != right), None)
+    if unlike is None:
+        where = "inputs or outputs differ"
+    else:
+        left, right = (step.op if step else "nothing" for step in unlike)
+        step = next(each for each in unlike if each is not None)
+        where = f"{step.attribute or step.output}: {left}{', set otherwise' if left == right else f', in the source {right}'}"
+    compared = f"{len(wanted.steps)} steps"
+    return [Check("computation", compared, 0.0, 0.0, f"not that of the source: {where}")]
 
 
 def _unequal(names: Sequence[str]) -> str | None:

@@ -238,3 +238,44 @@ def test_what_both_files_assume_is_not_told_as_proved(tmp_path: Path) -> None:
     assert "is assumed" in alone.verdict
     assert any("relu after 'layers/dense'" in note for note in alone.notes)
     assert (recorded.verdict, recorded.notes) == ("the two files hold the same model", ())
+
+
+def edited(converted: Path, edit: dict[str, str], **metadata: str) -> None:
+    """Replace operations in a converted file, or what it says of itself."""
+    stored = torch.load(converted, weights_only=True)
+    for step in stored["architecture"]["steps"]:
+        step["op"] = edit.get(step["op"], step["op"])
+    stored["metadata"].update(metadata)
+    torch.save(stored, converted)
+
+
+def test_file_with_the_same_arrays_and_another_activation_fails(converted: Path) -> None:
+    assert checks_of(CASE / "model.keras", converted) == {"values": True, "optimizer": True}
+    edited(converted, {"torch.tanh": "F.relu"})
+
+    report = torchward.verify(CASE / "model.keras", converted)
+
+    [problem] = [check.problem for check in report.checks if not check.passed]
+    assert problem is not None
+    assert problem.startswith("not that of the source: ")
+    assert problem.endswith(": F.relu, in the source torch.tanh")
+
+
+def test_computation_in_a_file_of_another_version_is_said_to_be_left_out(converted: Path) -> None:
+    edited(converted, {"torch.tanh": "F.relu"}, torchward_version="0.0.1")
+
+    report = torchward.verify(CASE / "model.keras", converted)
+
+    assert report.passed
+    [check] = [check for check in report.checks if check.name == "computation"]
+    assert check.skipped
+    assert "written by torchward 0.0.1" in check.compared
+
+
+@pytest.mark.parametrize("layout", ["nchw", "nhwc"])
+def test_images_in_another_layout_are_no_other_computation(layout: str, tmp_path: Path) -> None:
+    source = FIXTURES / "k315_conv_bn" / "model.h5"
+    torchward.convert(source, tmp_path / "m.pth", input_layout=layout)
+
+    assert all(checks_of(source, tmp_path / "m.pth").values())
+    assert "computation" not in checks_of(source, tmp_path / "m.pth")
