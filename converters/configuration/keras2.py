@@ -78,9 +78,8 @@ def settle_settings(
             channels_first=dialect.channels_first,
         )
         for key in ACTIVATION_SETTINGS:
-            value = result.get(key)
-            if isinstance(value, str):
-                result[key] = KERAS2_ACTIVATIONS.get(value, value)
+            if key in result:
+                result[key] = _settle_activation(result[key], dialect)
         _settle_recurrent(class_name, result, dialect)
     if class_name == "TimeDistributed" and dialect.generation < 3:
         # Where the batch is free, all time steps made one large batch (keras 2.15, layers/rnn/time_distributed.py).
@@ -92,6 +91,18 @@ def settle_settings(
     if class_name == "BatchNormalization":
         _settle_normalization(result, dialect)
     return result
+
+
+def _settle_activation(value: object, dialect: Dialect) -> object:
+    """Return an activation in the words of Keras 3: its name, or the layer that it is."""
+    if isinstance(value, str):
+        return KERAS2_ACTIVATIONS.get(value, value)
+    if not isinstance(value, Mapping):
+        return value
+    kind, config = value.get("class_name"), value.get("config")
+    if not isinstance(kind, str) or not isinstance(config, Mapping):
+        return value
+    return {**value, "config": settle_settings(kind, config, dialect)}
 
 
 def _settle_recurrent(class_name: str, config: dict[str, object], dialect: Dialect) -> None:

@@ -40,6 +40,14 @@ def test_hard_sigmoid_means_what_its_generation_meant(generation: int, name: str
     assert settings(graph, "dense")["activation"] == name
 
 
+@pytest.mark.parametrize(("generation", "word"), [(2, "alpha"), (3, "negative_slope")])
+def test_layer_as_activation_means_what_its_generation_meant(generation: int, word: str) -> None:
+    slope = layer("LeakyReLU", **{word: 0.07})
+    graph = parse(sequential(layer("Dense", units=3, activation=slope)), generation=generation)
+
+    assert settings(graph, "dense")["activation"]["config"]["negative_slope"] == 0.07
+
+
 @pytest.mark.parametrize(
     ("version", "variance", "average"),
     [
