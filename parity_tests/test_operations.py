@@ -267,6 +267,12 @@ FAMILIES: dict[str, Build] = {
         *(ops.vander(x[0, 0], 3), ops.select([x > 1.0, x > 0.0], [2.0 * x, ops.exp(x)], 7.0)),
         *(ops.view(x, "int64"), ops.empty_like(x), ops.allclose(x, 2 * x, atol=20.0)),
         ops.isclose(x, whole(ops, x), rtol=0.5),
+        *(
+            ops.matmul(x, whole(ops, x)[0, 0]),
+            ops.dot(whole(ops, x), np.arange(12.0).reshape(6, 2)),
+        ),
+        *(ops.einsum("bij,bkj->bik", x, x > 0.0), ops.any(ops.cast(x > 0.0, "uint8"), axis=1)),
+        ops.cumsum(2.0 * x, axis=1, dtype="int32"),
         *(1.0 - (x > 0.0), (x > 0.0) - x, x ** ops.cast(x > 0.0, "bool"), 2.0 % (x + 7.0)),
         *(ops.floor(whole(ops, x)), ops.abs(x > 0.0), ops.cast(ops.cast(x, "float32"), "float64")),
     ],

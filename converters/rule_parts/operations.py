@@ -18,7 +18,9 @@ from converters.registry import Plain, Shape, TorchStep
 
 MAX_CONSTANT_NUMBERS = 65_536
 """Constants become source and part of every forward pass; larger ones belong into a weight."""
-_KNOWN_TYPES = ("bool", "int8", "uint8", "int16", "int32", "int64", "float16", "bfloat16", "float32", "float64")  # fmt: skip
+_WHOLE_TYPES = ("bool", "int8", "uint8", "int16", "int32", "int64")
+_FLOATS = ("float16", "bfloat16", "float32", "float64")
+_KNOWN_TYPES = (*_WHOLE_TYPES, *_FLOATS)
 
 
 def call_of(layer: Layer) -> Call:
@@ -87,6 +89,29 @@ class Operation:
         """Return the name of an argument that is a tensor, made of a constant if it must be."""
         value = self.settings.get(name)
         return self.tensor(name) if isinstance(value, Operand) else self.constant(value)
+
+    def of_one_type(self, *names: str) -> list[str]:
+        """Return the names of arguments, all of the type of the first that Keras computes with; torch's products take one.
+
+        Types that the file does not state are left as they are.
+        """
+        types = [self._type(self.settings.get(name)) for name in names]
+        order = {dtype: place for place, dtype in enumerate((*_WHOLE_TYPES, "like", *_FLOATS))}
+        wanted = max(types, key=lambda dtype: order.get(dtype, -1))
+        values = [self.value(name) for name in names]
+        like = values[types.index(wanted)]
+        return [
+            value
+            if dtype in ("", "like", wanted)
+            else self.result("compat.cast_as", of=[value, like], shape=self.shape(name))
+            for name, value, dtype in zip(names, values, types, strict=True)
+        ]
+
+    def _type(self, value: object) -> str:
+        """Return the type of an argument, "like" for floating numbers, which take that of a tensor; "" if it is unknown."""
+        if isinstance(value, Operand):
+            return self.dtypes[value.index] if self.dtypes else ""
+        return "like" if any(isinstance(each, float) for each in flat(_values_of(value))) else ""
 
     def constant(self, value: object) -> str:
         """Add the step that makes a tensor of numbers; returns its name."""

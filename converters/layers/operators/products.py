@@ -23,7 +23,7 @@ from converters.settings import flag, number, text, unsupported
 def matmul(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     """Return the product of matrices on the last two axes, or of a vector and matrices."""
     operation = Operation.of(layer, shapes, "x1", "x2")
-    names = [operation.value("x1"), operation.value("x2")]
+    names = operation.of_one_type("x1", "x2")
     first, second = operation.shape("x1"), operation.shape("x2")
     for key in ("transpose_a", "transpose_b"):
         if operation.settings.get(key):
@@ -55,7 +55,7 @@ def _product(layer: Layer, first: Shape, second: Shape) -> Shape:
 def dot(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     """Return sums of products over the last axis of the first and the last but one of the second, as NumPy."""
     operation = Operation.of(layer, shapes, "x1", "x2")
-    names = [operation.value("x1"), operation.value("x2")]
+    names = operation.of_one_type("x1", "x2")
     first, second = operation.shape("x1"), operation.shape("x2")
     if not first or not second:
         shape: Shape = first or second
@@ -72,7 +72,7 @@ def einsum(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     keys = [f"operand_{index}" for index in range(len(call_of(layer).args))]
     operation = Operation.of(layer, shapes, *keys)
     equation = _explicit(text(operation.layer, "subscripts", "").replace(" ", ""))
-    names = [operation.value(key) for key in keys]
+    names = operation.of_one_type(*keys)
     found = [operation.shape(key) for key in keys]
     operation.result(
         "torch.einsum",
@@ -120,7 +120,7 @@ def _einsum_shape(layer: Layer, equation: str, shapes: list[Shape]) -> Shape:
 def tensordot(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     """Return sums of products over some axes of each, or over the last and first ones."""
     operation = Operation.of(layer, shapes, "x1", "x2", "axes")
-    names = [operation.value("x1"), operation.value("x2")]
+    names = operation.of_one_type("x1", "x2")
     first, second = operation.shape("x1"), operation.shape("x2")
     given = operation.settings.get("axes", 2)
     if isinstance(given, int) and not isinstance(given, bool):
@@ -175,7 +175,7 @@ def inner(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     """Return sums of products over the last axes of both."""
     operation = Operation.of(layer, shapes, "x1", "x2")
     first, second = operation.shape("x1"), operation.shape("x2")
-    names = [operation.value("x1"), operation.value("x2")]
+    names = operation.of_one_type("x1", "x2")
     shape = (*first[:-1], *second[:-1]) if first and second else (*first, *second)
     operation.result("torch.inner", of=names, shape=shape)
     return operation.steps

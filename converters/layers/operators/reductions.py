@@ -71,6 +71,8 @@ def reduction(layer: Layer, *shapes: Shape) -> list[TorchStep]:
         steps.insert(0, TorchStep("compat.replace_nan", {"value": 1}))
     elif layer.class_name == "ops.Nanstd":
         steps.append(TorchStep("torch.sqrt"))
+    elif layer.class_name in ("ops.Any", "ops.All") and operation.dtypes == ("uint8",):
+        steps.append(TorchStep("compat.cast", {"dtype": "bool"}))  # torch gives uint8 of that
     if operation.settings.get("dtype") is not None:
         steps.append(TorchStep("compat.cast", {"dtype": dtype_of(operation.layer, "dtype")}))
     return steps
@@ -196,14 +198,12 @@ def cumulative(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     steps = []
     if layer.class_name.startswith("ops.Nan"):  # infinities become the largest number, too
         steps.append(TorchStep("torch.nan_to_num", {"nan": 0.0 if op == "torch.cumsum" else 1.0}))
+    if operation.settings.get("dtype") is not None:  # Keras casts what is summed, not the sums
+        steps.append(TorchStep("compat.cast", {"dtype": dtype_of(operation.layer, "dtype")}))
     if operation.settings.get("axis") is None:
         row = row_step(shapes[0])
-        steps += [row, TorchStep(op, {"dim": 0}, shape=row.shape)]
-    else:
-        steps.append(TorchStep(op, {"dim": axis_of(operation.layer, "axis", len(shapes[0]))}))
-    if operation.settings.get("dtype") is not None:
-        steps.append(TorchStep("compat.cast", {"dtype": dtype_of(operation.layer, "dtype")}))
-    return steps
+        return [*steps, row, TorchStep(op, {"dim": 0}, shape=row.shape)]
+    return [*steps, TorchStep(op, {"dim": axis_of(operation.layer, "axis", len(shapes[0]))})]
 
 
 @layer("ops.Diff", takes_call=True)

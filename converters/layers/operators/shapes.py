@@ -244,6 +244,9 @@ def rotate(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     times = integer(operation.layer, "k", 1)
     axes = axes_of(operation.layer, "axes", len(shapes[0]))
     shape = list(shapes[0])
+    if times % 4 == 2 and (shape[axes[0]] is None or shape[axes[0]] != shape[axes[1]]):
+        # keras 3.15.1, backend/tensorflow/numpy.py, `rot90` gives the first of two turns the shape of the second.
+        raise refused(layer, f"two turns of {shapes[0]}, which Keras on TensorFlow tears apart")
     if times % 2:
         shape[axes[0]], shape[axes[1]] = shape[axes[1]], shape[axes[0]]
     return [TorchStep("torch.rot90", {"k": times, "dims": axes}, shape=tuple(shape))]
