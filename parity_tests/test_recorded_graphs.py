@@ -121,7 +121,7 @@ def test_long_loops_around_a_gru_are_a_layer(tmp_path: Path) -> None:
     assert [line.strip() for line in body if line.strip()] == [
         "_, x = self.rnn_gru_cell(x)",
         "dense = self.dense(x)",
-        "return dense,",
+        "return (dense,)",
     ]
 
 
@@ -216,8 +216,7 @@ def test_actor_reads_like_one_written_by_hand(tmp_path: Path) -> None:
     assert body == [
         "x = F.relu(self.l1(x))",
         "x = F.relu(self.l2(x))",
-        "x = torch.tanh(self.mu(x))",
-        "action = 2.0 * x",
+        "action = 2.0 * torch.tanh(self.mu(x))",
         'return {"action": action}',
     ]
     assert "self.mu = nn.Linear(16, 2)" in source
