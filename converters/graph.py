@@ -30,6 +30,10 @@ class Layer:
     inner: Mapping[str, Layer] = field(default_factory=dict)
     """What a wrapper wraps, by attribute: {"forward_layer": ..., "backward_layer": ...}."""
     is_named: bool = True  # False: the configuration does not say its name, `name` is ours
+    object_id: int | None = None
+    """What the configuration calls an object of Keras that it has more than once; the first may be without."""
+    shared: tuple[str, ...] | None = None
+    """Path by which a layer that several models hold is known everywhere (`converters.matching.shared_layers`)."""
 
     @property
     def is_operation(self) -> bool:
@@ -40,6 +44,10 @@ class Layer:
         """Return the layer a weight belongs to and its role there: "layer/kernel" is a kernel of the wrapped layer."""
         name, slash, rest = role.partition("/")
         return self.inner[name].owner(rest) if slash and name in self.inner else (self, role)
+
+    def path_in(self, prefix: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the names of the nested models down to the layer, in the model of that path."""
+        return self.shared or (*prefix, self.name)
 
 
 @dataclass(frozen=True, slots=True)

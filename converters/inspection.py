@@ -10,7 +10,7 @@ from pathlib import Path as FilePath
 from converters.checkpoint import ArrayInfo, Checkpoint, OptimizerState
 from converters.errors import ConversionError
 from converters.graph import Graph, Layer
-from converters.matching.groups import Path
+from converters.matching.model_weights import Path
 from converters.optimizers.rules import RULES
 from converters.plan import plan_conversion
 from converters.planned import Plan
@@ -217,26 +217,35 @@ def _layer_lines(checkpoint: Checkpoint) -> list[LayerLine]:
             for entry in checkpoint.layers
             if entry.arrays
         ]
-    arrays = find_arrays(graph, checkpoint.layers)
-    return list(_tree(graph, (), arrays, preview_layers(graph, arrays)))
+    graph, arrays = find_arrays(graph, checkpoint.layers)
+    return list(_tree(graph, (), (), arrays, preview_layers(graph, arrays)))
 
 
 def _tree(
     graph: Graph,
+    around: Path,
     prefix: Path,
     arrays: Mapping[Path, Mapping[str, ArrayInfo]],
     outlooks: Mapping[Path, Outlook],
 ) -> Iterator[LayerLine]:
-    """Yield a line for every layer and nested model, the latter before what is in it."""
+    """Yield a line for every layer and nested model, the latter before what is in it; shared ones at each place.
+
+    Args:
+        graph: of the model.
+        around: place of the model in the configuration.
+        prefix: path that it is known by.
+        arrays: by path and role.
+        outlooks: by path.
+    """
     for layer in graph.layers:
-        path = (*prefix, layer.name)
+        place, path = (*around, layer.name), layer.path_in(prefix)
         if layer.class_name == "InputLayer":
             continue
         own = arrays.get(path, {})
-        line = _line("/".join(path), layer.class_name, len(prefix), own)
+        line = _line("/".join(place), layer.class_name, len(around), own)
         if layer.graph is not None:
             yield replace(line, dtype="")
-            yield from _tree(layer.graph, path, arrays, outlooks)
+            yield from _tree(layer.graph, place, path, arrays, outlooks)
             continue
         outlook = outlooks[path]
         yield replace(

@@ -7,6 +7,7 @@ of the module is filled once, every shape fits. All problems of a file are repor
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from converters.agents.saved_policies import as_saved_agent
@@ -21,7 +22,8 @@ from converters.loss_names import unstored_options
 from converters.lowering import Lowering, lower_model, with_input_shape
 from converters.lowering.dtypes import as_declared
 from converters.lowering.problems import check_rules, joined, unknown_activations
-from converters.matching.groups import Path, leaves, match_arrays
+from converters.matching.groups import Matched, match_arrays, match_equal_layers
+from converters.matching.model_weights import Path, leaves
 from converters.matching.parts_of_models import only_named_part
 from converters.matching.stored_forms import settle_forms
 from converters.matching.stored_quantization import graph_as_stored, notes_on_rounding
@@ -40,6 +42,11 @@ from converters.stacks import assume_stack
 
 _NO_OPTIMIZER = (
     "the optimizer state is not converted: neither its class nor its learning rate is in the file"
+)
+
+_LIKELY_SHARED = (
+    "equal layers with equal arrays lie in several nested models and become layers of each, as when Keras loads the file; "
+    "whether they were one object of Keras, which all of them train, it does not say: "
 )
 
 
@@ -77,10 +84,9 @@ def _plan_graph(checkpoint: Checkpoint) -> Plan:
         checkpoint, graph, assumed = _assumed(checkpoint)
     check_rules(graph)
     checkpoint = only_named_part(checkpoint, graph)
-    matched = match_arrays(graph, checkpoint.layers)
-    matched = replace(matched, arrays=as_declared(graph, matched.arrays))
-    graph = settle_forms(graph_as_stored(graph, matched.arrays), matched.arrays, checkpoint)
-    graph, optimizer, notes = _plan_optimizer(checkpoint, graph, matched.arrays, sure=not assumed)
+    matched = _settled(match_arrays(graph, checkpoint.layers), checkpoint)
+    matched, optimizer, notes = _plan_optimizer(checkpoint, graph, matched, sure=not assumed)
+    graph = matched.graph
     lowering = Lowering(None if optimizer is None else optimizer.read_iterations())
     architecture = lower_model(with_input_shape(graph, matched.arrays), lowering)
     if lowering.problems:
@@ -121,34 +127,54 @@ def _plan_graph(checkpoint: Checkpoint) -> Plan:
         roles={key: (path, param.source) for key, (path, param) in lowering.params.items()},
         input_layout=_input_layout(graph, architecture),
         assumed=assumed,
+        twins=matched.twins,
     )
 
 
+def _settled(matched: Matched, checkpoint: Checkpoint) -> Matched:
+    """Return the arrays and the graph with what the layers say of the arrays, and the other way round."""
+    arrays = as_declared(matched.graph, matched.arrays)
+    graph = graph_as_stored(matched.graph, arrays)
+    return replace(matched, arrays=arrays, graph=settle_forms(graph, arrays, checkpoint))
+
+
 def _plan_optimizer(
-    checkpoint: Checkpoint,
-    graph: Graph,
-    arrays: Mapping[Path, Mapping[str, ArrayInfo]],
-    *,
-    sure: bool,
-) -> tuple[Graph, OptimizerPlan | None, list[str]]:
+    checkpoint: Checkpoint, graph: Graph, matched: Matched, *, sure: bool
+) -> tuple[Matched, OptimizerPlan | None, list[str]]:
     """Return what becomes of the optimizer, and notes; for networks that were assumed, only what is beyond doubt.
 
     A state that fits nothing stays behind: the weights have been matched by then, and convert without it. The graph comes
-    back with the layers as trainable as the optimizer's slots show them to be.
+    back with the layers as trainable, and as one, as the optimizer's slots show them to be.
     """
+    equal = match_equal_layers(graph, checkpoint.layers, matched)
+    notes = [] if equal is None else [_LIKELY_SHARED + _names_of_one(matched, equal)]
     try:
-        optimizer, notes = plan_optimizer_state(checkpoint, graph, arrays)
+        optimizer, further = plan_optimizer_state(checkpoint, matched.graph, matched.arrays)
         if optimizer is not None:
             optimizer.read_iterations()
+            if optimizer.slots or optimizer.partial:
+                notes = []  # of each there are as many as of the layers
     except MismatchError as error:
-        if (found := _plan_thawed(checkpoint, graph, arrays)) is not None:
-            return found
-        return graph, None, [_left_behind(error)]
+        if equal is not None:
+            equal = _settled(equal, checkpoint)
+            with suppress(ConversionError):
+                return (
+                    equal,
+                    *plan_optimizer_state(checkpoint, equal.graph, equal.arrays),
+                )
+        if (found := _plan_thawed(checkpoint, matched.graph, matched.arrays)) is not None:
+            return replace(matched, graph=found[0]), *found[1:]
+        return matched, None, [*notes, _left_behind(error)]
     except ConversionError as error:
-        return graph, None, [_left_behind(error)]
+        return matched, None, [*notes, _left_behind(error)]
     if sure or optimizer is None or optimizer.learning_rate is not None:
-        return graph, optimizer, notes
-    return graph, None, [_NO_OPTIMIZER]
+        return matched, optimizer, [*notes, *further]
+    return matched, None, [_NO_OPTIMIZER]
+
+
+def _names_of_one(matched: Matched, equal: Matched) -> str:
+    """Return the names of the layers that are not by themselves in `equal`."""
+    return ", ".join("/".join(path) for path in matched.arrays if path not in equal.arrays)
 
 
 def _left_behind(error: ConversionError) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from converters.agents.parts import AgentParts
 from converters.architecture import Architecture
-from converters.matching.groups import Path
+from converters.matching.model_weights import Path
 from converters.moves import Move
 from converters.optimizers.plan import OptimizerPlan
 
@@ -29,6 +29,7 @@ class Plan:
         input_layout: "nhwc" or "nchw": how images come in; None: no input is an image.
         agent: for checkpoints of whole agents, what belongs to them beside their networks.
         assumed: what the file does not say and a user has to check.
+        twins: stored name to that of the same array, which the file has twice.
     """
 
     architecture: Architecture
@@ -43,6 +44,7 @@ class Plan:
     input_layout: str | None = None
     agent: AgentParts | None = None  # of a whole agent: `architecture` may be empty then
     assumed: tuple[str, ...] = ()
+    twins: Mapping[str, str] = field(default_factory=dict)
 
     def moves_of(self, path: Path) -> list[tuple[str, Move]]:
         """Return the moves of one layer with the role of each array."""

@@ -13,7 +13,8 @@ from converters.checkpoint import ArrayInfo, LayerArrays
 from converters.errors import ConversionError
 from converters.graph import Graph, Layer
 from converters.lowering import Lowering, lower_model, with_input_shape
-from converters.matching.groups import Path, leaves, match_arrays
+from converters.matching.groups import match_arrays
+from converters.matching.model_weights import Path, leaves
 from converters.registry import Shape, find_layer_rule
 
 WAITS = "a layer before it does not convert"
@@ -82,10 +83,17 @@ def _is_called(graph: Graph, path: Path) -> bool:
 
 def find_arrays(
     graph: Graph, entries: Sequence[LayerArrays]
-) -> Mapping[Path, Mapping[str, ArrayInfo]]:
-    """Return the arrays of every layer, as the plan matches them; else by the names that the file gives its groups."""
+) -> tuple[Graph, Mapping[Path, Mapping[str, ArrayInfo]]]:
+    """Return the arrays of every layer, as the plan matches them; else by the names that the file gives its groups.
+
+    The graph comes back with layers that several models share as one each.
+    """
     try:
-        return match_arrays(graph, entries).arrays
+        matched = match_arrays(graph, entries)
     except ConversionError:
         by_name = {entry.name or entry.path: entry.arrays for entry in entries}
-        return {path: by_name[layer.name] for path, layer in leaves(graph) if layer.name in by_name}
+        found = {
+            path: by_name[layer.name] for path, layer in leaves(graph) if layer.name in by_name
+        }
+        return graph, found
+    return matched.graph, matched.arrays

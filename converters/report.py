@@ -9,7 +9,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 from converters.checkpoint import Checkpoint
-from converters.matching.groups import leaves
+from converters.matching.model_weights import leaves
 from converters.moves import Move
 from converters.planned import Plan
 

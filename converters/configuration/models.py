@@ -213,7 +213,14 @@ def _parse_layer(entry: Mapping[str, object], dialect: Dialect) -> Layer:
         graph = _parse_model(entry, dialect)
         name = entry.get("name") or (raw.get("name") if isinstance(raw, Mapping) else None)
         named = name is not None
-        return Layer(str(name or graph.name), class_name, {}, graph=graph, is_named=named)
+        return Layer(
+            str(name or graph.name),
+            class_name,
+            {},
+            graph=graph,
+            is_named=named,
+            object_id=_object_id(entry),
+        )
     class_name, config = settle_merge(class_name, cast("Mapping[str, object]", raw))
     class_name, config = _unfold_cell(class_name, config, dialect)
     class_name, config = as_plain_layer(class_name, config)
@@ -236,7 +243,13 @@ def _parse_layer(entry: Mapping[str, object], dialect: Dialect) -> Layer:
         settle_settings(CELLS.get(class_name, class_name), config, dialect),
         trainable=asked_inside or bool(config.get("trainable", True)),
         inner=inner,
+        object_id=_object_id(entry),
     )
+
+
+def _object_id(entry: Mapping[str, object]) -> int | None:
+    number = entry.get("shared_object_id")
+    return number if isinstance(number, int) else None
 
 
 def _unfold_cell(

@@ -18,7 +18,8 @@ from converters.into.names import NameTable, format_names
 from converters.into.order import trainable_order
 from converters.into.places import find_places
 from converters.layouts import Layout
-from converters.matching.groups import SEED_STATE, leaves, match_arrays, stored_weights
+from converters.matching.groups import SEED_STATE, match_arrays
+from converters.matching.model_weights import leaves, stored_weights
 from converters.moves import Move
 from converters.optimizers.plan import OptimizerPlan, plan_optimizer
 from converters.planned import Plan
@@ -184,7 +185,7 @@ def _trained_arrays(
         by_name = {layer.name: layer.arrays for layer in layers}
         return [
             by_name["/".join(path)][weight.role]
-            for path, layer in leaves(checkpoint.graph)
+            for path, layer in leaves(match_arrays(checkpoint.graph, checkpoint.layers).graph)
             if layer.trainable
             for weight in stored_weights(layer)
             if weight.trainable

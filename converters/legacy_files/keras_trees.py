@@ -16,7 +16,9 @@ from converters.legacy_files.keras_texts import archive_members, h5_attributes
 from converters.legacy_files.record import OPTIMIZER_GROUPS, LegacyRecord
 from converters.legacy_files.restore import Restored
 from converters.limits import Limits
-from converters.matching.groups import Path, leaves, match_arrays, snake_case, stored_weights
+from converters.matching.containers import CELL_LISTS, snake_case
+from converters.matching.groups import match_arrays
+from converters.matching.model_weights import Path, leaves, stored_weights
 from converters.matching.stored_quantization import graph_as_stored
 from converters.names import taken_names, unique
 from converters.readers.files.keras_settings import parse_architecture
@@ -109,8 +111,8 @@ def read_layout(record: LegacyRecord, restored: Restored) -> tuple[Graph, Arrays
     entries = (
         read_container(index).layers if in_container else read_layers(index, "the legacy file")
     )
-    arrays = match_arrays(graph, entries).arrays
-    return graph_as_stored(graph, arrays), arrays
+    matched = match_arrays(graph, entries)
+    return graph_as_stored(matched.graph, matched.arrays), matched.arrays
 
 
 def _as_stored(record: LegacyRecord, restored: Restored, members: Mapping[str, str]) -> KerasTree:
@@ -170,7 +172,8 @@ def _legacy_file(
     if texts:
         tree.attributes[""] = dict(texts)
     for layer in sorted(_layers(graph), key=lambda layer: layer.name):
-        parts = leaves(layer.graph, (layer.name,)) if layer.graph else [((layer.name,), layer)]
+        own = layer.path_in(())
+        parts = leaves(layer.graph, own) if layer.graph else [(own, layer)]
         weights = [
             (path, weight, part.trainable and layer.trainable and weight.trainable)
             for path, part in parts
@@ -209,23 +212,59 @@ def layers_tree(graph: Graph, arrays: Arrays) -> Tree:
     """Return a container of the layers' arrays alone."""
     tree = Tree()
     tree.add_variables("", graph.name, [])
-    _add_layers(tree, "", graph, (), arrays)
+    _add_layers(tree, "", graph, (), arrays, set())
     return tree
 
 
-def _add_layers(tree: Tree, prefix: str, graph: Graph, path: Path, arrays: Arrays) -> None:
-    counts: dict[str, int] = {}
+def _add_layers(
+    tree: Tree, prefix: str, graph: Graph, path: Path, arrays: Arrays, seen: set[Path]
+) -> None:
+    groups = _container_groups(graph)
     for layer in _layers(graph):
-        name = snake_case(layer.class_name)
-        counts[name] = counts.get(name, -1) + 1
-        group = f"{prefix}layers/{name}{f'_{counts[name]}' if counts[name] else ''}/"
+        if layer.name not in groups:
+            continue
+        group = f"{prefix}{groups[layer.name]}/"
+        own = layer.path_in(path)
+        if own in seen:
+            continue  # Keras stores an object once
+        seen.add(own)
         tree.add_variables(group, layer.name, [])
         if layer.graph is not None:
-            _add_layers(tree, group, layer.graph, (*path, layer.name), arrays)
+            _add_layers(tree, group, layer.graph, own, arrays, seen)
             continue
-        found = arrays.get((*path, layer.name), {})
+        found = arrays.get(own, {})
         for place, info in places(layer, found).items():
             tree.arrays[f"{group}{place}"] = info
+
+
+def _container_groups(graph: Graph) -> dict[str, str]:
+    """Return the group of every layer of a model by its name: "layers/dense_1"; operations are no layers."""
+    kinds = {
+        layer.name: "rnn" if "cell" in layer.config else snake_case(layer.class_name)
+        for layer in _layers(graph)
+        if not layer.class_name.startswith("ops.")
+    }
+    return _numbered("layers", kinds)
+
+
+def _numbered(container: str, kinds: Mapping[str, str]) -> dict[str, str]:
+    """Return the group of each part of a list, by class and a counter."""
+    counts: dict[str, int] = {}
+    groups = {}
+    for name, kind in kinds.items():
+        counts[kind] = counts.get(kind, -1) + 1
+        groups[name] = f"{container}/{kind}{f'_{counts[kind]}' if counts[kind] else ''}"
+    return groups
+
+
+def _inner_groups(layer: Layer) -> Mapping[str, str]:
+    """Return the group of everything that a layer holds, inside its own, by attribute."""
+    if layer.graph is not None:
+        return _container_groups(layer.graph)
+    if layer.class_name not in CELL_LISTS:
+        return {name: name for name in layer.inner}
+    kinds = {name: f"{snake_case(cell.class_name)}_cell" for name, cell in layer.inner.items()}
+    return _numbered(CELL_LISTS[layer.class_name], kinds)
 
 
 def places(layer: Layer, arrays: Mapping[str, ArrayInfo]) -> dict[str, ArrayInfo]:
@@ -257,7 +296,9 @@ def _place(layer: Layer, weight: Weight) -> tuple[str, str | None]:
     attribute, slash, role = weight.role.partition("/")
     if slash and attribute in layer.inner:
         inside, place = _place(layer.inner[attribute], replace(weight, role=role))
-        return f"{attribute}/{inside}", place
+        if layer.class_name in CELL_LISTS:
+            inside = inside.removeprefix("cell/")  # they are cells, not layers around one
+        return f"{_inner_groups(layer)[attribute]}/{inside}", place
     if slash:
         msg = (
             f"layer '{layer.name}' ({layer.class_name}): where Keras 3 stores '{weight.role}' in this format "

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from converters.checkpoint import ArrayInfo, Checkpoint, StoredFile
 from converters.errors import UnreadableFileError
 from converters.limits import MAX_ARRAY_BYTES
+from converters.matching.containers import KEPT_TWICE
 from converters.matching.cudnn import is_unfolded
-from converters.matching.groups import KEPT_TWICE
 from converters.matching.keras1_gates import JOINT
 from converters.matching.lora import has_lora
 from converters.optimizers.stored_names import dialect_of
@@ -169,7 +169,7 @@ def make_record(
     }
     if optimizer is not None:
         placed |= set(optimizer.paths)
-    twins = {
+    twins = dict(plan.twins) | {
         path: twin
         for path, reason in plan.ignored
         if reason == KEPT_TWICE and (twin := f"{path.rpartition('vars/')[0]}layer/vars/0") in placed

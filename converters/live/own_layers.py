@@ -23,7 +23,7 @@ from converters.errors import MismatchError, UnsupportedError
 from converters.graph import Graph, Layer
 from converters.into.user_module import FILE_MARK, find_named
 from converters.layers.activations import activation_names
-from converters.matching.groups import leaves
+from converters.matching.model_weights import leaves
 from converters.registry import (
     OWN_LAYERS,
     LayerRule,

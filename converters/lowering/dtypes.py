@@ -12,7 +12,7 @@ from converters.errors import UnsupportedError
 from converters.graph import Call, Graph, Layer
 from converters.lowering.masking import Value
 from converters.lowering.state import Lowering
-from converters.matching.groups import Path, leaves
+from converters.matching.model_weights import Path, leaves
 from converters.registry import LAYERS, LayerRule
 
 Arrays = Mapping[Path, Mapping[str, ArrayInfo]]

@@ -50,7 +50,7 @@ from converters.lowering.masking import (
 from converters.lowering.state import Lowering
 from converters.lowering.steps import add_step, block_name, cast_arguments
 from converters.lowering.training_notes import fixed_mode, layer_notes, mode_notes
-from converters.matching.groups import Path
+from converters.matching.model_weights import Path
 from converters.names import class_identifier, identifier, taken_names, unique
 from converters.passes.blocks import depth_first, name_blocks
 from converters.passes.channels import settle_channels
@@ -204,7 +204,7 @@ def _lower_calls(
                 by_place = graph.generation == 3
                 call, given = split_masks(call, layer.class_name, by_place=by_place)
                 arguments = [_carried(values[ref], lowering) for ref in call.inputs]
-            path = (*prefix, layer.name)
+            path = layer.path_in(prefix)
             said = {
                 name: _as_mask(values[ref], layer, path, lowering) for name, ref in given.items()
             }
@@ -286,9 +286,9 @@ def _lower_nested(
         for entry, argument in zip(graph.inputs, arguments, strict=True)
     }
     around = lowering.blocks
-    if len(around) < MAX_NESTED_BLOCKS:
+    if len(path) <= MAX_NESTED_BLOCKS:
         name = block_name(path, lowering).rpartition(".")[2]
-        lowering.blocks = (*around, (name, lowering.calls[path]))
+        lowering.blocks = (*around[: len(path) - 1], (name, lowering.calls[path]))
     lowering.calls[path] += 1
     _lower_calls(graph, path, inner, lowering)
     lowering.blocks = around

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from converters.errors import ConversionError, OwnCodeError, UnsupportedError, own_code_hint
 from converters.graph import Graph, Layer
-from converters.matching.groups import leaves
+from converters.matching.model_weights import leaves
 from converters.names import class_identifier
 from converters.refusals import REFUSED
 from converters.registry import find_layer_rule

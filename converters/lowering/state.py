@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from converters.architecture import Step
 from converters.errors import ConversionError
-from converters.matching.groups import Path
+from converters.matching.model_weights import Path
 from converters.names import Taken, taken_names
 from converters.registry import Param, Shape
 from converters.targets import piece_names

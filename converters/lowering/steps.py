@@ -12,7 +12,7 @@ from converters.lowering.dtypes import module_dtype, needs_floats, variable_dtyp
 from converters.lowering.masking import Value
 from converters.lowering.state import Lowering
 from converters.lowering.training_notes import acts_in_training
-from converters.matching.groups import Path, stored_weights
+from converters.matching.model_weights import Path, stored_weights
 from converters.names import identifier, unique
 from converters.registry import Shape, TorchStep
 from converters.targets import TARGETS
@@ -48,7 +48,7 @@ def add_step(
             state=tuple(param.name for param in step.params),
             frozen=any(not _trains(layer, param.source) for param in step.params),
             further_outputs=tuple(names[1:]),
-            blocks=lowering.blocks,
+            blocks=lowering.blocks[: len(path) - 1],  # fewer where models around it share the layer
             dtype=module_dtype(layer, attribute, lowering),
             mode=mode,
         )

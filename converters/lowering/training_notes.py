@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from converters.errors import UnsupportedError
 from converters.graph import Call, Layer
-from converters.matching.groups import leaves
+from converters.matching.model_weights import leaves
 from converters.registry import find_layer_rule
 
 MODES = ("train", "eval")

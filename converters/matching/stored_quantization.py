@@ -56,9 +56,9 @@ def graph_as_stored(
 ) -> Graph:
     """Return a graph with what the arrays of its layers show; `arrays` are by path and role."""
     layers = tuple(
-        replace(layer, graph=graph_as_stored(layer.graph, arrays, (*prefix, layer.name)))
+        replace(layer, graph=graph_as_stored(layer.graph, arrays, layer.path_in(prefix)))
         if layer.graph is not None
-        else as_stored(layer, arrays.get((*prefix, layer.name), {}))
+        else as_stored(layer, arrays.get(layer.path_in(prefix), {}))
         for layer in graph.layers
     )
     return replace(graph, layers=layers)

@@ -14,9 +14,9 @@ from converters.graph import Graph
 from converters.layouts import Layout
 from converters.lowering import Lowering
 from converters.matching.cudnn import is_unfolded
-from converters.matching.groups import Path, leaves, stored_weights
 from converters.matching.keras1_order import by_name, in_model_order
 from converters.matching.lora import has_lora
+from converters.matching.model_weights import Path, leaves, stored_weights
 from converters.moves import Move
 from converters.optimizers.by_name import plan_named, selected_weights
 from converters.optimizers.constraints import find_constraint

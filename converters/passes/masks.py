@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from converters.architecture import Step
-from converters.matching.groups import Path
+from converters.matching.model_weights import Path
 
 MASK_OPERATIONS = frozenset(
     (

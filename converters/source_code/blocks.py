@@ -120,6 +120,9 @@ class _Arrangement:
         for depth in range(1, len(step.blocks) + 1):
             names = tuple(name for name, _ in step.blocks[:depth])
             block = self.blocks.setdefault(names, _Block())
+            block.dissolved |= not f"{step.attribute or '.'.join(names)}.".startswith(
+                f"{'.'.join(names)}."
+            )
             first_last = block.calls.setdefault(step.blocks[:depth], [place, place - 1])
             block.dissolved |= first_last[1] != place - 1
             first_last[1] = place

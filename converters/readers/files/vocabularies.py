@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from converters.errors import UnreadableFileError
 from converters.graph import Graph, Layer
-from converters.matching.groups import snake_case
+from converters.matching.containers import snake_case
 
 FOLDER = "assets/"
 FILE = re.compile(r"assets/(?:layers/[a-z0-9_]+/)+vocabulary\.txt")

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from converters.configuration.models import parse_model_config
-from converters.matching.groups import leaves
+from converters.matching.model_weights import leaves
 
 L2 = {"class_name": "L1L2", "config": {"l1": 0.0, "l2": 0.5}}
 SHAPE = [None, 4]

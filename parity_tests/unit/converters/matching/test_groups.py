@@ -6,7 +6,8 @@ import pytest
 from converters.checkpoint import ArrayInfo, LayerArrays
 from converters.errors import MismatchError
 from converters.graph import Graph, Layer
-from converters.matching.groups import match_arrays, snake_case
+from converters.matching.containers import snake_case
+from converters.matching.groups import match_arrays
 
 
 def arrays(*roles: str, layer: str = "") -> dict[str, ArrayInfo]:
