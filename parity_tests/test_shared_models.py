@@ -68,9 +68,16 @@ def keras() -> Any:
     return pytest.importorskip("tensorflow").keras
 
 
-@pytest.mark.parametrize("name", ["model.keras", "model.h5", "model.weights.h5"])
 @pytest.mark.parametrize(
-    "build", [in_two_models, inside_and_outside, one_layer], ids=lambda build: build.__name__
+    ("build", "name"),
+    [
+        (in_two_models, "model.keras"),
+        (in_two_models, "model.h5"),
+        (inside_and_outside, "model.weights.h5"),
+        (one_layer, "model.keras"),
+        (one_layer, "model.h5"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value.__name__,
 )
 def test_training_goes_on_in_what_models_share(
     build: Callable[[Any], Any], name: str, keras: Any, tmp_path: Path
@@ -99,9 +106,8 @@ def test_training_goes_on_in_what_models_share(
     network.train()
     outputs = network(torch.from_numpy(x))
     targets = map(torch.from_numpy, wanted)
-    sum(
-        torch.nn.functional.mse_loss(y, t) for y, t in zip(outputs, targets, strict=True)
-    ).backward()
+    losses = [torch.nn.functional.mse_loss(y, t) for y, t in zip(outputs, targets, strict=True)]
+    torch.stack(losses).sum().backward()  # type: ignore[no-untyped-call]
     if not weights_only:  # whose optimizer is not named, and has another learning rate
         optimizer.step()
         network.eval()

@@ -229,3 +229,22 @@ def test_what_does_not_pair_is_never_matched_by_shape(entries: list[LayerArrays]
 )
 def test_container_names_are_those_keras_makes(class_name: str, name: str) -> None:
     assert snake_case(class_name) == name
+
+
+def test_what_keras_stores_twice_is_left_out_inside_of_a_wrapper_too() -> None:
+    norm = Layer("norm", "SpectralNormalization", {}, inner={"layer": dense("hidden")})
+    wrapper = Layer("frames", "TimeDistributed", {}, inner={"layer": norm})
+    entries = [
+        entry("layers/time_distributed/layer", "0", "1"),
+        entry("layers/time_distributed/layer/layer", "0", "1"),
+    ]
+
+    matched = match_arrays(graph(wrapper), entries)
+
+    names = {role: info.name for role, info in matched.arrays["frames",].items()}
+    assert names == {
+        "layer/vector_u": "layers/time_distributed/layer/1",
+        "layer/layer/kernel": "layers/time_distributed/layer/layer/0",
+        "layer/layer/bias": "layers/time_distributed/layer/layer/1",
+    }
+    assert [name for name, _ in matched.ignored] == ["layers/time_distributed/layer/0"]
