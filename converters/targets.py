@@ -98,7 +98,7 @@ _BATCH_NORM = (
 )
 _GATED = ("activation", "recurrent_activation")
 
-_KINDS_OF_HEADS = ("", "Masked", "Scored", "MaskedScored")
+_KINDS_OF_HEADS = ("", "Masked", "Scored", "MaskedScored", "Lowered", "LoweredScored")
 
 
 def _heads(kind: str) -> Target:
@@ -392,6 +392,7 @@ TARGETS: dict[str, Target] = {
     "compat.masked_mean": Target(f"{COMPAT}.masks:masked_mean", ("dim", "keepdim")),
     "compat.joint_softmax": Target(f"{COMPAT}.masks:joint_softmax", ("dim",)),
     "compat.masked_softmax": Target(f"{COMPAT}.masks:masked_softmax", ("dim",)),
+    "compat.lowered_softmax": Target(f"{COMPAT}.masks:lowered_softmax", ("dim",)),
     "compat.average": Target(f"{COMPAT}.merging:average"),
     "compat.masked_merge": Target(f"{COMPAT}.merging:masked_merge", ("kind", "masked")),
     "compat.maximum": Target(f"{COMPAT}.merging:maximum"),

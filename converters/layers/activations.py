@@ -271,7 +271,8 @@ def softmax(layer: Layer, *shapes: Shape) -> list[TorchStep] | Lowered:
     if len(given) > len(shapes[0]) or not all(m in (1, None, n) or n is None for m, n in sizes):
         msg = f"layer '{layer.name}' (Softmax): its mask {given} does not fit its input {shapes[0]}"
         raise UnsupportedError(msg)
-    step = TorchStep("compat.masked_softmax", over, inputs=("input_0", mask), results=("y",))
+    kind = "lowered" if masks.generation == 2 else "masked"
+    step = TorchStep(f"compat.{kind}_softmax", over, inputs=("input_0", mask), results=("y",))
     return Lowered((step,), ("y",), masks=(mask,))
 
 

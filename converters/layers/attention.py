@@ -206,7 +206,7 @@ def _beside(
     if scored:
         positions = [tuple(shape[axis] for axis in attended) for shape in shapes[:2]]
         scores: Shape = (None, cast("int", heads), *positions[0], *positions[1])
-        op = f"compat.{'Masked' if seen else ''}ScoredMultiHeadAttention"
+        op = f"compat.{_masked(layer) if seen else ''}ScoredMultiHeadAttention"
         query, value, key = flat_names if len(names) == 3 else (*flat_names, flat_names[1])
         given = (query, value, key, "mask") if seen else flat_names
         attending = replace(
@@ -313,8 +313,14 @@ def _with_heads_mask(layer: Layer, step: TorchStep, names: tuple[str, ...], rank
     if not steps:
         return Lowered((step,), step.results, masks=(behind,))
     query, value, key = names if len(names) == 3 else (*names, names[1])
-    masked = replace(step, op="compat.MaskedMultiHeadAttention", inputs=(query, value, key, "mask"))
+    op = f"compat.{_masked(layer)}MultiHeadAttention"
+    masked = replace(step, op=op, inputs=(query, value, key, "mask"))
     return Lowered((*steps, masked), step.results, masks=(behind,))
+
+
+def _masked(layer: Layer) -> str:
+    """Return what the class is called that masks as the layer's Keras does."""
+    return "Lowered" if masks_of(layer).generation == 2 else "Masked"
 
 
 def _heads(

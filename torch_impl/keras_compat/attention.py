@@ -187,6 +187,44 @@ class MaskedScoredMultiHeadAttention(MultiHeadAttention):
         return self.join(dropped @ v, query), weights
 
 
+class LoweredMultiHeadAttention(MultiHeadAttention):
+    """`MultiHeadAttention` of Keras 2, whose masks lower the scores of values by 1e9: a query that sees none sees all.
+
+    Source: keras 2.15.0, layers/activation/softmax.py, which layers/attention/multi_head_attention.py calls.
+    """
+
+    def forward(  # type: ignore[override]
+        self, query: Tensor, value: Tensor, key: Tensor, mask: Tensor
+    ) -> Tensor:
+        """Return what `MaskedMultiHeadAttention` does."""
+        return self.attend(query, value, key, mask)[0]
+
+    def attend(
+        self, query: Tensor, value: Tensor, key: Tensor, mask: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return the result and the weights, as `MaskedScoredMultiHeadAttention` does."""
+        q, k, v = self.project(query, value, key)
+        scores = q @ k.transpose(-2, -1) * self.key_size**-0.5
+        seen = mask.to(torch.bool)
+        seen = seen.unsqueeze(-3) if seen.dim() == 3 else seen
+        if self.causal:
+            seen = seen & torch.ones_like(scores[:1, :1], dtype=torch.bool).tril()
+        lowered = scores - min(1e9, torch.finfo(scores.dtype).max / 2)
+        weights = torch.where(seen, scores, lowered).softmax(-1)
+        dropped = nn.functional.dropout(weights, self.dropout, self.training)
+        return self.join(dropped @ v, query), weights
+
+
+class LoweredScoredMultiHeadAttention(LoweredMultiHeadAttention):
+    """`LoweredMultiHeadAttention` that gives its weights as well."""
+
+    def forward(  # type: ignore[override]
+        self, query: Tensor, value: Tensor, key: Tensor, mask: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return what `MaskedScoredMultiHeadAttention` does."""
+        return self.attend(query, value, key, mask)
+
+
 def attention_window(query: Tensor, value: Tensor, *, window: int) -> Tensor:
     """Return (positions of the query, positions of the value): true where they are less than `window` apart."""
     own = torch.arange(query.shape[1], device=query.device).unsqueeze(1)

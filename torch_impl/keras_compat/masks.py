@@ -48,3 +48,16 @@ def masked_softmax(
         kept.softmax(dim) if isinstance(dim, int) else joint_softmax(kept, dim=dim)
     )
     return torch.where(keep, of_kept, 0.0)
+
+
+def lowered_softmax(
+    x: Tensor, mask: Tensor, *, dim: int | tuple[int, ...] = -1
+) -> Tensor:
+    """Return the softmax as Keras 2 masks it: 1e9 is taken from elements that the mask leaves out, all of them or not.
+
+    Source: keras 2.15.0, layers/activation/softmax.py.
+    """
+    lowered = x - (1 - mask.to(x.dtype)) * min(1e9, torch.finfo(x.dtype).max / 2)
+    if isinstance(dim, int):
+        return lowered.softmax(dim)
+    return joint_softmax(lowered, dim=dim)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from torch_impl.keras_compat.attention import (
     Attention,
+    LoweredMultiHeadAttention,
+    LoweredScoredMultiHeadAttention,
     MaskedAttention,
     MaskedMultiHeadAttention,
     MultiHeadAttention,
@@ -17,6 +20,7 @@ from torch_impl.keras_compat.attention import (
 from torch_impl.keras_compat.masks import (
     joint_softmax,
     keep_all,
+    lowered_softmax,
     mask_steps,
     masked_mean,
     masked_softmax,
@@ -230,6 +234,49 @@ def test_softmax_over_several_axes_is_one_over_all_their_elements() -> None:
     wanted = torch.zeros_like(x)
     wanted[:, keep] = x[:, keep].softmax(1)
     torch.testing.assert_close(masked, wanted)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16])
+def test_softmax_of_keras_2_takes_what_a_number_can_hold_from_masked_elements(
+    dtype: torch.dtype,
+) -> None:
+    x = torch.linspace(-2, 3, 12, dtype=dtype).reshape(2, 3, 2)
+    keep = torch.tensor([[True, True], [True, False], [False, False]])
+    size = 32752.0 if dtype == torch.float16 else 1e9
+
+    along_one, along_two = (lowered_softmax(x, keep, dim=dim) for dim in (-1, (1, 2)))
+
+    left_out = (size * ~keep.numpy()).astype(x.numpy().dtype)
+    lowered = (x.numpy() - left_out).astype(np.float64)
+    for found, axes in ((along_one, -1), (along_two, (1, 2))):
+        powers = np.exp(lowered - lowered.max(axes, keepdims=True))
+        wanted = torch.from_numpy(powers / powers.sum(axes, keepdims=True)).to(dtype)
+        torch.testing.assert_close(found, wanted)
+    assert torch.equal(lowered_softmax(x, keep.to(dtype)), along_one)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_query_of_keras_2_that_sees_no_value_sees_all_of_them(causal: bool) -> None:
+    sizes = {"heads": 2, "key_heads": 2, "key_size": 3, "value_size": 3, "output_shape": (SIZE,)}
+    kinds = (MultiHeadAttention, LoweredMultiHeadAttention, LoweredScoredMultiHeadAttention)
+    plain, lowered, scored = (
+        kind((SIZE,) * 3, causal=causal and kind is not MultiHeadAttention, **sizes).double()  # type: ignore[arg-type]
+        for kind in kinds
+    )
+    for module in (lowered, scored):
+        module.load_state_dict(plain.state_dict())
+    x = torch.randn(2, 5, SIZE, dtype=torch.float64)
+    seen = torch.ones(2, 5, 5, dtype=torch.bool)
+    seen[:, 0] = False
+    seen[1, 3, 1] = False
+
+    y, weights = scored(x, x, x, seen)
+
+    torch.testing.assert_close(lowered(x, x, x, seen), y)
+    # All scores of the first query are lowered alike; float64 keeps seven digits of what they were.
+    torch.testing.assert_close(y[:, 0], plain(x, x)[:, 0], rtol=0, atol=1e-6)
+    assert weights[1, :, 3, 1].max() == 0
+    assert weights[0, :, 2, 3:].max() == 0 if causal else weights[0, :, 2, 3:].min() > 0
 
 
 def test_masked_outputs_become_0() -> None:
