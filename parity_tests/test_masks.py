@@ -121,11 +121,27 @@ def joined(keras: Any) -> Any:
     return keras.Model(x, stack(y))
 
 
+def attention_first(keras: Any) -> Any:
+    """The layer beside attention sees no mask if the sum takes attention first, which Keras then runs first."""
+    layers = keras.layers
+    x, y = words(keras)
+    attended = layers.MultiHeadAttention(2, 3, name="attention")(y, y)
+    other = layers.GRU(attended.shape[-1], return_sequences=True, name="gru")(y)
+    return keras.Model(x, layers.Add(name="sum")([attended, other]))
+
+
+def attention_second(keras: Any) -> Any:
+    """The same with the sum the other way round."""
+    model = attention_first(keras)
+    sides = [model.get_layer(name).output for name in ("gru", "attention")]
+    return keras.Model(model.input, keras.layers.Add(name="other_sum")(sides))
+
+
 NETWORKS: dict[str, Callable[[Any], Any]] = {
     build.__name__: build
     for build in (
         *(transformer_block, taken_away, through_dropout, beside, sequence_to_sequence),
-        *(nested, lost, given, joined),
+        *(nested, lost, given, joined, attention_first, attention_second),
     )
 }
 

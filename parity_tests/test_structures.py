@@ -195,6 +195,29 @@ def test_nested_model_is_called_with_one_last_axis_of_1_more_or_less(
     np.testing.assert_array_equal(emitted, found)
 
 
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+@pytest.mark.parametrize("nested", [False, True], ids=["layer", "model"])
+def test_shared_statistics_move_in_the_order_in_which_keras_runs_the_calls(
+    keras: Any, tmp_path: Path, order: tuple[int, int], nested: bool
+) -> None:
+    sides = [keras.Input((3,), name=name) for name in "ab"]
+    shared = keras.layers.BatchNormalization(momentum=0.5, name="norm")
+    if nested:
+        shared = keras.Sequential([keras.Input((3,)), shared], name="encoder")
+    encoded = [shared(side) for side in sides]
+    model = keras.Model(sides, keras.layers.Concatenate()([encoded[side] for side in order]))
+    inputs = [np.float32(level) + np.eye(3, dtype=np.float32) for level in (0, 10)]
+    both_sides(model, tmp_path, *inputs)
+    converted = torchward.load(tmp_path / "model.pth").train()
+
+    model(inputs, training=True)
+    converted(*map(torch.from_numpy, inputs))
+
+    [moved] = [values for name, values in converted.named_buffers() if name.endswith("mean")]
+    mean = next(weight for weight in model.non_trainable_variables if "mean" in weight.path)
+    np.testing.assert_allclose(moved, mean, rtol=1e-6)
+
+
 def both_sides(
     model: Any, folder: Path, *inputs: np.ndarray
 ) -> tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray]]:

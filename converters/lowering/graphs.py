@@ -42,7 +42,6 @@ from converters.lowering.masking import (
     masks_of,
     named_masks,
     output_masks,
-    rivals,
     split_masks,
     with_given_masks,
     with_masks,
@@ -183,8 +182,7 @@ def _lower_calls(
     graph: Graph, prefix: Path, values: dict[TensorRef, Value], lowering: Lowering
 ) -> None:
     around = lowering.mode
-    order = execution_order(graph)
-    for call in order.calls:
+    for call in execution_order(graph):
         layer = graph.layer(call.layer)
         missing = [ref for ref in call.inputs if ref not in values]
         if missing:
@@ -199,7 +197,6 @@ def _lower_calls(
             lowering.notes += layer_notes(layer, call, known=lowering.notes)
             lowering.notes += mode_notes(layer, call, generation=graph.generation)
             lowering.mode = fixed_mode(layer, call, generation=graph.generation, around=around)
-            lowering.notes += rivals(order, layer, call, arguments)
             if not layer.is_operation:
                 by_place = graph.generation == 3
                 call, given = split_masks(call, layer.class_name, by_place=by_place)

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 
 from converters.errors import UnsupportedError
 from converters.graph import Call, Graph, Layer, Operand, TensorRef
-from converters.lowering.execution_order import TAKES_MASKS, Order, users_beside
 from converters.registry import LayerRule, Lowered, Masks, Shape
 
 ARGUMENTS = ("mask", "query_mask", "value_mask", "key_mask", "attention_mask")
@@ -205,22 +204,6 @@ def masked_outputs(graph: Graph, values: Mapping[TensorRef, Value]) -> list[str]
         for ref in graph.outputs
         if ref in values and values[ref].mask is not None
     ]
-
-
-def rivals(order: Order, layer: Layer, call: Call, arguments: Sequence[Value]) -> list[str]:
-    """Return a note if a call takes the mask from a tensor that another uses, and Keras 3 runs the two in no fixed order."""
-    if layer.class_name != TAKES_MASKS or not order.depths:
-        return []
-    pairs = zip(call.inputs, arguments, strict=True)
-    masked = [ref for ref, argument in pairs if argument.mask is not None]
-    others = users_beside(order, call, masked, limit=3)
-    if not others:
-        return []
-    note = (
-        f"'{call.layer}' takes the mask from its inputs, which {', '.join(others)} use, too; Keras 3 runs them in "
-        "no fixed order, the module in that of the file"
-    )
-    return [note]
 
 
 PASSING = frozenset(("QuantizedDense", "Float8Dense"))

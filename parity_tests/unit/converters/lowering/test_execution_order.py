@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from converters.graph import Call, Graph, Layer, TensorRef
-from converters.lowering.execution_order import depths, execution_order, users_beside
+from converters.lowering.execution_order import depths, execution_order
 
 
 def graph(*calls: tuple[str, tuple[str, ...]], generation: int = 3) -> Graph:
@@ -44,29 +44,60 @@ def test_depth_is_the_longest_way_to_an_output() -> None:
 def test_what_takes_masks_runs_at_its_depth_in_keras_3(generation: int, first: str) -> None:
     order = execution_order(graph(*LATE, generation=generation))
 
-    assert order.calls[0].layer == first
+    assert order[0].layer == first
 
 
 def test_order_stays_where_nothing_takes_masks() -> None:
     calls = [(name.lower(), tuple(ref.lower() for ref in refs)) for name, refs in LATE]
 
-    assert [call.layer for call in execution_order(graph(*calls)).calls] == [
-        name for name, _ in calls
+    assert [call.layer for call in execution_order(graph(*calls))] == [name for name, _ in calls]
+
+
+def shared(class_name: str, generation: int, **config: object) -> Graph:
+    """Return a graph in which one layer is called with `x` and with `y`, and the sum takes the second result first."""
+    layers = (Layer("shared", class_name, config), Layer("sum", "Add", {}))
+    calls = tuple(Call("shared", at, (TensorRef(name),), {}) for at, name in enumerate("xy"))
+    total = Call("sum", 0, (TensorRef("shared", 1), TensorRef("shared", 0)), {})
+    outputs = (TensorRef("sum"),)
+    return Graph("g", "Functional", generation, layers, (*calls, total), (), outputs)
+
+
+@pytest.mark.parametrize(
+    ("class_name", "generation", "config", "first"),
+    [
+        ("BatchNormalization", 3, {}, 1),
+        ("BatchNormalization", 2, {}, 1),
+        ("BatchNormalization", 1, {}, 0),
+        ("LSTM", 3, {"stateful": True}, 1),
+        ("LSTM", 3, {"stateful": False}, 0),
+        ("Dense", 3, {}, 0),
+    ],
+)
+def test_calls_of_a_layer_that_moves_run_as_those_use_them_that_follow(
+    class_name: str, generation: int, config: dict[str, object], first: int
+) -> None:
+    order = execution_order(shared(class_name, generation, **config))
+
+    assert [(call.layer, call.call) for call in order] == [
+        ("shared", first),
+        ("shared", 1 - first),
+        ("sum", 0),
     ]
 
 
-def test_calls_at_the_same_depth_run_in_no_fixed_order() -> None:
-    several = graph(("MHA", ("x",)), ("other", ("x",)), ("deep", ("y",)), ("more", ("deep",)))
-    several = replace(several, outputs=tuple(TensorRef(name) for name in ("MHA", "other", "more")))
+def test_statistics_inside_of_a_model_or_a_wrapper_move_with_it() -> None:
+    norm = Layer("norm", "BatchNormalization", {})
+    inside = Graph("inside", "Sequential", 3, (norm,), (), (), ())
+    for around in (
+        Layer("shared", "Sequential", {}, graph=inside),
+        Layer("shared", "TimeDistributed", {}, inner={"layer": norm}),
+    ):
+        outer = replace(shared("Dense", 3), layers=(around, Layer("sum", "Add", {})))
 
-    order = execution_order(several)
-
-    assert users_beside(order, several.calls[0], [TensorRef("x")], limit=3) == ["other"]
+        assert execution_order(outer)[0].call == 1
 
 
-def test_the_first_of_all_that_use_a_tensor_are_named_in_the_order_of_the_file() -> None:
-    several = graph(*((name, ("y", "x")) for name in "ABCDE"))
-    several = replace(several, outputs=tuple(TensorRef(name) for name in "ABCDE"))
-    order, refs = execution_order(several), [TensorRef("x"), TensorRef("y")]
+def test_calls_that_no_output_needs_are_kept() -> None:
+    found = graph(("MHA", ("x",)), ("unused", ("MHA",)), ("last", ("MHA",)))
 
-    assert users_beside(order, several.calls[2], refs, limit=3) == ["A", "B", "D"]
+    assert {call.layer for call in execution_order(found)} == {"MHA", "unused", "last"}

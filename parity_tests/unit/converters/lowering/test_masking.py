@@ -131,21 +131,6 @@ def test_attention_takes_the_mask_from_its_inputs_in_keras_3_only(
     assert operations(*calls, generation=generation)[-1] == pooling
 
 
-def test_layers_that_may_or_may_not_see_a_mask_are_noted() -> None:
-    attention = Layer("attention", "MultiHeadAttention", {"num_heads": 2, "key_dim": 3})
-    calls = (
-        (WORDS, ("x",)),
-        (attention, ("words", "words")),
-        (Layer("other", "Dense", {"units": 4}), ("words",)),
-        (Layer("sum", "Add", {}), ("attention", "other")),
-        (POOL, ("sum",)),
-    )
-
-    [note] = notes(*calls)
-
-    assert note.startswith("'attention' takes the mask from its inputs, which other use, too")
-
-
 def test_initial_states_switch_the_mask_off_in_keras_3() -> None:
     rnn = Layer("rnn", "SimpleRNN", {"units": 4})
     start = Layer("start", "GlobalMaxPooling1D", {})
