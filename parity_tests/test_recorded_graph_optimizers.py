@@ -71,7 +71,7 @@ def test_every_network_keeps_the_optimizer_it_had(tmp_path: Path) -> None:
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     found = {
         group["kind"] + ("*" if group.get("momentum") else ""): {
-            names[id(parameter)].split(".")[0].rpartition("_dense")[0]
+            names[id(parameter)].split(".")[0].partition("_dense")[0]
             for parameter in group["params"]
         }
         for group in optimizer.param_groups
