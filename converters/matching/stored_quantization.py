@@ -115,9 +115,9 @@ def _quantization(arrays: Arrays) -> tuple[str, dict[str, object]] | None:
         kernel = infos[kinds.index("i1")]
         if len(kernel.shape) != 2:
             return "Quantized", {"quantization": "int8", "block_size": None, **DEFAULT_ROUNDING}
-        zeros = [info for info, kind in zip(infos, kinds, strict=True) if kind == "i1"][1:]
+        zeros = [info.shape for info, kind in zip(infos, kinds, strict=True) if kind == "i1"][1:]
         # As many rows as make this number of groups; which of the sizes that do it was given makes no difference.
-        block = -(-kernel.shape[0] // max(1, zeros[0].shape[0])) if zeros else None
+        block = -(-kernel.shape[0] // max([1, *zeros[0][:1]])) if zeros else None
         return "Quantized", {"quantization": "int4", "block_size": block}
     if any(info.shape == () for info in infos):
         history = [info for name, info in arrays.items() if "amax_history" in name] or infos[-1:]
@@ -137,5 +137,5 @@ def _calibrated(infos: Sequence[ArrayInfo]) -> tuple[str, dict[str, object]] | N
     return "Calibrated", {
         "quantization": "awq" if len(vectors) > 1 else "gptq",
         "bits": _PACKED_BITS if packed else 8,
-        "block_size": None if groups == 1 else -(-kernel[1] // groups),
+        "block_size": None if groups < 2 else -(-kernel[1] // groups),
     }

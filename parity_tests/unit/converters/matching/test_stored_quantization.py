@@ -37,9 +37,13 @@ def _unread() -> np.ndarray:
 
 
 def infos(kind: str, place: str) -> dict[str, ArrayInfo]:
+    return as_infos(QUERY[kind], place)
+
+
+def as_infos(arrays: list[tuple[str, tuple[int, ...]]], place: str) -> dict[str, ArrayInfo]:
     return {
         f"{place}/{index}": ArrayInfo(place, shape, np.dtype(dtype), _unread)
-        for index, (dtype, shape) in enumerate(QUERY[kind])
+        for index, (dtype, shape) in enumerate(arrays)
     }
 
 
@@ -68,6 +72,24 @@ def test_arrays_say_how_a_layer_inside_attention_is_quantized(
 
 def test_attention_with_whole_kernels_stays_as_configured() -> None:
     assert as_stored(ATTENTION, infos("float32", "query_dense")).inner == {}
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        [("int8", (6, 3)), ("int8", ())],
+        [("int8", (6, 3)), ("int8", (0, 6))],
+        [("int8", ())],
+        [("uint8", (3, 6)), ("float32", (6, 0))],
+        [("uint8", ()), ("float32", (6, 2))],
+        [("uint8", (3, 6))],
+        [("float32", ())],
+    ],
+)
+def test_arrays_of_no_sense_are_left_for_their_layer_to_refuse(
+    arrays: list[tuple[str, tuple[int, ...]]],
+) -> None:
+    assert len(as_stored(ATTENTION, as_infos(arrays, "query_dense")).inner) <= 1
 
 
 def test_adapters_beside_a_quantized_weight_give_their_rank() -> None:
