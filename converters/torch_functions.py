@@ -51,7 +51,7 @@ TORCH_FUNCTIONS: dict[str, tuple[str, ...]] = {
     "unbind": ("dim",),
     "split": ("split_size_or_sections", "dim"),
     "tensor_split": ("indices_or_sections", "dim"),
-    "argsort": ("dim", "stable"),
+    "argsort": ("dim", "stable", "descending"),
     "zeros_like": (),
     "ones_like": (),
     "full_like": ("fill_value",),

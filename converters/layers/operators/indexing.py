@@ -307,16 +307,20 @@ def top_k(layer: Layer, *shapes: Shape) -> Lowered:
 
 @layer("ops.Sort", "ops.Argsort", takes_call=True)
 def sort(layer: Layer, *shapes: Shape) -> list[TorchStep]:
-    """Return the elements of an axis ascending, or their places; equal ones keep their order."""
+    """Return the elements of an axis by size, or their places; equal ones keep their order. TensorFlow states a direction."""
     operation = Operation.of(layer, shapes, "x", "axis")
     operation.only("x")
+    falling = operation.settings.get("direction", "ASCENDING") == "DESCENDING"
     flattened = operation.settings.get("axis", -1) is None
     before = [row_step(shapes[0])] if flattened else []
     shape = before[0].shape if flattened else shapes[0]
     axis = 0 if flattened else axis_of(operation.layer, "axis", len(shapes[0]), -1)
     if layer.class_name == "ops.Sort":
-        return [*before, TorchStep("compat.sort_along", {"dim": axis}, shape=shape)]
-    return [*before, TorchStep("torch.argsort", {"dim": axis, "stable": True}, shape=shape)]
+        turned = [TorchStep("torch.flip", {"dims": (axis,)})] if falling else []
+        return [*before, TorchStep("compat.sort_along", {"dim": axis}, shape=shape), *turned]
+    kwargs: dict[str, Plain] = {"dim": axis, "stable": True}
+    kwargs |= {"descending": True} if falling else {}
+    return [*before, TorchStep("torch.argsort", kwargs, shape=shape)]
 
 
 @layer("ops.OneHot", "ops.MultiHot", takes_call=True)

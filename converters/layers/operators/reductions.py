@@ -188,12 +188,11 @@ def moments(layer: Layer, *shapes: Shape) -> Lowered:
 
 @layer("ops.Cumsum", "ops.Cumprod", "ops.Nancumsum", "ops.Nancumprod", takes_call=True)
 def cumulative(layer: Layer, *shapes: Shape) -> list[TorchStep]:
-    """Return the sum or product of all elements up to each along an axis, or of all in a row."""
+    """Return the sum or product of all elements up to each along an axis, or of all in a row; TensorFlow's may go back."""
     operation = Operation.of(layer, shapes, "x", "axis")
     operation.only("x")
-    for key in ("exclusive", "reverse"):
-        if operation.settings.get(key):
-            raise unsupported(operation.layer, key, needed="false")
+    if operation.settings.get("exclusive"):
+        raise unsupported(operation.layer, "exclusive", needed="false")
     op = "torch.cumsum" if layer.class_name.endswith("sum") else "torch.cumprod"
     steps = []
     if layer.class_name.startswith("ops.Nan"):  # infinities become the largest number, too
@@ -203,7 +202,11 @@ def cumulative(layer: Layer, *shapes: Shape) -> list[TorchStep]:
     if operation.settings.get("axis") is None:
         row = row_step(shapes[0])
         return [*steps, row, TorchStep(op, {"dim": 0}, shape=row.shape)]
-    return [*steps, TorchStep(op, {"dim": axis_of(operation.layer, "axis", len(shapes[0]))})]
+    axis = axis_of(operation.layer, "axis", len(shapes[0]))
+    turns = (
+        [TorchStep("torch.flip", {"dims": (axis,)})] if operation.settings.get("reverse") else []
+    )
+    return [*steps, *turns, TorchStep(op, {"dim": axis}), *turns]
 
 
 @layer("ops.Diff", takes_call=True)

@@ -52,6 +52,10 @@ def _of_two(*names: tuple[str, str]) -> dict[str, Function]:
 _REDUCED = {"input_tensor": "x", "axis": "axis", "keepdims": "keepdims", "keep_dims": "keepdims"}
 _REDUCED |= {"reduction_indices": "axis"}
 _IMAGE = {"images": "x", "size": "size", "method": "interpolation", "antialias": "antialias"}
+_POOLED = {"input": "x", "ksize": "pool_size", "strides": "strides", "padding": "padding"}
+_CHANNELS_LAST = {"1d": "NWC", "2d": "NHWC", "3d": "NDHWC"}
+_UNSTORED = {"einsum": "Keras 2 stores its equation, and not what tensors it takes"}
+"""Functions that no file has whole."""
 FUNCTIONS: dict[str, Function] = {
     **_of_two(
         *(("add", "Add"), ("subtract", "Subtract"), ("multiply", "Multiply"), ("divide", "Divide")),
@@ -150,14 +154,43 @@ FUNCTIONS: dict[str, Function] = {
         {"axis": -1}, refused={"on_value": 1, "off_value": 0},
     ),
     "top_k": Function("TopK", {"input": "x", "k": "k", "sorted": "sorted"}, {"k": 1}),
-    "sort": Function("Sort", {"values": "x", "axis": "axis"}, refused={"direction": "ASCENDING"}),
-    "argsort": Function("Argsort", {"values": "x", "axis": "axis"}, refused={"direction": "ASCENDING", "stable": False}),
+    "sort": Function("Sort", {"values": "x", "axis": "axis", "direction": "direction"}),
+    "argsort": Function(
+        "Argsort", {"values": "x", "axis": "axis", "direction": "direction"}, refused={"stable": False},
+    ),
     "norm": Function("Norm", {"tensor": "x", "ord": "ord", "axis": "axis", "keepdims": "keepdims"}),
     "l2_normalize": Function("Normalize", {"x": "x", "axis": "axis", "dim": "axis", "epsilon": "square_epsilon"}),
     "resize": Function(
         "Resize", _IMAGE, {"interpolation": "bilinear", "data_format": "channels_last"},
         refused={"preserve_aspect_ratio": False},
     ),
+    **{
+        f"{kind}_pool{rank}": Function(operation, _POOLED, refused={"data_format": _CHANNELS_LAST.get(rank)})
+        for kind, operation in (("max", "MaxPool"), ("avg", "AveragePool"))
+        for rank in ("1d", "2d", "3d")
+    },
+    **{
+        name: Function(operation, {"input": "x", "block_size": "block_size"}, refused={"data_format": "NHWC"})
+        for name, operation in (("depth_to_space", "DepthToSpace"), ("space_to_depth", "SpaceToDepth"))
+    },
+    **_of_one("input", *(("det", "Det"), ("cholesky", "Cholesky"))),
+    "inv": Function("Inv", {"input": "x"}, refused={"adjoint": False}),
+    "trace": Function("Trace", {"x": "x"}, {"axis1": -2, "axis2": -1}),
+    "diag_part": Function(
+        "Diagonal", {"input": "x", "k": "offset"}, {"axis1": -2, "axis2": -1},
+        refused={"padding_value": 0, "align": "RIGHT_LEFT"},
+    ),
+    "band_part": Function("Tril", {"input": "x", "num_lower": "below", "num_upper": "above"}),
+    "cross": Function("Cross", {"a": "x1", "b": "x2"}),
+    "solve": Function("Solve", {"matrix": "a", "rhs": "b"}, refused={"adjoint": False}),
+    **{
+        name: Function(operation, {"images": "images"}, {"data_format": "channels_last"})
+        for name, operation in (
+            *(("rgb_to_grayscale", "RGBToGrayscale"), ("rgb_to_hsv", "RGBToHSV")), ("hsv_to_rgb", "HSVToRGB"),
+        )
+    },
+    "flip_left_right": Function("Flip", {"image": "x"}, {"axis": -2}),
+    "flip_up_down": Function("Flip", {"image": "x"}, {"axis": -3}),
     "getitem": Function("GetItem", {"tensor": "x", "slice_spec": "key"}),
     "_slice_helper": Function("GetItem", {"tensor": "x", "slice_spec": "key"}),
     "slice": Function("Slice", {"input_": "inputs", "begin": "start_indices", "size": "shape"}),
@@ -170,6 +203,8 @@ def tensorflow_function(layer: Layer, *shapes: Shape) -> list[TorchStep] | Lower
     """Return what the operation of Keras 3 becomes that computes the same as the stored function."""
     name = str(layer.config.get("function"))
     namespace, _, last = name.rpartition(".")
+    if name in _UNSTORED:
+        raise refused(layer, f"TensorFlow function '{name}': {_UNSTORED[name]}")
     if namespace not in NAMESPACES or last not in FUNCTIONS:
         msg = (
             f"layer '{layer.name}' ({layer.class_name}): no rule for the TensorFlow function '{name:.80}'"
@@ -194,6 +229,8 @@ def lower_as(
             arguments[function.arguments[key]] = value
         elif key != "name" and function.refused.get(key, None) != value:
             raise refused(layer, f"argument '{key}' is {value!r:.40}; no rule for that")
+    if function.operation == "Tril" and arguments.get("below") == 0:
+        function = replace(function, operation="Triu")
     if function.operation == "Take" and arguments.get("batch_dims") == 1:
         function = replace(function, operation="TakeOfSamples")
     settle_arguments(layer, function, arguments, shapes)
@@ -254,10 +291,32 @@ def _settle_normalize(
         raise refused(layer, "no axis; one is needed")
 
 
+def _settle_band(layer: Layer, arguments: dict[str, object], _shapes: tuple[Shape, ...]) -> None:
+    if (arguments.pop("below", None), arguments.pop("above", None)) not in ((-1, 0), (0, -1)):
+        raise refused(layer, "a band; all above or all below the diagonal is needed")
+
+
+def _settle_pool(layer: Layer, arguments: dict[str, object], shapes: tuple[Shape, ...]) -> None:
+    rank = len(shapes[0])
+    for key in ("pool_size", "strides"):
+        sizes = arguments.get(key)
+        whole = isinstance(sizes, (tuple, list)) and len(sizes) == rank
+        if isinstance(sizes, (tuple, list)) and whole:  # with the axes of samples and channels
+            if (sizes[0], sizes[-1]) != (1, 1):
+                raise refused(layer, f"{key} {sizes!r:.40}, 1 along samples and channels is needed")
+            arguments[key] = tuple(sizes[1:-1])
+    padding = arguments.get("padding")
+    if padding not in ("SAME", "VALID"):
+        raise refused(layer, f"padding {padding!r:.40}, SAME or VALID is needed")
+    arguments["padding"] = str(padding).lower()
+
+
 _SETTLED: dict[str, Callable[[Layer, dict[str, object], tuple[Shape, ...]], None]] = {
     "Take": _settle_take,
     "TakeOfSamples": _settle_take_of_samples,
     "Split": _settle_split,
     "Normalize": _settle_normalize,
+    **dict.fromkeys(("Tril", "Triu"), _settle_band),
+    **dict.fromkeys(("MaxPool", "AveragePool"), _settle_pool),
 }
 """What settles the arguments of an operation."""

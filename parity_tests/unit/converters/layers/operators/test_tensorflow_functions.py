@@ -76,6 +76,26 @@ FUNCTIONS: dict[str, tuple[str, Any, Reference]] = {
     "argmax along the batch by default": ("math.argmax", of_x(), lambda x, _: x.argmax(0)),
     "concat": ("concat", PAIR, lambda x, y: np.concatenate([x, y], 1)),
     "stack": ("stack", PAIR, lambda x, y: np.stack([x, y], 1)),
+    "largest of two": (
+        "nn.max_pool1d", of_x(ksize=2, strides=2, padding="VALID"), lambda x, _: x.reshape(3, 2, 2, 6).max(2),
+    ),
+    "mean of those inside": (
+        "nn.avg_pool1d",
+        of_x(ksize=[1, 3, 1], strides=[1, 2, 1], padding="SAME", data_format="NWC"),
+        lambda x, _: np.stack([x[:, :3].mean(1), x[:, 2:].mean(1)], 1),
+    ),
+    "diagonal": ("linalg.diag_part", of_x(), lambda x, _: np.diagonal(x, axis1=1, axis2=2)),
+    "trace": ("linalg.trace", of_x(), lambda x, _: np.trace(x, axis1=1, axis2=2)),
+    "lower triangle": ("linalg.band_part", of_x(num_lower=-1, num_upper=0), lambda x, _: np.tril(x)),
+    "upper triangle": ("linalg.band_part", of_x(num_lower=0, num_upper=-1), lambda x, _: np.triu(x)),
+    "largest first": ("sort", of_x(direction="DESCENDING"), lambda x, _: np.sort(x)[..., ::-1]),
+    "places of the largest first": (
+        "argsort", of_x(axis=1, direction="DESCENDING"), lambda x, _: np.argsort(-x, 1),
+    ),
+    "sums from behind": (
+        "math.cumsum", of_x(axis=1, reverse=True), lambda x, _: x[:, ::-1].cumsum(1)[:, ::-1],
+    ),
+    "from right to left": ("image.flip_left_right", of_x(), lambda x, _: x[:, ::-1]),
     "clip": ("clip_by_value", of_x(clip_value_min=-1, clip_value_max=0.5), lambda x, _: x.clip(-1, 0.5)),
     "softmax": ("nn.softmax", of_x(axis=1), lambda x, _: softmax(x, 1)),
     "leaky": ("nn.leaky_relu", of_x(alpha=0.25), lambda x, _: np.where(x > 0, x, 0.25 * x)),
@@ -188,3 +208,40 @@ def test_places_of_deeper_batches_are_refused() -> None:
 
     with pytest.raises(UnsupportedError, match="0 or 1 is needed"):
         run([best, taken])
+
+
+def test_inverse_and_determinant_are_of_the_last_two_axes() -> None:
+    product = operation("linalg.matmul", of_x(b=["y", 0, 0], transpose_b=True), "product")
+    square = X @ Y.transpose(0, 2, 1)
+
+    for function, wanted in (
+        ("linalg.inv", np.linalg.inv(square)),
+        ("linalg.det", np.linalg.det(square)),
+    ):
+        found = run([product, operation(function, ["product", 0, 0, {"name": None}])])
+        np.testing.assert_allclose(found, wanted, rtol=1e-9)
+
+
+def test_blocks_of_cells_become_channels_and_channels_blocks() -> None:
+    images = operation("reshape", of_x(shape=[-1, 2, 2, 6]), "images")
+    deeper = operation("nn.space_to_depth", ["images", 0, 0, {"block_size": 2}], "deeper")
+    back = operation("nn.depth_to_space", ["deeper", 0, 0, {"block_size": 2}], "back")
+
+    np.testing.assert_array_equal(run([images, deeper]), X.reshape(3, 1, 1, 24))
+    np.testing.assert_array_equal(run([images, deeper, back]), X.reshape(3, 2, 2, 6))
+
+
+@pytest.mark.parametrize(
+    ("function", "node", "said"),
+    [
+        ("einsum", ["_CONSTANT_VALUE", -1, "bij->bji", {}], "not what tensors it takes"),
+        ("linalg.band_part", of_x(num_lower=1, num_upper=1), "a band"),
+        ("nn.max_pool1d", of_x(ksize=2, strides=2, padding=[[0, 0], [1, 1], [0, 0]]), "SAME or"),
+        ("nn.avg_pool1d", of_x(ksize=[2, 2, 1], strides=1, padding="SAME"), "along samples"),
+    ],
+)
+def test_what_cannot_be_told_or_said_is_refused_by_name(
+    function: str, node: Any, said: str
+) -> None:
+    with pytest.raises(UnsupportedError, match=said):
+        run([operation(function, node)])
