@@ -205,12 +205,17 @@ def test_table_counts_by_group_and_lists_what_fails() -> None:
     }
 
 
-def test_parts_of_a_run_are_joined_and_a_later_one_wins(tmp_path: Path) -> None:
-    first = [Result("a", "Dense", "float32", "fail", "off"), Result("b", "Dense", "half", "pass")]
-    parts = {"1.json": first, "2.json": [Result("a", "Dense", "float32", "pass")]}
+def test_parts_of_a_run_are_joined_and_a_later_one_has_its_whole_files(tmp_path: Path) -> None:
+    def result(case: str, outcome: str) -> Result:
+        return Result(case, "Dense", "float32", outcome)
+
+    kept = [result("b_test.py test_twice 0", "pass")] * 2  # names of cases need not differ
+    first = [result("a_test.py test_one 0", "fail"), result("a_test.py test_gone 0", "fail"), *kept]
+    later = [result("a_test.py test_one 0", "pass")]
+    parts = {"1.json": first, "2.json": later}
     for name, results in parts.items():
         (tmp_path / name).write_text(json.dumps(to_data(results)))
 
     joined = join_parts([tmp_path / name for name in parts])
 
-    assert joined == [Result("a", "Dense", "float32", "pass"), first[1]]
+    assert joined == [*later, *kept]

@@ -22,12 +22,17 @@ def to_data(results: Sequence[Result]) -> dict[str, object]:
 
 
 def join_parts(paths: Sequence[Path]) -> list[Result]:
-    """Return the results that runs of parts wrote as `to_data`; of a case in several, the last, in the first's place."""
-    found: dict[str, Result] = {}
+    """Return the results that runs of parts wrote as `to_data`; of a test file in several, those of the last run.
+
+    A test may have several cases of one name, so that whole files are replaced.
+    """
+    found: dict[str, list[Result]] = {}
     for path in paths:
+        own: dict[str, list[Result]] = {}
         for case in json.loads(path.read_text(encoding="utf-8"))["cases"]:
-            found[case["case"]] = Result(**case)
-    return list(found.values())
+            own.setdefault(case["case"].partition(" ")[0], []).append(Result(**case))
+        found |= own
+    return [result for results in found.values() for result in results]
 
 
 def format_table(results: Sequence[Result]) -> str:
