@@ -133,12 +133,7 @@ class MaskedMultiHeadAttention(MultiHeadAttention):
         self, query: Tensor, value: Tensor, key: Tensor, mask: Tensor
     ) -> Tensor:
         """Return (batch, positions, *output_shape); the mask is ([batch, [heads,]] query positions, value positions)."""
-        q, k, v = self.project(query, value, key)
-        scores = q @ k.transpose(-2, -1) * self.key_size**-0.5
-        seen = mask.to(torch.bool)
-        seen = seen.unsqueeze(-3) if seen.dim() == 3 else seen
-        if self.causal:
-            seen = seen & torch.ones_like(scores[:1, :1], dtype=torch.bool).tril()
+        scores, seen, v = self.score(query, value, key, mask)
         if self.dropout > 0 or query.dim() != 3:
             weights = torch.where(
                 seen, torch.where(seen, scores, -1e9).softmax(-1), 0.0
@@ -149,6 +144,18 @@ class MaskedMultiHeadAttention(MultiHeadAttention):
                 seen, scores, torch.finfo(scores.dtype).min / 2
             ).softmax(-1)
         return self.join(weights @ v, query)
+
+    def score(
+        self, query: Tensor, value: Tensor, key: Tensor, mask: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the scores of every head, which of them the mask lets see, and the values of every head."""
+        q, k, v = self.project(query, value, key)
+        scores = q @ k.transpose(-2, -1) * self.key_size**-0.5
+        seen = mask.to(torch.bool)
+        seen = seen.unsqueeze(-3) if seen.dim() == 3 else seen
+        if self.causal:
+            seen = seen & torch.ones_like(scores[:1, :1], dtype=torch.bool).tril()
+        return scores, seen, v
 
 
 class ScoredMultiHeadAttention(MultiHeadAttention):
@@ -169,26 +176,21 @@ class ScoredMultiHeadAttention(MultiHeadAttention):
         return self.join(dropped @ v, query), weights.reshape(shape)
 
 
-class MaskedScoredMultiHeadAttention(MultiHeadAttention):
-    """`MultiHeadAttention` under a mask that gives its weights as well; where a query sees no value they are 0."""
+class MaskedScoredMultiHeadAttention(MaskedMultiHeadAttention):
+    """`MaskedMultiHeadAttention` that gives its weights as well; where a query sees no value they are 0."""
 
     def forward(  # type: ignore[override]
         self, query: Tensor, value: Tensor, key: Tensor, mask: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Return what `ScoredMultiHeadAttention` does; the mask is as in `MaskedMultiHeadAttention`."""
-        q, k, v = self.project(query, value, key)
-        scores = q @ k.transpose(-2, -1) * self.key_size**-0.5
-        seen = mask.to(torch.bool)
-        seen = seen.unsqueeze(-3) if seen.dim() == 3 else seen
-        if self.causal:
-            seen = seen & torch.ones_like(scores[:1, :1], dtype=torch.bool).tril()
+        scores, seen, v = self.score(query, value, key, mask)
         weights = torch.where(seen, torch.where(seen, scores, -1e9).softmax(-1), 0.0)
         dropped = nn.functional.dropout(weights, self.dropout, self.training)
         return self.join(dropped @ v, query), weights
 
 
-class LoweredMultiHeadAttention(MultiHeadAttention):
-    """`MultiHeadAttention` of Keras 2, whose masks lower the scores of values by 1e9: a query that sees none sees all.
+class LoweredMultiHeadAttention(MaskedMultiHeadAttention):
+    """`MaskedMultiHeadAttention` of Keras 2, whose masks lower the scores of values by 1e9: a query that sees none sees all.
 
     Source: keras 2.15.0, layers/activation/softmax.py, which layers/attention/multi_head_attention.py calls.
     """
@@ -203,12 +205,7 @@ class LoweredMultiHeadAttention(MultiHeadAttention):
         self, query: Tensor, value: Tensor, key: Tensor, mask: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Return the result and the weights, as `MaskedScoredMultiHeadAttention` does."""
-        q, k, v = self.project(query, value, key)
-        scores = q @ k.transpose(-2, -1) * self.key_size**-0.5
-        seen = mask.to(torch.bool)
-        seen = seen.unsqueeze(-3) if seen.dim() == 3 else seen
-        if self.causal:
-            seen = seen & torch.ones_like(scores[:1, :1], dtype=torch.bool).tril()
+        scores, seen, v = self.score(query, value, key, mask)
         lowered = scores - min(1e9, torch.finfo(scores.dtype).max / 2)
         weights = torch.where(seen, scores, lowered).softmax(-1)
         dropped = nn.functional.dropout(weights, self.dropout, self.training)

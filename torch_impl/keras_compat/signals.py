@@ -34,6 +34,20 @@ def split_frames(x: Tensor, *, length: int, step: int) -> Tensor:
     return x.unfold(-1, length, step)
 
 
+def window_over(
+    like: Tensor, window: str | tuple[float, ...], length: int, fft_length: int
+) -> Tensor:
+    """Return a window of `length` in the middle of a frame of `fft_length`, in the type and place of a tensor."""
+    if window == "hann":
+        shape = torch.hann_window(length, dtype=like.dtype, device=like.device)
+    elif window == "hamming":
+        shape = torch.hamming_window(length, dtype=like.dtype, device=like.device)
+    else:
+        shape = torch.tensor(window, dtype=like.dtype, device=like.device)
+    left = (fft_length - length) // 2
+    return nn.functional.pad(shape, (left, fft_length - length - left))
+
+
 def short_time_fourier(
     x: Tensor,
     *,
@@ -62,14 +76,7 @@ def short_time_fourier(
         x = x[..., places]
     frames = x.unfold(-1, fft_length, step)
     if window is not None:
-        if window == "hann":
-            shape = torch.hann_window(length, dtype=x.dtype, device=x.device)
-        elif window == "hamming":
-            shape = torch.hamming_window(length, dtype=x.dtype, device=x.device)
-        else:
-            shape = torch.tensor(window, dtype=x.dtype, device=x.device)
-        left = (fft_length - length) // 2
-        frames = frames * nn.functional.pad(shape, (left, fft_length - length - left))
+        frames = frames * window_over(x, window, length, fft_length)
     y = torch.fft.rfft(frames)
     return y.real, y.imag
 
@@ -101,14 +108,7 @@ def inverse_short_time_fourier(
     """
     frames = torch.fft.irfft(torch.complex(real, imag), fft_length)
     if window is not None:
-        if window == "hann":
-            shape = torch.hann_window(length, dtype=real.dtype, device=real.device)
-        elif window == "hamming":
-            shape = torch.hamming_window(length, dtype=real.dtype, device=real.device)
-        else:
-            shape = torch.tensor(window, dtype=real.dtype, device=real.device)
-        left = (fft_length - length) // 2
-        shape = nn.functional.pad(shape, (left, fft_length - length - left))
+        shape = window_over(real, window, length, fft_length)
         overlaps = -(-fft_length // step)
         power = nn.functional.pad(shape**2, (0, overlaps * step - fft_length))
         power = power.reshape(overlaps, step).sum(0).repeat(overlaps)[:fft_length]
